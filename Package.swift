@@ -1,0 +1,57 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+  name: "forge-dist",
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // System libraries: headers and macro accessors only.
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+
+    // Bottom: errors, settings, numbers, messages, files.
+    .target(name: "Diagnostics"),
+    .target(name: "Configuration", dependencies: ["Diagnostics", "Yams"]),
+    .target(name: "CKernels", exclude: ["kernels.inc"]),
+    .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS", "Diagnostics"]),
+    .target(
+      name: "MPI", dependencies: ["COpenMPI", "Diagnostics"],
+      // A request borrows its buffers: the compiler keeps them alive and untouched until it is complete.
+      swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
+    .target(name: "Formats", dependencies: ["Diagnostics"]),
+    .target(
+      name: "Checkpoints",
+      dependencies: ["CZstd", "Diagnostics", .product(name: "Crypto", package: "swift-crypto")]),
+
+    // Models and data, which know nothing of ranks.
+    .target(name: "Models", dependencies: ["Configuration", "Diagnostics", "Kernels"]),
+    .target(name: "Optimizers", dependencies: ["Kernels"]),
+    .target(
+      name: "Pretrained",
+      dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Formats", "Kernels", "Models"]),
+    .target(name: "Datasets", dependencies: ["Diagnostics", "Formats"]),
+
+    // Ranks, and the loop.
+    .target(
+      name: "Parallelism", dependencies: ["Checkpoints", "Diagnostics", "Kernels", "MPI", "Models", "Optimizers"]),
+    .target(
+      name: "Training",
+      dependencies: [
+        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Formats", "Kernels", "MPI", "Models", "Optimizers",
+        "Parallelism", "Pretrained", .product(name: "Crypto", package: "swift-crypto"),
+      ]),
+
+    .executableTarget(
+      name: "forge-dist",
+      dependencies: [
+        "Diagnostics", "Kernels", "MPI", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
+    .testTarget(name: "ModelsTests", dependencies: ["Configuration", "Formats", "Kernels", "Models"], exclude: ["Fixtures"]),
+  ]
+)

@@ -1,0 +1,11 @@
+// AVX-512 F/BW/CD/DQ/VL: Intel from Skylake-X.
+#if defined(__x86_64__)
+#include <math.h>
+#include <string.h>
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
+#define FAMILY(name) skylakex_##name
+#define FAMILY_NAME "skylakex"
+#pragma STDC FP_CONTRACT OFF
+#include "kernels.inc"
+#pragma clang attribute pop
+#endif

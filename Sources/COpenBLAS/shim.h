@@ -1,0 +1,6 @@
+#ifndef FORGE_COPENBLAS_SHIM_H
+#define FORGE_COPENBLAS_SHIM_H
+
+#include <cblas.h>
+
+#endif

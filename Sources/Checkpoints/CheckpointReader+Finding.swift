@@ -1,0 +1,73 @@
+import Diagnostics
+import Foundation
+
+extension CheckpointReader {
+  /// Opens the newest checkpoint of a run's `checkpoints` folder of which every chunk is sound.
+  ///
+  /// Falls back from a damaged or incomplete one to the one before it.
+  ///
+  /// - Parameters:
+  ///   - report: told about everything damaged on the way, `latest` included.
+  ///   - everyChunk: false checks only manifests and file lengths, which takes no time; every rank then finds damage
+  ///     within chunks when it reads them.
+  /// - Returns: nil when the folder holds no checkpoints at all.
+  /// - Throws: `ForgeError` (bad input) when there are checkpoints and none is sound, rather than let a run start anew.
+  public static func newestSound(
+    in folder: String, everyChunk: Bool = true, threads: Int = 1, report: (ForgeError) -> Void = { _ in }
+  ) throws -> CheckpointReader? {
+    let checkpoints = CheckpointFolder(path: folder)
+    let steps = checkpoints.steps()
+    guard !steps.isEmpty else { return nil }
+    if case .failure(let error) = Result(catching: { try followLatest("\(folder)/\(CheckpointFolder.latestName)") }) {
+      report(describe(error))
+    }
+    for step in steps.reversed() {
+      do {
+        let reader = try CheckpointReader(path: checkpoints.path(step: step))
+        if everyChunk { try reader.verify(threads: threads) }
+        return reader
+      } catch {
+        report(describe(error))
+      }
+    }
+    throw ForgeError.badInput(
+      "none of the \(steps.count) checkpoints in '\(folder)' is sound; remove the folder to start the run anew")
+  }
+
+  /// The checkpoint's folder that `path` means: itself, or what `latest` in or under it names.
+  static func resolve(_ path: String) throws -> String {
+    func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+    if exists("\(path)/\(CheckpointManifest.fileName)") { return path }
+    let latest = CheckpointFolder.latestName
+    if (path as NSString).lastPathComponent == latest, exists(path) { return try followLatest(path) }
+    for candidate in ["\(path)/\(latest)", "\(path)/checkpoints/\(latest)"] where exists(candidate) {
+      return try followLatest(candidate)
+    }
+    guard exists(path) else { throw ForgeError.badInput("there is no checkpoint '\(path)'") }
+    throw ForgeError.badInput("'\(path)' is not a checkpoint: it has no \(CheckpointManifest.fileName)")
+  }
+
+  /// Reads a `latest` file (`step-00000100` and the manifest's root hash) and checks that the two belong together.
+  private static func followLatest(_ path: String) throws -> String {
+    let words = String(decoding: try ShardFile.contents(path), as: UTF8.self).split(
+      separator: " ", omittingEmptySubsequences: false)
+    let folder = (path as NSString).deletingLastPathComponent
+    let named = "\(folder)/\(words[0])"
+    let manifest = "\(named)/\(CheckpointManifest.fileName)"
+    guard words.count == 2, words[0].hasPrefix("step-"), !words[0].contains("/"), words[1].hasSuffix("\n") else {
+      throw ForgeError.badInput("'\(path)' is damaged: it should hold a checkpoint's name and its root hash")
+    }
+    guard FileManager.default.fileExists(atPath: manifest) else {
+      throw ForgeError.badInput("'\(path)' names \(words[0]), which is not there or has no manifest")
+    }
+    // The root hash is compared with the one recorded at the manifest's end; opening it checks that one.
+    guard try ShardFile.contents(manifest).suffix(67).prefix(64).elementsEqual(words[1].dropLast().utf8) else {
+      throw ForgeError.badInput("'\(path)' is damaged, or \(words[0]) is not the checkpoint that it was made for")
+    }
+    return named
+  }
+
+  private static func describe(_ error: any Error) -> ForgeError {
+    error as? ForgeError ?? ForgeError(.bug, "\(error)")
+  }
+}

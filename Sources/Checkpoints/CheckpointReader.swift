@@ -1,0 +1,187 @@
+import Diagnostics
+import Foundation
+import Synchronization
+
+/// Reads a checkpoint at any rank count: any range of any tensor, from only the chunks that hold it, each verified.
+public final class CheckpointReader: Sendable {
+  /// A range of a tensor wanted in memory.
+  public struct Request {
+    public var tensor: String
+    /// Element indices in the tensor.
+    public var elements: Range<Int>
+    /// Room for exactly these elements, aligned for their type.
+    public var destination: UnsafeMutableRawBufferPointer
+
+    public init(tensor: String, elements: Range<Int>, destination: UnsafeMutableRawBufferPointer) {
+      self.tensor = tensor
+      self.elements = elements
+      self.destination = destination
+    }
+  }
+
+  /// The checkpoint's own folder.
+  public let path: String
+  /// The manifest's root hash: two checkpoints with the same one are the same in every byte.
+  public let root: String
+  public var step: Int { manifest.step }
+  public var tensors: [TensorDescription] { manifest.tensors }
+  public var metadata: JSONValue { manifest.metadata }
+
+  let manifest: CheckpointManifest
+  private let tensorsByName: [String: TensorDescription]
+  /// In the order of their elements.
+  private let chunksByTensor: [String: [ChunkRecord]]
+  private let opened = Mutex<[String: ShardFile]>([:])
+
+  /// Opens a checkpoint and checks its manifest and that its files have the right lengths; chunks are verified as they
+  /// are read.
+  ///
+  /// - Parameter path: a checkpoint's folder, a `latest` file, a run's `checkpoints` folder or the run's folder (these
+  ///   three mean the checkpoint that `latest` names).
+  /// - Throws: `ForgeError` (bad input) that names the file and what is wrong with it.
+  public init(path: String) throws {
+    self.path = try Self.resolve(path)
+    do {
+      (manifest, root) = try CheckpointManifest.decode(
+        ShardFile.contents("\(self.path)/\(CheckpointManifest.fileName)"))
+      try manifest.validate()
+    } catch let defect as Defect {
+      throw ForgeError.badInput(
+        "checkpoint '\(self.path)' is damaged: \(CheckpointManifest.fileName): \(defect.description)")
+    }
+    tensorsByName = Dictionary(uniqueKeysWithValues: manifest.tensors.map { ($0.name, $0) })
+    chunksByTensor = Dictionary(grouping: manifest.chunks, by: \.tensor)
+      .mapValues { $0.sorted { $0.start < $1.start } }
+    for file in manifest.files { try checkLength(file) }
+  }
+
+  public subscript(tensor: String) -> TensorDescription? { tensorsByName[tensor] }
+
+  // MARK: Reading
+
+  /// Reads a range of a tensor; nil means all of it.
+  public func read(
+    tensor: String, elements: Range<Int>? = nil, into destination: UnsafeMutableRawBufferPointer, threads: Int = 1
+  ) throws {
+    let whole = 0..<(tensorsByName[tensor]?.elementCount ?? 0)
+    try read([Request(tensor: tensor, elements: elements ?? whole, destination: destination)], threads: threads)
+  }
+
+  /// Reads many ranges, chunks of all of them side by side on up to `threads` threads.
+  ///
+  /// - Throws: `ForgeError` (bad input) that names the file, tensor and chunk that is damaged, or the tensor that the
+  ///   checkpoint does not have. What the destinations hold is then undefined.
+  public func read(_ requests: [Request], threads: Int = 1) throws {
+    let parts = try requests.flatMap(parts)
+    let work = OrderedWork(count: parts.count)
+    try work.run(threads: threads) {
+      let buffers = ReadBuffers()
+      while let index = work.take() {
+        do { try read(parts[index], buffers) } catch { work.fail(error) }
+      }
+    }
+  }
+
+  /// The part of a chunk that a request needs.
+  private struct Part {
+    var chunk: ChunkRecord
+    var index: Int
+    var width: Int
+    var elements: Range<Int>
+    var destination: UnsafeMutableRawPointer
+  }
+
+  private func parts(of request: Request) throws -> [Part] {
+    guard let tensor = tensorsByName[request.tensor] else {
+      throw ForgeError.badInput("checkpoint '\(path)' has no tensor '\(request.tensor)'")
+    }
+    let width = tensor.dtype.width
+    precondition(
+      request.elements.lowerBound >= 0 && request.elements.upperBound <= tensor.elementCount
+        && request.destination.count == request.elements.count * width,
+      "a request for '\(tensor.name)' does not fit the tensor or its destination")
+    guard !request.elements.isEmpty, let base = request.destination.baseAddress else { return [] }
+    return (chunksByTensor[request.tensor] ?? []).enumerated().compactMap { index, chunk in
+      let elements = chunk.elements.clamped(to: request.elements)
+      guard !elements.isEmpty else { return nil }
+      let destination = base + (elements.lowerBound - request.elements.lowerBound) * width
+      return Part(chunk: chunk, index: index, width: width, elements: elements, destination: destination)
+    }
+  }
+
+  private func read(_ part: Part, _ buffers: ReadBuffers) throws {
+    let chunk = part.chunk
+    let stored = try load(chunk, index: part.index, buffers)
+    do {
+      if part.elements == chunk.elements {
+        try buffers.decoder.decode(stored, of: chunk, into: part.destination)
+      } else {
+        let whole = buffers.elements.grown(to: chunk.rawLength)
+        guard let base = whole.baseAddress else { return }
+        try buffers.decoder.decode(stored, of: chunk, into: base)
+        let skipped = (part.elements.lowerBound - chunk.start) * part.width
+        part.destination.copyMemory(from: base + skipped, byteCount: part.elements.count * part.width)
+      }
+    } catch {
+      throw damaged(chunk, index: part.index, error)
+    }
+  }
+
+  /// Reads a chunk's stored bytes and verifies them.
+  private func load(_ chunk: ChunkRecord, index: Int, _ buffers: ReadBuffers) throws -> UnsafeRawBufferPointer {
+    let stored = buffers.stored.grown(to: chunk.length)
+    do {
+      try shard(chunk.file).read(into: stored, at: chunk.offset)
+      try ChunkDecoder.verify(UnsafeRawBufferPointer(stored), against: chunk)
+    } catch let defect as Defect {
+      throw damaged(chunk, index: index, defect)
+    }
+    return UnsafeRawBufferPointer(stored)
+  }
+
+  // MARK: Verification
+
+  /// Reads and verifies every chunk, or one of `shares` equal shares of them (so that ranks can divide the work).
+  ///
+  /// - Throws: `ForgeError` (bad input) that names the file, tensor and chunk that is damaged.
+  public func verify(share: Int = 0, of shares: Int = 1, threads: Int = 1) throws {
+    let indexed = manifest.tensors.flatMap { Array((chunksByTensor[$0.name] ?? []).enumerated()) }
+    let mine = indexed[indexed.count * share / shares..<indexed.count * (share + 1) / shares]
+    let work = OrderedWork(count: mine.count)
+    try work.run(threads: threads) {
+      let buffers = ReadBuffers()
+      while let next = work.take() {
+        let (index, chunk) = mine[mine.startIndex + next]
+        do { _ = try load(chunk, index: index, buffers) } catch { work.fail(error) }
+      }
+    }
+  }
+
+  // MARK: Files
+
+  private func shard(_ name: String) throws -> ShardFile {
+    try opened.withLock { opened in
+      if let file = opened[name] { return file }
+      let file = try ShardFile(path: "\(path)/\(name)")
+      opened[name] = file
+      return file
+    }
+  }
+
+  private func checkLength(_ file: CheckpointManifest.File) throws {
+    var status = stat()
+    guard stat("\(path)/\(file.name)", &status) == 0 else {
+      throw ForgeError.badInput("checkpoint '\(path)' is incomplete: \(file.name): \(String(cString: strerror(errno)))")
+    }
+    guard Int(status.st_size) == file.length else {
+      throw ForgeError.badInput(
+        "checkpoint '\(path)' is damaged: \(file.name) has \(status.st_size) bytes instead of \(file.length)")
+    }
+  }
+
+  private func damaged(_ chunk: ChunkRecord, index: Int, _ defect: Defect) -> ForgeError {
+    ForgeError.badInput(
+      "checkpoint '\(path)' is damaged: \(chunk.file), tensor '\(chunk.tensor)', chunk \(index) "
+        + "(elements \(chunk.start) to \(chunk.start + chunk.count - 1)): \(defect.description)")
+  }
+}

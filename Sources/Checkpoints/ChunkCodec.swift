@@ -1,0 +1,138 @@
+import CZstd
+import Crypto
+
+/// Turns one chunk's elements into its stored bytes; keeps its buffers, so one encoder serves one thread at a time.
+final class ChunkEncoder {
+  /// A plane is compressed when this fraction of it or less remains; otherwise reading it back would be slower for
+  /// nothing.
+  private static let worthwhile = 0.97
+  private static let sampleParts = 4
+  private static let samplePartLength = 4096
+
+  private let context: OpaquePointer
+  private let planeBytes: UnsafeMutableBufferPointer<UInt8>
+  private let storedBytes: UnsafeMutableBufferPointer<UInt8>
+  private let sample: UnsafeMutableBufferPointer<UInt8>
+
+  /// What ``encode(_:width:)`` produced last.
+  private(set) var planes: [Int] = []
+  private(set) var sha256 = ""
+  var stored: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(storedBytes)[..<length])
+  }
+  private var length = 0
+
+  /// - Parameters:
+  ///   - level: zstd's compression level.
+  ///   - chunkBytes: the largest chunk that will be encoded, in raw bytes.
+  init(level: Int, chunkBytes: Int) {
+    guard let context = ZSTD_createCCtx() else { preconditionFailure("no memory for a zstd context") }
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level))
+    self.context = context
+    planeBytes = .allocate(capacity: chunkBytes)
+    // The last plane may fail to compress, and needs room to do so.
+    storedBytes = .allocate(capacity: chunkBytes + ZSTD_compressBound(chunkBytes))
+    sample = .allocate(capacity: ZSTD_compressBound(Self.sampleParts * Self.samplePartLength))
+  }
+
+  deinit {
+    ZSTD_freeCCtx(context)
+    planeBytes.deallocate()
+    storedBytes.deallocate()
+    sample.deallocate()
+  }
+
+  func encode(_ bytes: UnsafeRawBufferPointer, width: Int) {
+    guard let source = bytes.baseAddress, let split = planeBytes.baseAddress else { return }
+    let count = bytes.count / width
+    BytePlanes.split(source, width: width, count: count, into: split)
+    planes.removeAll(keepingCapacity: true)
+    length = 0
+    for index in 0..<width {
+      let plane = UnsafeRawBufferPointer(
+        rebasing: UnsafeRawBufferPointer(planeBytes)[index * count..<(index + 1) * count])
+      let storedLength = compress(plane) ?? copy(plane)
+      planes.append(storedLength)
+      length += storedLength
+    }
+    var hash = SHA256()
+    hash.update(bufferPointer: stored)
+    sha256 = hexadecimal(hash.finalize())
+  }
+
+  /// The length of the plane's zstd frame, or nil when it is not worth having.
+  private func compress(_ plane: UnsafeRawBufferPointer) -> Int? {
+    guard sampleCompresses(plane) else { return nil }
+    let room = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(storedBytes)[length...])
+    let size = ZSTD_compress2(context, room.baseAddress, room.count, plane.baseAddress, plane.count)
+    precondition(ZSTD_isError(size) == 0, "zstd refuses a plane although there is room for it")
+    return Double(size) <= Self.worthwhile * Double(plane.count) ? size : nil
+  }
+
+  private func copy(_ plane: UnsafeRawBufferPointer) -> Int {
+    let room = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(storedBytes)[length...])
+    room.copyMemory(from: plane)
+    return plane.count
+  }
+
+  /// Tries a few kilobytes from all over a long plane: mantissas cost nothing more than that.
+  private func sampleCompresses(_ plane: UnsafeRawBufferPointer) -> Bool {
+    let parts = Self.sampleParts
+    let sampleLength = parts * Self.samplePartLength
+    guard plane.count > 4 * sampleLength else { return true }
+    return withUnsafeTemporaryAllocation(byteCount: sampleLength, alignment: 1) { gathered in
+      for part in 0..<parts {
+        let start = part * (plane.count - Self.samplePartLength) / (parts - 1)
+        let target = UnsafeMutableRawBufferPointer(rebasing: gathered[(part * Self.samplePartLength)...])
+        target.copyMemory(from: UnsafeRawBufferPointer(rebasing: plane[start..<start + Self.samplePartLength]))
+      }
+      let size = ZSTD_compress2(context, sample.baseAddress, sample.count, gathered.baseAddress, sampleLength)
+      return Double(size) <= Self.worthwhile * Double(sampleLength)
+    }
+  }
+}
+
+/// Verifies a chunk's stored bytes and turns them back into elements; one decoder serves one thread at a time.
+final class ChunkDecoder {
+  private let context: OpaquePointer
+  private var scratch: [UInt8] = []
+
+  init() {
+    guard let context = ZSTD_createDCtx() else { preconditionFailure("no memory for a zstd context") }
+    self.context = context
+  }
+
+  deinit { ZSTD_freeDCtx(context) }
+
+  static func verify(_ stored: UnsafeRawBufferPointer, against chunk: ChunkRecord) throws(Defect) {
+    var hash = SHA256()
+    hash.update(bufferPointer: stored)
+    guard hexadecimal(hash.finalize()) == chunk.sha256 else { throw Defect("its bytes do not match their SHA-256") }
+  }
+
+  /// Writes `chunk.rawLength` bytes, aligned for the element type, to `destination`.
+  func decode(
+    _ stored: UnsafeRawBufferPointer, of chunk: ChunkRecord, into destination: UnsafeMutableRawPointer
+  ) throws(Defect) {
+    if scratch.count < chunk.rawLength { scratch = [UInt8](repeating: 0, count: chunk.rawLength) }
+    let isSound = scratch.withUnsafeMutableBufferPointer { scratch in
+      guard let source = stored.baseAddress, let unpacked = scratch.baseAddress else { return false }
+      var planes: [UnsafePointer<UInt8>] = []
+      var offset = 0
+      for (index, length) in chunk.planes.enumerated() {
+        let input = source + offset
+        offset += length
+        if length == chunk.count {
+          planes.append(input.assumingMemoryBound(to: UInt8.self))
+        } else {
+          let output = unpacked + index * chunk.count
+          guard ZSTD_decompressDCtx(context, output, chunk.count, input, length) == chunk.count else { return false }
+          planes.append(UnsafePointer(output))
+        }
+      }
+      BytePlanes.join(planes, count: chunk.count, into: destination)
+      return true
+    }
+    guard isSound else { throw Defect("one of its planes does not decompress") }
+  }
+}

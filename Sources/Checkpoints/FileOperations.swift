@@ -1,0 +1,120 @@
+import Diagnostics
+import Foundation
+
+/// Every way in which a checkpoint changes the disk, so that a test can let any of them fail.
+///
+/// All throw `ForgeError.tryAgain` with the path and the system's own words.
+public protocol FileOperations: Sendable {
+  /// Makes a folder, and those above it; fine when it exists.
+  func makeFolder(_ path: String) throws
+  /// Makes an empty file for writing.
+  func create(_ path: String) throws -> OpenFile
+  func write(_ bytes: UnsafeRawBufferPointer, to file: OpenFile, at offset: Int) throws
+  /// Returns once the file's data is on the disk.
+  func synchronize(_ file: OpenFile) throws
+  func close(_ file: OpenFile) throws
+  /// Returns once the names in the folder are on the disk.
+  func synchronizeFolder(_ path: String) throws
+  func rename(_ path: String, to newPath: String) throws
+  func removeFile(_ path: String) throws
+  func removeFolder(_ path: String) throws
+}
+
+/// A file descriptor and the name for messages.
+public struct OpenFile: Sendable {
+  public let descriptor: Int32
+  public let path: String
+
+  public init(descriptor: Int32, path: String) {
+    self.descriptor = descriptor
+    self.path = path
+  }
+}
+
+/// The real file system.
+public struct PosixFiles: FileOperations {
+  public init() {}
+
+  public func makeFolder(_ path: String) throws {
+    let parent = (path as NSString).deletingLastPathComponent
+    if mkdir(path, 0o777) != 0 {
+      if errno == EEXIST { return }
+      guard errno == ENOENT, !parent.isEmpty, parent != path else { throw systemError("make the folder", path) }
+      try makeFolder(parent)
+      guard mkdir(path, 0o777) == 0 || errno == EEXIST else { throw systemError("make the folder", path) }
+    }
+    try synchronizeFolder(parent.isEmpty ? "." : parent)
+  }
+
+  public func create(_ path: String) throws -> OpenFile {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw systemError("create", path) }
+    return OpenFile(descriptor: descriptor, path: path)
+  }
+
+  public func write(_ bytes: UnsafeRawBufferPointer, to file: OpenFile, at offset: Int) throws {
+    var written = 0
+    while written < bytes.count {
+      let rest = UnsafeRawBufferPointer(rebasing: bytes[written...])
+      let count = pwrite(file.descriptor, rest.baseAddress, rest.count, off_t(offset + written))
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { throw systemError("write", file.path) }
+      written += count
+    }
+  }
+
+  public func synchronize(_ file: OpenFile) throws {
+    guard fsync(file.descriptor) == 0 else { throw systemError("synchronize", file.path) }
+  }
+
+  public func close(_ file: OpenFile) throws {
+    guard Foundation.close(file.descriptor) == 0 else { throw systemError("close", file.path) }
+  }
+
+  public func synchronizeFolder(_ path: String) throws {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw systemError("open the folder", path) }
+    defer { _ = Foundation.close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw systemError("synchronize the folder", path) }
+  }
+
+  public func rename(_ path: String, to newPath: String) throws {
+    guard Foundation.rename(path, newPath) == 0 else { throw systemError("rename to '\(newPath)'", path) }
+  }
+
+  public func removeFile(_ path: String) throws {
+    guard unlink(path) == 0 || errno == ENOENT else { throw systemError("remove", path) }
+  }
+
+  public func removeFolder(_ path: String) throws {
+    guard rmdir(path) == 0 || errno == ENOENT else { throw systemError("remove the folder", path) }
+  }
+}
+
+/// `cannot write 'runs/x/checkpoints/…': No space left on device`, from the last system call's `errno`.
+func systemError(_ action: String, _ path: String) -> ForgeError {
+  ForgeError.tryAgain("cannot \(action) '\(path)': \(String(cString: strerror(errno)))")
+}
+
+extension FileOperations {
+  /// Writes a whole small file and waits until its data is on the disk.
+  func writeDurably(_ bytes: [UInt8], to path: String) throws {
+    let file = try create(path)
+    do {
+      try bytes.withUnsafeBytes { try write($0, to: file, at: 0) }
+      try synchronize(file)
+    } catch {
+      try? close(file)
+      throw error
+    }
+    try close(file)
+  }
+
+  /// Removes a folder with its files, if it is there.
+  func removeTree(_ path: String) throws {
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] {
+      try removeFile("\(path)/\(name)")
+    }
+    try removeFolder(path)
+  }
+}

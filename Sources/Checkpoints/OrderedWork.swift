@@ -1,0 +1,66 @@
+import Dispatch
+import Foundation
+
+/// Hands the numbers 0 ..< `count` to several threads and lets them deliver their results in that order.
+///
+/// A number is always taken by a thread that is running, and the thread with the lowest undelivered one waits for
+/// nobody; so this cannot deadlock, however few threads the system gives.
+final class OrderedWork {
+  private let count: Int
+  private let condition = NSCondition()
+  private var taken = 0
+  private var delivered = 0
+  private var failure: (any Error)?
+
+  init(count: Int) { self.count = count }
+
+  /// The next number; nil when all are taken or something failed.
+  func take() -> Int? {
+    condition.withLock {
+      guard taken < count, failure == nil else { return nil }
+      defer { taken += 1 }
+      return taken
+    }
+  }
+
+  /// Waits until everything before `index` is delivered and runs `body`; skips it after a failure.
+  func deliver(_ index: Int, _ body: () throws -> Void) {
+    let isWanted = condition.withLock {
+      while delivered < index, failure == nil { condition.wait() }
+      return failure == nil
+    }
+    guard isWanted else { return }
+    do {
+      try body()
+      condition.withLock {
+        delivered += 1
+        condition.broadcast()
+      }
+    } catch {
+      fail(error)
+    }
+  }
+
+  /// Stops the work; the first failure is the one reported.
+  func fail(_ error: any Error) {
+    condition.withLock {
+      failure = failure ?? error
+      condition.broadcast()
+    }
+  }
+
+  /// Runs `worker` on up to `threads` threads until each of them returns, and throws what failed.
+  func run(threads: Int, _ worker: () -> Void) throws {
+    let workers = min(threads, count)
+    if workers <= 1 {
+      worker()
+    } else {
+      withoutActuallyEscaping(worker) { worker in
+        // Shared on purpose: the workers meet only in this object's methods, and all end before this call does.
+        nonisolated(unsafe) let worker = worker
+        DispatchQueue.concurrentPerform(iterations: workers) { _ in worker() }
+      }
+    }
+    if let failure { throw failure }
+  }
+}

@@ -1,0 +1,48 @@
+/// A pseudo-random permutation of `0..<count` that is computed for one index at a time, with nothing stored.
+///
+/// A Feistel network permutes the smallest power of four that is at least `count`; an index that lands outside
+/// `0..<count` is permuted again until it lands inside ("cycle walking", Black & Rogaway 2002), fewer than four times
+/// on average. A pure function of `key`, on every machine.
+struct Permutation {
+  private let count: UInt64
+  private let key: UInt64
+  /// Bits in each half of the network.
+  private let halfBits: UInt64
+
+  private static let rounds: UInt64 = 6
+
+  init(count: Int, key: UInt64) {
+    precondition(count > 0)
+    self.count = UInt64(count)
+    self.key = key
+    let bits = UInt64.bitWidth - (self.count - 1).leadingZeroBitCount
+    halfBits = UInt64(max(1, (bits + 1) / 2))
+  }
+
+  func callAsFunction(_ index: Int) -> Int {
+    precondition(index >= 0 && UInt64(index) < count)
+    var value = UInt64(index)
+    repeat { value = permuteOnce(value) } while value >= count
+    return Int(value)
+  }
+
+  private func permuteOnce(_ value: UInt64) -> UInt64 {
+    let mask = (1 << halfBits) - 1 as UInt64
+    var (left, right) = (value >> halfBits, value & mask)
+    for round in 0..<Self.rounds {
+      (left, right) = (right, left ^ (combine(key &+ round, right) & mask))
+    }
+    return left << halfBits | right
+  }
+}
+
+/// The output function of SplitMix64 (Steele, Lea & Flood 2014): a bijection that flips half the bits on average.
+func mix(_ value: UInt64) -> UInt64 {
+  var bits = value &+ 0x9E37_79B9_7F4A_7C15
+  bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
+  bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
+  return bits ^ (bits >> 31)
+}
+
+/// A key made of two, in which their order matters.
+func combine(_ first: UInt64, _ second: UInt64) -> UInt64 { mix(mix(first) ^ second) }

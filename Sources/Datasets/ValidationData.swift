@@ -1,0 +1,48 @@
+import Diagnostics
+import Formats
+
+/// The sequences that a model is validated on: all of them, in a fixed order, each once.
+public struct ValidationData: Sendable {
+  /// Inputs in a sequence.
+  public let sequenceLength: Int
+  /// Whole sequences of all sources together; 0 when there is nothing to validate on.
+  public let count: Int
+
+  private let sources: [PackedTokens]
+
+  /// The parts held out from `sources`: those of prepared folders. The prefix of a `.bin/.idx` pair has none.
+  ///
+  /// Throws `badInput` when a dataset is missing or damaged, or has a token that is not in the vocabulary.
+  public init(
+    heldOutOf sources: [DataSource], sequenceLength: Int, documentMask: Bool, vocabularySize: Int
+  ) throws {
+    try self.init(
+      sources: sources.filter(\.isPreparedFolder), sequenceLength: sequenceLength, documentMask: documentMask,
+      vocabularySize: vocabularySize)
+  }
+
+  /// Datasets named for validation: the validation parts of prepared folders, `.bin/.idx` pairs as a whole.
+  public init(sources: [DataSource], sequenceLength: Int, documentMask: Bool, vocabularySize: Int) throws {
+    precondition(sequenceLength > 0 && vocabularySize > 0)
+    self.sequenceLength = sequenceLength
+    self.sources = try sources.map { source in
+      let packed = PackedTokens(
+        dataset: try source.open(.validation), sequenceLength: sequenceLength, documentMask: documentMask)
+      try packed.check(vocabularySize: vocabularySize, part: 0, of: 1)
+      return packed
+    }
+    count = self.sources.reduce(0) { $0 + $1.count }
+  }
+
+  /// Reads sequence `index` of `0..<count`; see ``TrainingData/read(sequence:tokens:documentStarts:)``.
+  public func read(
+    sequence index: Int, tokens: UnsafeMutableBufferPointer<Int32>, documentStarts: UnsafeMutableBufferPointer<Int32>
+  ) {
+    precondition(index >= 0 && index < count)
+    var index = index
+    for source in sources {
+      if index < source.count { return source.read(index, tokens: tokens, documentStarts: documentStarts) }
+      index -= source.count
+    }
+  }
+}

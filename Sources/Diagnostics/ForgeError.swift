@@ -1,0 +1,34 @@
+/// A failure that a user or a machine can cause, told in one sentence: what happened, where, and what to do.
+///
+/// A bug in this code is a `precondition` instead and never becomes a `ForgeError`.
+public struct ForgeError: Error, Sendable, CustomStringConvertible {
+  /// What the caller can do about the failure; decides the exit code.
+  public enum Kind: Sendable {
+    /// The user's input is wrong; the same command will fail again (exit code 64, `EX_USAGE`).
+    case badInput
+    /// A machine or a peer failed; the same command may succeed later (exit code 75, `EX_TEMPFAIL`).
+    case tryAgain
+    /// The program contradicts itself (exit code 70, `EX_SOFTWARE`).
+    case bug
+  }
+
+  public let kind: Kind
+  public let description: String
+
+  public init(_ kind: Kind, _ description: String) {
+    self.kind = kind
+    self.description = description
+  }
+
+  public static func badInput(_ description: String) -> ForgeError { ForgeError(.badInput, description) }
+  public static func tryAgain(_ description: String) -> ForgeError { ForgeError(.tryAgain, description) }
+
+  /// The process exit code, from `sysexits.h`.
+  public var exitCode: Int32 {
+    switch kind {
+    case .badInput: 64
+    case .bug: 70
+    case .tryAgain: 75
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import Diagnostics
+
+/// Writes a Megatron-LM indexed dataset (see ``IndexedDataset``), one sequence per document.
+///
+/// The tokens go to disk as they come; the index is kept in memory (20 bytes per document) until `finish`. Neither file
+/// appears under its name before that.
+public final class IndexedDatasetWriter {
+  public let tokenType: TokenType
+  public private(set) var tokenCount = 0
+  public var documentCount: Int { lengths.count }
+
+  private let data: OutputFile
+  private let index: OutputFile
+  private var lengths: [Int32] = []
+
+  /// Throws `badInput` when the files cannot be created.
+  public init(prefix: String, tokenType: TokenType) throws {
+    self.tokenType = tokenType
+    data = try OutputFile(path: prefix + ".bin")
+    index = try OutputFile(path: prefix + ".idx")
+  }
+
+  /// Appends a document; returns the range of the token stream that it occupies. Throws `tryAgain` when the disk is
+  /// full or fails.
+  @discardableResult
+  public func append(document tokens: UnsafeBufferPointer<Int32>) throws -> Range<Int> {
+    guard let length = Int32(exactly: tokens.count) else {
+      throw ForgeError.badInput("a document of \(tokens.count) tokens is longer than an indexed dataset can hold")
+    }
+    switch tokenType {
+    case .int32: try data.append(UnsafeRawBufferPointer(tokens))
+    case .uint8: try append(tokens, as: UInt8.self)
+    case .int8: try append(tokens, as: Int8.self)
+    case .int16: try append(tokens, as: Int16.self)
+    case .uint16: try append(tokens, as: UInt16.self)
+    case .int64: try append(tokens, as: Int64.self)
+    }
+    lengths.append(length)
+    let start = tokenCount
+    tokenCount += tokens.count
+    return start..<tokenCount
+  }
+
+  /// Completes both files and gives them their names, the index last.
+  public func finish() throws {
+    try index.append(IndexLayout.magic)
+    try appendIndex(IndexLayout.version)
+    try appendIndex(tokenType.rawValue)
+    try appendIndex(UInt64(lengths.count))
+    try appendIndex(UInt64(lengths.count + 1))
+    for length in lengths { try appendIndex(length) }
+    var offset: Int64 = 0
+    for length in lengths {
+      try appendIndex(offset)
+      offset += Int64(length) * Int64(tokenType.byteCount)
+    }
+    for document in 0...Int64(lengths.count) { try appendIndex(document) }
+    try data.commit()
+    try index.commit()
+  }
+
+  private func append<Token: FixedWidthInteger>(_ tokens: UnsafeBufferPointer<Int32>, as type: Token.Type) throws {
+    try withUnsafeTemporaryAllocation(of: Token.self, capacity: tokens.count) { converted in
+      for (index, token) in tokens.enumerated() {
+        converted.initializeElement(at: index, to: Token(token))
+      }
+      try data.append(UnsafeRawBufferPointer(converted))
+    }
+  }
+
+  private func appendIndex<Value: FixedWidthInteger>(_ value: Value) throws {
+    try withUnsafeBytes(of: value.littleEndian) { try index.append($0) }
+  }
+}

@@ -1,0 +1,106 @@
+import Diagnostics
+import FoundationEssentials
+
+/// The weights of a Hugging Face folder: one `model.safetensors`, or shards named by `model.safetensors.index.json`.
+public struct SafetensorsCollection: Sendable {
+  public static let singleFileName = "model.safetensors"
+  public static let indexFileName = "model.safetensors.index.json"
+
+  public let path: String
+  /// Every tensor's description, over all files.
+  public let tensors: [String: SafetensorsFile.TensorInfo]
+  private let files: [String: SafetensorsFile]
+
+  /// Opens a folder, or a single `.safetensors` file.
+  ///
+  /// Throws `badInput` when the folder has no weights, when a shard is missing or damaged, or when a shard lacks a
+  /// tensor that the index places in it.
+  public init(path: String) throws {
+    self.path = path
+    let single = path.hasSuffix(".safetensors") ? path : "\(path)/\(Self.singleFileName)"
+    let indexPath = "\(path)/\(Self.indexFileName)"
+    if FileManager.default.fileExists(atPath: single) {
+      let file = try SafetensorsFile(path: single)
+      tensors = file.tensors
+      files = file.tensors.mapValues { _ in file }
+    } else if FileManager.default.fileExists(atPath: indexPath) {
+      (tensors, files) = try Self.openShards(of: ShardIndex(path: indexPath), in: path, indexPath: indexPath)
+    } else {
+      throw ForgeError.badInput("'\(path)' has neither \(Self.singleFileName) nor \(Self.indexFileName)")
+    }
+  }
+
+  /// The file that holds the tensor; throws `badInput` when none does.
+  public func file(holding name: String) throws -> SafetensorsFile {
+    guard let file = files[name] else { throw ForgeError.badInput("'\(path)' has no tensor '\(name)'") }
+    return file
+  }
+
+  /// Reads a whole tensor as `Float`; see ``SafetensorsFile/read(_:shape:into:)``.
+  public func read(
+    _ name: String, shape: [Int]? = nil, into destination: UnsafeMutableBufferPointer<Float>
+  ) throws {
+    try file(holding: name).read(name, shape: shape, into: destination)
+  }
+
+  private static func openShards(
+    of index: ShardIndex, in folder: String, indexPath: String
+  ) throws -> ([String: SafetensorsFile.TensorInfo], [String: SafetensorsFile]) {
+    var shards: [String: SafetensorsFile] = [:]
+    var tensors: [String: SafetensorsFile.TensorInfo] = [:]
+    var files: [String: SafetensorsFile] = [:]
+    for (name, shardName) in index.weightMap.sorted(by: { $0.key < $1.key }) {
+      guard !shardName.contains("/") else {
+        throw ForgeError.badInput("'\(indexPath)' places tensor '\(name)' outside its folder: '\(shardName)'")
+      }
+      let shard = try shards[shardName] ?? SafetensorsFile(path: "\(folder)/\(shardName)")
+      shards[shardName] = shard
+      guard let info = shard.tensors[name] else {
+        throw ForgeError.badInput("'\(indexPath)' places tensor '\(name)' in \(shardName), which does not have it")
+      }
+      tensors[name] = info
+      files[name] = shard
+    }
+    return (tensors, files)
+  }
+}
+
+/// The contents of `model.safetensors.index.json`.
+struct ShardIndex: Codable {
+  struct Metadata: Codable {
+    /// Bytes of all tensors together.
+    var totalSize: Int
+
+    enum CodingKeys: String, CodingKey { case totalSize = "total_size" }
+  }
+
+  var metadata: Metadata?
+  /// From tensor name to file name.
+  var weightMap: [String: String]
+
+  enum CodingKeys: String, CodingKey {
+    case metadata
+    case weightMap = "weight_map"
+  }
+
+  init(metadata: Metadata, weightMap: [String: String]) {
+    self.metadata = metadata
+    self.weightMap = weightMap
+  }
+
+  init(path: String) throws {
+    let file = try MappedFile(path: path)
+    do {
+      self = try JSONDecoder().decode(ShardIndex.self, from: Data(file.bytes))
+    } catch {
+      throw ForgeError.badInput("'\(path)' is not a safetensors index: it needs a \"weight_map\" object of strings")
+    }
+  }
+
+  init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    weightMap = try container.decode([String: String].self, forKey: .weightMap)
+    // Only informative, and written as a float by some tools.
+    metadata = try? container.decode(Metadata.self, forKey: .metadata)
+  }
+}

@@ -1,0 +1,225 @@
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+/// What an attention layer sees of a micro-batch.
+public struct AttentionShape: Sendable {
+  /// Sequences in the micro-batch, and tokens in each.
+  public var sequences: Int
+  public var length: Int
+  public var heads: Int
+  public var keyValueHeads: Int
+  public var headDimension: Int
+  /// Tokens a position sees, itself included; nil sees all before it.
+  public var window: Int?
+
+  public init(
+    sequences: Int, length: Int, heads: Int, keyValueHeads: Int, headDimension: Int, window: Int? = nil
+  ) {
+    self.sequences = sequences
+    self.length = length
+    self.heads = heads
+    self.keyValueHeads = keyValueHeads
+    self.headDimension = headDimension
+    self.window = window
+  }
+
+  var scale: Float { 1 / Float(headDimension).squareRoot() }
+  var queryColumns: Int { heads * headDimension }
+
+  /// Columns of the fused query-key-value matrix.
+  public var columns: Int { (heads + 2 * keyValueHeads) * headDimension }
+}
+
+/// Grouped-query causal attention by blocks (Dao et al. 2022): a block of queries meets blocks of keys, softmax is kept
+/// online, and no tokens × tokens matrix exists. Blocks that the causal, window and document masks hide are skipped.
+extension Compute {
+  static let queryBlock = 64
+  static let keyBlock = 512
+
+  /// A block of queries `[first, end)` of one sequence and the keys `[firstKey, end)` that any of them sees.
+  private struct QueryBlock {
+    let first: Int
+    let end: Int
+    let firstKey: Int
+  }
+
+  /// The first key that query `position` sees. It never decreases with the position.
+  @inline(__always)
+  private static func firstKey(_ position: Int, _ documentStarts: UnsafeMutablePointer<Int32>, _ window: Int?) -> Int {
+    let start = Int(documentStarts[position])
+    guard let window else { return start }
+    return max(start, position - window + 1)
+  }
+
+  private static func block(_ index: Int, _ shape: AttentionShape, _ starts: UnsafeMutablePointer<Int32>) -> QueryBlock {
+    let first = index * queryBlock
+    // Rounded down, so that the products' shapes take few values.
+    let firstKey = firstKey(first, starts, shape.window) / queryBlock * queryBlock
+    return QueryBlock(first: first, end: min(shape.length, first + queryBlock), firstKey: firstKey)
+  }
+
+  /// - Parameters:
+  ///   - qkv: `[tokens, (heads + 2 · keyValueHeads) · headDimension]`: queries, keys, values, rotated already.
+  ///   - documentStarts: `[tokens]`, the first position of each token's document within its sequence.
+  ///   - out: `[tokens, heads · headDimension]`.
+  ///   - logSumExp: `[tokens, heads]`, kept for the backward pass.
+  public func attention(
+    _ shape: AttentionShape, qkv: Matrix, documentStarts: Buffer<Int32>, into out: Matrix, logSumExp: Buffer<Float>
+  ) {
+    precondition(qkv.columns == shape.columns && qkv.rows == shape.sequences * shape.length)
+    precondition(documentStarts.count == qkv.rows && logSumExp.count >= qkv.rows * shape.heads)
+    let blocks = (shape.length + Self.queryBlock - 1) / Self.queryBlock
+    // Long rows first: the last query blocks of a sequence see the most keys.
+    team.forEach(shape.sequences * shape.heads * blocks) { task, thread in
+      let blockIndex = blocks - 1 - task / (shape.sequences * shape.heads)
+      let unit = task % (shape.sequences * shape.heads)
+      self.attentionBlock(
+        shape, sequence: unit / shape.heads, head: unit % shape.heads, blockIndex, qkv, documentStarts, out, logSumExp,
+        scratch: self.scratch(thread))
+    }
+  }
+
+  private func attentionBlock(
+    _ shape: AttentionShape, sequence: Int, head: Int, _ index: Int, _ qkv: Matrix, _ documentStarts: Buffer<Int32>,
+    _ out: Matrix, _ logSumExp: Buffer<Float>, scratch: Buffer<Float>
+  ) {
+    let d = shape.headDimension
+    let token = sequence * shape.length
+    let starts = documentStarts.base + token
+    let block = Self.block(index, shape, starts)
+    let rows = block.end - block.first
+    let base = qkv.base + token * qkv.stride
+    let query = base + block.first * qkv.stride + head * d
+    let keyColumn = shape.queryColumns + head / (shape.heads / shape.keyValueHeads) * d
+    let key = base + keyColumn
+    let value = key + shape.keyValueHeads * d
+    let output = out.base + (token + block.first) * out.stride + head * d
+    let scores = scratch.base
+    let maximum = scratch.base + 2 * Self.queryBlock * Self.keyBlock
+    let sum = maximum + Self.queryBlock
+    for row in 0..<rows {
+      maximum[row] = -.infinity
+      sum[row] = 0
+    }
+    var first = block.firstKey
+    while first < block.end {
+      let keys = min(Self.keyBlock, block.end - first)
+      MatrixProduct.multiply(
+        rows: rows, columns: keys, inner: d, a: query, aStride: qkv.stride, transposeA: false,
+        b: key + first * qkv.stride, bStride: qkv.stride, transposeB: true, c: scores, cStride: keys, accumulate: false)
+      let isFirst = first == block.firstKey
+      for row in 0..<rows {
+        let position = block.first + row
+        let low = min(max(Self.firstKey(position, starts, shape.window) - first, 0), keys)
+        let high = min(max(position + 1 - first, low), keys)
+        let factor = table.softmax_online(
+          Int64(keys), Int64(low), Int64(high), shape.scale, scores + row * keys, maximum + row, sum + row)
+        if !isFirst, factor != 1 {
+          table.scale(Int64(d), factor, output + row * out.stride, output + row * out.stride)
+        }
+      }
+      MatrixProduct.multiply(
+        rows: rows, columns: d, inner: keys, a: scores, aStride: keys, transposeA: false,
+        b: value + first * qkv.stride, bStride: qkv.stride, transposeB: false, c: output, cStride: out.stride,
+        accumulate: !isFirst)
+      first += keys
+    }
+    for row in 0..<rows {
+      table.scale(Int64(d), 1 / sum[row], output + row * out.stride, output + row * out.stride)
+      logSumExp.base[(token + block.first + row) * shape.heads + head] = maximum[row] + logf(sum[row])
+    }
+  }
+
+  /// The gradient of `attention` with respect to `qkv`, scores recomputed from `logSumExp` block by block.
+  ///
+  /// A task owns one key-value head of one sequence, so the gradients of its keys and values gather in one fixed order.
+  /// With D = rowsum(dO ∘ O): dV = Pᵀ dO, dP = dO Vᵀ, dS = scale · P ∘ (dP − D), dQ = dS K, dK = dSᵀ Q.
+  ///
+  /// - Parameters: `out`, `outGradient` `[tokens, heads · headDimension]`; `qkvGradient` as `qkv`, replaced.
+  public func attentionBackward(
+    _ shape: AttentionShape, qkv: Matrix, documentStarts: Buffer<Int32>, out: Matrix, logSumExp: Buffer<Float>,
+    outGradient: Matrix, qkvGradient: Matrix
+  ) {
+    precondition(qkvGradient.columns == qkv.columns && qkvGradient.rows == qkv.rows)
+    let group = shape.heads / shape.keyValueHeads
+    let blocks = (shape.length + Self.queryBlock - 1) / Self.queryBlock
+    team.forEach(shape.sequences * shape.keyValueHeads) { task, thread in
+      let sequence = task / shape.keyValueHeads
+      let keyValueHead = task % shape.keyValueHeads
+      let firstColumn = shape.queryColumns + keyValueHead * shape.headDimension
+      for row in sequence * shape.length..<(sequence + 1) * shape.length {
+        let gradient = qkvGradient.base + row * qkvGradient.stride + firstColumn
+        gradient.update(repeating: 0, count: shape.headDimension)
+        (gradient + shape.keyValueHeads * shape.headDimension).update(repeating: 0, count: shape.headDimension)
+      }
+      for head in keyValueHead * group..<(keyValueHead + 1) * group {
+        for block in 0..<blocks {
+          self.attentionBlockBackward(
+            shape, sequence: sequence, head: head, block, qkv, documentStarts, out, logSumExp, outGradient, qkvGradient,
+            scratch: self.scratch(thread))
+        }
+      }
+    }
+  }
+
+  private func attentionBlockBackward(
+    _ shape: AttentionShape, sequence: Int, head: Int, _ index: Int, _ qkv: Matrix, _ documentStarts: Buffer<Int32>,
+    _ out: Matrix, _ logSumExp: Buffer<Float>, _ outGradient: Matrix, _ qkvGradient: Matrix, scratch: Buffer<Float>
+  ) {
+    let d = shape.headDimension
+    let token = sequence * shape.length
+    let starts = documentStarts.base + token
+    let block = Self.block(index, shape, starts)
+    let rows = block.end - block.first
+    let queryOffset = (token + block.first) * qkv.stride + head * d
+    let keyOffset = token * qkv.stride + shape.queryColumns + head / (shape.heads / shape.keyValueHeads) * d
+    let valueOffset = keyOffset + shape.keyValueHeads * d
+    let outputGradient = outGradient.base + (token + block.first) * outGradient.stride + head * d
+    let output = out.base + (token + block.first) * out.stride + head * d
+    let stride = qkv.stride
+    let probabilities = scratch.base
+    let scoreGradient = probabilities + Self.queryBlock * Self.keyBlock
+    let delta = scoreGradient + Self.queryBlock * Self.keyBlock
+    for row in 0..<rows {
+      delta[row] = table.dot(Int64(d), outputGradient + row * outGradient.stride, output + row * out.stride)
+    }
+    var first = block.firstKey
+    while first < block.end {
+      let keys = min(Self.keyBlock, block.end - first)
+      let keyBlock = first * stride
+      MatrixProduct.multiply(
+        rows: rows, columns: keys, inner: d, a: qkv.base + queryOffset, aStride: stride, transposeA: false,
+        b: qkv.base + keyOffset + keyBlock, bStride: stride, transposeB: true, c: probabilities, cStride: keys,
+        accumulate: false)
+      MatrixProduct.multiply(
+        rows: rows, columns: keys, inner: d, a: outputGradient, aStride: outGradient.stride, transposeA: false,
+        b: qkv.base + valueOffset + keyBlock, bStride: stride, transposeB: true, c: scoreGradient, cStride: keys,
+        accumulate: false)
+      for row in 0..<rows {
+        let position = block.first + row
+        let low = min(max(Self.firstKey(position, starts, shape.window) - first, 0), keys)
+        let high = min(max(position + 1 - first, low), keys)
+        table.softmax_backward(
+          Int64(keys), Int64(low), Int64(high), shape.scale,
+          logSumExp.base[(token + position) * shape.heads + head], delta[row], probabilities + row * keys,
+          scoreGradient + row * keys)
+      }
+      MatrixProduct.multiply(
+        rows: keys, columns: d, inner: rows, a: probabilities, aStride: keys, transposeA: true, b: outputGradient,
+        bStride: outGradient.stride, transposeB: false, c: qkvGradient.base + valueOffset + keyBlock, cStride: stride,
+        accumulate: true)
+      MatrixProduct.multiply(
+        rows: rows, columns: d, inner: keys, a: scoreGradient, aStride: keys, transposeA: false,
+        b: qkv.base + keyOffset + keyBlock, bStride: stride, transposeB: false, c: qkvGradient.base + queryOffset,
+        cStride: stride, accumulate: first != block.firstKey)
+      MatrixProduct.multiply(
+        rows: keys, columns: d, inner: rows, a: scoreGradient, aStride: keys, transposeA: true,
+        b: qkv.base + queryOffset, bStride: stride, transposeB: false, c: qkvGradient.base + keyOffset + keyBlock,
+        cStride: stride, accumulate: true)
+      first += keys
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import CKernels
+
+extension Compute {
+  /// `out = silu(gate) · up` (Shazeer 2020); `gateUp` `[tokens, 2 · intermediate]` holds gate then up in each row.
+  public func swiGLU(_ gateUp: Matrix, into out: Matrix) {
+    precondition(gateUp.columns == 2 * out.columns && gateUp.rows == out.rows)
+    precondition(gateUp.stride == gateUp.columns && out.stride == out.columns, "rows must be contiguous")
+    team.forEachChunk(of: out.rows, size: Self.rowsPerTask) { [table] rows, _ in
+      table.swiglu_forward(
+        Int64(rows.count), Int64(out.columns), gateUp.base + rows.lowerBound * gateUp.stride,
+        out.base + rows.lowerBound * out.stride)
+    }
+  }
+
+  /// Turns `gateUp` into its own gradient and recomputes `out`, in one pass; `outGradient` `[tokens, intermediate]`.
+  public func swiGLUBackward(outGradient: Matrix, gateUpToGradient gateUp: Matrix, out: Matrix) {
+    precondition(gateUp.columns == 2 * out.columns && gateUp.rows == out.rows && outGradient.rows == out.rows)
+    precondition(gateUp.stride == gateUp.columns && out.stride == out.columns && outGradient.stride == out.columns)
+    team.forEachChunk(of: out.rows, size: Self.rowsPerTask) { [table] rows, _ in
+      table.swiglu_backward(
+        Int64(rows.count), Int64(out.columns), outGradient.base + rows.lowerBound * out.columns,
+        gateUp.base + rows.lowerBound * gateUp.stride, out.base + rows.lowerBound * out.stride)
+    }
+  }
+
+  /// `y += x`, element by element.
+  public func add(_ x: Matrix, to y: Matrix) {
+    precondition(x.rows == y.rows && x.columns == y.columns)
+    team.forEachChunk(of: x.rows, size: Self.rowsPerTask) { [table] rows, _ in
+      for row in rows { table.axpy(Int64(x.columns), 1, x.base + row * x.stride, y.base + row * y.stride) }
+    }
+  }
+
+  /// Copies `[tokens, columns]` between views of different strides.
+  public func copy(_ x: Matrix, to y: Matrix) {
+    precondition(x.rows == y.rows && x.columns == y.columns)
+    team.forEachChunk(of: x.rows, size: Self.rowsPerTask) { rows, _ in
+      for row in rows { (y.base + row * y.stride).update(from: x.base + row * x.stride, count: x.columns) }
+    }
+  }
+
+  /// Adds `bias` `[columns]` to every row of `y`.
+  public func addBias(_ bias: Buffer<Float>, to y: Matrix) {
+    precondition(bias.count == y.columns)
+    team.forEachChunk(of: y.rows, size: Self.rowsPerTask) { [table] rows, _ in
+      for row in rows { table.axpy(Int64(y.columns), 1, bias.base, y.base + row * y.stride) }
+    }
+  }
+
+  /// `sum = Σ rows of x`, in row order: a bias's gradient.
+  public func sumRows(_ x: Matrix, into sum: Buffer<Float>) {
+    precondition(sum.count == x.columns)
+    team.forEachChunk(of: x.columns, size: Self.columnsPerTask) { [table] columns, _ in
+      table.sum_rows(
+        Int64(x.rows), Int64(columns.count), x.base + columns.lowerBound, Int64(x.stride),
+        sum.base + columns.lowerBound, false)
+    }
+  }
+
+  /// `out[t] = table[ids[t]]`: `ids` `[tokens]`, `weight` `[vocabulary, hidden]`, `out` `[tokens, hidden]`.
+  public func embed(_ ids: Buffer<Int32>, weight: Matrix, into out: Matrix) {
+    precondition(ids.count == out.rows && weight.columns == out.columns)
+    team.forEachChunk(of: out.rows, size: Self.rowsPerTask) { rows, _ in
+      for row in rows {
+        let id = Int(ids[row])
+        precondition(id >= 0 && id < weight.rows, "token id outside the vocabulary")
+        (out.base + row * out.stride).update(from: weight.base + id * weight.stride, count: out.columns)
+      }
+    }
+  }
+}

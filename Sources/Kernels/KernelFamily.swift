@@ -1,0 +1,68 @@
+import CKernels
+import COpenBLAS
+import Diagnostics
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+/// Which set of floating-point kernels computes: OpenBLAS's and ours together. Runs agree bit for bit within a family.
+public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
+  /// `skylakex`, `haswell` (also AMD Zen, whose OpenBLAS kernels are the same), or OpenBLAS's own name in lower case.
+  public let name: String
+  let table: ck_table
+
+  public var description: String { name }
+
+  public static func == (left: KernelFamily, right: KernelFamily) -> Bool { left.name == right.name }
+
+  private static let restartMarker = "FORGE_RESTARTED_FOR_KERNELS"
+
+  /// The family in use by this process.
+  public static let current: KernelFamily = {
+    let name = familyName(ofCore: coreName)
+    let tableName = name == "cooperlake" || name == "sapphirerapids" ? "skylakex" : name
+    guard let table = ck_table_named(tableName) ?? ck_table_named("baseline") else {
+      preconditionFailure("the baseline kernels are missing from this build")
+    }
+    return KernelFamily(name: name, table: table.pointee)
+  }()
+
+  /// OpenBLAS's name and version, for `--version` and the run's record.
+  public static var libraryDescription: String {
+    String(cString: openblas_get_config()).split(separator: " ").prefix(2).joined(separator: " ")
+  }
+
+  private static var coreName: String { String(cString: openblas_get_corename()) }
+
+  private static func familyName(ofCore core: String) -> String {
+    core.lowercased() == "zen" ? "haswell" : core.lowercased()
+  }
+
+  /// Makes sure that OpenBLAS runs the kernels that suit this CPU, and one thread a call.
+  ///
+  /// OpenBLAS 0.3.21 takes newer Intel CPUs for a Prescott and runs five times slower. It reads `OPENBLAS_CORETYPE` in
+  /// its constructor only, so the program sets the variable and starts itself again, once. Call this first in `main`,
+  /// before MPI. A variable that the user has set is left alone.
+  ///
+  /// - Parameter pinned: a family to use instead of the best one, so that machines of different age agree.
+  /// - Throws: `ForgeError.badInput` when this CPU cannot run the pinned family.
+  public static func prepareProcess(pinned: String? = nil) throws {
+    openblas_set_num_threads(1)
+    let wanted = pinned ?? String(cString: ck_best_family())
+    let cores = ["skylakex": "SkylakeX", "haswell": "Haswell"]
+    if let pinned, cores[pinned] == nil || ck_table_named(pinned) == nil {
+      throw ForgeError.badInput(
+        "run.kernel_family '\(pinned)' cannot run on this CPU; it offers \(cores.keys.sorted().filter { ck_table_named($0) != nil })"
+      )
+    }
+    guard let core = cores[wanted], familyName(ofCore: coreName) != wanted else { return }
+    if getenv(restartMarker) != nil || (pinned == nil && getenv("OPENBLAS_CORETYPE") != nil) { return }
+    setenv("OPENBLAS_CORETYPE", core, 1)
+    setenv(restartMarker, "1", 1)
+    execv("/proc/self/exe", CommandLine.unsafeArgv)
+    // Only a failed execv returns: go on with the slower kernels rather than not at all.
+  }
+}

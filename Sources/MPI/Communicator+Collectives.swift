@@ -1,0 +1,141 @@
+// The blocking collectives on spans, and on single values and byte strings for the small things ranks tell each other.
+// A span is checked to have the right count; that every rank passes the same count cannot be checked here.
+
+extension Communicator {
+  /// Combines the buffers of all ranks, element by element, and leaves the result in every one of them.
+  public func allReduce<E: CollectiveElement>(
+    _ buffer: inout MutableSpan<E>, _ reduction: Reduction
+  ) throws(MPIError) {
+    try buffer.withUnsafeMutableBufferPointer { (buffer) throws(MPIError) in
+      try allReduce(arena: buffer, reduction)
+    }
+  }
+
+  /// Combines the `source` of all ranks, element by element, into everybody's `destination`, of the same count.
+  public func allReduce<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>, _ reduction: Reduction
+  ) throws(MPIError) {
+    try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
+      try allReduce(arena: source, into: destination, reduction)
+    }
+  }
+
+  /// Combines one value of every rank.
+  public func allReduce<E: CollectiveElement>(_ value: E, _ reduction: Reduction) throws(MPIError) -> E {
+    var result = value
+    try withUnsafeMutablePointer(to: &result) { (pointer) throws(MPIError) in
+      try allReduce(arena: .init(start: pointer, count: 1), reduction)
+    }
+    return result
+  }
+
+  /// Combines the `source` of all ranks, a block for each rank, and leaves block `r` in the `destination` of rank `r`.
+  public func reduceScatter<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>, _ reduction: Reduction
+  ) throws(MPIError) {
+    try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
+      try reduceScatter(arena: source, into: destination, reduction)
+    }
+  }
+
+  /// Copies the buffer of `root` into everybody's.
+  public func broadcast<E: CollectiveElement>(_ buffer: inout MutableSpan<E>, root: Int) throws(MPIError) {
+    try buffer.withUnsafeMutableBufferPointer { (buffer) throws(MPIError) in
+      try broadcast(arena: buffer, root: root)
+    }
+  }
+
+  /// The bytes of `root`, on every rank; the other ranks' are ignored.
+  public func broadcast(_ bytes: [UInt8], root: Int) throws(MPIError) -> [UInt8] {
+    let count = try allReduce(rank == root ? Int64(bytes.count) : 0, .max)
+    var result = rank == root ? bytes : [UInt8](repeating: 0, count: Int(count))
+    var span = result.mutableSpan
+    try broadcast(&span, root: root)
+    return result
+  }
+
+  /// Copies every rank's `source` into block `r` of everybody's `destination`; all blocks are equal.
+  public func allGather<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>
+  ) throws(MPIError) {
+    try allGather(
+      from: source, into: &destination, layout: Layout(contiguous: .init(repeating: source.count, count: size)))
+  }
+
+  /// Copies every rank's `source` to its place in everybody's `destination`; `layout` is the same on every rank.
+  public func allGather<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>, layout: Layout
+  ) throws(MPIError) {
+    try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
+      fillOwnRange(of: destination, layout, from: source)
+      try allGather(arena: destination, layout: layout)
+    }
+  }
+
+  /// Sends block `r` of `source` to rank `r`; block `r` of `destination` comes from rank `r`. All blocks are equal.
+  public func allToAll<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>
+  ) throws(MPIError) {
+    try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
+      try allToAll(arena: source, into: destination)
+    }
+  }
+
+  /// Sends each rank what `plan` says it gets, and receives the same way.
+  public func allToAll<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>, plan: ExchangePlan
+  ) throws(MPIError) {
+    try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
+      try allToAll(arena: source, into: destination, plan: plan)
+    }
+  }
+
+  /// Brings every rank's `source` to block `r` of the `destination` of `root`; elsewhere `destination` is not used.
+  public func gather<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>, root: Int
+  ) throws(MPIError) {
+    let blocks = Layout(contiguous: .init(repeating: source.count, count: size))
+    try gather(from: source, into: &destination, layout: blocks, root: root)
+  }
+
+  /// Brings every rank's `source` to its place in the `destination` of `root`; `layout` is the same on every rank.
+  public func gather<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>, layout: Layout, root: Int
+  ) throws(MPIError) {
+    try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
+      try gather(arena: source, into: destination, layout: layout, root: root)
+    }
+  }
+
+  /// Every rank's bytes, in the order of ranks, on `root`; nothing elsewhere.
+  public func gather(_ bytes: [UInt8], root: Int) throws(MPIError) -> [[UInt8]] {
+    var counts = [Int64](repeating: 0, count: size)
+    var countSpan = counts.mutableSpan
+    try allGather(from: [Int64(bytes.count)].span, into: &countSpan)
+    let layout = Layout(contiguous: counts.map { Int($0) })
+    var all = [UInt8](repeating: 0, count: rank == root ? layout.extent : 0)
+    var span = all.mutableSpan
+    try gather(from: bytes.span, into: &span, layout: layout, root: root)
+    return rank == root ? (0..<size).map { Array(all[layout.range(of: $0)]) } : []
+  }
+
+  func fillOwnRange<E>(
+    of destination: UnsafeMutableBufferPointer<E>, _ layout: Layout, from source: UnsafeBufferPointer<E>
+  ) where E: CollectiveElement {
+    precondition(layout.counts.count == size && layout.counts[rank] == source.count, "the layout is not of this buffer")
+    precondition(layout.extent <= destination.count, "the layout is larger than the destination")
+    guard let from = source.baseAddress, let to = destination.at(layout.offsets[rank]) else { return }
+    to.update(from: from, count: source.count)
+  }
+
+  private func withBuffers<E: CollectiveElement>(
+    _ source: Span<E>, _ destination: inout MutableSpan<E>,
+    _ body: (UnsafeBufferPointer<E>, UnsafeMutableBufferPointer<E>) throws(MPIError) -> Void
+  ) throws(MPIError) {
+    try source.withUnsafeBufferPointer { (source) throws(MPIError) in
+      try destination.withUnsafeMutableBufferPointer { (destination) throws(MPIError) in
+        try body(source, destination)
+      }
+    }
+  }
+}

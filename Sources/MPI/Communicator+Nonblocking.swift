@@ -1,0 +1,92 @@
+// The nonblocking collectives on spans. The request they return borrows the spans, so that the compiler keeps the
+// memory alive and untouched until the operation is complete. That dependency is what makes it sound to take a buffer's
+// address out of its closure here.
+
+extension Communicator {
+  /// Starts `allReduce` in place.
+  @_lifetime(&buffer)
+  public func startAllReduce<E: CollectiveElement>(
+    _ buffer: inout MutableSpan<E>, _ reduction: Reduction
+  ) throws(MPIError) -> BorrowingRequest {
+    let arena = buffer.withUnsafeMutableBufferPointer { $0 }
+    let request = BorrowingRequest(try startAllReduce(arena: arena, reduction))
+    return _overrideLifetime(request, mutating: &buffer)
+  }
+
+  /// Starts `allReduce` of `source` into `destination`.
+  @_lifetime(copy source, &destination)
+  public func startAllReduce<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>, _ reduction: Reduction
+  ) throws(MPIError) -> BorrowingRequest {
+    let (from, into) = arenas(source, &destination)
+    let request = BorrowingRequest(try startAllReduce(arena: from, into: into, reduction))
+    return _overrideLifetime(request, mutating: &destination)
+  }
+
+  /// Starts `reduceScatter`.
+  @_lifetime(copy source, &destination)
+  public func startReduceScatter<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>, _ reduction: Reduction
+  ) throws(MPIError) -> BorrowingRequest {
+    let (from, into) = arenas(source, &destination)
+    let request = BorrowingRequest(try startReduceScatter(arena: from, into: into, reduction))
+    return _overrideLifetime(request, mutating: &destination)
+  }
+
+  /// Starts `broadcast`.
+  @_lifetime(&buffer)
+  public func startBroadcast<E: CollectiveElement>(
+    _ buffer: inout MutableSpan<E>, root: Int
+  ) throws(MPIError) -> BorrowingRequest {
+    let arena = buffer.withUnsafeMutableBufferPointer { $0 }
+    let request = BorrowingRequest(try startBroadcast(arena: arena, root: root))
+    return _overrideLifetime(request, mutating: &buffer)
+  }
+
+  /// Starts `allGather`; `layout` is the same on every rank.
+  @_lifetime(copy source, &destination)
+  public func startAllGather<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>, layout: Layout
+  ) throws(MPIError) -> BorrowingRequest {
+    let (from, into) = arenas(source, &destination)
+    fillOwnRange(of: into, layout, from: from)
+    let request = BorrowingRequest(try startAllGather(arena: into, layout: layout))
+    return _overrideLifetime(request, mutating: &destination)
+  }
+
+  /// Starts `allToAll` with equal blocks.
+  @_lifetime(copy source, &destination)
+  public func startAllToAll<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>
+  ) throws(MPIError) -> BorrowingRequest {
+    let (from, into) = arenas(source, &destination)
+    let request = BorrowingRequest(try startAllToAll(arena: from, into: into))
+    return _overrideLifetime(request, mutating: &destination)
+  }
+
+  /// Starts `allToAll` by `plan`.
+  @_lifetime(copy source, &destination)
+  public func startAllToAll<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>, plan: ExchangePlan
+  ) throws(MPIError) -> BorrowingRequest {
+    let (from, into) = arenas(source, &destination)
+    let request = BorrowingRequest(try startAllToAll(arena: from, into: into, plan: plan))
+    return _overrideLifetime(request, mutating: &destination)
+  }
+
+  /// Starts `gather`; `layout` is the same on every rank, `destination` is used on `root` only.
+  @_lifetime(copy source, &destination)
+  public func startGather<E: CollectiveElement>(
+    from source: Span<E>, into destination: inout MutableSpan<E>, layout: Layout, root: Int
+  ) throws(MPIError) -> BorrowingRequest {
+    let (from, into) = arenas(source, &destination)
+    let request = BorrowingRequest(try startGather(arena: from, into: into, layout: layout, root: root))
+    return _overrideLifetime(request, mutating: &destination)
+  }
+
+  private func arenas<E: CollectiveElement>(
+    _ source: Span<E>, _ destination: inout MutableSpan<E>
+  ) -> (UnsafeBufferPointer<E>, UnsafeMutableBufferPointer<E>) {
+    (source.withUnsafeBufferPointer { $0 }, destination.withUnsafeMutableBufferPointer { $0 })
+  }
+}

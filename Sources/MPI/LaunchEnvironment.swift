@@ -1,0 +1,44 @@
+import Glibc
+
+/// What the launcher tells a process about itself, readable before MPI is initialised.
+public struct LaunchEnvironment: Sendable, Equatable {
+  public enum Launcher: Sendable { case mpirun, srun, none }
+
+  public let launcher: Launcher
+  /// This process's place in the job, in `0..<size`.
+  public let rank: Int
+  /// The number of processes in the job.
+  public let size: Int
+  /// This process's place on its node, in `0..<localSize`.
+  public let localRank: Int
+  /// The number of the job's processes on this node (with `srun`, on the fullest node).
+  public let localSize: Int
+
+  /// What this process was started with.
+  public static let current = LaunchEnvironment { name in getenv(name).map { String(cString: $0) } }
+
+  /// Reads Open MPI's variables, then those of a Slurm step; a process with neither is alone.
+  init(variable: (String) -> String?) {
+    func integer(_ name: String) -> Int? { variable(name).flatMap { Int($0) } }
+    if let size = integer("OMPI_COMM_WORLD_SIZE") {
+      launcher = .mpirun
+      self.size = size
+      rank = integer("OMPI_COMM_WORLD_RANK") ?? 0
+      localRank = integer("OMPI_COMM_WORLD_LOCAL_RANK") ?? 0
+      localSize = integer("OMPI_COMM_WORLD_LOCAL_SIZE") ?? 1
+    } else if let size = integer("SLURM_STEP_NUM_TASKS"), variable("PMIX_RANK") != nil || size > 1 {
+      launcher = .srun
+      self.size = size
+      rank = integer("SLURM_PROCID") ?? 0
+      localRank = integer("SLURM_LOCALID") ?? 0
+      localSize = variable("SLURM_STEP_TASKS_PER_NODE").map(LaunchEnvironment.mostTasks) ?? 1
+    } else {
+      (launcher, size, rank, localRank, localSize) = (.none, 1, 0, 0, 1)
+    }
+  }
+
+  /// The largest number in Slurm's notation for tasks per node: 4 in `4(x2),3`.
+  static func mostTasks(in tasksPerNode: String) -> Int {
+    tasksPerNode.split(separator: ",").compactMap { Int($0.prefix { $0 != "(" }) }.max() ?? 1
+  }
+}

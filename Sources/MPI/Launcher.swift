@@ -1,0 +1,104 @@
+internal import COpenMPI
+import Diagnostics
+import Glibc
+
+/// Runs a program on the ranks of a job, and ends all of them together, whatever happens to one.
+///
+/// Works under `mpirun`, under `srun --mpi=pmix`, and alone as a job of one rank.
+public enum Launcher {
+  /// Initialises MPI for use by several threads, runs `body` on every rank, and ends the process.
+  ///
+  /// When `body` returns, so does the job, with exit code 0 or the code that `body` returned, which must be the same on
+  /// all ranks. When `body` throws, one sentence goes to standard error and the job ends within seconds with the
+  /// error's exit code: that of a `ForgeError` or an `MPIError`, and 70 for anything else. The same error on every
+  /// rank, as of a wrong setting, is told once; an error of some ranks is told by the lowest of them, with its rank and
+  /// host.
+  ///
+  /// - Parameters:
+  ///   - program: the name that begins the sentence, such as `forge-dist`.
+  ///   - threads: the threads of each rank that compute, if known already; one more communicates.
+  ///   - body: the program; its argument is the communicator of all ranks.
+  public static func run(program: String, threads: Int = 1, _ body: (Communicator) throws -> Int32) -> Never {
+    let environment = LaunchEnvironment.current
+    ProcessorAffinity.yieldWhenCrowded(threads: threads + 1)
+    let world: Communicator
+    let failures: FailureConsensus
+    do {
+      world = try initialize(environment)
+      failures = try FailureConsensus(world: world)
+    } catch {
+      let place = environment.size > 1 ? "rank \(environment.rank) (host \(hostName)): " : ""
+      say("\(program): \(place)\(error)")
+      leave(exitCode(of: error))
+    }
+    do {
+      let code = try world.allReduce(body(world), .max)
+      guard code != 0 else { finalizeAndLeave(0) }
+      endJob(world, code: code, isLeader: world.rank == 0)
+    } catch {
+      let verdict = failures.settle("\(error)", exitCode: exitCode(of: error))
+      if verdict.speaks {
+        say("\(program): \(verdict.namesRank ? "rank \(world.rank) (host \(hostName)): " : "")\(error)")
+      }
+      endJob(world, code: verdict.exitCode, isLeader: verdict.speaks)
+    }
+  }
+
+  /// The name of the machine this rank runs on.
+  public static var hostName: String {
+    var bytes = [CChar](repeating: 0, count: 256)
+    gethostname(&bytes, bytes.count - 1)
+    return String(decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  private static func initialize(_ environment: LaunchEnvironment) throws -> Communicator {
+    var provided: Int32 = 0
+    try check(MPI_Init_thread(nil, nil, Int32(MPI_THREAD_MULTIPLE), &provided), "MPI_Init_thread")
+    guard provided == Int32(MPI_THREAD_MULTIPLE) else {
+      throw ForgeError.badInput("this MPI library lacks MPI_THREAD_MULTIPLE; use one that was built with it")
+    }
+    let world = try Communicator.world()
+    guard world.size == environment.size || environment.launcher != .srun else {
+      throw ForgeError.badInput(
+        "srun started \(environment.size) tasks that do not know of each other; start them with srun --mpi=pmix")
+    }
+    return world
+  }
+
+  private static func exitCode(of error: any Error) -> Int32 {
+    switch error {
+    case let error as ForgeError: error.exitCode
+    case let error as MPIError: error.exitCode
+    default: 70
+    }
+  }
+
+  /// Ends every rank of the job with `code`, which is not 0.
+  ///
+  /// An ordinary exit would make `mpirun` explain the code in eleven lines and `MPI_Abort` in eight; the abort inside
+  /// the latter is silent. It is the leader that calls it; the other ranks wait for their end, but not for ever.
+  private static func endJob(_ world: Communicator, code: Int32, isLeader: Bool) -> Never {
+    if LaunchEnvironment.current.launcher == .none { finalizeAndLeave(code) }
+    fflush(nil)
+    usleep(isLeader ? 50_000 : 3_000_000)  // lets the launcher collect what was printed
+    forge_mpi_abort(code)
+    leave(code)
+  }
+
+  private static func finalizeAndLeave(_ code: Int32) -> Never {
+    MPI_Finalize()
+    leave(code)
+  }
+
+  private static func leave(_ code: Int32) -> Never {
+    fflush(nil)
+    exit(code)
+  }
+
+  private static func say(_ sentence: String) {
+    fflush(nil)
+    let line = Array((sentence + "\n").utf8)
+    // One write, so that the lines of several ranks do not mix.
+    _ = write(STDERR_FILENO, line, line.count)
+  }
+}

@@ -1,0 +1,65 @@
+internal import COpenMPI
+
+/// A nonblocking operation under way on memory that its caller keeps alive and leaves alone until `wait` returns.
+///
+/// It cannot be copied, and a request that is dropped before `wait` completes in its `deinit`: MPI never writes to
+/// memory that has been given back. Started from spans, operations return the safer `BorrowingRequest`.
+public struct Request: ~Copyable {
+  private var parts: [MPI_Request?] = []
+  // Count arrays that MPI reads until the operation is complete.
+  private let layouts: [Layout]
+
+  init(keeping layouts: [Layout] = []) {
+    self.layouts = layouts
+  }
+
+  deinit {
+    guard !parts.isEmpty else { return }
+    do {
+      try Request.complete(parts)
+    } catch {
+      fatalError("a request was dropped before it was complete, and could not be completed: \(error)")
+    }
+  }
+
+  /// Starts one more part.
+  mutating func add(_ call: StaticString, _ start: (UnsafeMutablePointer<MPI_Request?>) -> Int32) throws(MPIError) {
+    var part: MPI_Request? = forge_mpi_request_null()
+    try check(start(&part), call)
+    parts.append(part)
+  }
+
+  /// Returns when the operation is complete on this rank; its buffers may then be used again.
+  public consuming func wait() throws(MPIError) {
+    let pending = parts
+    parts = []
+    try Request.complete(pending)
+  }
+
+  /// Whether the operation is complete, giving MPI a chance to move it forward.
+  public mutating func isComplete() throws(MPIError) -> Bool {
+    var flag: Int32 = 0
+    try check(MPI_Testall(Int32(parts.count), &parts, &flag, forge_mpi_statuses_ignore()), "MPI_Testall")
+    return flag != 0
+  }
+
+  private static func complete(_ parts: [MPI_Request?]) throws(MPIError) {
+    var parts = parts
+    try check(MPI_Waitall(Int32(parts.count), &parts, forge_mpi_statuses_ignore()), "MPI_Waitall")
+  }
+}
+
+/// A nonblocking operation that borrows its spans: the compiler refuses to touch their memory, or let it go, while the
+/// request exists.
+public struct BorrowingRequest: ~Copyable, ~Escapable {
+  private var request: Request
+
+  @_lifetime(immortal)
+  init(_ request: consuming Request) { self.request = request }
+
+  /// Returns when the operation is complete on this rank.
+  public consuming func wait() throws(MPIError) { try request.wait() }
+
+  /// Whether the operation is complete, giving MPI a chance to move it forward.
+  public mutating func isComplete() throws(MPIError) -> Bool { try request.isComplete() }
+}

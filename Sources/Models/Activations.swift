@@ -1,0 +1,127 @@
+import Kernels
+
+/// Hands out ranges of an arena that does not exist yet: memory is planned first and allocated once.
+struct MemoryPlan {
+  private(set) var count = 0
+
+  mutating func reserve(_ size: Int) -> Range<Int> {
+    let start = count
+    count += (size + 15) / 16 * 16
+    return start..<start + size
+  }
+}
+
+/// Where the activations of a micro-batch live. What a backward pass needs is kept for each block; the rest is scratch
+/// that all blocks share. With N tokens, H hidden, A = query columns, Q = query-key-value columns, S = slots (token ×
+/// choice), I = intermediate, E = experts.
+struct ActivationLayout {
+  struct Block {
+    var input = 0..<0  // [N, H] the residual stream
+    var inputNormed = 0..<0  // [N, H]
+    var inputScale = 0..<0  // [N] reciprocal root mean square
+    var queryKeyValue = 0..<0  // [N, Q] rotated
+    var queryKeyBeforeNorm = 0..<0  // [N, Q without values], QK-norm only
+    var queryScale = 0..<0  // [N, heads]
+    var keyScale = 0..<0  // [N, keyValueHeads]
+    var attended = 0..<0  // [N, A]
+    var logSumExp = 0..<0  // [N, heads]
+    var middle = 0..<0  // [N, H] the residual stream after attention
+    var middleNormed = 0..<0  // [N, H]
+    var middleScale = 0..<0  // [N]
+    var gateUp = 0..<0  // [N or S, 2 I]
+    var probabilities = 0..<0  // [N, E] the router's
+    var routerLogSumExp = 0..<0  // [N]
+    var slotWeights = 0..<0  // [S]
+    // Of the integer arena:
+    var slotExperts = 0..<0  // [S]
+    var rowOfSlot = 0..<0  // [S]
+    var slotOfRow = 0..<0  // [S]
+    var expertOffsets = 0..<0  // [E + 1]
+  }
+
+  private(set) var blocks: [Block] = []
+  private(set) var output = 0..<0  // [N, H] the residual stream after the last block
+  private(set) var outputNormed = 0..<0  // [N, H]
+  private(set) var outputScale = 0..<0  // [N]
+  private(set) var logits = 0..<0  // [chunk, vocabulary]
+  private(set) var logProbabilities = 0..<0  // [N]
+  private(set) var gradient = 0..<0  // [N, H] of the residual stream
+  private(set) var hiddenScratch = 0..<0  // [N, H]
+  private(set) var attendedGradient = 0..<0  // [N, A]
+  private(set) var queryKeyValueGradient = 0..<0  // [N, Q]
+  private(set) var activation = 0..<0  // [N or S, I]
+  private(set) var activationGradient = 0..<0  // [N or S, I]
+  private(set) var slotRows = 0..<0  // [S, H]
+  private(set) var slotInputs = 0..<0  // [S, H]
+  private(set) var slotWeightGradient = 0..<0  // [S]
+  private(set) var balance = 0..<0  // [E]
+  /// Elements of the float and of the integer arena.
+  private(set) var floats = 0
+  private(set) var integers = 0
+
+  /// - Parameter training: false keeps nothing for a backward pass: all blocks share one block's memory.
+  init(_ c: ModelConfiguration, tokens n: Int, training: Bool) {
+    var plan = MemoryPlan()
+    var integerPlan = MemoryPlan()
+    let slots = n * (c.experts?.perToken ?? 0)
+    let expertCount = c.experts?.count ?? 0
+    for layer in 0..<c.layers {
+      if !training, layer > 1 {
+        blocks.append(blocks[layer - 2])  // two sets in turn: a block reads the one before it
+        continue
+      }
+      var block = Block()
+      block.input = plan.reserve(n * c.hiddenSize)
+      block.inputNormed = plan.reserve(n * c.hiddenSize)
+      block.inputScale = plan.reserve(n)
+      block.queryKeyValue = plan.reserve(n * c.queryKeyValueColumns)
+      if c.queryKeyNorm {
+        block.queryKeyBeforeNorm = plan.reserve(n * (c.queryColumns + c.keyValueColumns))
+        block.queryScale = plan.reserve(n * c.heads)
+        block.keyScale = plan.reserve(n * c.keyValueHeads)
+      }
+      block.attended = plan.reserve(n * c.queryColumns)
+      block.logSumExp = plan.reserve(n * c.heads)
+      block.middle = plan.reserve(n * c.hiddenSize)
+      block.middleNormed = plan.reserve(n * c.hiddenSize)
+      block.middleScale = plan.reserve(n)
+      // Without a backward pass the sets of two layers serve all of them, sparse and dense.
+      let dense = training && c.sparseLayers[layer] ? 0 : n * 2 * c.intermediateSize
+      let sparse = training && !c.sparseLayers[layer] ? 0 : slots * 2 * (c.experts?.intermediateSize ?? 0)
+      block.gateUp = plan.reserve(max(dense, sparse))
+      if sparse > 0 {
+        block.probabilities = plan.reserve(n * expertCount)
+        block.routerLogSumExp = plan.reserve(n)
+        block.slotWeights = plan.reserve(slots)
+        block.slotExperts = integerPlan.reserve(slots)
+        block.rowOfSlot = integerPlan.reserve(slots)
+        block.slotOfRow = integerPlan.reserve(slots)
+        block.expertOffsets = integerPlan.reserve(expertCount + 1)
+      }
+      blocks.append(block)
+    }
+    output = plan.reserve(n * c.hiddenSize)
+    outputNormed = plan.reserve(n * c.hiddenSize)
+    outputScale = plan.reserve(n)
+    logits = plan.reserve(min(n, Compute.crossEntropyChunk) * c.vocabularySize)
+    logProbabilities = plan.reserve(n)
+    let widest = max(
+      c.sparseLayers.contains(false) ? n * c.intermediateSize : 0, slots * (c.experts?.intermediateSize ?? 0))
+    activation = plan.reserve(widest)
+    if slots > 0 {
+      slotRows = plan.reserve(slots * c.hiddenSize)
+      slotInputs = plan.reserve(slots * c.hiddenSize)
+    }
+    if training {
+      gradient = plan.reserve(n * c.hiddenSize)
+      hiddenScratch = plan.reserve(n * c.hiddenSize)
+      attendedGradient = plan.reserve(n * c.queryColumns)
+      queryKeyValueGradient = plan.reserve(n * c.queryKeyValueColumns)
+      activationGradient = plan.reserve(widest)
+      slotWeightGradient = plan.reserve(slots)
+      balance = plan.reserve(expertCount)
+    }
+    floats = plan.count
+    integers = integerPlan.count
+  }
+}

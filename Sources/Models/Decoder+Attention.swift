@@ -1,0 +1,101 @@
+import Kernels
+
+/// The attention layer: projections, biases, QK-norm, rotation, attention, output projection.
+extension Decoder {
+  func attentionShape(_ layer: Int, _ batch: MicroBatch) -> AttentionShape {
+    AttentionShape(
+      sequences: batch.sequences, length: batch.length, heads: configuration.heads,
+      keyValueHeads: configuration.keyValueHeads, headDimension: configuration.headDimension,
+      window: configuration.windows[layer])
+  }
+
+  /// Columns of queries and of keys in the fused matrix.
+  var queryRange: Range<Int> { 0..<configuration.queryColumns }
+  var keyRange: Range<Int> {
+    configuration.queryColumns..<configuration.queryColumns + configuration.keyValueColumns
+  }
+
+  func attentionForward(_ layer: Int, _ batch: MicroBatch, addingTo output: Matrix) {
+    let c = configuration
+    let n = batch.tokenCount
+    let a = activationLayout.blocks[layer]
+    let p = layout.blocks[layer]
+    let qkv = floats.buffer[a.queryKeyValue].matrix(n, c.queryKeyValueColumns)
+    let attended = floats.buffer[a.attended].matrix(n, c.queryColumns)
+    compute.multiply(
+      MatrixProduct(
+        hidden(a.inputNormed, n), parameters[p.queryKeyValue].matrix(c.queryKeyValueColumns, c.hiddenSize).transposed, into: qkv))
+    if c.attentionBias { compute.addBias(parameters[p.queryKeyValueBias], to: qkv) }
+    if c.queryKeyNorm {
+      let before = beforeNorm(layer, n)
+      compute.copy(qkv.columns(0..<before.columns), to: before)
+      compute.headNorm(
+        before.columns(queryRange), weight: parameters[p.queryNorm], epsilon: c.normEpsilon,
+        into: qkv.columns(queryRange), rstd: floats.buffer[a.queryScale])
+      compute.headNorm(
+        before.columns(keyRange), weight: parameters[p.keyNorm], epsilon: c.normEpsilon, into: qkv.columns(keyRange),
+        rstd: floats.buffer[a.keyScale])
+    }
+    rotate(qkv, batch, inverse: false)
+    compute.attention(
+      attentionShape(layer, batch), qkv: qkv, documentStarts: batch.documentStarts, into: attended,
+      logSumExp: floats.buffer[a.logSumExp])
+    compute.multiply(
+      MatrixProduct(
+        attended, parameters[p.output].matrix(c.hiddenSize, c.queryColumns).transposed, into: output,
+        accumulate: true))
+    if c.attentionBias { compute.addBias(parameters[p.outputBias], to: output) }
+  }
+
+  func attentionBackward(_ layer: Int, _ batch: MicroBatch, _ gradient: Matrix, into normedGradient: Matrix) {
+    let c = configuration
+    let n = batch.tokenCount
+    let a = activationLayout.blocks[layer]
+    let p = layout.blocks[layer]
+    let qkv = floats.buffer[a.queryKeyValue].matrix(n, c.queryKeyValueColumns)
+    let attended = floats.buffer[a.attended].matrix(n, c.queryColumns)
+    let attendedGradient = floats.buffer[activationLayout.attendedGradient].matrix(n, c.queryColumns)
+    let qkvGradient = floats.buffer[activationLayout.queryKeyValueGradient].matrix(n, c.queryKeyValueColumns)
+
+    if c.attentionBias { compute.sumRows(gradient, into: gradientBuffer(p.outputBias, layer)) }
+    compute.multiply(
+      MatrixProduct(
+        gradient.transposed, attended,
+        into: gradientBuffer(p.output, layer).matrix(c.hiddenSize, c.queryColumns)))
+    compute.multiply(
+      MatrixProduct(gradient, parameters[p.output].matrix(c.hiddenSize, c.queryColumns), into: attendedGradient))
+    compute.attentionBackward(
+      attentionShape(layer, batch), qkv: qkv, documentStarts: batch.documentStarts, out: attended,
+      logSumExp: floats.buffer[a.logSumExp], outGradient: attendedGradient, qkvGradient: qkvGradient)
+    rotate(qkvGradient, batch, inverse: true)
+    if c.queryKeyNorm {
+      let before = beforeNorm(layer, n)
+      compute.headNormBackward(
+        gradient: qkvGradient.columns(queryRange), x: before.columns(queryRange), weight: parameters[p.queryNorm],
+        rstd: floats.buffer[a.queryScale], weightGradient: gradientBuffer(p.queryNorm, layer))
+      compute.headNormBackward(
+        gradient: qkvGradient.columns(keyRange), x: before.columns(keyRange), weight: parameters[p.keyNorm],
+        rstd: floats.buffer[a.keyScale], weightGradient: gradientBuffer(p.keyNorm, layer))
+    }
+    if c.attentionBias { compute.sumRows(qkvGradient, into: gradientBuffer(p.queryKeyValueBias, layer)) }
+    compute.multiply(
+      MatrixProduct(
+        qkvGradient.transposed, hidden(a.inputNormed, n),
+        into: gradientBuffer(p.queryKeyValue, layer).matrix(c.queryKeyValueColumns, c.hiddenSize)))
+    compute.multiply(
+      MatrixProduct(
+        qkvGradient, parameters[p.queryKeyValue].matrix(c.queryKeyValueColumns, c.hiddenSize), into: normedGradient))
+  }
+
+  private func beforeNorm(_ layer: Int, _ tokens: Int) -> Matrix {
+    floats.buffer[activationLayout.blocks[layer].queryKeyBeforeNorm].matrix(
+      tokens, configuration.queryColumns + configuration.keyValueColumns)
+  }
+
+  /// Queries and keys stand side by side, so one call rotates both.
+  private func rotate(_ qkv: Matrix, _ batch: MicroBatch, inverse: Bool) {
+    compute.rotate(
+      qkv.columns(0..<keyRange.upperBound), headDimension: configuration.headDimension, positions: batch.positions,
+      cosine: rotary.cosine, sine: rotary.sine, inverse: inverse)
+  }
+}

@@ -1,0 +1,147 @@
+import Configuration
+import Diagnostics
+
+extension ModelConfiguration {
+  /// Keys of a `config.json` that do not change what is computed here; they are accepted and left alone.
+  private static let irrelevantKeys: Set<String> = [
+    "architectures", "torch_dtype", "dtype", "transformers_version", "use_cache", "pad_token_id", "unk_token_id",
+    "_name_or_path", "return_dict", "output_attentions", "output_hidden_states", "is_encoder_decoder", "id2label",
+    "label2id", "problem_type", "pretraining_tp", "attn_implementation", "chunk_size_feed_forward", "auto_map",
+    "router_jitter_noise", "attention_dropout", "layer_types", "max_window_layers", "use_sliding_window",
+    "sliding_window", "mlp_only_layers", "decoder_sparse_step", "norm_topk_prob", "output_router_logits",
+    "router_aux_loss_coef", "router_z_loss_coef", "router_aux_loss_scope", "moe_intermediate_size",
+    "num_local_experts", "num_experts", "num_experts_per_tok", "rope_scaling", "rope_parameters", "rope_theta",
+    "head_dim", "attention_bias", "mlp_bias", "initializer_range", "default_theta",
+  ]
+
+  /// Reads the keys of a Hugging Face `config.json`, in the form of transformers 4 or 5, from the file itself or from
+  /// the `model:` section of a run's configuration.
+  ///
+  /// - Parameter overrides: the run's own `model:` section where `section` is a model folder's `config.json`; its router
+  ///   settings win, and asking for a router loss there turns it on.
+  /// - Throws: `ForgeError.badInput`, located, for an unknown key, a missing or wrong value, or a feature that this
+  ///   decoder does not compute.
+  public init(huggingFace section: ConfigurationSection, overrides: ConfigurationSection? = nil) throws {
+    let familyName = try section.string("model_type") ?? "llama"
+    guard let family = Family(rawValue: familyName) else {
+      throw section.error(
+        "model_type", "'\(familyName)' is not supported; use one of \(Family.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    func positive(_ key: String, default standard: Int? = nil) throws -> Int {
+      guard let value = try section.integer(key) ?? standard else { throw section.error(key, "is missing") }
+      guard value > 0 else { throw section.error(key, "must be positive, not \(value)") }
+      return value
+    }
+    let hiddenSize = try positive("hidden_size")
+    let layers = try positive("num_hidden_layers")
+    let heads = try positive("num_attention_heads")
+    let defaultKeyValueHeads: [Family: Int] = [.mistral: 8, .mixtral: 8, .qwen3: 32, .qwen3MoE: 4]
+    let keyValueHeads = try positive("num_key_value_heads", default: defaultKeyValueHeads[family] ?? heads)
+    guard heads % keyValueHeads == 0 else {
+      throw section.error("num_key_value_heads", "is \(keyValueHeads), which does not divide num_attention_heads = \(heads)")
+    }
+    let headDimension = try positive("head_dim", default: family == .qwen3 ? 128 : hiddenSize / heads)
+    guard headDimension % 2 == 0 else { throw section.error("head_dim", "is \(headDimension); it must be even") }
+    guard section.contains("head_dim") || family == .qwen3 || hiddenSize % heads == 0 else {
+      throw section.error("hidden_size", "is \(hiddenSize), not a multiple of num_attention_heads = \(heads); set head_dim")
+    }
+    if let activation = try section.string("hidden_act"), activation != "silu" {
+      throw section.error("hidden_act", "'\(activation)' is not supported; only silu is")
+    }
+    if try section.boolean("mlp_bias") ?? false { throw section.error("mlp_bias", "is not supported") }
+    if try section.number("attention_dropout") ?? 0 > 0 { throw section.error("attention_dropout", "is not supported") }
+    if section.contains("quantization_config") {
+      throw section.error("quantization_config", "is not supported; convert the weights to fp32, bf16 or fp16 first")
+    }
+
+    let maximumPositions = try positive("max_position_embeddings", default: 4096)
+    let isSparse = family == .mixtral || family == .qwen3MoE
+    self.init(
+      family: family, vocabularySize: try positive("vocab_size"), hiddenSize: hiddenSize,
+      intermediateSize: try positive("intermediate_size"), layers: layers, heads: heads, keyValueHeads: keyValueHeads,
+      headDimension: headDimension, normEpsilon: Float(try section.number("rms_norm_eps") ?? 1e-6),
+      rotary: try RotaryConfiguration(huggingFace: section, maximumPositions: maximumPositions),
+      maximumPositions: maximumPositions, tiedEmbeddings: try section.boolean("tie_word_embeddings") ?? false,
+      attentionBias: family == .mistral || family == .mixtral ? false : try section.boolean("attention_bias") ?? false,
+      queryKeyNorm: family == .qwen3 || family == .qwen3MoE,
+      windows: try Self.windows(section, family: family, layers: layers),
+      experts: isSparse ? try Self.experts(section, overrides: overrides, family: family) : nil,
+      sparseLayers: try Self.sparseLayers(section, family: family, layers: layers),
+      initializerRange: Float(try section.number("initializer_range") ?? 0.02),
+      beginOfSequence: try Self.firstToken(section, "bos_token_id"),
+      endOfSequence: try Self.firstToken(section, "eos_token_id"))
+    try section.finish(alsoAllowed: Self.irrelevantKeys)
+  }
+
+  /// `eos_token_id` may be a list; its first entry is what training writes.
+  private static func firstToken(_ section: ConfigurationSection, _ key: String) throws -> Int? {
+    if case .sequence = section.node(key)?.value { return try section.integers(key)?.first }
+    return try section.integer(key)
+  }
+
+  private static func windows(_ section: ConfigurationSection, family: Family, layers: Int) throws -> [Int?] {
+    let isQwen = family == .qwen3 || family == .qwen3MoE
+    var window = family == .llama ? nil : try section.integer("sliding_window")
+    if family == .mistral, section.node("sliding_window") == nil { window = 4096 }
+    if isQwen, try !(section.boolean("use_sliding_window") ?? false) { window = nil }
+    if let window, window < 1 { throw section.error("sliding_window", "must be positive, not \(window)") }
+    guard family == .qwen3 else { return Array(repeating: window, count: layers) }
+    if let types = try section.strings("layer_types") {
+      guard types.count == layers else {
+        throw section.error("layer_types", "names \(types.count) layers, but num_hidden_layers is \(layers)")
+      }
+      return types.map { $0 == "sliding_attention" ? window : nil }
+    }
+    let firstSliding = try section.integer("max_window_layers") ?? 28
+    return (0..<layers).map { $0 >= firstSliding ? window : nil }
+  }
+
+  private static func sparseLayers(_ section: ConfigurationSection, family: Family, layers: Int) throws -> [Bool] {
+    switch family {
+    case .llama, .mistral, .qwen3: return Array(repeating: false, count: layers)
+    case .mixtral: return Array(repeating: true, count: layers)
+    case .qwen3MoE:
+      let dense = Set(try section.integers("mlp_only_layers") ?? [])
+      let step = try section.integer("decoder_sparse_step") ?? 1
+      guard step > 0 else { throw section.error("decoder_sparse_step", "must be positive, not \(step)") }
+      return (0..<layers).map { !dense.contains($0) && ($0 + 1) % step == 0 }
+    }
+  }
+
+  private static func experts(
+    _ section: ConfigurationSection, overrides: ConfigurationSection?, family: Family
+  ) throws -> Experts {
+    let countKey = family == .mixtral || !section.contains("num_experts") ? "num_local_experts" : "num_experts"
+    let count = try section.integer(countKey) ?? (family == .mixtral ? 8 : 128)
+    let perToken = try section.integer("num_experts_per_tok") ?? (family == .mixtral ? 2 : 8)
+    guard count > 0 else { throw section.error(countKey, "must be positive, not \(count)") }
+    guard perToken > 0, perToken <= count else {
+      throw section.error("num_experts_per_tok", "is \(perToken); it must be between 1 and \(countKey) = \(count)")
+    }
+    let sizeKey = family == .mixtral ? "intermediate_size" : "moe_intermediate_size"
+    guard let intermediateSize = try section.integer(sizeKey), intermediateSize > 0 else {
+      throw section.error(sizeKey, "must be a positive whole number")
+    }
+    return Experts(
+      count: count, perToken: perToken, intermediateSize: intermediateSize,
+      renormalise: family == .mixtral ? true : try section.boolean("norm_topk_prob") ?? false,
+      balancing: try balancing(section, overrides: overrides))
+  }
+
+  /// The load-balancing loss is on when the run names a coefficient, or when a model folder's `config.json` both names
+  /// one and says `output_router_logits: true`.
+  private static func balancing(_ section: ConfigurationSection, overrides: ConfigurationSection?) throws -> Balancing {
+    let run = overrides ?? section
+    let (switchKey, coefficientKey) = ("output_router_logits", "router_aux_loss_coef")
+    let isOn =
+      try overrides?.boolean(switchKey) ?? (overrides?.contains(coefficientKey) == true ? true : nil)
+      ?? section.boolean(switchKey) ?? (overrides == nil && section.contains(coefficientKey))
+    let coefficient = try overrides?.number(coefficientKey) ?? section.number(coefficientKey) ?? 0.001
+    let scopeName = try run.string("router_aux_loss_scope") ?? section.string("router_aux_loss_scope") ?? "model"
+    guard let scope = Balancing.Scope(rawValue: scopeName) else {
+      throw run.error("router_aux_loss_scope", "must be 'model' or 'layer', not '\(scopeName)'")
+    }
+    let z = try run.number("router_z_loss_coef") ?? section.number("router_z_loss_coef") ?? 0
+    return Balancing(loadCoefficient: isOn ? Float(coefficient) : 0, zCoefficient: Float(z), scope: scope)
+  }
+}

@@ -1,0 +1,123 @@
+/// The shape of a decoder, in the terms of a Hugging Face `config.json`.
+///
+/// One decoder covers five families; what differs between them is a value here, never a branch on the family's name.
+public struct ModelConfiguration: Sendable, Equatable {
+  public enum Family: String, Sendable, CaseIterable {
+    case llama, mistral, mixtral, qwen3
+    case qwen3MoE = "qwen3_moe"
+  }
+
+  /// Feed-forward layers made of routed experts.
+  public struct Experts: Sendable, Equatable {
+    public var count: Int
+    /// Experts each token visits.
+    public var perToken: Int
+    /// Columns of one expert's hidden layer.
+    public var intermediateSize: Int
+    /// Whether a token's weights are divided by their sum.
+    public var renormalise: Bool
+    public var balancing: Balancing
+
+    public init(count: Int, perToken: Int, intermediateSize: Int, renormalise: Bool, balancing: Balancing) {
+      self.count = count
+      self.perToken = perToken
+      self.intermediateSize = intermediateSize
+      self.renormalise = renormalise
+      self.balancing = balancing
+    }
+  }
+
+  /// The auxiliary losses that keep experts evenly used; 0 turns one off (formulas in docs/arithmetic.md).
+  public struct Balancing: Sendable, Equatable {
+    /// Over which tokens the load is measured: those of all layers together, as transformers does it, or layer by layer.
+    public enum Scope: String, Sendable, CaseIterable { case model, layer }
+
+    public var loadCoefficient: Float
+    public var zCoefficient: Float
+    public var scope: Scope
+
+    public init(loadCoefficient: Float, zCoefficient: Float, scope: Scope) {
+      self.loadCoefficient = loadCoefficient
+      self.zCoefficient = zCoefficient
+      self.scope = scope
+    }
+  }
+
+  public var family: Family
+  public var vocabularySize: Int
+  public var hiddenSize: Int
+  /// Columns of a dense layer's hidden layer.
+  public var intermediateSize: Int
+  public var layers: Int
+  public var heads: Int
+  public var keyValueHeads: Int
+  public var headDimension: Int
+  public var normEpsilon: Float
+  public var rotary: RotaryConfiguration
+  public var maximumPositions: Int
+  public var tiedEmbeddings: Bool
+  /// Biases on the query, key, value and output projections.
+  public var attentionBias: Bool
+  /// Whether queries and keys are normalised head by head.
+  public var queryKeyNorm: Bool
+  /// Per layer, the tokens a position sees (itself included); nil sees all before it.
+  public var windows: [Int?]
+  /// nil for a dense model.
+  public var experts: Experts?
+  /// Per layer, whether the feed-forward layer is made of experts.
+  public var sparseLayers: [Bool]
+  public var initializerRange: Float
+  public var beginOfSequence: Int?
+  public var endOfSequence: Int?
+
+  public init(
+    family: Family, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layers: Int, heads: Int,
+    keyValueHeads: Int, headDimension: Int, normEpsilon: Float, rotary: RotaryConfiguration, maximumPositions: Int,
+    tiedEmbeddings: Bool, attentionBias: Bool, queryKeyNorm: Bool, windows: [Int?], experts: Experts?,
+    sparseLayers: [Bool], initializerRange: Float, beginOfSequence: Int?, endOfSequence: Int?
+  ) {
+    self.family = family
+    self.vocabularySize = vocabularySize
+    self.hiddenSize = hiddenSize
+    self.intermediateSize = intermediateSize
+    self.layers = layers
+    self.heads = heads
+    self.keyValueHeads = keyValueHeads
+    self.headDimension = headDimension
+    self.normEpsilon = normEpsilon
+    self.rotary = rotary
+    self.maximumPositions = maximumPositions
+    self.tiedEmbeddings = tiedEmbeddings
+    self.attentionBias = attentionBias
+    self.queryKeyNorm = queryKeyNorm
+    self.windows = windows
+    self.experts = experts
+    self.sparseLayers = sparseLayers
+    self.initializerRange = initializerRange
+    self.beginOfSequence = beginOfSequence
+    self.endOfSequence = endOfSequence
+  }
+
+  public var queryColumns: Int { heads * headDimension }
+  public var keyValueColumns: Int { keyValueHeads * headDimension }
+  public var queryKeyValueColumns: Int { queryColumns + 2 * keyValueColumns }
+  public var sparseLayerCount: Int { sparseLayers.count { $0 } }
+
+  /// Floating-point operations of one token's forward and backward pass: 6 for each weight that multiplies it, and the
+  /// attention products over `length` positions, causal (Chowdhery et al. 2022, appendix B).
+  public func trainingOperationsPerToken(length: Int) -> Double {
+    var weights = Double(vocabularySize * hiddenSize)
+    var attended = 0.0
+    for layer in 0..<layers {
+      weights += Double(hiddenSize * (queryKeyValueColumns + queryColumns))
+      if sparseLayers[layer], let experts {
+        weights += Double(hiddenSize * experts.count + experts.perToken * 3 * hiddenSize * experts.intermediateSize)
+      } else {
+        weights += Double(3 * hiddenSize * intermediateSize)
+      }
+      let window = Double(min(windows[layer] ?? length, length))
+      attended += Double(queryColumns) * (window - window * (window - 1) / Double(2 * length))
+    }
+    return 6 * weights + 12 * attended
+  }
+}

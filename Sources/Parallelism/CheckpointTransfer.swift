@@ -1,0 +1,112 @@
+import Checkpoints
+import Diagnostics
+import Foundation
+import Kernels
+import MPI
+import Models
+import Optimizers
+
+/// Writes and reads a run's state with all ranks at work, each on the shards that it owns.
+///
+/// Tensors go by their own names, moments by `optimizer.first.NAME` and `optimizer.second.NAME`, and a manifest knows
+/// nothing of ranks, so any number of them can read what any other number wrote.
+public struct CheckpointTransfer {
+  private let communicator: Communicator
+  private let layout: ParameterLayout
+  private let parameters: Buffer<Float>
+  private let optimizer: ShardedAdamW
+  private let threads: Int
+
+  private static let firstPrefix = "optimizer.first."
+  private static let secondPrefix = "optimizer.second."
+
+  public init(
+    communicator: Communicator, layout: ParameterLayout, parameters: Buffer<Float>, optimizer: ShardedAdamW,
+    threads: Int
+  ) {
+    self.communicator = communicator
+    self.layout = layout
+    self.parameters = parameters
+    self.optimizer = optimizer
+    self.threads = threads
+  }
+
+  /// A run of elements of one tensor that this rank owns.
+  private struct Part {
+    let description: TensorDescription
+    let offset: Int
+    let values: Buffer<Float>
+  }
+
+  /// This rank's parts of the parameters and of both moments.
+  private var parts: [Part] {
+    let adamW = optimizer.adamW
+    return adamW.shards.flatMap { shard in
+      layout.tensors.filter { $0.range.overlaps(shard.range) }.flatMap { tensor in
+        let range = tensor.range.clamped(to: shard.range)
+        let offset = range.lowerBound - tensor.range.lowerBound
+        let start = shard.momentOffset + range.lowerBound - shard.range.lowerBound
+        let moments = start..<start + range.count
+        return [
+          Part(description: describe(tensor), offset: offset, values: parameters[range]),
+          Part(description: describe(tensor, Self.firstPrefix), offset: offset, values: adamW.first[moments]),
+          Part(description: describe(tensor, Self.secondPrefix), offset: offset, values: adamW.second[moments]),
+        ]
+      }
+    }
+  }
+
+  private func describe(_ tensor: ParameterTensor, _ prefix: String = "") -> TensorDescription {
+    TensorDescription(name: prefix + tensor.name, dtype: .f32, shape: tensor.shape)
+  }
+
+  private var tensors: [TensorDescription] {
+    ["", Self.firstPrefix, Self.secondPrefix].flatMap { prefix in layout.tensors.map { describe($0, prefix) } }
+  }
+
+  /// Writes a checkpoint. Collective: every rank writes its own shards, rank 0 commits.
+  ///
+  /// - Throws: `ForgeError.tryAgain` on every rank when any of them could not write; earlier checkpoints are intact.
+  public func save(step: Int, in folder: CheckpointFolder, level: Int, metadata: JSONValue) throws {
+    var partial: [UInt8] = []
+    try together { if communicator.rank == 0 { partial = Array(try folder.begin(step: step).utf8) } }
+    partial = try communicator.broadcast(partial, root: 0)
+    var records: [UInt8] = []
+    try together {
+      let writer = try ChunkWriter(
+        folder: String(decoding: partial, as: UTF8.self), rank: communicator.rank, level: level, threads: threads)
+      try writer.write(
+        parts.map {
+          ChunkWriter.Piece(
+            tensor: $0.description, elementOffset: $0.offset, bytes: UnsafeRawBufferPointer($0.values.pointer))
+        })
+      records = Array(try JSONEncoder().encode(writer.finish()))
+    }
+    let gathered = try communicator.gather(records, root: 0)
+    try together {
+      guard communicator.rank == 0 else { return }
+      let chunks = try gathered.flatMap { try JSONDecoder().decode([ChunkRecord].self, from: Data($0)) }
+      try folder.commit(step: step, tensors: tensors, chunks: chunks, metadata: metadata)
+    }
+  }
+
+  /// Reads this rank's shards and starts gathering the parameters. Collective.
+  public func load(_ reader: CheckpointReader) throws {
+    try reader.read(
+      parts.map {
+        CheckpointReader.Request(
+          tensor: $0.description.name, elements: $0.offset..<$0.offset + $0.values.count,
+          destination: UnsafeMutableRawBufferPointer($0.values.pointer))
+      }, threads: threads)
+    optimizer.gatherParameters()
+  }
+
+  /// Runs `body` on every rank and throws on all of them when it throws on any: no rank waits for one that gave up.
+  private func together(_ body: () throws -> Void) throws {
+    var failure: (any Error)?
+    do { try body() } catch { failure = error }
+    let failed: Int64 = try communicator.allReduce(failure == nil ? 0 : 1, .sum)
+    if let failure { throw failure }
+    if failed > 0 { throw ForgeError.tryAgain("\(failed) other ranks could not write the checkpoint") }
+  }
+}

@@ -1,0 +1,143 @@
+import Glibc
+
+/// A thread of its own that does one piece of work after another, in the order they are submitted, and sleeps on a
+/// condition variable when there is none.
+///
+/// Blocking MPI calls need it: a task on Swift's thread pool must not block.
+final class SerialThread<Work: Sendable>: Sendable {
+  private let state: State
+
+  /// Starts the thread, which runs `body` with each piece of work.
+  init(_ body: @escaping @Sendable (Work) throws -> Void) {
+    let state = State(body)
+    self.state = state
+    startThread { state.run() }
+  }
+
+  /// Ends the thread. One that is still busy, because an error is taking the job down, is left behind with everything
+  /// its body holds: it may be blocked in MPI until the job has ended.
+  deinit {
+    state.locked {
+      state.isEnding = true
+      pthread_cond_broadcast(state.changed)
+      while !state.hasEnded && !state.isBusy { pthread_cond_wait(state.changed, state.mutex) }
+    }
+  }
+
+  /// Adds work.
+  ///
+  /// - Returns: its number in the order of submission, to wait for.
+  @discardableResult
+  func submit(_ work: Work) -> Int {
+    state.locked {
+      state.queue.append(work)
+      state.submitted += 1
+      pthread_cond_broadcast(state.changed)
+      return state.submitted
+    }
+  }
+
+  /// Returns when the work with this number, and so all before it, is done.
+  ///
+  /// - Throws: the first error thrown by any work; nothing is done after it.
+  func wait(for number: Int) throws {
+    try state.locked {
+      while state.completed < number && state.error == nil { pthread_cond_wait(state.changed, state.mutex) }
+      if let error = state.error { throw error }
+    }
+  }
+
+  /// What the thread and its owner share; everything that changes is guarded by `mutex`, hence `@unchecked`.
+  private final class State: @unchecked Sendable {
+    let body: @Sendable (Work) throws -> Void
+    let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    var queue: [Work] = []
+    var nextIndex = 0
+    var submitted = 0
+    var completed = 0
+    var error: (any Error)?
+    var isBusy = false
+    var isEnding = false
+    var hasEnded = false
+
+    init(_ body: @escaping @Sendable (Work) throws -> Void) {
+      self.body = body
+      pthread_mutex_init(mutex, nil)
+      pthread_cond_init(changed, nil)
+    }
+
+    deinit {
+      pthread_cond_destroy(changed)
+      pthread_mutex_destroy(mutex)
+      changed.deallocate()
+      mutex.deallocate()
+    }
+
+    func locked<Result>(_ body: () throws -> Result) rethrows -> Result {
+      pthread_mutex_lock(mutex)
+      defer { pthread_mutex_unlock(mutex) }
+      return try body()
+    }
+
+    /// What the thread does, all its life.
+    func run() {
+      while let work = next() {
+        do {
+          try body(work)
+          finish(nil)
+        } catch {
+          finish(error)
+        }
+      }
+    }
+
+    /// The next work, once there is some; nil when the thread is to end.
+    private func next() -> Work? {
+      locked {
+        while nextIndex == queue.count && !isEnding { pthread_cond_wait(changed, mutex) }
+        guard !isEnding else {
+          hasEnded = true
+          pthread_cond_broadcast(changed)
+          return nil
+        }
+        isBusy = true
+        defer { nextIndex += 1 }
+        return queue[nextIndex]
+      }
+    }
+
+    private func finish(_ failure: (any Error)?) {
+      locked {
+        isBusy = false
+        completed += 1
+        if let failure {
+          error = error ?? failure
+          isEnding = true
+        }
+        if nextIndex == queue.count {
+          queue.removeAll(keepingCapacity: true)  // so that a step allocates nothing
+          nextIndex = 0
+        }
+        pthread_cond_broadcast(changed)
+      }
+    }
+  }
+}
+
+/// Starts a detached thread, with the scheduling and processor affinity of the caller.
+private func startThread(_ body: @escaping @Sendable () -> Void) {
+  final class Box: Sendable {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+  var thread = pthread_t()
+  let code = pthread_create(
+    &thread, nil,
+    { argument in
+      if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
+      return nil
+    }, Unmanaged.passRetained(Box(body)).toOpaque())
+  precondition(code == 0, "a thread could not be started")
+  pthread_detach(thread)
+}

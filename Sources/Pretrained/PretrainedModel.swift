@@ -1,0 +1,119 @@
+import Checkpoints
+import Configuration
+import Diagnostics
+import Formats
+import Foundation
+import Kernels
+import Models
+
+/// A model on disk: a Hugging Face folder, or a checkpoint of a run.
+///
+/// Both hold a `config.json` (a checkpoint within its metadata) and the same tensor names.
+public struct PretrainedModel {
+  public let configuration: ModelConfiguration
+  private let weights: Weights
+
+  private enum Weights {
+    case safetensors(SafetensorsCollection)
+    case checkpoint(CheckpointReader)
+  }
+
+  /// The key of a checkpoint's metadata under which its model's `config.json` stands.
+  public static let metadataKey = "model"
+
+  /// - Parameter path: a Hugging Face folder, a run directory, its `checkpoints` folder or one checkpoint.
+  /// - Throws: `ForgeError.badInput` when there is no model, or one that this program cannot compute.
+  public init(path: String) throws {
+    if Self.isHuggingFaceFolder(path) {
+      configuration = try Self.configuration(folder: path)
+      weights = .safetensors(try SafetensorsCollection(path: path))
+    } else {
+      let reader = try CheckpointReader(path: path)
+      configuration = try Self.configuration(of: reader)
+      weights = .checkpoint(reader)
+    }
+    try checkNames()
+  }
+
+  /// Only the configuration of the model at `folder`.
+  public static func configuration(
+    folder: String, overrides: ConfigurationSection? = nil
+  ) throws -> ModelConfiguration {
+    guard isHuggingFaceFolder(folder) else { return try configuration(of: CheckpointReader(path: folder)) }
+    let node = try ConfigurationNode.load(path: folder + "/config.json")
+    return try ModelConfiguration(huggingFace: ConfigurationSection(node), overrides: overrides)
+  }
+
+  private static func configuration(of reader: CheckpointReader) throws -> ModelConfiguration {
+    guard let text = reader.metadata[metadataKey]?.string else {
+      throw ForgeError.badInput("checkpoint '\(reader.path)' does not say what model it holds")
+    }
+    let node = try ConfigurationNode.parse(text, source: reader.path + "/manifest.json")
+    return try ModelConfiguration(huggingFace: ConfigurationSection(node))
+  }
+
+  private static func isHuggingFaceFolder(_ path: String) -> Bool {
+    FileManager.default.fileExists(atPath: path + "/config.json")
+  }
+
+  /// A tensor that the configuration does not mention, such as a bias, would silently change the numbers if left out.
+  private func checkNames() throws {
+    guard case .safetensors(let collection) = weights else { return }
+    var known = Set(ParameterLayout(configuration).tensors.map(\.name))
+    if configuration.tiedEmbeddings { known.insert("lm_head.weight") }
+    for name in collection.tensors.keys.sorted() where !known.contains(name) && !name.hasSuffix("rotary_emb.inv_freq") {
+      throw ForgeError.badInput("'\(collection.path)' has a tensor '\(name)' that its config.json has no place for")
+    }
+  }
+
+  /// Reads every parameter into its place, as fp32.
+  ///
+  /// - Parameter parameters: `[layout.count]`.
+  /// - Throws: `ForgeError.badInput` that names a missing, mis-shaped or damaged tensor.
+  public func load(into parameters: Buffer<Float>, threads: Int = 1) throws {
+    let layout = ParameterLayout(configuration)
+    precondition(parameters.count == layout.count)
+    switch weights {
+    case .safetensors(let collection):
+      for tensor in layout.tensors {
+        try collection.read(tensor.name, shape: tensor.shape, into: parameters[tensor.range].pointer)
+      }
+    case .checkpoint(let reader):
+      try reader.read(
+        layout.tensors.map {
+          CheckpointReader.Request(
+            tensor: $0.name, elements: 0..<$0.range.count,
+            destination: UnsafeMutableRawBufferPointer(parameters[$0.range].pointer))
+        }, threads: threads)
+    }
+  }
+
+  /// Writes a folder that `transformers` loads: `config.json` and the weights.
+  ///
+  /// - Parameters:
+  ///   - dtype: of the weights; narrower ones are rounded to nearest even.
+  ///   - maximumShardBytes: above it the weights are split into shards with an index.
+  /// - Throws: `ForgeError.tryAgain` when the disk fails.
+  public static func write(
+    _ configuration: ModelConfiguration, parameters: Buffer<Float>, folder: String, dtype: ScalarType = .float32,
+    maximumShardBytes: Int = 5_000_000_000
+  ) throws {
+    let layout = ParameterLayout(configuration)
+    do {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    } catch {
+      throw ForgeError.badInput("cannot make the folder '\(folder)': \(error.localizedDescription)")
+    }
+    let writer = try SafetensorsWriter(
+      folder: folder,
+      tensors: layout.tensors.map { SafetensorsWriter.Tensor(name: $0.name, shape: $0.shape, dtype: dtype) },
+      maximumShardByteCount: maximumShardBytes)
+    for tensor in layout.tensors {
+      try writer.write(tensor.name, UnsafeBufferPointer(parameters[tensor.range].pointer))
+    }
+    try writer.finish()
+    let file = try OutputFile(path: folder + "/config.json")
+    try configuration.huggingFaceJSON().withUnsafeBytes { try file.append($0) }
+    try file.commit()
+  }
+}

@@ -1,0 +1,147 @@
+import Foundation
+
+extension TokenizerFiles {
+  /// The files of a tokenizer that has just been trained.
+  init(learner: MergeLearner, options: TrainingOptions) {
+    self.init(
+      tokenizer: Data(Self.tokenizerText(learner, options).utf8),
+      configuration: Data(Self.configurationText(options).utf8))
+  }
+
+  /// `tokenizer.json`, laid out as Hugging Face `tokenizers` does.
+  private static func tokenizerText(_ learner: MergeLearner, _ options: TrainingOptions) -> String {
+    let added = options.specialTokens.enumerated().map { id, token in
+      """
+          {
+            "id": \(id),
+            "content": \(quoted(token)),
+            "single_word": false,
+            "lstrip": false,
+            "rstrip": false,
+            "normalized": false,
+            "special": true
+          }
+      """
+    }
+    let texts = learner.tokens.enumerated().map { id, bytes in
+      id < options.specialTokens.count ? options.specialTokens[id] : ByteAlphabet.text(for: bytes)
+    }
+    let vocabulary = texts.enumerated().map { id, text in "      \(quoted(text)): \(id)" }
+    let merges = learner.merges.map { merge in
+      "      [\(quoted(texts[Int(merge.left)])), \(quoted(texts[Int(merge.right)]))]"
+    }
+    return """
+      {
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": [
+      \(added.joined(separator: ",\n"))
+        ],
+        "normalizer": null,
+        "pre_tokenizer": \(preTokenizer(options.pattern)),
+        "post_processor": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false },
+        "decoder": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false },
+        "model": {
+          "type": "BPE",
+          "dropout": null,
+          "unk_token": null,
+          "continuing_subword_prefix": null,
+          "end_of_word_suffix": null,
+          "fuse_unk": false,
+          "byte_fallback": false,
+          "ignore_merges": false,
+          "vocab": {
+      \(vocabulary.joined(separator: ",\n"))
+          },
+          "merges": [
+      \(merges.joined(separator: ",\n"))
+          ]
+        }
+      }
+
+      """
+  }
+
+  private static func preTokenizer(_ pattern: SplitPattern) -> String {
+    let byteLevel = #"{ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": "#
+    if pattern == .gpt2 { return byteLevel + "true }" }
+    return """
+      {
+          "type": "Sequence",
+          "pretokenizers": [
+            {
+              "type": "Split",
+              "pattern": { "Regex": \(quoted(pattern.regularExpression)) },
+              "behavior": "Isolated",
+              "invert": false
+            },
+            \(byteLevel)false }
+          ]
+        }
+      """
+  }
+
+  /// `tokenizer_config.json`: what `transformers.AutoTokenizer` and chat programs need besides.
+  private static func configurationText(_ options: TrainingOptions) -> String {
+    func name(_ token: String) -> String { options.specialTokens.contains(token) ? quoted(token) : "null" }
+    let hasInstructions = ["<s>", "</s>", "[INST]", "[/INST]"].allSatisfy(options.specialTokens.contains)
+    let template = hasInstructions ? ",\n  \"chat_template\": \(quoted(chatTemplate))" : ""
+    return """
+      {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": \(name("<s>")),
+        "eos_token": \(name("</s>")),
+        "unk_token": \(name("<unk>")),
+        "pad_token": \(name("<pad>")),
+        "add_prefix_space": false,
+        "clean_up_tokenization_spaces": false,
+        "model_max_length": 1000000000000000019884624838656\(template)
+      }
+
+      """
+  }
+
+  /// Mistral's chat format (Jinja): the system message opens the first instruction, and `</s>` closes each answer.
+  private static let chatTemplate = """
+    {%- if messages and messages[0]['role'] == 'system' -%}
+      {%- set system_message = messages[0]['content'] + '\\n\\n' -%}
+      {%- set turns = messages[1:] -%}
+    {%- else -%}
+      {%- set system_message = '' -%}
+      {%- set turns = messages -%}
+    {%- endif -%}
+    {{- bos_token -}}
+    {%- for message in turns -%}
+      {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
+        {{- raise_exception('after an optional system message, user and assistant must take turns') -}}
+      {%- endif -%}
+      {%- if message['role'] == 'user' -%}
+        {{- '[INST]' + (system_message if loop.first else '') + message['content'] + '[/INST]' -}}
+      {%- elif message['role'] == 'assistant' -%}
+        {{- message['content'] + eos_token -}}
+      {%- else -%}
+        {{- raise_exception('the roles are system, user and assistant') -}}
+      {%- endif -%}
+    {%- endfor -%}
+    """
+
+  /// `text` as a JSON string.
+  private static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": result += "\\\""
+      case "\\": result += "\\\\"
+      case "\n": result += "\\n"
+      case "\r": result += "\\r"
+      case "\t": result += "\\t"
+      case ..<" ":
+        let digits = String(scalar.value, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
+  }
+}

@@ -1,0 +1,63 @@
+import Diagnostics
+import Foundation
+
+/// The files of a tokenizer, byte for byte, so that reading and writing a tokenizer changes nothing.
+struct TokenizerFiles: Sendable {
+  /// `tokenizer.json`
+  var tokenizer: Data
+  /// `tokenizer_config.json`: the names of the special tokens and the chat template.
+  var configuration: Data?
+  /// `special_tokens_map.json`: the names of the special tokens, in older folders.
+  var specialTokensMap: Data?
+
+  private static let tokenizerName = "tokenizer.json"
+  private static let configurationName = "tokenizer_config.json"
+  private static let specialTokensMapName = "special_tokens_map.json"
+
+  init(tokenizer: Data, configuration: Data?) {
+    self.tokenizer = tokenizer
+    self.configuration = configuration
+  }
+
+  /// Reads the files in the folder `path`, or the file `path` and its neighbours.
+  init(contentsOf path: String) throws {
+    var url = URL(filePath: path)
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+      throw ForgeError.badInput("there is no tokenizer at \(path): name a folder with a tokenizer.json, or that file")
+    }
+    if isFolder.boolValue { url.append(path: Self.tokenizerName) }
+    do {
+      tokenizer = try Data(contentsOf: url)
+    } catch {
+      throw ForgeError.badInput("cannot read the tokenizer \(url.path(percentEncoded: false)): \(error.reason)")
+    }
+    let folder = url.deletingLastPathComponent()
+    configuration = try? Data(contentsOf: folder.appending(path: Self.configurationName))
+    specialTokensMap = try? Data(contentsOf: folder.appending(path: Self.specialTokensMapName))
+  }
+
+  func write(toFolder path: String) throws {
+    let folder = URL(filePath: path)
+    let contents = [
+      (Self.tokenizerName, tokenizer), (Self.configurationName, configuration),
+      (Self.specialTokensMapName, specialTokensMap),
+    ]
+    do {
+      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+      for case (let name, let data?) in contents { try data.write(to: folder.appending(path: name), options: .atomic) }
+    } catch let error as CocoaError where error.code == .fileWriteOutOfSpace {
+      throw ForgeError.tryAgain("the disk is full while writing the tokenizer to \(path): free some space")
+    } catch {
+      throw ForgeError.badInput("cannot write the tokenizer to \(path): \(error.reason)")
+    }
+  }
+}
+
+extension Error {
+  /// The system's own words for a failure, without the layers around them.
+  fileprivate var reason: String {
+    let underlying = (self as? CocoaError)?.underlying ?? self
+    return (underlying as? POSIXError).map { String(cString: strerror($0.code.rawValue)) } ?? "\(underlying)"
+  }
+}

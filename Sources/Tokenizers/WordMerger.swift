@@ -1,0 +1,88 @@
+/// What one encoding call needs besides the tokenizer and can hand to the next call: the word cache and work space.
+struct EncodingScratch: Sendable {
+  var cache = WordCache()
+  var merger = WordMerger()
+}
+
+/// Merges the bytes of one word until no pair has a merge, always the pair of lowest rank and, among equals, the
+/// leftmost.
+struct WordMerger: Sendable {
+  /// A word longer than this is merged with a queue, in n·log n instead of n² steps.
+  private static let longestScanned = 64
+
+  /// The ids of the word, shrinking as they merge.
+  private(set) var ids: [Int32] = []
+  /// The merge of each id with the next one.
+  private var merges: [UInt64] = []
+  private var next: [Int32] = []
+  private var previous: [Int32] = []
+  private var queue = PriorityQueue<UInt64>()
+
+  /// Leaves the ids of `word` in `ids`.
+  mutating func merge(_ word: UnsafeBufferPointer<UInt8>, byteIDs: UnsafePointer<Int32>, lookup: MergeLookup) {
+    ids.removeAll(keepingCapacity: true)
+    for byte in word { ids.append(byteIDs[Int(byte)]) }
+    if word.count <= Self.longestScanned {
+      mergeByScanning(lookup)
+    } else {
+      mergeByQueue(lookup)
+    }
+  }
+
+  private mutating func mergeByScanning(_ lookup: MergeLookup) {
+    merges.removeAll(keepingCapacity: true)
+    for index in 0..<ids.count - 1 { merges.append(lookup.merge(ids[index], ids[index + 1])) }
+    merges.append(MergeTable.absent)
+    var count = ids.count
+    ids.withUnsafeMutableBufferPointer { ids in
+      merges.withUnsafeMutableBufferPointer { merges in
+        while count > 1 {
+          var best = 0
+          for index in 1..<count where merges[index] < merges[best] { best = index }
+          if merges[best] == MergeTable.absent { break }
+          ids[best] = Int32(truncatingIfNeeded: merges[best])
+          count -= 1
+          // The right half of the pair goes; everything behind it moves one place to the left.
+          for index in best + 1..<count {
+            ids[index] = ids[index + 1]
+            merges[index] = merges[index + 1]
+          }
+          merges[best] = best + 1 < count ? lookup.merge(ids[best], ids[best + 1]) : MergeTable.absent
+          if best > 0 { merges[best - 1] = lookup.merge(ids[best - 1], ids[best]) }
+        }
+      }
+    }
+    ids.removeLast(ids.count - count)
+  }
+
+  private mutating func mergeByQueue(_ lookup: MergeLookup) {
+    let count = ids.count
+    next = (1...Int32(count)).map { $0 }
+    previous = (-1..<Int32(count) - 1).map { $0 }
+    queue.removeAll()
+    for position in 0..<count - 1 { enqueue(position, lookup) }
+    while let candidate = queue.pop() {
+      let position = Int(candidate & 0xFFFF_FFFF)
+      let right = Int(next[position])
+      // A candidate is stale when its left half was absorbed or either half has changed since.
+      guard ids[position] >= 0, right < count else { continue }
+      let merge = lookup.merge(ids[position], ids[right])
+      guard merge != MergeTable.absent, merge >> 32 == candidate >> 32 else { continue }
+      ids[position] = Int32(truncatingIfNeeded: merge)
+      ids[right] = -1
+      next[position] = next[right]
+      if Int(next[right]) < count {
+        previous[Int(next[right])] = Int32(position)
+        enqueue(position, lookup)
+      }
+      if previous[position] >= 0 { enqueue(Int(previous[position]), lookup) }
+    }
+    ids.removeAll { $0 < 0 }
+  }
+
+  /// Queues the merge of the id at `position` with its neighbour on the right, if there is one, as rank · 2³² + position.
+  private mutating func enqueue(_ position: Int, _ lookup: MergeLookup) {
+    let merge = lookup.merge(ids[position], ids[Int(next[position])])
+    if merge != MergeTable.absent { queue.push((merge & ~0xFFFF_FFFF) | UInt64(position)) }
+  }
+}

@@ -1,0 +1,248 @@
+import Configuration
+import Datasets
+import Diagnostics
+import Foundation
+import Models
+import Optimizers
+import Pretrained
+
+/// Everything that decides a run, read from YAML and checked before any work starts.
+public struct RunConfiguration: Sendable {
+  public struct Run: Sendable {
+    public var name: String
+    public var directory: String
+    public var seed: UInt64
+    public var steps: Int
+    /// Threads a rank computes with; nil shares the node's cores between its ranks.
+    public var threads: Int?
+    /// Pins the CPU kernel family, so that machines of different age agree.
+    public var kernelFamily: String?
+  }
+
+  public struct Data: Sendable {
+    public var sequenceLength: Int
+    public var shuffle: Bool
+    public var documentMask: Bool
+    public var train: [DataSource]
+    /// nil validates on what `forge data prepare` held out of `train`.
+    public var validation: [DataSource]?
+  }
+
+  public struct Batch: Sendable {
+    /// Sequences in a global batch, and in each micro-batch of it.
+    public var sequences: Int
+    public var microBatch: Int
+    public var microBatches: Int { sequences / microBatch }
+  }
+
+  public struct Validation: Sendable {
+    /// Steps between validations; 0 never validates.
+    public var every: Int
+    /// At most so many sequences each time.
+    public var sequences: Int
+  }
+
+  public struct Checkpoint: Sendable {
+    /// Steps between checkpoints; 0 saves only at the end and when asked to stop.
+    public var every: Int
+    public var keepLast: Int
+    public var keepEvery: Int?
+    /// zstd's.
+    public var level: Int
+  }
+
+  public var run: Run
+  public var model: ModelConfiguration
+  /// A Hugging Face folder or a checkpoint to start from; nil starts from random weights.
+  public var pretrained: String?
+  public var data: Data
+  public var batch: Batch
+  public var adamW: AdamW.Settings
+  public var clipNorm: Double?
+  public var schedule: LearningRateSchedule
+  public var validation: Validation
+  public var checkpoint: Checkpoint
+  /// The configuration as the user wrote it, overrides applied.
+  public let source: ConfigurationNode
+
+  /// - Parameters:
+  ///   - path: a YAML file; nil is the built-in quickstart recipe.
+  ///   - overrides: `key.path=value`, applied in order.
+  /// - Throws: `ForgeError.badInput` that names the file and line.
+  public static func load(path: String?, overrides: [String]) throws -> RunConfiguration {
+    var node =
+      if let path { try ConfigurationNode.load(path: path) } else {
+        try ConfigurationNode.parse(QuickstartRecipe.yaml, source: "the built-in quickstart recipe")
+      }
+    for override in overrides { try node.set(override) }
+    return try RunConfiguration(node)
+  }
+
+  public init(_ node: ConfigurationNode) throws {
+    source = node
+    let root = try ConfigurationSection(node)
+    func section(_ name: String) throws -> ConfigurationSection {
+      guard let section = try root.section(name) else { throw root.error(name, "is missing") }
+      return section
+    }
+    let runSection = try section("run")
+    run = try Self.run(runSection)
+    (model, pretrained) = try Self.model(section("model"))
+    let dataSection = try section("data")
+    data = try Self.data(dataSection)
+    batch = try Self.batch(section("batch"))
+    let optimizer = try section("optimizer")
+    (adamW, clipNorm) = try Self.optimizer(optimizer)
+    schedule = try Self.schedule(root.section("schedule"), peak: optimizer.positive("learning_rate"), steps: run.steps)
+    validation = try Self.validation(root.section("validation"))
+    checkpoint = try Self.checkpoint(root.section("checkpoint"))
+    try root.finish()
+    try validate(dataSection)
+  }
+
+  /// The one place for checks that involve more than one setting.
+  private func validate(_ dataSection: ConfigurationSection) throws {
+    guard data.sequenceLength <= model.maximumPositions else {
+      throw dataSection.error(
+        "sequence_length",
+        "is \(data.sequenceLength), more than the model's max_position_embeddings = \(model.maximumPositions)")
+    }
+  }
+
+  // MARK: Sections
+
+  private static func run(_ section: ConfigurationSection) throws -> Run {
+    let name = try section.string("name") ?? "run"
+    let seed = try section.integer("seed") ?? 1
+    guard seed >= 0 else { throw section.error("seed", "must not be negative") }
+    let run = Run(
+      name: name, directory: try section.string("directory") ?? "runs/\(name)", seed: UInt64(seed),
+      steps: try section.positive("steps"),
+      threads: section.contains("threads") ? try section.positive("threads") : nil,
+      kernelFamily: try section.string("kernel_family"))
+    try section.finish()
+    return run
+  }
+
+  /// `from: FOLDER` takes the folder's `config.json`; other keys beside it are the run's own wishes.
+  private static func model(_ section: ConfigurationSection) throws -> (ModelConfiguration, String?) {
+    guard let folder = try section.string("from") else { return (try ModelConfiguration(huggingFace: section), nil) }
+    let model = try PretrainedModel.configuration(folder: folder, overrides: section)
+    _ = try section.boolean("output_router_logits")
+    _ = try section.number("router_aux_loss_coef")
+    _ = try section.number("router_z_loss_coef")
+    _ = try section.string("router_aux_loss_scope")
+    try section.finish()
+    return (model, folder)
+  }
+
+  private static func data(_ section: ConfigurationSection) throws -> Data {
+    func sources(_ key: String) throws -> [DataSource]? {
+      guard let entries = try section.sections(key) else { return nil }
+      guard !entries.isEmpty else { throw section.error(key, "names no dataset") }
+      return try entries.map { entry in
+        guard let path = try entry.string("path") else { throw entry.error("path", "is missing") }
+        let weight = try entry.number("weight") ?? 1
+        guard weight > 0, weight.isFinite else { throw entry.error("weight", "must be positive") }
+        try entry.finish()
+        return DataSource(path: path, weight: weight)
+      }
+    }
+    guard let train = try sources("train") else { throw section.error("train", "is missing") }
+    let data = Data(
+      sequenceLength: try section.positive("sequence_length"), shuffle: try section.boolean("shuffle") ?? true,
+      documentMask: try section.boolean("document_mask") ?? true, train: train, validation: try sources("validation"))
+    if !data.shuffle, train.count > 1 {
+      throw section.error("shuffle", "can be false with one dataset only, not with \(train.count)")
+    }
+    try section.finish()
+    return data
+  }
+
+  private static func batch(_ section: ConfigurationSection) throws -> Batch {
+    let batch = Batch(
+      sequences: try section.positive("sequences"), microBatch: try section.positive("micro_batch"))
+    guard batch.sequences % batch.microBatch == 0 else {
+      throw section.error(
+        "sequences", "is \(batch.sequences), not a multiple of micro_batch = \(batch.microBatch)")
+    }
+    try section.finish()
+    return batch
+  }
+
+  private static func optimizer(_ section: ConfigurationSection) throws -> (AdamW.Settings, clipNorm: Double?) {
+    let name = try section.string("name") ?? "adamw"
+    guard name == "adamw" else { throw section.error("name", "'\(name)' is not supported; use adamw") }
+    let betas = try section.numbers("betas") ?? [0.9, 0.95]
+    guard betas.count == 2, betas.allSatisfy({ (0..<1).contains($0) }) else {
+      throw section.error("betas", "must be two numbers in [0, 1)")
+    }
+    let settings = AdamW.Settings(
+      beta1: betas[0], beta2: betas[1], epsilon: try section.number("epsilon") ?? 1e-8,
+      weightDecay: try section.number("weight_decay") ?? 0.1)
+    guard settings.epsilon >= 0 else { throw section.error("epsilon", "must not be negative") }
+    guard settings.weightDecay >= 0 else { throw section.error("weight_decay", "must not be negative") }
+    let clipNorm = try section.number("clip_norm")
+    if let clipNorm, clipNorm <= 0 { throw section.error("clip_norm", "must be positive; leave it out to never clip") }
+    _ = try section.number("learning_rate")
+    try section.finish()
+    return (settings, clipNorm)
+  }
+
+  private static func schedule(
+    _ section: ConfigurationSection?, peak: Double, steps: Int
+  ) throws -> LearningRateSchedule {
+    guard let section else { return LearningRateSchedule(shape: .constant, peak: peak, warmupSteps: 0, totalSteps: steps) }
+    let name = try section.string("name") ?? "constant"
+    guard let shape = LearningRateSchedule.Shape(rawValue: name) else {
+      let shapes = LearningRateSchedule.Shape.allCases.map(\.rawValue).joined(separator: ", ")
+      throw section.error("name", "'\(name)' is not a schedule; use one of \(shapes)")
+    }
+    let ratio = try section.number("minimum_ratio") ?? (shape == .cosine ? 0.1 : 0)
+    guard (0...1).contains(ratio) else { throw section.error("minimum_ratio", "must be between 0 and 1") }
+    let schedule = LearningRateSchedule(
+      shape: shape, peak: peak, minimumRatio: ratio, warmupSteps: try section.notNegative("warmup_steps", default: 0),
+      decaySteps: try section.notNegative("decay_steps", default: steps / 5), totalSteps: steps)
+    try section.finish()
+    return schedule
+  }
+
+  private static func validation(_ section: ConfigurationSection?) throws -> Validation {
+    guard let section else { return Validation(every: 0, sequences: 0) }
+    let validation = Validation(
+      every: try section.notNegative("every", default: 100), sequences: try section.positive("sequences", default: 64))
+    try section.finish()
+    return validation
+  }
+
+  private static func checkpoint(_ section: ConfigurationSection?) throws -> Checkpoint {
+    guard let section else { return Checkpoint(every: 0, keepLast: 2, keepEvery: nil, level: 1) }
+    let checkpoint = Checkpoint(
+      every: try section.notNegative("every", default: 0), keepLast: try section.positive("keep_last", default: 2),
+      keepEvery: section.contains("keep_every") ? try section.positive("keep_every") : nil,
+      level: try section.integer("level") ?? 1)
+    guard (-7...22).contains(checkpoint.level) else { throw section.error("level", "must be between -7 and 22") }
+    try section.finish()
+    return checkpoint
+  }
+}
+
+extension ConfigurationSection {
+  fileprivate func positive(_ key: String, default standard: Int? = nil) throws -> Int {
+    guard let value = try integer(key) ?? standard else { throw error(key, "is missing") }
+    guard value > 0 else { throw error(key, "must be positive, not \(value)") }
+    return value
+  }
+
+  fileprivate func notNegative(_ key: String, default standard: Int) throws -> Int {
+    let value = try integer(key) ?? standard
+    guard value >= 0 else { throw error(key, "must not be negative, but is \(value)") }
+    return value
+  }
+
+  fileprivate func positive(_ key: String) throws -> Double {
+    guard let value = try number(key) else { throw error(key, "is missing") }
+    guard value > 0, value.isFinite else { throw error(key, "must be positive, not \(value)") }
+    return value
+  }
+}

@@ -1,0 +1,77 @@
+import Checkpoints
+import Configuration
+import Diagnostics
+import Foundation
+import Kernels
+import Pretrained
+
+/// What a checkpoint says about its run beside the tensors: enough to go on, and to refuse going on differently.
+struct RunRecord {
+  var updates: Int
+  var configuration: RunConfiguration
+
+  private static let updatesKey = "updates"
+  private static let settingsKey = "settings"
+  private static let familyKey = "kernel_family"
+
+  /// Settings that decide what the next step computes. Changing one inside a run would silently end its history.
+  private var settings: [(name: String, value: String)] {
+    get throws {
+      let data = configuration.data
+      return [
+        ("model", String(decoding: try configuration.model.huggingFaceJSON(), as: UTF8.self)),
+        ("run.seed", "\(configuration.run.seed)"), ("batch.sequences", "\(configuration.batch.sequences)"),
+        ("batch.micro_batch", "\(configuration.batch.microBatch)"), ("data.sequence_length", "\(data.sequenceLength)"),
+        ("data.shuffle", "\(data.shuffle)"), ("data.document_mask", "\(data.documentMask)"),
+        ("data.train", data.train.map { "\($0.path) × \($0.weight)" }.joined(separator: ", ")),
+      ]
+    }
+  }
+
+  var metadata: JSONValue {
+    get throws {
+      .object([
+        PretrainedModel.metadataKey: .string(
+          String(decoding: try configuration.model.huggingFaceJSON(), as: UTF8.self)),
+        Self.updatesKey: .integer(updates), Self.familyKey: .string(KernelFamily.current.name),
+        Self.settingsKey: .object(
+          Dictionary(uniqueKeysWithValues: try settings.map { ($0.name, JSONValue.string($0.value)) })),
+        "configuration": .string(configuration.source.yaml()),
+        "versions": .object([
+          "forge": .string(Version.current), "blas": .string(KernelFamily.libraryDescription),
+        ]),
+      ])
+    }
+  }
+
+  /// Reads the record back.
+  ///
+  /// - Throws: `ForgeError.badInput` when the run was started with other settings or another CPU kernel family.
+  init(_ reader: CheckpointReader, continuing configuration: RunConfiguration) throws {
+    self.configuration = configuration
+    guard let updates = reader.metadata[Self.updatesKey]?.integer, let recorded = reader.metadata[Self.settingsKey] else {
+      throw ForgeError.badInput("checkpoint '\(reader.path)' was not written by a training run")
+    }
+    self.updates = updates
+    for (name, value) in try settings {
+      let before = recorded[name]?.string ?? "nothing"
+      guard before != value else { continue }
+      let detail = name == "model" ? "another model" : "\(name) = \(before), not \(value)"
+      throw ForgeError.badInput(
+        "the run in '\(configuration.run.directory)' was started with \(detail); restore the setting, or give the new "
+          + "run another run.directory")
+    }
+    let family = reader.metadata[Self.familyKey]?.string ?? ""
+    let current = KernelFamily.current.name
+    guard family == current || configuration.run.kernelFamily == current else {
+      throw ForgeError.badInput(
+        "the run in '\(configuration.run.directory)' was computed with the CPU kernels '\(family)' and this machine uses "
+          + "'\(current)'; set run.kernel_family to '\(family)' to keep its bits, or to '\(current)' to accept others")
+    }
+  }
+
+  init(updates: Int, configuration: RunConfiguration) {
+    self.updates = updates
+    self.configuration = configuration
+  }
+}

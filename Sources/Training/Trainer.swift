@@ -1,0 +1,161 @@
+import Checkpoints
+import Datasets
+import Diagnostics
+import Formats
+import Foundation
+import Kernels
+import MPI
+import Models
+import Parallelism
+import Pretrained
+
+/// A training run on one rank. It only sequences: what happens in a step is `TrainingStep`'s affair, what is summed and
+/// sharded `Parallelism`'s, and what is computed `Models`'.
+public final class Trainer {
+  let configuration: RunConfiguration
+  let communicator: Communicator
+  let directory: RunDirectory
+  let decoder: Decoder
+  let parameters: Arena<Float>
+  let optimizer: ShardedAdamW
+  let trainingStep: TrainingStep
+  let validation: Validation?
+  let checkpoints: CheckpointTransfer
+  let memory: MemoryReport
+  let reporter: RunReporter
+  /// Steps done.
+  private(set) var step = 0
+  private var savedStep: Int?
+
+  /// The main loop.
+  ///
+  /// - Returns: the process's exit code: 0 when the run is complete, 75 when it was asked to stop and can be continued.
+  /// - Throws: `ForgeError`, `MPIError`.
+  public func run() throws -> Int32 {
+    StopSignals.install()
+    try restoreOrInitialize()
+    try reporter.begin(self)
+    while step < configuration.run.steps {
+      let started = ContinuousClock.now
+      let outcome = try trainingStep.run(step: step + 1, stopRequested: StopSignals.requested)
+      step += 1
+      try reporter.record(step: step, outcome, seconds: (ContinuousClock.now - started) / .seconds(1), trainer: self)
+      if isDue(configuration.validation.every), let validation {
+        try reporter.record(step: step, validation: validation.loss(decoder, optimizer.reducer))
+      }
+      if isDue(configuration.checkpoint.every) || outcome.stopRequested { try save() }
+      if outcome.stopRequested, step < configuration.run.steps {
+        reporter.stopped(step: step)
+        return ForgeError.tryAgain("").exitCode
+      }
+    }
+    if savedStep != step { try save() }
+    try reporter.end(self)
+    return 0
+  }
+
+  /// Every so many steps, and at the end; never for 0.
+  private func isDue(_ interval: Int) -> Bool {
+    interval > 0 && (step % interval == 0 || step == configuration.run.steps)
+  }
+
+  /// - Parameters:
+  ///   - communicator: all ranks of the run.
+  ///   - quiet: no progress on the terminal.
+  /// - Throws: `ForgeError.badInput` for data, weights or a run directory that cannot be used.
+  public init(_ configuration: RunConfiguration, communicator: Communicator) throws {
+    self.configuration = configuration
+    self.communicator = communicator
+    directory = RunDirectory(path: configuration.run.directory)
+    try Agreement.check(configuration, communicator)
+    let threads = configuration.run.threads ?? Self.defaultThreads()
+    let roomWarning = ProcessorAffinity.makeRoom(forThreads: threads)
+    let (rank, ranks) = (communicator.rank, communicator.size)
+
+    let model = configuration.model
+    let settings = configuration.data
+    let data = try TrainingData(
+      sources: settings.train, sequenceLength: settings.sequenceLength, shuffle: settings.shuffle,
+      documentMask: settings.documentMask, seed: configuration.run.seed, vocabularySize: model.vocabularySize,
+      checkingPart: rank, of: ranks)
+    if rank == 0 { try directory.open() }
+    try communicator.barrier()
+
+    memory = MemoryReport(configuration, ranks: ranks, threads: threads, baseline: MemoryReport.residentBytes())
+    let compute = Compute(threads: threads)
+    let layout = ParameterLayout(model)
+    parameters = Arena(count: layout.count)
+    decoder = Decoder(
+      model, parameters: parameters.buffer, sequences: configuration.batch.microBatch, length: settings.sequenceLength,
+      training: true, compute: compute)
+    let accumulator = GradientAccumulator(count: layout.count, microBatches: configuration.batch.microBatches)
+    optimizer = try ShardedAdamW(
+      settings: configuration.adamW, layout: layout, accumulator: accumulator, parameters: parameters,
+      communicator: communicator, compute: compute)
+    let loader = BatchLoader(
+      sequenceLength: settings.sequenceLength, batch: configuration.batch, rank: rank, ranks: ranks)
+    trainingStep = TrainingStep(
+      configuration: configuration, communicator: communicator, decoder: decoder, accumulator: accumulator,
+      optimizer: optimizer, loader: loader, data: data)
+    validation = try Validation(configuration, loader: loader, communicator: communicator)
+    checkpoints = CheckpointTransfer(
+      communicator: communicator, layout: layout, parameters: parameters.buffer, optimizer: optimizer, threads: threads)
+    reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warning: roomWarning)
+  }
+
+  /// The node's cores, shared between its ranks; at most the cores that this rank is bound to.
+  private static func defaultThreads() -> Int {
+    max(1, min(ProcessorAffinity.allowedCores, ProcessorAffinity.onlineCores / LaunchEnvironment.current.localSize))
+  }
+
+  // MARK: State
+
+  /// Continues from the newest sound checkpoint of the run directory, or starts from a pretrained model or at random.
+  private func restoreOrInitialize() throws {
+    let reader = try CheckpointReader.newestSound(in: directory.checkpoints.path, everyChunk: false) { damage in
+      if communicator.rank == 0 { reporter.note("skipping a damaged checkpoint: \(damage)") }
+    }
+    if let reader {
+      trainingStep.updates = try RunRecord(reader, continuing: configuration).updates
+      step = reader.step
+      savedStep = step
+      try checkpoints.load(reader)
+      try optimizer.waitForParameters()
+    } else if let folder = configuration.pretrained {
+      try PretrainedModel(path: folder).load(into: parameters.buffer, threads: decoder.compute.team.count)
+    } else {
+      decoder.layout.initialize(
+        parameters.buffer, configuration: configuration.model, seed: configuration.run.seed, compute: decoder.compute)
+    }
+  }
+
+  private func save() throws {
+    try optimizer.waitForParameters()
+    let started = ContinuousClock.now
+    let record = RunRecord(updates: trainingStep.updates, configuration: configuration)
+    try checkpoints.save(
+      step: step, in: directory.checkpoints, level: configuration.checkpoint.level, metadata: record.metadata)
+    savedStep = step
+    if communicator.rank == 0 {
+      try directory.checkpoints.prune(
+        keepLast: configuration.checkpoint.keepLast, keepEvery: configuration.checkpoint.keepEvery)
+    }
+    reporter.saved(step: step, seconds: (ContinuousClock.now - started) / .seconds(1))
+  }
+
+  /// Writes the first step's gradients, before clipping, under their Hugging Face names, and leaves the weights alone:
+  /// for comparing with another implementation. Collective; rank 0 writes.
+  public func dumpGradients(to path: String) throws {
+    try restoreOrInitialize()
+    _ = try trainingStep.gradients(step: step + 1)
+    let gradients = try optimizer.completeGradients()
+    guard communicator.rank == 0 else { return }
+    let tensors = decoder.layout.tensors
+    let writer = try SafetensorsWriter(
+      file: path, tensors: tensors.map { SafetensorsWriter.Tensor(name: $0.name, shape: $0.shape, dtype: .float32) })
+    for tensor in tensors {
+      try writer.write(tensor.name, UnsafeBufferPointer(gradients.buffer[tensor.range].pointer))
+    }
+    try writer.finish()
+  }
+}

@@ -1,0 +1,41 @@
+import ArgumentParser
+import Diagnostics
+import MPI
+import Training
+
+struct Train: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Train, or continue a run whose directory holds a checkpoint.",
+    discussion: """
+      Exit codes: 0 done, 64 bad input, 70 a bug, 75 stopped on request (SIGUSR1, SIGTERM) or by a machine's failure: run
+      the same line again to continue.
+      """)
+
+  @Argument(help: "A YAML file; without one, the built-in quickstart recipe.")
+  var config: String?
+
+  @Option(name: .customLong("set"), parsing: .singleValue, help: "Override a setting: key.path=value. May be repeated.")
+  var overrides: [String] = []
+
+  @Option(
+    help: ArgumentHelp("Write the first step's gradients to a safetensors file and stop, for comparisons.", valueName: "file"))
+  var dumpGradients: String?
+
+  func run() throws {
+    Launcher.run(program: "forge-dist") { world in
+      let configuration = try RunConfiguration.load(path: config, overrides: overrides)
+      let trainer = try Trainer(configuration, communicator: world)
+      if let dumpGradients {
+        try trainer.dumpGradients(to: dumpGradients)
+        return 0
+      }
+      return try trainer.run()
+    }
+  }
+
+  /// `run.kernel_family` of the configuration that these arguments name, if it can be read; errors are told later.
+  static func pinnedFamily(_ arguments: [String]) -> String? {
+    guard let train = try? ForgeDist.parseAsRoot(Array(arguments.dropFirst())) as? Train else { return nil }
+    return try? RunConfiguration.load(path: train.config, overrides: train.overrides).run.kernelFamily
+  }
+}

@@ -1,0 +1,64 @@
+import Diagnostics
+import Formats
+import Foundation
+import Testing
+
+@testable import Datasets
+
+/// Runs `body` with a fresh folder that is removed afterwards.
+func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
+  let folder = FileManager.default.temporaryDirectory.appendingPathComponent("forge-" + UUID().uuidString).path
+  try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  defer { try? FileManager.default.removeItem(atPath: folder) }
+  return try body(folder)
+}
+
+/// Writes a `.bin/.idx` pair.
+func write(_ documents: [[Int32]], prefix: String, as tokenType: TokenType = .uint16) throws {
+  let writer = try IndexedDatasetWriter(prefix: prefix, tokenType: tokenType)
+  for document in documents { try document.withUnsafeBufferPointer { _ = try writer.append(document: $0) } }
+  try writer.finish()
+}
+
+/// Expects a `badInput` whose sentence contains every one of `parts`.
+func expectBadInput<Result>(
+  _ parts: String..., sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Result
+) {
+  do {
+    _ = try body()
+    Issue.record("no error was thrown", sourceLocation: sourceLocation)
+  } catch let error as ForgeError {
+    #expect(error.exitCode == 64, sourceLocation: sourceLocation)
+    for part in parts {
+      #expect(error.description.contains(part), "\(error.description)", sourceLocation: sourceLocation)
+    }
+  } catch {
+    Issue.record("\(error)", sourceLocation: sourceLocation)
+  }
+}
+
+/// One sequence as arrays.
+struct Sequence: Equatable {
+  var tokens: [Int32]
+  var documentStarts: [Int32]
+
+  init(length: Int, read: (UnsafeMutableBufferPointer<Int32>, UnsafeMutableBufferPointer<Int32>) -> Void) {
+    tokens = Array(repeating: -1, count: length + 1)
+    documentStarts = Array(repeating: -1, count: length)
+    tokens.withUnsafeMutableBufferPointer { tokens in
+      documentStarts.withUnsafeMutableBufferPointer { read(tokens, $0) }
+    }
+  }
+}
+
+extension TrainingData {
+  func sequence(_ index: Int) -> Sequence {
+    Sequence(length: sequenceLength) { read(sequence: index, tokens: $0, documentStarts: $1) }
+  }
+}
+
+extension ValidationData {
+  func sequence(_ index: Int) -> Sequence {
+    Sequence(length: sequenceLength) { read(sequence: index, tokens: $0, documentStarts: $1) }
+  }
+}

@@ -1,0 +1,97 @@
+import Diagnostics
+import Glibc
+import MPI
+
+/// The distributed tests: every rank of a job runs `mpi-tests MODE`; `Tests/Distributed/run` starts the jobs and judges
+/// how they end.
+@main
+struct DistributedTests {
+  static func main() {
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    let number = arguments.dropFirst().first.flatMap { Int($0) } ?? 0
+    Launcher.run(program: "mpi-tests") { world in
+      switch arguments.first {
+      case "collectives": return try run(collectiveTests, on: world)
+      case "requests": return try run(requestTests, on: world)
+      case "reducer": return try run(reducerTests, on: world)
+      case "reducer-benchmark":
+        try benchmarkReducer(world, count: max(number, 1))
+        return 0
+      case "throw-inside-step":
+        try failInsideStep(world, failing: number)
+        return 0
+      case "throw-one":
+        if world.rank == number { throw ForgeError.badInput("rank \(number) cannot go on") }
+        while true { try world.barrier() }
+      case "throw-some":
+        if world.rank >= number { throw ForgeError.tryAgain("disk of rank \(world.rank) is full") }
+        while true { try world.barrier() }
+      case "throw-all": throw ForgeError.badInput("run.yaml:3: unknown key 'stpes'; did you mean 'steps'?")
+      case "throw-different": throw ForgeError.badInput("rank \(world.rank) has a reason of its own")
+      case "mpi-error":
+        var value: [Int32] = [1]
+        var span = value.mutableSpan
+        try world.broadcast(&span, root: world.size)
+        return 0
+      case "exit": return Int32(number)
+      case "kill":
+        if world.rank == number { raise(SIGKILL) }
+        while true { try world.barrier() }
+      case "crowded":
+        let yields = getenv("OMPI_MCA_mpi_yield_when_idle").map { String(cString: $0) } ?? "unset"
+        for _ in 0..<50 { try world.barrier() }
+        if world.rank == 0 { print("yield \(yields)") }
+        return 0
+      case "room":
+        let before = ProcessorAffinity.allowedCores
+        let warning = ProcessorAffinity.makeRoom(forThreads: number)
+        if world.rank == 0 { print("cores \(before) -> \(ProcessorAffinity.allowedCores): \(warning ?? "enough")") }
+        return 0
+      default: throw ForgeError.badInput("name one of the modes of Tests/Distributed/Main.swift")
+      }
+    }
+  }
+}
+
+/// A test that all ranks run together.
+struct DistributedTest: Sendable {
+  let name: String
+  let body: @Sendable (Communicator, inout Expectations) throws -> Void
+
+  init(_ name: String, _ body: @escaping @Sendable (Communicator, inout Expectations) throws -> Void) {
+    self.name = name
+    self.body = body
+  }
+}
+
+/// Collects what did not hold on this rank.
+struct Expectations {
+  private(set) var failures: [String] = []
+
+  mutating func expect(_ condition: Bool, _ message: @autoclosure () -> String) {
+    if !condition { failures.append(message()) }
+  }
+
+  mutating func expectEqual<T: Equatable>(_ actual: T, _ expected: T, _ message: @autoclosure () -> String = "") {
+    if actual != expected { failures.append("\(message()): \(actual) is not \(expected)") }
+  }
+}
+
+/// Runs `tests` on all ranks; a test fails when it fails on any of them.
+///
+/// - Returns: the exit code, 1 when a test failed.
+func run(_ tests: [DistributedTest], on world: Communicator) throws -> Int32 {
+  var failed = 0
+  for test in tests {
+    var expectations = Expectations()
+    try test.body(world, &expectations)
+    for failure in expectations.failures.prefix(5) {
+      print("  rank \(world.rank): \(test.name): \(failure.prefix(300))")
+    }
+    fflush(nil)
+    let failures = try world.allReduce(Int64(expectations.failures.count), .sum)
+    if failures > 0 { failed += 1 }
+    if world.rank == 0 { print("\(failures == 0 ? "ok    " : "FAILED") \(test.name) (\(world.size) ranks)") }
+  }
+  return failed == 0 ? 0 : 1
+}

@@ -1,0 +1,55 @@
+import MPI
+import Parallelism
+
+/// Times the sum and the gather of `count` elements in pieces of 4 Mi, alone and behind computation, against
+/// `MPI_Allreduce`; each is the best of several, in milliseconds.
+func benchmarkReducer(_ world: Communicator, count: Int) throws {
+  let arenas = Arenas(count)
+  let step = min(count, 4 << 20)
+  let pieces = stride(from: 0, to: count, by: step).map { $0..<min($0 + step, count) }
+  let reducer = try arenas.reducer(world, pieces)
+  func best(_ body: () throws -> Void) throws -> Double {
+    var best = Double.infinity
+    for _ in 0..<8 {
+      try world.barrier()
+      let start = ContinuousClock.now
+      try body()
+      best = min(best, try world.allReduce((ContinuousClock.now - start) / .milliseconds(1), .max))
+    }
+    return best
+  }
+  let sum = try best {
+    for piece in pieces.indices { reducer.submit(piece: piece) }
+    try reducer.wait()
+  }
+  let gather = try best {
+    for piece in pieces.indices { reducer.submitGather(piece: piece) }
+    for piece in pieces.indices { try reducer.waitGather(piece: piece) }
+  }
+  let allReduce = try best { try world.allReduce(arena: arenas.gradient, .sum) }
+  let computation = try best {
+    for _ in pieces { compute() }
+  }
+  let both = try best {
+    for piece in pieces.indices {
+      compute()
+      reducer.submit(piece: piece)
+    }
+    try reducer.wait()
+  }
+  if world.rank == 0 {
+    print(
+      """
+      \(count) elements on \(world.size) ranks: sum \(sum) ms, gather \(gather) ms, MPI_Allreduce \(allReduce) ms
+      behind \(computation) ms of computation the sum costs \(both - computation) ms
+      """)
+  }
+}
+
+/// About 100 ms of work in the processor's own cache.
+@inline(never)
+private func compute() {
+  var state: UInt64 = 1
+  for _ in 0..<60_000_000 { state = (state &* 6_364_136_223_846_793_005 &+ 1) ^ (state >> 29) }
+  precondition(state != 0, "a result that is used cannot be optimised away")
+}

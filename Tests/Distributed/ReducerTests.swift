@@ -1,0 +1,136 @@
+import Diagnostics
+import Glibc
+import MPI
+import Parallelism
+
+// The exact sum of gradients and the gathering of parameters, against sums worked out locally.
+
+/// Pieces smaller than a block, than a block for every rank, than a chunk, and larger than several chunks, with
+/// elements between them that belong to no piece.
+private let pieces: [Range<Int>] = [
+  3..<8, 10..<10, 10..<16_394, 16_400..<32_785, 40_000..<90_000, 90_000..<190_001, 200_000..<1_500_000,
+]
+private let arenaCount = 1_500_010
+
+/// Any rank's contribution to an element, over the full range of the type: sums wrap around.
+private func contribution(_ rank: Int, _ index: Int) -> Int64 {
+  Int64(truncatingIfNeeded: (UInt64(index) &+ 1) &* 0x9e37_79b9_7f4a_7c15 &* (UInt64(rank) &+ 3))
+}
+
+/// Memory for the arenas of a test, which the reducer keeps as long as it may use it.
+final class Arenas: Sendable {
+  nonisolated(unsafe) let gradient: UnsafeMutableBufferPointer<Int64>
+  nonisolated(unsafe) let parameters: UnsafeMutableBufferPointer<Float>
+
+  init(_ count: Int = arenaCount) {
+    gradient = .allocate(capacity: count)
+    gradient.initialize(repeating: 0)
+    parameters = .allocate(capacity: count)
+    parameters.initialize(repeating: 0)
+  }
+
+  deinit {
+    gradient.deallocate()
+    parameters.deallocate()
+  }
+
+  func reducer(_ world: Communicator, _ pieces: [Range<Int>]) throws -> ExactGradientReducer {
+    try ExactGradientReducer(
+      communicator: world, gradient: gradient, parameters: parameters, pieces: pieces, owner: self)
+  }
+}
+
+let reducerTests: [DistributedTest] = [
+  DistributedTest("gradients are summed exactly where they are owned") { world, expectations in
+    let arenas = Arenas()
+    let reducer = try arenas.reducer(world, pieces)
+    // The pieces in two orders, the second while nothing of the first is left.
+    for order in [Array(pieces.indices), pieces.indices.reversed()] {
+      for index in 0..<arenaCount { arenas.gradient[index] = contribution(world.rank, index) }
+      for piece in order { reducer.submit(piece: piece) }
+      try reducer.wait()
+      var expected = (0..<arenaCount).map { contribution(world.rank, $0) }
+      for piece in pieces.indices {
+        for index in reducer.ownedRange(ofPiece: piece) {
+          expected[index] = (0..<world.size).reduce(0) { $0 &+ contribution($1, index) }
+        }
+      }
+      let wrong = expected.indices.first { expected[$0] != arenas.gradient[$0] }
+      expectations.expect(wrong == nil, "element \(wrong ?? 0) is wrong")
+    }
+  },
+  DistributedTest("parameters are gathered from their owners") { world, expectations in
+    let arenas = Arenas()
+    let reducer = try arenas.reducer(world, pieces)
+    for index in 0..<arenaCount { arenas.parameters[index] = -1 }
+    for piece in pieces.indices {
+      for index in reducer.ownedRange(ofPiece: piece) { arenas.parameters[index] = Float(index) }
+      reducer.submitGather(piece: piece)
+    }
+    for piece in pieces.indices.reversed() {
+      try reducer.waitGather(piece: piece)
+      let wrong = pieces[piece].first { arenas.parameters[$0] != Float($0) }
+      expectations.expect(wrong == nil, "element \(wrong ?? 0) of piece \(piece) is wrong")
+    }
+    let outside = Set(0..<arenaCount).subtracting(pieces.joined())
+    expectations.expect(outside.allSatisfy { arenas.parameters[$0] == -1 }, "an element outside of all pieces changed")
+  },
+  DistributedTest("sums and gathers of several steps may follow each other") { world, expectations in
+    let arenas = Arenas()
+    let reducer = try arenas.reducer(world, pieces)
+    for step in 0..<3 {
+      for index in 0..<arenaCount { arenas.gradient[index] = Int64(step + world.rank) }
+      for piece in pieces.indices.reversed() { reducer.submit(piece: piece) }
+      try reducer.wait()
+      for piece in pieces.indices {
+        for index in reducer.ownedRange(ofPiece: piece) { arenas.parameters[index] = Float(arenas.gradient[index]) }
+        reducer.submitGather(piece: piece)
+      }
+      for piece in pieces.indices { try reducer.waitGather(piece: piece) }
+      let sum = Float((0..<world.size).reduce(0) { $0 + step + $1 })
+      expectations.expect(pieces.joined().allSatisfy { arenas.parameters[$0] == sum }, "step \(step)")
+    }
+  },
+  DistributedTest("waiting for a slow rank leaves the processor alone") { world, expectations in
+    let arenas = Arenas()
+    let reducer = try arenas.reducer(world, pieces)
+    try world.barrier()
+    if world.size > 1 && world.rank == 0 { usleep(600_000) }
+    let before = processorSeconds()
+    reducer.submit(piece: 0)
+    try reducer.wait()
+    if world.size > 1 && world.rank > 0 {
+      let used = processorSeconds() - before
+      expectations.expect(used < 0.2, "\(used) s of processor time while waiting")
+      expectations.expect(reducer.exposedSeconds > 0.4, "\(reducer.exposedSeconds) s exposed")
+    }
+  },
+  DistributedTest("a mesh has a group for each axis") { world, expectations in
+    for expert in 1...world.size where world.size % expert == 0 {
+      let mesh = try ProcessMesh(world: world, expert: expert)
+      expectations.expectEqual(mesh.size(of: .data), world.size / expert)
+      expectations.expectEqual(mesh.size(of: .expert), expert)
+      expectations.expectEqual(mesh.place(along: .data) * expert + mesh.place(along: .expert), world.rank)
+      let first = Int64(world.rank - world.rank % expert)
+      let members = (first..<first + Int64(expert)).reduce(0, +)
+      expectations.expectEqual(try mesh[.expert].allReduce(Int64(world.rank), .sum), members)
+    }
+  },
+]
+
+/// The processor time that this process has used, in seconds.
+private func processorSeconds() -> Double {
+  var time = timespec()
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+}
+
+/// A rank fails in the middle of a step, while the other ranks wait for its piece.
+func failInsideStep(_ world: Communicator, failing rank: Int) throws {
+  let arenas = Arenas()
+  let reducer = try arenas.reducer(world, pieces)
+  reducer.submit(piece: 6)
+  if world.rank == rank { throw ForgeError.badInput("the step cannot be completed") }
+  reducer.submit(piece: 5)
+  try reducer.wait()
+}

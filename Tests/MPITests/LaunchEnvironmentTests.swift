@@ -1,0 +1,62 @@
+import Testing
+
+@testable import MPI
+
+@Suite struct LaunchEnvironmentTests {
+  private func environment(_ variables: [String: String]) -> LaunchEnvironment {
+    LaunchEnvironment { variables[$0] }
+  }
+
+  @Test func mpirun() {
+    let environment = environment([
+      "OMPI_COMM_WORLD_SIZE": "8", "OMPI_COMM_WORLD_RANK": "5", "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+      "OMPI_COMM_WORLD_LOCAL_SIZE": "4", "SLURM_STEP_NUM_TASKS": "2", "PMIX_RANK": "5",
+    ])
+    #expect(environment.launcher == .mpirun)
+    #expect(environment.rank == 5)
+    #expect(environment.size == 8)
+    #expect(environment.localRank == 1)
+    #expect(environment.localSize == 4)
+  }
+
+  @Test func srun() {
+    let environment = environment([
+      "SLURM_STEP_NUM_TASKS": "6", "SLURM_PROCID": "4", "SLURM_LOCALID": "0", "SLURM_STEP_TASKS_PER_NODE": "1,4(x2),3",
+      "PMIX_RANK": "4",
+    ])
+    #expect(environment.launcher == .srun)
+    #expect(environment.rank == 4)
+    #expect(environment.size == 6)
+    #expect(environment.localRank == 0)
+    #expect(environment.localSize == 4)
+  }
+
+  @Test func alone() {
+    // A shell inside a Slurm allocation has no step of several tasks.
+    for variables in [[:], ["SLURM_NTASKS": "4", "SLURM_PROCID": "0"]] {
+      let environment = environment(variables)
+      #expect(environment.launcher == .none)
+      #expect(environment.size == 1)
+      #expect(environment.localSize == 1)
+    }
+  }
+}
+
+@Suite struct LayoutTests {
+  @Test func contiguous() {
+    let layout = Layout(contiguous: [3, 0, 4])
+    #expect(layout.offsets == [0, 3, 3])
+    #expect(layout.extent == 7)
+    #expect(layout.range(of: 2) == 3..<7)
+  }
+
+  @Test func anEmptyRangeTouchesNothing() {
+    #expect(Layout(counts: [2, 0], offsets: [0, 50]).extent == 2)
+  }
+
+  @Test func beyondMPIsCounts() {
+    let large = Layout(contiguous: [1 << 31, 5])
+    #expect(large.extent == 1 << 31 + 5)
+    #expect(large.mpiCounts == nil)
+  }
+}

@@ -1,0 +1,45 @@
+import Synchronization
+import Testing
+
+@testable import Parallelism
+
+@Suite struct SerialThreadTests {
+  @Test func worksInOrder() throws {
+    let done = Mutex<[Int]>([])
+    let thread = SerialThread<Int> { work in done.withLock { $0.append(work) } }
+    for round in 0..<3 {
+      let last = (0..<100).map { thread.submit(round * 100 + $0) }.last!
+      try thread.wait(for: last)
+      #expect(done.withLock { $0 } == Array(0..<(round + 1) * 100))
+    }
+  }
+
+  @Test func anErrorReachesWhoWaitsAndEndsTheWork() throws {
+    struct Failure: Error {}
+    let done = Mutex<[Int]>([])
+    let thread = SerialThread<Int> { work in
+      if work == 2 { throw Failure() }
+      done.withLock { $0.append(work) }
+    }
+    let last = [1, 2, 3].map { thread.submit($0) }.last!
+    #expect(throws: Failure.self) { try thread.wait(for: last) }
+    #expect(throws: Failure.self) { try thread.wait(for: thread.submit(4)) }
+    #expect(done.withLock { $0 } == [1])
+  }
+
+  @Test func aThreadThatIsBusyIsLeftBehind() {
+    let gate = Mutex(())
+    let started = Atomic(false)
+    gate.withLock { _ in
+      do {
+        let thread = SerialThread<Int> { _ in
+          started.store(true, ordering: .releasing)
+          gate.withLock { _ in }
+        }
+        thread.submit(1)
+        while !started.load(ordering: .acquiring) {}
+      }
+      // Reaching this line is the test: the thread cannot have ended.
+    }
+  }
+}
