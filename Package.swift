@@ -35,6 +35,7 @@ let package = Package(
       name: "Pretrained",
       dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Formats", "Kernels", "Models"]),
     .target(name: "Datasets", dependencies: ["Diagnostics", "Formats"]),
+    .target(name: "Tokenizers", dependencies: ["Diagnostics"]),
 
     // Ranks, and the loop.
     .target(
@@ -46,12 +47,28 @@ let package = Package(
         "Parallelism", "Pretrained", .product(name: "Crypto", package: "swift-crypto"),
       ]),
 
+    // What a finished run says, without MPI.
+    .target(name: "Reporting", dependencies: ["Diagnostics"]),
+
     .executableTarget(
       name: "forge-dist",
       dependencies: [
         "Diagnostics", "Kernels", "MPI", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
+    // Run under mpirun by Tests/Distributed/run.
+    .executableTarget(
+      name: "mpi-tests", dependencies: ["Diagnostics", "MPI", "Parallelism"], path: "Tests/Distributed",
+      exclude: ["run"], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
+
+    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Diagnostics"]),
+    .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Diagnostics"]),
+    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Diagnostics", "Formats"]),
+    .testTarget(name: "FormatsTests", dependencies: ["Diagnostics", "Formats"], exclude: ["Fixtures"]),
+    .testTarget(name: "MPITests", dependencies: ["MPI"]),
     .testTarget(name: "ModelsTests", dependencies: ["Configuration", "Formats", "Kernels", "Models"], exclude: ["Fixtures"]),
+    .testTarget(name: "ParallelismTests", dependencies: ["Parallelism"]),
+    .testTarget(name: "TokenizersTests", dependencies: ["Diagnostics", "Tokenizers"], exclude: ["Fixtures"]),
+    .testTarget(name: "TrainingTests", dependencies: ["Configuration", "Diagnostics", "Training"]),
   ]
 )

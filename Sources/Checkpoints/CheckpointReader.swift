@@ -74,7 +74,7 @@ public final class CheckpointReader: Sendable {
   public func read(_ requests: [Request], threads: Int = 1) throws {
     let parts = try requests.flatMap(parts)
     let work = OrderedWork(count: parts.count)
-    try work.run(threads: threads) {
+    try work.run(threads: threads) { _ in
       let buffers = ReadBuffers()
       while let index = work.take() {
         do { try read(parts[index], buffers) } catch { work.fail(error) }
@@ -148,7 +148,7 @@ public final class CheckpointReader: Sendable {
     let indexed = manifest.tensors.flatMap { Array((chunksByTensor[$0.name] ?? []).enumerated()) }
     let mine = indexed[indexed.count * share / shares..<indexed.count * (share + 1) / shares]
     let work = OrderedWork(count: mine.count)
-    try work.run(threads: threads) {
+    try work.run(threads: threads) { _ in
       let buffers = ReadBuffers()
       while let next = work.take() {
         let (index, chunk) = mine[mine.startIndex + next]

@@ -23,11 +23,12 @@ final class ChunkEncoder {
   private var length = 0
 
   /// - Parameters:
-  ///   - level: zstd's compression level.
+  ///   - level: zstd's compression level; negative ones are faster.
   ///   - chunkBytes: the largest chunk that will be encoded, in raw bytes.
   init(level: Int, chunkBytes: Int) {
     guard let context = ZSTD_createCCtx() else { preconditionFailure("no memory for a zstd context") }
     ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level))
+    _ = forge_zstd_always_code_literals(context)  // refused: only a worse ratio
     self.context = context
     planeBytes = .allocate(capacity: chunkBytes)
     // The last plane may fail to compress, and needs room to do so.

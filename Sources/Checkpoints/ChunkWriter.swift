@@ -24,23 +24,26 @@ public final class ChunkWriter {
   /// The most raw bytes in a chunk: large enough for the disk, small enough for a reader that needs a part of it.
   public static let defaultChunkBytes = 4 << 20
 
+  /// On the exponents of weights and moments this level compresses as well as level 1 at twice the speed (the mean of
+  /// all three within 1 %).
+  public static let defaultLevel = -50
+
   private let files: any FileOperations
   private let file: OpenFile
   private let fileName: String
   private let chunkBytes: Int
-  private let level: Int
-  private let threads: Int
+  private let encoders: [ChunkEncoder]
   private var end = 0
   private var records: [ChunkRecord] = []
   private var isOpen = true
 
   /// - Parameters:
   ///   - folder: what ``CheckpointFolder/begin(step:)`` returned on rank 0.
-  ///   - level: zstd's compression level for the planes that compress.
-  ///   - threads: how many chunks are encoded at a time; each takes about 12 MiB of buffers.
+  ///   - level: zstd's compression level for the planes that compress; negative ones are the fast ones.
+  ///   - threads: how many chunks are encoded at a time; each takes about 8 MiB of buffers.
   /// - Throws: `ForgeError.tryAgain` when the file cannot be made.
   public init(
-    folder: String, rank: Int, level: Int = 1, threads: Int = 1, chunkBytes: Int = defaultChunkBytes,
+    folder: String, rank: Int, level: Int = defaultLevel, threads: Int = 1, chunkBytes: Int = defaultChunkBytes,
     files: any FileOperations = PosixFiles()
   ) throws {
     precondition(threads > 0 && chunkBytes > 0 && chunkBytes % 8 == 0)
@@ -48,9 +51,8 @@ public final class ChunkWriter {
     fileName = "shard-" + String(repeating: "0", count: max(0, 5 - digits.count)) + digits + ".forge"
     self.files = files
     self.chunkBytes = chunkBytes
-    self.level = level
-    self.threads = threads
     file = try files.create("\(folder)/\(fileName)")
+    encoders = (0..<threads).map { _ in ChunkEncoder(level: level, chunkBytes: chunkBytes) }
   }
 
   deinit {
@@ -71,8 +73,8 @@ public final class ChunkWriter {
     precondition(isOpen, "the shard is finished")
     let chunks = pieces.flatMap(split)
     let work = OrderedWork(count: chunks.count)
-    try work.run(threads: threads) {
-      let encoder = ChunkEncoder(level: level, chunkBytes: chunkBytes)
+    try work.run(threads: encoders.count) { worker in
+      let encoder = encoders[worker]
       while let index = work.take() {
         encoder.encode(chunks[index].bytes, width: chunks[index].tensor.dtype.width)
         work.deliver(index) { try append(chunks[index], encoder) }

@@ -49,16 +49,17 @@ final class OrderedWork {
     }
   }
 
-  /// Runs `worker` on up to `threads` threads until each of them returns, and throws what failed.
-  func run(threads: Int, _ worker: () -> Void) throws {
+  /// Runs `worker`, with its own number below `threads`, on up to `threads` threads until each of them returns, and
+  /// throws what failed.
+  func run(threads: Int, _ worker: (Int) -> Void) throws {
     let workers = min(threads, count)
     if workers <= 1 {
-      worker()
+      worker(0)
     } else {
       withoutActuallyEscaping(worker) { worker in
         // Shared on purpose: the workers meet only in this object's methods, and all end before this call does.
         nonisolated(unsafe) let worker = worker
-        DispatchQueue.concurrentPerform(iterations: workers) { _ in worker() }
+        DispatchQueue.concurrentPerform(iterations: workers) { worker($0) }
       }
     }
     if let failure { throw failure }

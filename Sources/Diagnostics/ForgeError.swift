@@ -10,6 +10,15 @@ public struct ForgeError: Error, Sendable, CustomStringConvertible {
     case tryAgain
     /// The program contradicts itself (exit code 70, `EX_SOFTWARE`).
     case bug
+
+    /// From `sysexits.h`.
+    public var exitCode: Int32 {
+      switch self {
+      case .badInput: 64
+      case .bug: 70
+      case .tryAgain: 75
+      }
+    }
   }
 
   public let kind: Kind
@@ -23,12 +32,6 @@ public struct ForgeError: Error, Sendable, CustomStringConvertible {
   public static func badInput(_ description: String) -> ForgeError { ForgeError(.badInput, description) }
   public static func tryAgain(_ description: String) -> ForgeError { ForgeError(.tryAgain, description) }
 
-  /// The process exit code, from `sysexits.h`.
-  public var exitCode: Int32 {
-    switch kind {
-    case .badInput: 64
-    case .bug: 70
-    case .tryAgain: 75
-    }
-  }
+  /// The process's exit code.
+  public var exitCode: Int32 { kind.exitCode }
 }

@@ -14,6 +14,9 @@ public struct LaunchEnvironment: Sendable, Equatable {
   /// The number of the job's processes on this node (with `srun`, on the fullest node).
   public let localSize: Int
 
+  /// Whether the launcher lets the processes find each other, which `srun` does only when asked to.
+  public let hasProcessManager: Bool
+
   /// What this process was started with.
   public static let current = LaunchEnvironment { name in getenv(name).map { String(cString: $0) } }
 
@@ -22,18 +25,22 @@ public struct LaunchEnvironment: Sendable, Equatable {
     func integer(_ name: String) -> Int? { variable(name).flatMap { Int($0) } }
     if let size = integer("OMPI_COMM_WORLD_SIZE") {
       launcher = .mpirun
+      hasProcessManager = true
       self.size = size
       rank = integer("OMPI_COMM_WORLD_RANK") ?? 0
       localRank = integer("OMPI_COMM_WORLD_LOCAL_RANK") ?? 0
       localSize = integer("OMPI_COMM_WORLD_LOCAL_SIZE") ?? 1
-    } else if let size = integer("SLURM_STEP_NUM_TASKS"), variable("PMIX_RANK") != nil || size > 1 {
+    } else if let size = integer("SLURM_STEP_NUM_TASKS") {
       launcher = .srun
+      hasProcessManager = variable("PMIX_RANK") != nil || variable("PMI_FD") != nil
       self.size = size
       rank = integer("SLURM_PROCID") ?? 0
       localRank = integer("SLURM_LOCALID") ?? 0
       localSize = variable("SLURM_STEP_TASKS_PER_NODE").map(LaunchEnvironment.mostTasks) ?? 1
     } else {
-      (launcher, size, rank, localRank, localSize) = (.none, 1, 0, 0, 1)
+      launcher = .none
+      hasProcessManager = false
+      (size, rank, localRank, localSize) = (1, 0, 0, 1)
     }
   }
 

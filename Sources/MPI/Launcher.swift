@@ -8,11 +8,10 @@ import Glibc
 public enum Launcher {
   /// Initialises MPI for use by several threads, runs `body` on every rank, and ends the process.
   ///
-  /// When `body` returns, so does the job, with exit code 0 or the code that `body` returned, which must be the same on
-  /// all ranks. When `body` throws, one sentence goes to standard error and the job ends within seconds with the
-  /// error's exit code: that of a `ForgeError` or an `MPIError`, and 70 for anything else. The same error on every
-  /// rank, as of a wrong setting, is told once; an error of some ranks is told by the lowest of them, with its rank and
-  /// host.
+  /// When `body` returns on every rank, the job ends with the largest of the exit codes returned. When it throws, one
+  /// sentence goes to standard error and the job ends within seconds with the error's exit code: that of a `ForgeError`
+  /// or an `MPIError`, and 70 for anything else. The same error on every rank, as of a wrong setting, is told once; an
+  /// error of some ranks is told by the lowest of them, with its rank and host.
   ///
   /// - Parameters:
   ///   - program: the name that begins the sentence, such as `forge-dist`.
@@ -20,11 +19,15 @@ public enum Launcher {
   ///   - body: the program; its argument is the communicator of all ranks.
   public static func run(program: String, threads: Int = 1, _ body: (Communicator) throws -> Int32) -> Never {
     let environment = LaunchEnvironment.current
+    guard environment.launcher != .srun || environment.hasProcessManager else {
+      if environment.rank == 0 { say("\(program): srun starts MPI programs only with the option --mpi=pmix; add it") }
+      leave(64)
+    }
     ProcessorAffinity.yieldWhenCrowded(threads: threads + 1)
     let world: Communicator
     let failures: FailureConsensus
     do {
-      world = try initialize(environment)
+      world = try initialize()
       failures = try FailureConsensus(world: world)
     } catch {
       let place = environment.size > 1 ? "rank \(environment.rank) (host \(hostName)): " : ""
@@ -33,14 +36,15 @@ public enum Launcher {
     }
     do {
       let code = try world.allReduce(body(world), .max)
-      guard code != 0 else { finalizeAndLeave(0) }
-      endJob(world, code: code, isLeader: world.rank == 0)
+      // Where every rank is well an ordinary end will do, unless it makes mpirun say more than the program.
+      guard code != 0 && environment.launcher == .mpirun else { finalizeAndLeave(code) }
+      endJob(code: code, isLeader: world.rank == 0)
     } catch {
       let verdict = failures.settle("\(error)", exitCode: exitCode(of: error))
       if verdict.speaks {
         say("\(program): \(verdict.namesRank ? "rank \(world.rank) (host \(hostName)): " : "")\(error)")
       }
-      endJob(world, code: verdict.exitCode, isLeader: verdict.speaks)
+      endJob(code: verdict.exitCode, isLeader: verdict.speaks)
     }
   }
 
@@ -51,18 +55,13 @@ public enum Launcher {
     return String(decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
-  private static func initialize(_ environment: LaunchEnvironment) throws -> Communicator {
+  private static func initialize() throws -> Communicator {
     var provided: Int32 = 0
     try check(MPI_Init_thread(nil, nil, Int32(MPI_THREAD_MULTIPLE), &provided), "MPI_Init_thread")
     guard provided == Int32(MPI_THREAD_MULTIPLE) else {
       throw ForgeError.badInput("this MPI library lacks MPI_THREAD_MULTIPLE; use one that was built with it")
     }
-    let world = try Communicator.world()
-    guard world.size == environment.size || environment.launcher != .srun else {
-      throw ForgeError.badInput(
-        "srun started \(environment.size) tasks that do not know of each other; start them with srun --mpi=pmix")
-    }
-    return world
+    return try Communicator.world()
   }
 
   private static func exitCode(of error: any Error) -> Int32 {
@@ -76,8 +75,8 @@ public enum Launcher {
   /// Ends every rank of the job with `code`, which is not 0.
   ///
   /// An ordinary exit would make `mpirun` explain the code in eleven lines and `MPI_Abort` in eight; the abort inside
-  /// the latter is silent. It is the leader that calls it; the other ranks wait for their end, but not for ever.
-  private static func endJob(_ world: Communicator, code: Int32, isLeader: Bool) -> Never {
+  /// the latter is silent. The leader calls it while the other ranks wait for their end, but not for ever.
+  private static func endJob(code: Int32, isLeader: Bool) -> Never {
     if LaunchEnvironment.current.launcher == .none { finalizeAndLeave(code) }
     fflush(nil)
     usleep(isLeader ? 50_000 : 3_000_000)  // lets the launcher collect what was printed

@@ -69,10 +69,10 @@ public struct CheckpointTransfer {
   /// - Throws: `ForgeError.tryAgain` on every rank when any of them could not write; earlier checkpoints are intact.
   public func save(step: Int, in folder: CheckpointFolder, level: Int, metadata: JSONValue) throws {
     var partial: [UInt8] = []
-    try together { if communicator.rank == 0 { partial = Array(try folder.begin(step: step).utf8) } }
+    try communicator.together { if communicator.rank == 0 { partial = Array(try folder.begin(step: step).utf8) } }
     partial = try communicator.broadcast(partial, root: 0)
     var records: [UInt8] = []
-    try together {
+    try communicator.together {
       let writer = try ChunkWriter(
         folder: String(decoding: partial, as: UTF8.self), rank: communicator.rank, level: level, threads: threads)
       try writer.write(
@@ -83,7 +83,7 @@ public struct CheckpointTransfer {
       records = Array(try JSONEncoder().encode(writer.finish()))
     }
     let gathered = try communicator.gather(records, root: 0)
-    try together {
+    try communicator.together {
       guard communicator.rank == 0 else { return }
       let chunks = try gathered.flatMap { try JSONDecoder().decode([ChunkRecord].self, from: Data($0)) }
       try folder.commit(step: step, tensors: tensors, chunks: chunks, metadata: metadata)
@@ -91,22 +91,18 @@ public struct CheckpointTransfer {
   }
 
   /// Reads this rank's shards and starts gathering the parameters. Collective.
+  ///
+  /// - Throws: `ForgeError.badInput` on every rank when any of them found damage; parameters and moments are then
+  ///   undefined.
   public func load(_ reader: CheckpointReader) throws {
-    try reader.read(
-      parts.map {
-        CheckpointReader.Request(
-          tensor: $0.description.name, elements: $0.offset..<$0.offset + $0.values.count,
-          destination: UnsafeMutableRawBufferPointer($0.values.pointer))
-      }, threads: threads)
+    try communicator.together {
+      try reader.read(
+        parts.map {
+          CheckpointReader.Request(
+            tensor: $0.description.name, elements: $0.offset..<$0.offset + $0.values.count,
+            destination: UnsafeMutableRawBufferPointer($0.values.pointer))
+        }, threads: threads)
+    }
     optimizer.gatherParameters()
-  }
-
-  /// Runs `body` on every rank and throws on all of them when it throws on any: no rank waits for one that gave up.
-  private func together(_ body: () throws -> Void) throws {
-    var failure: (any Error)?
-    do { try body() } catch { failure = error }
-    let failed: Int64 = try communicator.allReduce(failure == nil ? 0 : 1, .sum)
-    if let failure { throw failure }
-    if failed > 0 { throw ForgeError.tryAgain("\(failed) other ranks could not write the checkpoint") }
   }
 }

@@ -12,7 +12,7 @@ final class PieceExchange: @unchecked Sendable {
   }
 
   // How long to sleep between looks whether all ranks have come to a piece: short against the time a piece takes.
-  private static let lookInterval: UInt32 = 50
+  private static let lookInterval: UInt32 = 100
 
   private let communicator: Communicator
   private let sharding: ArenaSharding

@@ -45,7 +45,10 @@ struct MergeLearner {
     specialTokenCount = options.specialTokens.count
     minimumFrequency = options.minimumFrequency
     lengths = tokens.map(\.count)
-    ids = Dictionary(tokens.enumerated().map { ($1, Int32($0)) }, uniquingKeysWith: { first, _ in first })
+    // A special token is known by its spelling in the file, which no other token may have.
+    let spellings = options.specialTokens.map { ByteAlphabet.bytes(for: $0[...]) ?? Array($0.utf8) }
+    let known = spellings + tokens.dropFirst(specialTokenCount)
+    ids = Dictionary(known.enumerated().map { ($1, Int32($0)) }, uniquingKeysWith: { first, _ in first })
     addWords(words)
   }
 
@@ -133,6 +136,7 @@ struct MergeLearner {
       let pair = MergeTable.pair(id, after)
       if pairs.add(pair, count: count, at: place, round: round) { created.append(pair) }
     }
+    // Only a token's first position holds an id.
     symbols[place.position] = id
     symbols[middle] = -1
     symbols[end - 1] = Int32(place.position - end)

@@ -26,12 +26,11 @@ struct MergeTable: Sendable {
     UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
   }
 
-  /// Adds a merge; of two for the same pair the first stays.
+  /// Adds a merge; of two for the same pair the later one stays, as in Hugging Face `tokenizers`.
   mutating func insert(left: Int32, right: Int32, rank: Int, id: Int32) {
     let pair = Self.pair(left, right)
     var index = Int((pair &* MergeTable.hashMultiplier) >> shift)
-    while slots[index].pair != Self.absent {
-      if slots[index].pair == pair { return }
+    while slots[index].pair != Self.absent, slots[index].pair != pair {
       index = (index + 1) & (slots.count - 1)
     }
     slots[index] = Slot(pair: pair, merge: UInt64(rank) << 32 | UInt64(UInt32(bitPattern: id)))

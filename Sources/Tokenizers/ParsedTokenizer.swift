@@ -2,6 +2,9 @@ import Diagnostics
 
 /// The tables of a tokenizer, built from a `TokenizerDocument` that asks for nothing this library does not do.
 struct ParsedTokenizer {
+  /// Far above any vocabulary, and low enough for a table with a place for each id.
+  private static let idLimit: Int32 = 1 << 24
+
   let pattern: SplitPattern
   let vocabulary: Vocabulary
   let merges: MergeTable
@@ -30,8 +33,9 @@ struct ParsedTokenizer {
     if let token = added.first(where: { $0.singleWord == true || $0.lstrip == true || $0.rstrip == true }) {
       throw unsupported("its token '\(token.content)' takes in the text around it (single_word, lstrip or rstrip)")
     }
-    if let token = model.vocab.first(where: { $0.value < 0 })?.key ?? added.first(where: { $0.id < 0 })?.content {
-      throw unsupported("its token '\(token)' has a negative id")
+    let ids = model.vocab.map { ($0.key, $0.value) } + added.map { ($0.content, $0.id) }
+    if let (token, id) = ids.first(where: { !(0..<Self.idLimit).contains($0.1) }) {
+      throw unsupported("its token '\(token)' has the id \(id), and ids go from 0 to \(Self.idLimit - 1)")
     }
     addedTokens = AddedTokens(
       added.map { .init(content: Array($0.content.utf8), id: $0.id, isSpecial: $0.special ?? false) })

@@ -57,6 +57,13 @@ public struct Tokenizer: Sendable {
     try files.write(toFolder: path)
   }
 
+  /// Makes the folder that `write(toFolder:)` needs, so that a long training does not end in vain.
+  ///
+  /// - Throws: `ForgeError.badInput` when it cannot be made.
+  public static func createFolder(_ path: String) throws {
+    try TokenizerFiles.createFolder(path)
+  }
+
   /// The bytes of `tokenizer.json`, by which two tokenizers can be told apart.
   public var json: Data { files.tokenizer }
 

@@ -37,14 +37,22 @@ struct TokenizerFiles: Sendable {
     specialTokensMap = try? Data(contentsOf: folder.appending(path: Self.specialTokensMapName))
   }
 
+  static func createFolder(_ path: String) throws {
+    do {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    } catch {
+      throw ForgeError.badInput("cannot make the folder \(path) for the tokenizer: \(error.reason)")
+    }
+  }
+
   func write(toFolder path: String) throws {
     let folder = URL(filePath: path)
     let contents = [
       (Self.tokenizerName, tokenizer), (Self.configurationName, configuration),
       (Self.specialTokensMapName, specialTokensMap),
     ]
+    try Self.createFolder(path)
     do {
-      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
       for case (let name, let data?) in contents { try data.write(to: folder.appending(path: name), options: .atomic) }
     } catch let error as CocoaError where error.code == .fileWriteOutOfSpace {
       throw ForgeError.tryAgain("the disk is full while writing the tokenizer to \(path): free some space")

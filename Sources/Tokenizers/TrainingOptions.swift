@@ -40,6 +40,9 @@ public struct TrainingOptions: Sendable {
     guard Set(specialTokens).count == specialTokens.count, !specialTokens.contains("") else {
       throw ForgeError.badInput("the special tokens must be different from each other and not empty")
     }
+    if let token = specialTokens.first(where: { ByteAlphabet.bytes(for: $0[...])?.count == 1 }) {
+      throw ForgeError.badInput("the special token '\(token)' is the symbol of a byte: make it longer")
+    }
     guard threads >= 1, minimumFrequency >= 1 else {
       throw ForgeError.badInput("the number of threads and the minimum frequency of a pair must be at least 1")
     }

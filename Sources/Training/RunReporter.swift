@@ -92,6 +92,12 @@ final class RunReporter {
     note("step \(step): validation loss \(Self.rounded(loss)), perplexity \(Self.rounded(exp(loss)))")
   }
 
+  /// Makes what was recorded durable, so that a checkpoint is never ahead of its metrics.
+  func synchronize() throws {
+    try metrics?.synchronize()
+    try events?.flush()
+  }
+
   func saved(step: Int, seconds: Double) {
     note("step \(step): checkpoint saved in \(Self.rounded(seconds)) s")
   }

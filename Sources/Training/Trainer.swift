@@ -26,6 +26,8 @@ public final class Trainer {
   /// Steps done.
   private(set) var step = 0
   private var savedStep: Int?
+  /// A checkpoint that this process has read back.
+  private var verifiedStep: Int?
 
   /// The main loop.
   ///
@@ -43,11 +45,12 @@ public final class Trainer {
       if isDue(configuration.validation.every), let validation {
         try reporter.record(step: step, validation: validation.loss(decoder, optimizer.reducer))
       }
-      if isDue(configuration.checkpoint.every) || outcome.stopRequested { try save() }
       if outcome.stopRequested, step < configuration.run.steps {
+        try save()
         reporter.stopped(step: step)
-        return ForgeError.tryAgain("").exitCode
+        return ForgeError.Kind.tryAgain.exitCode
       }
+      if isDue(configuration.checkpoint.every) { try saveIfPossible() }
     }
     if savedStep != step { try save() }
     try reporter.end(self)
@@ -112,16 +115,8 @@ public final class Trainer {
 
   /// Continues from the newest sound checkpoint of the run directory, or starts from a pretrained model or at random.
   private func restoreOrInitialize() throws {
-    let reader = try CheckpointReader.newestSound(in: directory.checkpoints.path, everyChunk: false) { damage in
-      if communicator.rank == 0 { reporter.note("skipping a damaged checkpoint: \(damage)") }
-    }
-    if let reader {
-      trainingStep.updates = try RunRecord(reader, continuing: configuration).updates
-      step = reader.step
-      savedStep = step
-      try checkpoints.load(reader)
-      try optimizer.waitForParameters()
-    } else if let folder = configuration.pretrained {
+    if try restore() { return }
+    if let folder = configuration.pretrained {
       try PretrainedModel(path: folder).load(into: parameters.buffer, threads: decoder.compute.team.count)
     } else {
       decoder.layout.initialize(
@@ -129,18 +124,71 @@ public final class Trainer {
     }
   }
 
+  /// Reads the newest checkpoint of which every chunk is sound; a damaged one is named and the one before it tried.
+  ///
+  /// - Returns: false when there is no checkpoint.
+  /// - Throws: `ForgeError.badInput` when all are damaged, or when the run was started with other settings.
+  private func restore() throws -> Bool {
+    let folder = directory.checkpoints
+    let candidates = try communicator.broadcast(folder.steps().flatMap { withUnsafeBytes(of: $0, Array.init) }, root: 0)
+    let steps = candidates.withUnsafeBytes { bytes in
+      stride(from: 0, to: bytes.count, by: 8).map { bytes.loadUnaligned(fromByteOffset: $0, as: Int.self) }
+    }
+    for candidate in steps.reversed() {
+      let reader: CheckpointReader
+      do {
+        reader = try communicator.together { try CheckpointReader(path: folder.path(step: candidate)) }
+      } catch let damage as ForgeError {
+        reporter.note("skipping a damaged checkpoint: \(damage)")
+        continue
+      }
+      let record = try RunRecord(reader, continuing: configuration)
+      do { try checkpoints.load(reader) } catch let damage as ForgeError {
+        reporter.note("skipping a damaged checkpoint: \(damage)")
+        continue
+      }
+      try optimizer.waitForParameters()
+      trainingStep.updates = record.updates
+      step = candidate
+      (savedStep, verifiedStep) = (candidate, candidate)
+      return true
+    }
+    guard steps.isEmpty else {
+      throw ForgeError.badInput(
+        "none of the \(steps.count) checkpoints in '\(folder.path)' is sound; remove the folder to start the run anew")
+    }
+    return false
+  }
+
   private func save() throws {
     try optimizer.waitForParameters()
+    try reporter.synchronize()
     let started = ContinuousClock.now
     let record = RunRecord(updates: trainingStep.updates, configuration: configuration)
     try checkpoints.save(
       step: step, in: directory.checkpoints, level: configuration.checkpoint.level, metadata: record.metadata)
     savedStep = step
-    if communicator.rank == 0 {
-      try directory.checkpoints.prune(
-        keepLast: configuration.checkpoint.keepLast, keepEvery: configuration.checkpoint.keepEvery)
-    }
     reporter.saved(step: step, seconds: (ContinuousClock.now - started) / .seconds(1))
+    if communicator.rank == 0 { prune() }
+  }
+
+  /// Deletes old checkpoints; failing to is no reason to stop.
+  private func prune() {
+    do {
+      verifiedStep = try directory.checkpoints.prune(
+        keepLast: configuration.checkpoint.keepLast, keepEvery: configuration.checkpoint.keepEvery,
+        verified: verifiedStep, report: { reporter.note("a kept checkpoint is damaged: \($0)") })
+    } catch {
+      reporter.note("old checkpoints were not deleted: \(error)")
+    }
+  }
+
+  /// A checkpoint on the way. One that cannot be written, on a full disk for example, is told and the run goes on: the
+  /// ones before it are intact, and the next one may succeed.
+  private func saveIfPossible() throws {
+    do { try save() } catch let failure as ForgeError where failure.kind == .tryAgain {
+      reporter.note("step \(step): no checkpoint was saved, training goes on: \(failure)")
+    }
   }
 
   /// Writes the first step's gradients, before clipping, under their Hugging Face names, and leaves the weights alone:

@@ -11,7 +11,7 @@ func documents(at paths: [String], _ body: ([UInt8]) throws -> Void) throws {
       throw ForgeError.badInput("there is no file or folder \(path)")
     }
     guard isFolder.boolValue else {
-      try body(readFile(path))
+      try body(TokenizerCommand.readFile(path))
       continue
     }
     let names = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
@@ -19,18 +19,7 @@ func documents(at paths: [String], _ body: ([UInt8]) throws -> Void) throws {
       let file = path + "/" + name
       var isFolder: ObjCBool = false
       guard FileManager.default.fileExists(atPath: file, isDirectory: &isFolder), !isFolder.boolValue else { continue }
-      try body(readFile(file))
+      try body(TokenizerCommand.readFile(file))
     }
-  }
-}
-
-/// The bytes of a file.
-///
-/// - Throws: `ForgeError.badInput` when it cannot be read.
-func readFile(_ path: String) throws -> [UInt8] {
-  do {
-    return [UInt8](try Data(contentsOf: URL(filePath: path)))
-  } catch {
-    throw ForgeError.badInput("cannot read \(path): check that it exists and that you may read it")
   }
 }

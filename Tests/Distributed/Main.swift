@@ -14,6 +14,7 @@ struct DistributedTests {
       case "collectives": return try run(collectiveTests, on: world)
       case "requests": return try run(requestTests, on: world)
       case "reducer": return try run(reducerTests, on: world)
+      case "large": return try run(largeTests, on: world)
       case "reducer-benchmark":
         try benchmarkReducer(world, count: max(number, 1))
         return 0

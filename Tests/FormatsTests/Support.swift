@@ -3,9 +3,8 @@ import Foundation
 import Testing
 
 /// The path of a file that scripts/fixtures/formats.py wrote.
-func fixture(_ name: String) throws -> String {
-  let folder = try #require(Bundle.module.resourceURL).appendingPathComponent("Fixtures")
-  return folder.appendingPathComponent(name).path
+func fixture(_ name: String) -> String {
+  URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Fixtures/" + name).path
 }
 
 /// Runs `body` with a fresh folder that is removed afterwards.

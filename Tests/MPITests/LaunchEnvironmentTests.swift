@@ -25,10 +25,17 @@ import Testing
       "PMIX_RANK": "4",
     ])
     #expect(environment.launcher == .srun)
+    #expect(environment.hasProcessManager)
     #expect(environment.rank == 4)
     #expect(environment.size == 6)
     #expect(environment.localRank == 0)
     #expect(environment.localSize == 4)
+  }
+
+  @Test func srunWithoutMPI() {
+    let environment = environment(["SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"])
+    #expect(environment.launcher == .srun)
+    #expect(!environment.hasProcessManager)
   }
 
   @Test func alone() {

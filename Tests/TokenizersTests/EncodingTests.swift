@@ -85,6 +85,18 @@ import Testing
     }
   }
 
+  @Test("of two merges of one pair the later one counts")
+  func repeatedMerge() {
+    var table = MergeTable(capacity: 2)
+    table.insert(left: 1, right: 2, rank: 0, id: 3)
+    table.insert(left: 1, right: 2, rank: 1, id: 4)
+    table.slots.withUnsafeBufferPointer { slots in
+      let lookup = MergeLookup(slots: slots.baseAddress!, mask: slots.count - 1, shift: table.shift)
+      #expect(lookup.merge(1, 2) == 1 << 32 | 4)
+      #expect(lookup.merge(2, 1) == MergeTable.absent)
+    }
+  }
+
   /// Byte-pair encoding in its plainest form.
   private func reference(_ word: [UInt8], _ tokenizer: Tokenizer) -> [Int32] {
     var ids = word.map { tokenizer.byteIDs[Int($0)] }

@@ -72,6 +72,7 @@ import Testing
       (#""rstrip":false"#, #""rstrip":true"#, "rstrip"),
       (#""vocab":{"#, #""words":{"#, "vocab"),
       (#""ÿ":"#, #""nothing like it":"#, "symbol of byte 255"),
+      (#""ÿ":"#, #""far":999999999,"ÿ":"#, "999999999"),
       (#"["Ġ","a"]"#, #"["Ġ","nowhere"]"#, "merges"),
       (#"["Ġ","a"]"#, #"["Ġ","a","b"]"#, "merge must name two tokens"),
       (#"{"#, "", "not a byte-level BPE tokenizer.json"),

@@ -1,0 +1,158 @@
+import Crypto
+import Datasets
+import Diagnostics
+import Foundation
+import Formats
+import Tokenizers
+
+/// Turns documents into a dataset to train on: the folder that `forge data prepare` writes.
+///
+/// Documents are read, extracted and tokenized on several threads and written in order, so the same inputs give the same
+/// bytes whatever their number.
+public struct DataPreparation: Sendable {
+  /// Files and folders.
+  public var inputs: [String]
+  /// The folder to write.
+  public var output: String
+  /// A folder with `tokenizer.json`, or that file.
+  public var tokenizer: String
+  /// The share of documents held out for validation, at least 0 and less than 1.
+  public var heldOut: Double
+  public var threads: Int
+  /// Whether an output folder that is not empty may be replaced.
+  public var overwrite: Bool
+
+  public init(
+    inputs: [String], output: String, tokenizer: String, heldOut: Double = 0.02, threads: Int, overwrite: Bool = false
+  ) {
+    self.inputs = inputs
+    self.output = output
+    self.tokenizer = tokenizer
+    self.heldOut = heldOut
+    self.threads = threads
+    self.overwrite = overwrite
+  }
+
+  /// Writes the dataset. `onDocument` is called after every document, with what there is so far.
+  ///
+  /// Throws `badInput`, leaving nothing behind, when an input does not exist, there is no document, or the output folder
+  /// cannot be written or would be overwritten; `tryAgain` when the disk is full or fails.
+  public func run(onDocument: (PreparedDataset) -> Void = { _ in }) throws -> PreparedDataset {
+    guard (0..<1).contains(heldOut) else {
+      throw ForgeError.badInput("the held-out share must be at least 0 and less than 1, not \(heldOut)")
+    }
+    guard threads > 0 else { throw ForgeError.badInput("there must be at least one thread, not \(threads)") }
+    let tokenizer = try Tokenizer(contentsOf: tokenizer)
+    let folder = try OutputFolder(path: output, overwrite: overwrite)
+    var writer = try DatasetWriter(folder: folder.partialPath, description: description(of: tokenizer))
+    let outcomes = try Documents.outcomes(
+      at: inputs, excluding: identities(of: [folder.path, folder.partialPath]), threads: threads
+    ) { document in
+      TokenizedDocument(document, tokenizer: tokenizer, heldOut: heldOut)
+    }
+    for outcome in outcomes {
+      try writer.append(outcome)
+      onDocument(writer.description)
+    }
+    let description = writer.description
+    guard description.train.documents + description.validation.documents > 0 else {
+      throw ForgeError.badInput("there is no document in \(inputs.map { "'\($0)'" }.joined(separator: ", "))")
+    }
+    try writer.finish()
+    try folder.commit()
+    return description
+  }
+
+  private func description(of tokenizer: Tokenizer) throws -> PreparedDataset {
+    let isFile = self.tokenizer.hasSuffix(".json")
+    let file = try MappedFile(path: isFile ? self.tokenizer : self.tokenizer + "/tokenizer.json")
+    var hash = SHA256()
+    hash.update(bufferPointer: file.bytes)
+    return PreparedDataset(
+      inputs: inputs,
+      tokenizer: .init(
+        path: self.tokenizer, sha256: hash.finalize().map { String(format: "%02x", $0) }.joined(),
+        vocabularySize: tokenizer.vocabularySize, beginOfSequence: tokenizer.beginOfSequence,
+        endOfSequence: tokenizer.endOfSequence),
+      heldOut: heldOut)
+  }
+
+  /// The output must not become its own input when it lies within one.
+  private func identities(of paths: [String]) -> Set<FileIdentity> {
+    Set(paths.compactMap { RawPath($0).status().map(FileIdentity.init) })
+  }
+}
+
+/// What is written of a document.
+struct TokenizedDocument: Sendable {
+  let id: DocumentID
+  let path: String
+  let byteCount: Int
+  let part: DataPart
+  /// With the tokenizer's begin and end of sequence around the text's own.
+  let tokens: [Int32]
+
+  init(_ document: Document, tokenizer: Tokenizer, heldOut: Double) {
+    id = document.id
+    path = document.path
+    byteCount = document.bytes.count
+    part = document.id.isHeldOut(share: heldOut) ? .validation : .train
+    let text = document.bytes.withUnsafeBytes { tokenizer.encode($0) }
+    tokens = [tokenizer.beginOfSequence].compactMap(\.self) + text + [tokenizer.endOfSequence].compactMap(\.self)
+  }
+}
+
+/// The files of a dataset while they are written.
+struct DatasetWriter {
+  private(set) var description: PreparedDataset
+  private let folder: String
+  private let train: IndexedDatasetWriter
+  private let validation: IndexedDatasetWriter
+  private let records: OutputFile
+  private let encoder = JSONEncoder()
+
+  init(folder: String, description: PreparedDataset) throws {
+    self.folder = folder
+    self.description = description
+    let tokenType = TokenType.smallest(forVocabularySize: description.tokenizer.vocabularySize)
+    train = try IndexedDatasetWriter(prefix: "\(folder)/\(DataPart.train.rawValue)", tokenType: tokenType)
+    validation = try IndexedDatasetWriter(prefix: "\(folder)/\(DataPart.validation.rawValue)", tokenType: tokenType)
+    records = try OutputFile(path: "\(folder)/\(DocumentRecord.fileName)")
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+  }
+
+  mutating func append(_ outcome: Documents.Outcome<TokenizedDocument>) throws {
+    switch outcome {
+    case .duplicate: description.duplicates += 1
+    case .skipped(let reason): description.skipped[reason, default: 0] += 1
+    case .document(let document):
+      switch document.part {
+      case .train: try append(document, to: train, counting: &description.train)
+      case .validation: try append(document, to: validation, counting: &description.validation)
+      }
+    }
+  }
+
+  mutating func finish() throws {
+    try train.finish()
+    try validation.finish()
+    try records.commit()
+    encoder.outputFormatting.insert(.prettyPrinted)
+    let file = try OutputFile(path: "\(folder)/\(PreparedDataset.fileName)")
+    try file.append(encoder.encode(description) + [UInt8(ascii: "\n")])
+    try file.commit()
+  }
+
+  private func append(
+    _ document: TokenizedDocument, to writer: IndexedDatasetWriter, counting part: inout PreparedDataset.Part
+  ) throws {
+    let range = try document.tokens.withUnsafeBufferPointer { try writer.append(document: $0) }
+    part.documents += 1
+    part.tokens += range.count
+    part.bytes += document.byteCount
+    let record = DocumentRecord(
+      id: document.id.description, path: document.path, split: document.part.rawValue,
+      tokens: [range.lowerBound, range.upperBound], bytes: document.byteCount)
+    try records.append(encoder.encode(record) + [UInt8(ascii: "\n")])
+  }
+}

@@ -1,0 +1,65 @@
+import Formats
+
+/// The contents of `dataset.json`: where a prepared dataset comes from and what is in it.
+public struct PreparedDataset: Codable, Sendable {
+  /// The tokenizer that made the ids.
+  public struct Tokenizer: Codable, Sendable {
+    public var path: String
+    /// Of `tokenizer.json`, in hexadecimal.
+    public var sha256: String
+    public var vocabularySize: Int
+    /// The id before every document, when the tokenizer has one.
+    public var beginOfSequence: Int32?
+    /// The id after every document, when the tokenizer has one.
+    public var endOfSequence: Int32?
+
+    enum CodingKeys: String, CodingKey {
+      case path, sha256
+      case vocabularySize = "vocabulary_size"
+      case beginOfSequence = "begin_of_sequence"
+      case endOfSequence = "end_of_sequence"
+    }
+  }
+
+  /// What one part holds.
+  public struct Part: Codable, Sendable, Equatable {
+    public var documents = 0
+    public var tokens = 0
+    /// Of text, before it became tokens.
+    public var bytes = 0
+  }
+
+  public static let fileName = "dataset.json"
+
+  public var version = 1
+  public var inputs: [String]
+  public var tokenizer: Tokenizer
+  /// The share of documents that was to be held out.
+  public var heldOut: Double
+  public var train = Part()
+  public var validation = Part()
+  /// Files whose text an earlier file has.
+  public var duplicates = 0
+  /// Files without text, by the reason.
+  public var skipped: [SkipReason: Int] = [:]
+
+  enum CodingKeys: String, CodingKey {
+    case version, inputs, tokenizer, train, validation, duplicates, skipped
+    case heldOut = "held_out"
+  }
+}
+
+/// A line of `documents.jsonl`, in the order in which documents were read.
+public struct DocumentRecord: Codable, Sendable, Equatable {
+  public static let fileName = "documents.jsonl"
+
+  /// SHA-256 of the document's text, in hexadecimal.
+  public var id: String
+  public var path: String
+  /// `train` or `validation`.
+  public var split: String
+  /// The first of the document's tokens and the one after its last, counted in its part's token stream.
+  public var tokens: [Int]
+  /// Of text.
+  public var bytes: Int
+}
