@@ -61,13 +61,14 @@ let package = Package(
       name: "mpi-tests", dependencies: ["Diagnostics", "MPI", "Parallelism"], path: "Tests/Distributed",
       exclude: ["run"], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
 
-    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Diagnostics"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Diagnostics"], exclude: ["Fixtures"]),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Diagnostics"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Diagnostics", "Formats"]),
     .testTarget(name: "FormatsTests", dependencies: ["Diagnostics", "Formats"], exclude: ["Fixtures"]),
     .testTarget(name: "MPITests", dependencies: ["MPI"]),
     .testTarget(name: "ModelsTests", dependencies: ["Configuration", "Formats", "Kernels", "Models"], exclude: ["Fixtures"]),
     .testTarget(name: "ParallelismTests", dependencies: ["Parallelism"]),
+    .testTarget(name: "ReportingTests", dependencies: ["Diagnostics", "Reporting"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Diagnostics", "Tokenizers"], exclude: ["Fixtures"]),
     .testTarget(name: "TrainingTests", dependencies: ["Configuration", "Diagnostics", "Training"]),
   ]

@@ -90,6 +90,7 @@ public final class ChunkWriter {
     try files.synchronize(file)
     isOpen = false
     try files.close(file)
+    if records.isEmpty { try files.removeFile(file.path) }  // a rank may own nothing
     return records
   }
 

@@ -1,14 +1,14 @@
 import Crypto
 import Datasets
 import Diagnostics
-import Foundation
 import Formats
+import Foundation
 import Tokenizers
 
 /// Turns documents into a dataset to train on: the folder that `forge data prepare` writes.
 ///
-/// Documents are read, extracted and tokenized on several threads and written in order, so the same inputs give the same
-/// bytes whatever their number.
+/// Documents are read, extracted and tokenized on several threads and written in order, so the same inputs give the
+/// same bytes with any number of threads.
 public struct DataPreparation: Sendable {
   /// Files and folders.
   public var inputs: [String]
@@ -35,8 +35,8 @@ public struct DataPreparation: Sendable {
 
   /// Writes the dataset. `onDocument` is called after every document, with what there is so far.
   ///
-  /// Throws `badInput`, leaving nothing behind, when an input does not exist, there is no document, or the output folder
-  /// cannot be written or would be overwritten; `tryAgain` when the disk is full or fails.
+  /// Throws, leaving nothing behind: `badInput` when an input does not exist, there is no document, or the output
+  /// folder cannot be written or would be overwritten; `tryAgain` when the disk is full or fails.
   public func run(onDocument: (PreparedDataset) -> Void = { _ in }) throws -> PreparedDataset {
     guard (0..<1).contains(heldOut) else {
       throw ForgeError.badInput("the held-out share must be at least 0 and less than 1, not \(heldOut)")

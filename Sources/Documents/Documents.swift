@@ -59,8 +59,8 @@ public enum Documents {
   }
 }
 
-/// Which file has a text first. Threads claim texts in any order, but when every file up to one has claimed its own, the
-/// lowest ordinal of each of these texts is certain.
+/// Which file has a text first. Threads claim texts in any order, but when every file up to one has claimed its own,
+/// the lowest ordinal of each of these texts is certain.
 private final class Claims: Sendable {
   private let lowest = Mutex<[DocumentID: Int]>([:])
 

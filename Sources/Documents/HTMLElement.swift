@@ -21,7 +21,9 @@ enum HTMLElement: Equatable {
       (.dropped, "head script style template noscript iframe object svg canvas audio video nav select button textarea"),
       (.lineBreak, "br"),
       (.block, "html body div tr dt dd caption legend summary center thead tbody tfoot colgroup option td th"),
-      (.paragraph, "p h1 h2 h3 h4 h5 h6 dl table blockquote section article aside main header footer figure figcaption"),
+      (
+        .paragraph, "p h1 h2 h3 h4 h5 h6 dl table blockquote section article aside main header footer figure figcaption"
+      ),
       (.paragraph, "form fieldset address details hr"),
       (.preformatted, "pre listing xmp"),
       (.list(isNumbered: false), "ul menu dir"),

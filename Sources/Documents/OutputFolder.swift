@@ -1,7 +1,8 @@
 import Diagnostics
 import Foundation
 
-/// A folder that is filled beside its place, as `NAME.partial`, and put there when complete; removed when dropped before.
+/// A folder that is filled beside its place, as `NAME.partial`, and put there when complete; removed when dropped
+/// before.
 final class OutputFolder {
   let path: String
   /// Where to write.
@@ -15,7 +16,7 @@ final class OutputFolder {
     var isFolder: ObjCBool = false
     if manager.fileExists(atPath: self.path, isDirectory: &isFolder) {
       guard isFolder.boolValue else { throw ForgeError.badInput("'\(path)' exists and is not a folder") }
-      guard try overwrite || manager.contentsOfDirectory(atPath: self.path).isEmpty else {
+      guard overwrite || (try? manager.contentsOfDirectory(atPath: self.path).isEmpty) == true else {
         throw ForgeError.badInput("'\(path)' is not empty; choose another folder, or say --overwrite to replace it")
       }
     }
@@ -32,10 +33,9 @@ final class OutputFolder {
   func commit() throws {
     // A folder may take the place of one that is empty, or of none, in one step.
     if rename(partialPath, path) == 0 { return }
-    for name in try FileManager.default.contentsOfDirectory(atPath: partialPath).sorted() {
-      guard rename(partialPath + "/" + name, path + "/" + name) == 0 else {
-        throw ForgeError.tryAgain("moving '\(name)' to '\(path)' failed: \(String(cString: strerror(errno)))")
-      }
+    let names = try? FileManager.default.contentsOfDirectory(atPath: partialPath)
+    for name in names ?? [] where rename(partialPath + "/" + name, path + "/" + name) != 0 {
+      throw ForgeError.tryAgain("moving '\(name)' to '\(path)' failed: \(String(cString: strerror(errno)))")
     }
   }
 }

@@ -1,5 +1,3 @@
-import Formats
-
 /// The contents of `dataset.json`: where a prepared dataset comes from and what is in it.
 public struct PreparedDataset: Codable, Sendable {
   /// The tokenizer that made the ids.

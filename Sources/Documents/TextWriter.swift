@@ -7,6 +7,8 @@ struct TextWriter {
   /// What goes before the next text of a list item.
   private var marker: String?
   private var preformattedDepth = 0
+  /// Bars between a row's cells that are due before the next text, so that an empty row leaves nothing.
+  private var dueBars = 0
   /// Within a table cell line ends become spaces.
   private var cellDepth = 0
 
@@ -29,11 +31,8 @@ struct TextWriter {
   }
 
   mutating func beginCell(isFirst: Bool) {
-    if !isFirst {
-      placeDue()
-      output += Array(" |".utf8)
-      isSpaceDue = true
-    }
+    if !isFirst { dueBars += 1 }
+    isSpaceDue = !isFirst
     cellDepth += 1
   }
 
@@ -73,6 +72,7 @@ struct TextWriter {
       return
     }
     if marker == nil { dueLineEnds = max(dueLineEnds, times) }
+    dueBars = 0
     isSpaceDue = false
   }
 
@@ -87,15 +87,12 @@ struct TextWriter {
   }
 
   private mutating func placeDue() {
-    if !output.isEmpty {
-      if dueLineEnds > 0 {
-        output += repeatElement(UInt8(ascii: "\n"), count: dueLineEnds)
-      } else if isSpaceDue {
-        output.append(UInt8(ascii: " "))
-      }
-    }
+    if !output.isEmpty { output += repeatElement(UInt8(ascii: "\n"), count: dueLineEnds) }
     if let marker { output += Array(marker.utf8) }
-    (dueLineEnds, isSpaceDue, marker) = (0, false, nil)
+    for _ in 0..<dueBars { output += Array(" |".utf8) }
+    let isWithinLine = output.last.map { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: " ") } ?? false
+    if isSpaceDue, isWithinLine { output.append(UInt8(ascii: " ")) }
+    (dueLineEnds, isSpaceDue, marker, dueBars) = (0, false, nil, 0)
   }
 
   /// The length of the white space at a place: an ASCII character's or a no-break space's; 0 when there is none.

@@ -1,3 +1,4 @@
+import Checkpoints
 import Configuration
 import Datasets
 import Diagnostics
@@ -47,7 +48,7 @@ public struct RunConfiguration: Sendable {
     public var every: Int
     public var keepLast: Int
     public var keepEvery: Int?
-    /// zstd's.
+    /// zstd's, for the bytes that compress; negative levels are its fast ones.
     public var level: Int
   }
 
@@ -216,12 +217,12 @@ public struct RunConfiguration: Sendable {
   }
 
   private static func checkpoint(_ section: ConfigurationSection?) throws -> Checkpoint {
-    guard let section else { return Checkpoint(every: 0, keepLast: 2, keepEvery: nil, level: 1) }
+    guard let section else { return Checkpoint(every: 0, keepLast: 2, keepEvery: nil, level: ChunkWriter.defaultLevel) }
     let checkpoint = Checkpoint(
       every: try section.notNegative("every", default: 0), keepLast: try section.positive("keep_last", default: 2),
       keepEvery: section.contains("keep_every") ? try section.positive("keep_every") : nil,
-      level: try section.integer("level") ?? 1)
-    guard (-7...22).contains(checkpoint.level) else { throw section.error("level", "must be between -7 and 22") }
+      level: try section.integer("level") ?? ChunkWriter.defaultLevel)
+    guard (-100...22).contains(checkpoint.level) else { throw section.error("level", "must be between -100 and 22") }
     try section.finish()
     return checkpoint
   }

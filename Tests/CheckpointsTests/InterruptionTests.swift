@@ -142,6 +142,22 @@ final class FailingFiles: FileOperations {
     #expect(!FileManager.default.fileExists(atPath: partial))
   }
 
+  @Test(.enabled(if: geteuid() == 0, "only root can mount a small disk")) func aFullDisk() throws {
+    guard let disk = try SmallDisk(kibibytes: 512) else { return }  // a container may refuse even root
+    let folder = CheckpointFolder(path: disk.path + "/checkpoints")
+    try old.save(to: folder, step: 100)
+    let ballast = disk.path + "/ballast"
+    let descriptor = open(ballast, O_WRONLY | O_CREAT, 0o600)
+    while write(descriptor, [UInt8](repeating: 1, count: 4096), 4096) > 0 {}
+    close(descriptor)
+    let error = #expect(throws: ForgeError.self) { try new.save(to: folder, step: 200) }
+    #expect(error?.exitCode == 75 && error?.description.hasSuffix(": No space left on device") == true)
+    try old.expectEqual(CheckpointReader(path: folder.path))
+    try FileManager.default.removeItem(atPath: ballast)
+    try new.save(to: folder, step: 200)
+    try new.expectEqual(CheckpointReader(path: folder.path))
+  }
+
   @Test func retentionKeepsTheNewestAndWhatItIsToldToKeep() throws {
     for step in [200, 300, 400, 500] { try new.save(to: folder, step: step) }
     let verified = try folder.prune(keepLast: 2, keepEvery: 300)
@@ -161,5 +177,30 @@ final class FailingFiles: FileOperations {
     #expect(try folder.prune(keepLast: 1) { complaints.append($0) } == nil)
     #expect(folder.steps() == [100, 200])
     #expect(complaints.count == 1 && complaints[0].description.contains("shard-00000.forge, tensor"))
+  }
+}
+
+/// A file system in memory that is soon full.
+private final class SmallDisk {
+  let path: String
+  private let folder: TestFolder
+
+  /// Nil when it cannot be mounted.
+  init?(kibibytes: Int) throws {
+    folder = try TestFolder()
+    path = folder.path
+    guard Self.run("mount", "-t", "tmpfs", "-o", "size=\(kibibytes)k", "tmpfs", path) else { return nil }
+  }
+
+  deinit { _ = Self.run("umount", path) }
+
+  private static func run(_ arguments: String...) -> Bool {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = arguments
+    process.standardError = FileHandle.nullDevice
+    do { try process.run() } catch { return false }
+    process.waitUntilExit()
+    return process.terminationStatus == 0
   }
 }

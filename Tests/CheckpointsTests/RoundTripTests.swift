@@ -41,6 +41,18 @@ import Testing
     }
   }
 
+  @Test func aRankThatOwnsNothingLeavesNoFile() throws {
+    let partial = try folder.begin(step: 1)
+    let tensor = TensorDescription(name: "x", dtype: .u8, shape: [3])
+    let writer = try ChunkWriter(folder: partial, rank: 1)
+    try [UInt8](1...3).withUnsafeBytes { try writer.write(tensor: tensor, bytes: $0) }
+    let chunks = try writer.finish() + ChunkWriter(folder: partial, rank: 0).finish()
+    try folder.commit(step: 1, tensors: [tensor], chunks: chunks, metadata: nil)
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder.path(step: 1))
+    #expect(names.sorted() == ["manifest.json", "shard-00001.forge"])
+    #expect(try CheckpointReader(path: folder.path).bytes(of: "x") == [1, 2, 3])
+  }
+
   @Test func threadsDoNotChangeTheFiles() throws {
     var files: Set<[Data]> = []
     for (step, threads) in [(1, 1), (2, 2), (3, 5)] {

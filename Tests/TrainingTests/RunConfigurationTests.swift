@@ -43,7 +43,7 @@ struct RunConfigurationTests {
     ("model.model_type=gpt2", "is not supported"),
     ("model.hidden_act=gelu", "only silu"),
     ("run.steps=0", "must be positive"),
-    ("checkpoint.level=99", "between -7 and 22"),
+    ("checkpoint.level=99", "between -100 and 22"),
   ])
   func mistakeIsNamed(override: String, expected: String) throws {
     let error = try #require(throws: ForgeError.self) { try RunConfiguration.load(path: nil, overrides: [override]) }
