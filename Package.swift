@@ -12,6 +12,8 @@ let package = Package(
     // System libraries: headers and macro accessors only.
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+    .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
     // Bottom: errors, settings, numbers, messages, files.
@@ -36,6 +38,13 @@ let package = Package(
       dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Formats", "Kernels", "Models"]),
     .target(name: "Datasets", dependencies: ["Diagnostics", "Formats"]),
     .target(name: "Tokenizers", dependencies: ["Diagnostics"]),
+    .target(
+      name: "Documents",
+      dependencies: [
+        "CLibXML2", "CZlib", "Datasets", "Diagnostics", "Formats", "Tokenizers",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]),
+    .target(name: "Generation", dependencies: ["Diagnostics", "Kernels", "Models", "Tokenizers"]),
 
     // Ranks, and the loop.
     .target(
@@ -56,6 +65,14 @@ let package = Package(
         "Diagnostics", "Kernels", "MPI", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
+    // No MPI here: it runs on machines that have none.
+    .executableTarget(
+      name: "forge",
+      dependencies: [
+        "Configuration", "Diagnostics", "Documents", "Formats", "Generation", "Kernels", "Models", "Pretrained",
+        "Reporting", "Tokenizers", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
     // Run under mpirun by Tests/Distributed/run.
     .executableTarget(
       name: "mpi-tests", dependencies: ["Diagnostics", "MPI", "Parallelism"], path: "Tests/Distributed",
@@ -64,9 +81,15 @@ let package = Package(
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Diagnostics"], exclude: ["Fixtures"]),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Diagnostics"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Diagnostics", "Formats"]),
+    .testTarget(
+      name: "DocumentsTests", dependencies: ["Datasets", "Diagnostics", "Documents", "Formats", "Tokenizers"]),
     .testTarget(name: "FormatsTests", dependencies: ["Diagnostics", "Formats"], exclude: ["Fixtures"]),
+    .testTarget(name: "KernelsTests", dependencies: ["CKernels", "Kernels"]),
     .testTarget(name: "MPITests", dependencies: ["MPI"]),
-    .testTarget(name: "ModelsTests", dependencies: ["Configuration", "Formats", "Kernels", "Models"], exclude: ["Fixtures"]),
+    .testTarget(
+      name: "ModelsTests", dependencies: ["Configuration", "Diagnostics", "Formats", "Kernels", "Models"],
+      exclude: ["Fixtures"]),
+    .testTarget(name: "OptimizersTests", dependencies: ["Kernels", "Optimizers"]),
     .testTarget(name: "ParallelismTests", dependencies: ["Parallelism"]),
     .testTarget(name: "ReportingTests", dependencies: ["Diagnostics", "Reporting"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Diagnostics", "Tokenizers"], exclude: ["Fixtures"]),

@@ -82,6 +82,12 @@ public final class ConfigurationSection {
 
   // MARK: Checks
 
+  /// Whether the key is written at all, be it as null.
+  public func mentions(_ key: String) -> Bool {
+    known.insert(key)
+    return entry(key) != nil
+  }
+
   /// Whether the key is present with a value other than null. Does not make an unknown key a known one.
   public func contains(_ key: String) -> Bool {
     guard let entry = entry(key) else { return false }

@@ -8,6 +8,7 @@ public final class OutputFile {
   private let partialPath: String
   private let descriptor: Int32
   private var buffer: [UInt8] = []
+  private var isCommitted = false
   private static let bufferCapacity = 1 << 20
 
   /// Throws `badInput` when the file cannot be created.
@@ -20,8 +21,7 @@ public final class OutputFile {
 
   deinit {
     close(descriptor)
-    // After a commit the name is gone and this does nothing.
-    unlink(partialPath)
+    if !isCommitted { unlink(partialPath) }
   }
 
   /// Appends bytes; the sequential writes of one file are gathered into large ones.
@@ -48,6 +48,7 @@ public final class OutputFile {
   public func commit() throws {
     try flush()
     guard fsync(descriptor) == 0, rename(partialPath, path) == 0 else { throw failure() }
+    isCommitted = true
   }
 
   private func flush() throws {

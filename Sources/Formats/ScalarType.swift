@@ -45,6 +45,25 @@ func bfloat16FromFloat(_ value: Float) -> UInt16 {
   return bits & 0x7FFF_FFFF > 0x7F80_0000 ? quietNaN : rounded
 }
 
+/// Rounds to nearest, ties to even; too large becomes infinity, and a NaN stays a (quiet) NaN.
+@inline(__always)
+func float16FromFloat(_ value: Float) -> UInt16 {
+  let sign = UInt16(truncatingIfNeeded: value.bitPattern >> 16) & 0x8000
+  let magnitude = value.bitPattern & 0x7FFF_FFFF
+  if magnitude > 0x7F80_0000 { return sign | 0x7E00 | UInt16(truncatingIfNeeded: magnitude >> 13) & 0x03FF }
+  if magnitude >= UInt32(127 + 16) << 23 { return sign | 0x7C00 }
+  if magnitude >= UInt32(127 - 14) << 23 {
+    let rebased = magnitude - (UInt32(127 - 15) << 23)
+    return sign | UInt16(truncatingIfNeeded: (rebased + 0xFFF + ((rebased >> 13) & 1)) >> 13)
+  }
+  // Below 2⁻¹⁴ a half counts units of 2⁻²⁴.
+  let shift = 126 - (magnitude >> 23)
+  if shift > 24 { return sign }
+  let significand = (magnitude & 0x007F_FFFF) | 0x0080_0000
+  let half = UInt32(1) << (shift - 1)
+  return sign | UInt16(truncatingIfNeeded: (significand + half - 1 + ((significand >> shift) & 1)) >> shift)
+}
+
 /// The exact value of an IEEE half-precision number.
 @inline(__always)
 func floatFromFloat16(_ bits: UInt16) -> Float {
@@ -92,7 +111,7 @@ func encodeFloats(
     }
   case .float16:
     for index in source.indices {
-      destination.storeBytes(of: Float16(source[index]).bitPattern, toByteOffset: index * 2, as: UInt16.self)
+      destination.storeBytes(of: float16FromFloat(source[index]), toByteOffset: index * 2, as: UInt16.self)
     }
   default:
     preconditionFailure("\(type.rawValue) is not written from Float")

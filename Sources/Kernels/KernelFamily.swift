@@ -22,6 +22,7 @@ public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
 
   /// The family in use by this process.
   public static let current: KernelFamily = {
+    openblas_set_num_threads(1)  // our team's threads are the only ones
     let name = familyName(ofCore: coreName)
     let tableName = name == "cooperlake" || name == "sapphirerapids" ? "skylakex" : name
     guard let table = ck_table_named(tableName) ?? ck_table_named("baseline") else {

@@ -82,7 +82,7 @@ extension ModelConfiguration {
   private static func windows(_ section: ConfigurationSection, family: Family, layers: Int) throws -> [Int?] {
     let isQwen = family == .qwen3 || family == .qwen3MoE
     var window = family == .llama ? nil : try section.integer("sliding_window")
-    if family == .mistral, section.node("sliding_window") == nil { window = 4096 }
+    if family == .mistral, !section.mentions("sliding_window") { window = 4096 }
     if isQwen, try !(section.boolean("use_sliding_window") ?? false) { window = nil }
     if let window, window < 1 { throw section.error("sliding_window", "must be positive, not \(window)") }
     guard family == .qwen3 else { return Array(repeating: window, count: layers) }

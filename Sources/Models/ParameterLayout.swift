@@ -44,16 +44,11 @@ public struct ParameterLayout: Sendable {
   /// `[vocabulary, hidden]`; the embedding itself where the two are tied.
   public private(set) var head = 0..<0
 
-  /// Elements of the arena, padding included.
+  /// Elements of the arena: parameters without gaps, so that everything in it counts towards norms and sums.
   public private(set) var count = 0
-  /// Parameters, padding not included.
-  public var parameterCount: Int { tensors.reduce(0) { $0 + $1.range.count } }
   public var embeddingPiece: Int { 0 }
   public func blockPiece(_ layer: Int) -> Int { layer + 1 }
   public var headPiece: Int { pieces.count - 1 }
-
-  /// Tensors start on a cache line.
-  private static let alignment = 16
 
   public init(_ configuration: ModelConfiguration) {
     let hidden = configuration.hiddenSize
@@ -109,9 +104,7 @@ public struct ParameterLayout: Sendable {
       tensors.append(ParameterTensor(name: name, shape: shape, range: range))
       count = range.upperBound
     }
-    let end = count
-    count = (count + Self.alignment - 1) / Self.alignment * Self.alignment
-    return start..<end
+    return start..<count
   }
 
   private mutating func closePiece() { pieces.append((pieces.last?.upperBound ?? 0)..<count) }

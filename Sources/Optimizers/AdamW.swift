@@ -48,7 +48,7 @@ public final class AdamW {
   private let memory: (first: Arena<Float>, second: Arena<Float>)
 
   /// - Parameters:
-  ///   - groups: the tensors of the layout, in order; padding between them is never touched.
+  ///   - groups: the tensors of the layout, in order.
   ///   - shards: this rank's, in order.
   public init(settings: Settings, groups: [Group], shards: [ParameterShard]) {
     self.settings = settings

@@ -105,7 +105,7 @@ public final class ShardedAdamW {
     for piece in layout.pieces.indices { try reducer.waitGather(piece: piece) }
   }
 
-  /// The whole gradient in fp32 on every rank, padding included: for comparing it, not for training. Collective; after
+  /// The whole gradient in fp32 on every rank: for comparing it, not for training. Collective; after
   /// the pieces were submitted.
   ///
   /// - Throws: `MPIError`.

@@ -1,70 +1,92 @@
+import Checkpoints
+import Formats
 import Foundation
 import Models
 
 extension ModelConfiguration {
   /// A `config.json` that transformers 4 and 5 both read, and this program reads back to the same configuration.
-  public func huggingFaceJSON() throws -> Data {
+  ///
+  /// - Parameter dtype: of the weights beside it.
+  public func huggingFaceJSON(dtype: ScalarType = .float32) -> Data {
     let architectures: [Family: String] = [
       .llama: "LlamaForCausalLM", .mistral: "MistralForCausalLM", .mixtral: "MixtralForCausalLM",
       .qwen3: "Qwen3ForCausalLM", .qwen3MoE: "Qwen3MoeForCausalLM",
     ]
-    var keys: [String: Any] = [
-      "architectures": [architectures[family] ?? ""], "model_type": family.rawValue, "vocab_size": vocabularySize,
-      "hidden_size": hiddenSize, "intermediate_size": intermediateSize, "num_hidden_layers": layers,
-      "num_attention_heads": heads, "num_key_value_heads": keyValueHeads, "head_dim": headDimension,
-      "hidden_act": "silu", "rms_norm_eps": shortest(normEpsilon), "max_position_embeddings": maximumPositions,
-      "rope_theta": rotary.theta, "tie_word_embeddings": tiedEmbeddings, "attention_bias": attentionBias,
-      "attention_dropout": 0.0, "initializer_range": shortest(initializerRange), "torch_dtype": "float32",
-      "use_cache": true, "bos_token_id": beginOfSequence ?? NSNull(), "eos_token_id": endOfSequence ?? NSNull(),
+    var keys: [String: JSONValue] = [
+      "architectures": .array([.string(architectures[family] ?? "")]), "model_type": .string(family.rawValue),
+      "vocab_size": .integer(vocabularySize), "hidden_size": .integer(hiddenSize),
+      "intermediate_size": .integer(intermediateSize), "num_hidden_layers": .integer(layers),
+      "num_attention_heads": .integer(heads), "num_key_value_heads": .integer(keyValueHeads),
+      "head_dim": .integer(headDimension), "hidden_act": "silu", "rms_norm_eps": Self.number(normEpsilon),
+      "max_position_embeddings": .integer(maximumPositions), "rope_theta": .number(rotary.theta),
+      "tie_word_embeddings": .boolean(tiedEmbeddings), "attention_bias": .boolean(attentionBias),
+      "attention_dropout": 0.0, "initializer_range": Self.number(initializerRange),
+      "torch_dtype": .string(dtype.torchName), "use_cache": true,
+      "bos_token_id": Self.integer(beginOfSequence), "eos_token_id": Self.integer(endOfSequence),
     ]
-    if let scaling = rotary.scaling.huggingFace { keys["rope_scaling"] = scaling }
+    if let scaling = rotary.scaling.huggingFace { keys["rope_scaling"] = .object(scaling) }
     addWindows(to: &keys)
-    if let experts {
-      keys[family == .mixtral ? "num_local_experts" : "num_experts"] = experts.count
-      keys["num_experts_per_tok"] = experts.perToken
-      keys["output_router_logits"] = experts.balancing.loadCoefficient != 0
-      keys["router_aux_loss_coef"] = shortest(experts.balancing.loadCoefficient)
-      if experts.balancing.zCoefficient != 0 { keys["router_z_loss_coef"] = shortest(experts.balancing.zCoefficient) }
-      if experts.balancing.scope != .model { keys["router_aux_loss_scope"] = experts.balancing.scope.rawValue }
-      if family == .qwen3MoE {
-        keys["moe_intermediate_size"] = experts.intermediateSize
-        keys["norm_topk_prob"] = experts.renormalise
-        keys["decoder_sparse_step"] = 1
-        keys["mlp_only_layers"] = sparseLayers.indices.filter { !sparseLayers[$0] }
-      }
-    }
-    return try JSONSerialization.data(withJSONObject: keys, options: [.prettyPrinted, .sortedKeys])
+    if let experts { add(experts, to: &keys) }
+    return Data((JSONValue.object(keys).indented() + "\n").utf8)
   }
 
-  private func addWindows(to keys: inout [String: Any]) {
-    let window = windows.compactMap { $0 }.first
-    if family != .llama { keys["sliding_window"] = window ?? NSNull() }
-    guard family == .qwen3 || family == .qwen3MoE else { return }
-    keys["use_sliding_window"] = window != nil
-    if family == .qwen3 {
-      keys["layer_types"] = windows.map { $0 == nil ? "full_attention" : "sliding_attention" }
-      keys["max_window_layers"] = windows.firstIndex { $0 != nil } ?? layers
-    }
+  private func add(_ experts: Experts, to keys: inout [String: JSONValue]) {
+    let balancing = experts.balancing
+    keys[family == .mixtral ? "num_local_experts" : "num_experts"] = .integer(experts.count)
+    keys["num_experts_per_tok"] = .integer(experts.perToken)
+    keys["output_router_logits"] = .boolean(balancing.loadCoefficient != 0)
+    keys["router_aux_loss_coef"] = Self.number(balancing.loadCoefficient)
+    if balancing.zCoefficient != 0 { keys["router_z_loss_coef"] = Self.number(balancing.zCoefficient) }
+    if balancing.scope != .model { keys["router_aux_loss_scope"] = .string(balancing.scope.rawValue) }
+    guard family == .qwen3MoE else { return }
+    keys["moe_intermediate_size"] = .integer(experts.intermediateSize)
+    keys["norm_topk_prob"] = .boolean(experts.renormalise)
+    keys["decoder_sparse_step"] = 1
+    keys["mlp_only_layers"] = .array(sparseLayers.indices.filter { !sparseLayers[$0] }.map(JSONValue.integer))
   }
+
+  private func addWindows(to keys: inout [String: JSONValue]) {
+    let window = windows.compactMap { $0 }.first
+    if family != .llama { keys["sliding_window"] = Self.integer(window) }
+    guard family == .qwen3 || family == .qwen3MoE else { return }
+    keys["use_sliding_window"] = .boolean(window != nil)
+    guard family == .qwen3 else { return }
+    keys["layer_types"] = .array(windows.map { $0 == nil ? "full_attention" : "sliding_attention" })
+    keys["max_window_layers"] = .integer(windows.firstIndex { $0 != nil } ?? layers)
+  }
+
+  private static func integer(_ value: Int?) -> JSONValue { value.map(JSONValue.integer) ?? .null }
 
   /// The number that prints as short as the float does.
-  private func shortest(_ value: Float) -> Double { Double("\(value)") ?? Double(value) }
+  private static func number(_ value: Float) -> JSONValue { .number(Double("\(value)") ?? Double(value)) }
 }
 
 extension RotaryConfiguration.Scaling {
-  fileprivate var huggingFace: [String: Any]? {
+  fileprivate var huggingFace: [String: JSONValue]? {
     switch self {
     case .none: nil
     case .llama3(let factor, let low, let high, let original):
       [
-        "rope_type": "llama3", "factor": factor, "low_freq_factor": low, "high_freq_factor": high,
-        "original_max_position_embeddings": original,
+        "rope_type": "llama3", "factor": .number(factor), "low_freq_factor": .number(low),
+        "high_freq_factor": .number(high), "original_max_position_embeddings": .integer(original),
       ]
     case .yarn(let factor, let fast, let slow, let original, let attention, let truncate):
       [
-        "rope_type": "yarn", "factor": factor, "beta_fast": fast, "beta_slow": slow,
-        "original_max_position_embeddings": original, "attention_factor": attention, "truncate": truncate,
+        "rope_type": "yarn", "factor": .number(factor), "beta_fast": .number(fast), "beta_slow": .number(slow),
+        "original_max_position_embeddings": .integer(original), "attention_factor": .number(attention),
+        "truncate": .boolean(truncate),
       ]
+    }
+  }
+}
+
+extension ScalarType {
+  /// The type's name in a `config.json`.
+  fileprivate var torchName: String {
+    switch self {
+    case .float16: "float16"
+    case .bfloat16: "bfloat16"
+    default: "float32"
     }
   }
 }

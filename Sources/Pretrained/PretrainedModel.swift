@@ -113,7 +113,7 @@ public struct PretrainedModel {
     }
     try writer.finish()
     let file = try OutputFile(path: folder + "/config.json")
-    try configuration.huggingFaceJSON().withUnsafeBytes { try file.append($0) }
+    try configuration.huggingFaceJSON(dtype: dtype).withUnsafeBytes { try file.append($0) }
     try file.commit()
   }
 }

@@ -19,7 +19,7 @@ struct RunRecord {
     get throws {
       let data = configuration.data
       return [
-        ("model", String(decoding: try configuration.model.huggingFaceJSON(), as: UTF8.self)),
+        ("model", String(decoding: configuration.model.huggingFaceJSON(), as: UTF8.self)),
         ("run.seed", "\(configuration.run.seed)"), ("batch.sequences", "\(configuration.batch.sequences)"),
         ("batch.micro_batch", "\(configuration.batch.microBatch)"), ("data.sequence_length", "\(data.sequenceLength)"),
         ("data.shuffle", "\(data.shuffle)"), ("data.document_mask", "\(data.documentMask)"),
@@ -32,7 +32,7 @@ struct RunRecord {
     get throws {
       .object([
         PretrainedModel.metadataKey: .string(
-          String(decoding: try configuration.model.huggingFaceJSON(), as: UTF8.self)),
+          String(decoding: configuration.model.huggingFaceJSON(), as: UTF8.self)),
         Self.updatesKey: .integer(updates), Self.familyKey: .string(KernelFamily.current.name),
         Self.settingsKey: .object(
           Dictionary(uniqueKeysWithValues: try settings.map { ($0.name, JSONValue.string($0.value)) })),

@@ -39,7 +39,7 @@ final class RunReporter {
     let ranks = trainer.communicator.size
     let threads = trainer.decoder.compute.team.count
     note(
-      "\(configuration.run.name): \(model.family.rawValue), \(Self.millions(trainer.decoder.layout.parameterCount)) "
+      "\(configuration.run.name): \(model.family.rawValue), \(Self.millions(trainer.decoder.layout.count)) "
         + "parameters, \(ranks) rank\(ranks == 1 ? "" : "s") × \(threads) thread\(threads == 1 ? "" : "s"), CPU kernels "
         + "\(KernelFamily.current)")
     note(trainer.memory.description)

@@ -12,14 +12,17 @@ extension DataCommand {
     static let configuration = CommandConfiguration(
       abstract: "Turn folders of documents into a dataset of tokens.",
       discussion: """
-        Reads text, Markdown, reStructuredText, HTML and source code, gzipped or not, from files and all folders below
-        the inputs. Binary files are skipped and exact duplicates dropped. The output folder holds Megatron-LM indexed
-        datasets (train.bin/.idx and validation.bin/.idx), documents.jsonl (each document's id, path and place among the
-        tokens) and dataset.json. The same inputs give the same bytes with any number of threads.
+        Reads text, Markdown, reStructuredText, HTML and source code, gzipped or not,
+        from files and all folders below the inputs. Binary files are skipped and
+        exact duplicates dropped. The output folder holds Megatron-LM indexed datasets
+        (train.bin/.idx and validation.bin/.idx), documents.jsonl (each document's id,
+        path and place among the tokens) and dataset.json. The same inputs give the
+        same bytes with any number of threads.
 
         EXAMPLES
-          forge data prepare --input docs/ --output data/ --tokenizer tokenizer/
-          forge data prepare --input wiki/ src/ --output data/ --tokenizer tokenizer/ --held-out 0.05 --threads 8
+          forge data prepare --input docs/ --output data/ --tokenizer tok/
+          forge data prepare --input wiki/ src/ --output data/ --tokenizer tok/ \\
+            --held-out 0.05 --threads 8
         """)
 
     @Option(parsing: .upToNextOption, help: "Files and folders to read; folders with all that is below them.")

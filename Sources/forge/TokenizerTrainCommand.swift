@@ -1,5 +1,6 @@
 import ArgumentParser
 import Diagnostics
+import Documents
 import Foundation
 import Tokenizers
 
@@ -16,7 +17,9 @@ extension TokenizerCommand {
           forge tokenizer train --input src notes.md --output tok --pattern qwen2
         """)
 
-    @Option(parsing: .upToNextOption, help: "Files and folders to learn from; folders with all that is below them.")
+    @Option(
+      parsing: .upToNextOption,
+      help: "Files and folders to learn from: text, HTML, gzip, source trees; read as 'forge data prepare' reads them.")
     var input: [String]
 
     @Option(help: "The folder to write tokenizer.json and tokenizer_config.json to.")
@@ -41,7 +44,7 @@ extension TokenizerCommand {
         vocabularySize: vocabularySize, minimumFrequency: minimumFrequency, pattern: pattern, threads: threads)
       var trainer = try TokenizerTrainer(options: options)
       try Tokenizer.createFolder(output)
-      try documents(at: input) { trainer.add($0) }
+      for text in try Documents.texts(at: input, threads: threads) { trainer.add(text) }
       guard trainer.byteCount > 0 else {
         throw ForgeError.badInput("there is no text to learn from in \(input.joined(separator: ", "))")
       }

@@ -18,6 +18,11 @@ struct ReferenceTests {
     var load_balancing_coefficient: Double?
   }
 
+  /// Without fixtures there would be nothing to fail.
+  @Test func fixturesAreThere() {
+    #expect(Self.variants.count >= 9, "\(Self.fixtures) holds \(Self.variants.sorted())")
+  }
+
   @Test(arguments: variants.sorted(), [1, 2])
   func matchesPyTorch(variant: String, threads: Int) throws {
     let folder = Self.fixtures + "/" + variant
@@ -37,7 +42,9 @@ struct ReferenceTests {
       let configuration = try ModelConfiguration(huggingFace: ConfigurationSection(node))
       let layout = ParameterLayout(configuration)
       let parameters = Arena<Float>(count: layout.count)
-      for tensor in layout.tensors { try weights.read(tensor.name, shape: tensor.shape, into: parameters.buffer[tensor.range].pointer) }
+      for tensor in layout.tensors {
+        try weights.read(tensor.name, shape: tensor.shape, into: parameters.buffer[tensor.range].pointer)
+      }
       let compute = Compute(threads: threads)
       let length = reference.tokens[0].count - 1
       let decoder = Decoder(
@@ -65,7 +72,9 @@ struct ReferenceTests {
       compute.convert(accumulator.sums, to: gradients.buffer)
       for tensor in layout.tensors {
         var values = [Float](repeating: 0, count: tensor.range.count)
-        try values.withUnsafeMutableBufferPointer { try expected.read("gradient." + tensor.name, shape: tensor.shape, into: $0) }
+        try values.withUnsafeMutableBufferPointer {
+          try expected.read("gradient." + tensor.name, shape: tensor.shape, into: $0)
+        }
         let own = gradients.buffer[tensor.range]
         var difference = 0.0
         var norm = 0.0

@@ -1,0 +1,40 @@
+import Kernels
+import Models
+
+/// What a model thinks of a sequence of tokens.
+public struct Score: Sendable {
+  /// The mean of −log p over the predicted tokens, in nats.
+  public var loss: Double
+  /// log p of every token but the first, given those before it: `[tokens − 1]`.
+  public var logProbabilities: [Float]
+}
+
+/// Scores sequences with the forward pass that training uses.
+///
+/// Sequences pass one at a time, so a score cannot depend on what else is scored.
+public final class Scorer {
+  private let decoder: Decoder
+  private let longest: Int
+
+  /// - Parameters:
+  ///   - parameters: `[layout.count]`.
+  ///   - longest: tokens of the longest sequence to come.
+  public init(_ configuration: ModelConfiguration, parameters: Buffer<Float>, longest: Int, compute: Compute) {
+    self.longest = longest
+    decoder = Decoder(
+      configuration, parameters: parameters, sequences: 1, length: max(1, longest - 1), training: false, compute: compute)
+  }
+
+  /// - Parameter tokens: at least two ids, each within the vocabulary.
+  public func score(_ tokens: [Int32]) -> Score {
+    precondition(tokens.count >= 2 && tokens.count <= longest)
+    let batch = MicroBatch(sequences: 1, length: tokens.count - 1)
+    let starts = [Int32](repeating: 0, count: tokens.count - 1)
+    tokens.withUnsafeBufferPointer { tokens in
+      starts.withUnsafeBufferPointer { batch.set(sequence: 0, tokens: tokens, documentStarts: $0) }
+    }
+    let logProbabilities = decoder.logProbabilities(batch)
+    let sum = logProbabilities.reduce(0.0) { $0 + Double($1) }
+    return Score(loss: -sum / Double(logProbabilities.count), logProbabilities: logProbabilities)
+  }
+}

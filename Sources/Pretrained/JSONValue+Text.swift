@@ -1,0 +1,35 @@
+import Checkpoints
+import Foundation
+
+extension JSONValue {
+  /// The value as text, keys in order. Unlike Foundation's encoders it writes the number zero as `0.0`: transformers
+  /// refuses an integer where it expects a float.
+  func indented(by depth: Int = 0) -> String {
+    let inner = String(repeating: "  ", count: depth + 1)
+    let outer = String(repeating: "  ", count: depth)
+    switch self {
+    case .null: return "null"
+    case .boolean(let value): return "\(value)"
+    case .integer(let value): return "\(value)"
+    case .number(let value): return "\(value)"
+    case .string(let value): return Self.quoted(value)
+    case .array(let values): return "[" + values.map { $0.indented(by: depth + 1) }.joined(separator: ", ") + "]"
+    case .object(let members):
+      let lines = members.sorted { $0.key < $1.key }
+        .map { "\(inner)\(Self.quoted($0.key)): \($0.value.indented(by: depth + 1))" }
+      return lines.isEmpty ? "{}" : "{\n" + lines.joined(separator: ",\n") + "\n\(outer)}"
+    }
+  }
+
+  private static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"", "\\": result += "\\\(scalar)"
+      case "\u{0}"..<"\u{20}": result += String(format: "\\u%04x", scalar.value)
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
+  }
+}

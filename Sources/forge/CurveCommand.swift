@@ -1,0 +1,32 @@
+import ArgumentParser
+import Diagnostics
+import Foundation
+import Reporting
+
+struct CurveCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "curve",
+    abstract: "Draw a run's losses in the terminal or as an SVG picture.",
+    discussion: """
+      EXAMPLES
+        forge curve runs/quickstart
+        forge curve runs/quickstart --output loss.svg
+      """)
+
+  @Argument(help: ArgumentHelp("A run directory, which holds metrics.jsonl, or such a file.", valueName: "run-directory"))
+  var source: String
+
+  @Option(help: ArgumentHelp("Write an SVG picture instead of drawing in the terminal.", valueName: "file.svg"))
+  var output: String?
+
+  func run() throws {
+    var isFolder: ObjCBool = false
+    _ = FileManager.default.fileExists(atPath: source, isDirectory: &isFolder)
+    let curve = try LossCurve(contentsOf: isFolder.boolValue ? source + "/metrics.jsonl" : source)
+    guard let output else { return try StandardOutput.write(curve.terminal()) }
+    let title = URL(filePath: source).lastPathComponent
+    do { try Data(curve.svg(title: title).utf8).write(to: URL(filePath: output), options: .atomic) } catch {
+      throw ForgeError.badInput("cannot write '\(output)': \(error.localizedDescription)")
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import ArgumentParser
+import Diagnostics
+import Foundation
+import Kernels
+
+/// The program for everything that needs no MPI.
+@main
+struct Forge: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "forge",
+    abstract: "Prepare data, train tokenizers, and use the models that forge-dist trains.",
+    discussion: """
+      EXAMPLES
+        forge generate --model runs/quickstart --prompt 'A package must'
+        forge score --model runs/quickstart --tokens ids.jsonl
+        forge export runs/quickstart my-model
+
+      Exit codes: 0 done, 64 bad input, 70 a bug, 75 a machine's failure such as a full disk: try again.
+      """,
+    version: "forge \(Version.current) (CPU kernels \(KernelFamily.current), \(KernelFamily.libraryDescription))",
+    subcommands: [
+      DataCommand.self, TokenizerCommand.self, ScoreCommand.self, ExportCommand.self, CurveCommand.self,
+    ])
+
+  /// OpenBLAS must run the right kernels before anything else happens, which may restart the program.
+  static func main() {
+    do {
+      try KernelFamily.prepareProcess()
+      var command = try parseAsRoot()
+      try command.run()
+    } catch let error as ForgeError {
+      FileHandle.standardError.write(Data("forge: \(error)\n".utf8))
+      Foundation.exit(error.exitCode)
+    } catch {
+      exit(withError: error)
+    }
+  }
+}

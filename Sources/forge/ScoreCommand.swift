@@ -1,0 +1,67 @@
+import ArgumentParser
+import Diagnostics
+import Foundation
+import Generation
+import Kernels
+import Tokenizers
+
+struct ScoreCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "score",
+    abstract: "Print the log-probabilities that a model gives to sequences of tokens.",
+    discussion: """
+      Prints one line for each sequence, in order: {"loss": mean of −log p in nats, "logprobs": [one for every token but
+      the first]}. Numbers have the shortest form that reads back to the same float. Sequences are scored one at a time:
+      a score does not depend on its neighbours.
+
+      EXAMPLES
+        echo '{"ids":[1,17,42,5]}' > ids.jsonl
+        forge score --model runs/quickstart --tokens ids.jsonl
+        forge score --model path/to/hugging-face-folder --text chapter.txt
+      """)
+
+  @Option(help: "A Hugging Face folder, a run directory or a checkpoint.")
+  var model: String
+
+  @Option(help: ArgumentHelp("JSON lines {\"ids\":[…]}.", valueName: "file.jsonl"))
+  var tokens: String?
+
+  @Option(help: ArgumentHelp("A text to score as one sequence, with the model's tokenizer.", valueName: "file"))
+  var text: String?
+
+  @Option(help: "The tokenizer's folder, where it is not found beside the model.")
+  var tokenizer: String?
+
+  @Option(help: "How many threads to use; results do not depend on it.")
+  var threads = ProcessInfo.processInfo.activeProcessorCount
+
+  func validate() throws {
+    guard (tokens == nil) != (text == nil) else { throw ValidationError("Give either --tokens or --text.") }
+  }
+
+  func run() throws {
+    let loaded = try LoadedModel(path: model, threads: threads)
+    let sequences = try sequences(vocabularySize: loaded.configuration.vocabularySize)
+    let longest = sequences.map(\.count).max() ?? 2
+    let scorer = Scorer(
+      loaded.configuration, parameters: loaded.parameters.buffer, longest: longest, compute: Compute(threads: threads))
+    for ids in sequences {
+      let score = scorer.score(ids)
+      let logProbabilities = score.logProbabilities.map { "\($0)" }.joined(separator: ",")
+      try StandardOutput.write("{\"loss\":\(score.loss),\"logprobs\":[\(logProbabilities)]}\n")
+    }
+  }
+
+  private func sequences(vocabularySize: Int) throws -> [[Int32]] {
+    if let tokens { return try TokenLines(path: tokens, vocabularySize: vocabularySize).sequences }
+    guard let text else { return [] }
+    let found = try Tokenizer(contentsOf: TokenizerLocation(model: model, named: tokenizer).path)
+    let bytes = try TokenizerCommand.readFile(text)
+    let ids = [found.beginOfSequence].compactMap { $0 } + bytes.withUnsafeBytes { found.encode($0) }
+    guard ids.count >= 2 else { throw ForgeError.badInput("'\(text)' has too little text to score") }
+    guard ids.allSatisfy({ $0 < vocabularySize }) else {
+      throw ForgeError.badInput("the tokenizer is not this model's: it makes ids beyond the vocabulary of \(vocabularySize)")
+    }
+    return [ids]
+  }
+}

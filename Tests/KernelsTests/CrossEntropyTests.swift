@@ -1,0 +1,113 @@
+import Foundation
+import Kernels
+import Testing
+
+struct CrossEntropyTests {
+  let width = 6
+  let vocabulary = 37
+
+  private func logits(_ hidden: ArraySlice<Double>, _ weight: [Double]) -> [Double] {
+    (0..<vocabulary).map { dot(hidden, weight[$0 * width..<($0 + 1) * width]) }
+  }
+
+  private func logProbabilities(_ hidden: [Double], _ weight: [Double], _ targets: [Int32]) -> [Double] {
+    targets.enumerated().map { token, target in
+      guard target >= 0 else { return 0 }
+      let scores = logits(hidden[token * width..<(token + 1) * width], weight)
+      let maximum = scores.max() ?? 0
+      return scores[Int(target)] - maximum - log(scores.reduce(0) { $0 + exp($1 - maximum) })
+    }
+  }
+
+  /// Gradients of −scale · Σ log p: (p − onehot) Wᵀ and (p − onehot)ᵀ h.
+  private func gradients(_ hidden: [Double], _ weight: [Double], _ targets: [Int32], scale: Double) -> (
+    [Double], [Double]
+  ) {
+    var (dHidden, dWeight) = ([Double](repeating: 0, count: hidden.count), [Double](repeating: 0, count: weight.count))
+    for (token, target) in targets.enumerated() where target >= 0 {
+      let scores = logits(hidden[token * width..<(token + 1) * width], weight)
+      let sum = scores.reduce(0) { $0 + exp($1) }
+      for (id, score) in scores.enumerated() {
+        let d = scale * (exp(score) / sum - (id == Int(target) ? 1 : 0))
+        for i in 0..<width {
+          dHidden[token * width + i] += d * weight[id * width + i]
+          dWeight[id * width + i] += d * hidden[token * width + i]
+        }
+      }
+    }
+    return (dHidden, dWeight)
+  }
+
+  private struct Outcome {
+    var logProbabilities, hiddenGradient, weightGradient: [Float]
+  }
+
+  private func run(_ hidden: [Float], _ weight: [Float], _ targets: [Int32], scale: Float?) -> Outcome {
+    let hidden = Arena(hidden), weight = Arena(weight), ids = Arena(targets)
+    let weightGradient = Arena([Float](repeating: 7, count: weight.count))
+    let scratch = Arena<Float>(count: Compute.crossEntropyChunk * vocabulary)
+    let logProbabilities = Arena<Float>(count: targets.count)
+    Compute(threads: 2).crossEntropy(
+      hidden: hidden.matrix(targets.count, width), weight: weight.matrix(vocabulary, width), targets: ids.buffer,
+      logits: scratch.buffer, logProbabilities: logProbabilities.buffer,
+      backward: scale.map { ($0, weightGradient.matrix(vocabulary, width)) })
+    return Outcome(
+      logProbabilities: logProbabilities.array, hiddenGradient: hidden.array, weightGradient: weightGradient.array)
+  }
+
+  /// 256 tokens are one chunk.
+  @Test(arguments: [1, 5, 255, 256, 257, 600])
+  func matchesDoublePrecision(tokens: Int) {
+    var numbers = Numbers()
+    let (hidden, weight) = (numbers.array(tokens * width), numbers.array(vocabulary * width))
+    let targets = (0..<tokens).map { $0 % 4 == 1 ? Int32(-1) : Int32(numbers.index(below: vocabulary)) }
+    let result = run(hidden, weight, targets, scale: 0.25)
+    let expected = logProbabilities(hidden.doubles, weight.doubles, targets)
+    #expect(relativeError(result.logProbabilities, expected) < 1e-6)
+    let (dHidden, dWeight) = gradients(hidden.doubles, weight.doubles, targets, scale: 0.25)
+    #expect(relativeError(result.hiddenGradient, dHidden) < 1e-6)
+    #expect(relativeError(result.weightGradient, dWeight) < 2e-6)
+    for (token, target) in targets.enumerated() where target < 0 {
+      #expect(result.logProbabilities[token] == 0)
+      #expect(result.hiddenGradient[token * width..<(token + 1) * width].allSatisfy { $0 == 0 })
+    }
+    let forward = run(hidden, weight, targets, scale: nil)
+    #expect(forward.logProbabilities == result.logProbabilities, "scoring and training give the same bits")
+    #expect(forward.hiddenGradient == hidden, "without a gradient the input is left alone")
+  }
+
+  @Test func gradientMatchesFiniteDifferences() {
+    var numbers = Numbers()
+    let targets: [Int32] = [3, -1, 36, 0]
+    let (hidden, weight) = (numbers.array(4 * width), numbers.array(vocabulary * width))
+    let result = run(hidden, weight, targets, scale: 0.5)
+    func loss(_ hidden: [Double], _ weight: [Double]) -> Double {
+      -0.5 * logProbabilities(hidden, weight, targets).reduce(0, +)
+    }
+    let dHidden = finiteDifferences(at: hidden.doubles) { loss($0, weight.doubles) }
+    #expect(relativeError(result.hiddenGradient, dHidden) < 1e-6)
+    let dWeight = finiteDifferences(at: weight.doubles) { loss(hidden.doubles, $0) }
+    #expect(relativeError(result.weightGradient, dWeight) < 1e-6)
+  }
+
+  @Test func tokensWithoutTargetsGiveNoGradient() {
+    var numbers = Numbers()
+    let result = run(
+      numbers.array(9 * width), numbers.array(vocabulary * width), Array(repeating: -1, count: 9), scale: 1)
+    #expect(result.weightGradient.allSatisfy { $0 == 0 } && result.hiddenGradient.allSatisfy { $0 == 0 })
+  }
+
+  /// A number that is not a number must not vanish in a softmax.
+  @Test func notANumberIsSeen() {
+    var weight = [Float](repeating: 1, count: vocabulary * width)
+    weight[5 * width] = .nan
+    let result = run(Array(repeating: 0.5, count: width), weight, [2], scale: nil)
+    #expect(result.logProbabilities[0].isNaN)
+  }
+
+  @Test func lossesAreFixedPoint() {
+    #expect(LossFixedPoint.decode(LossFixedPoint.encode(1.25) ?? 0) == 1.25)
+    #expect(LossFixedPoint.encode(.nan) == nil && LossFixedPoint.encode(.infinity) == nil)
+    #expect(LossFixedPoint.encode(2e6) == nil)
+  }
+}
