@@ -85,6 +85,8 @@ let package = Package(
       name: "DocumentsTests", dependencies: ["Datasets", "Diagnostics", "Documents", "Formats", "Tokenizers"]),
     .testTarget(name: "FormatsTests", dependencies: ["Diagnostics", "Formats"], exclude: ["Fixtures"]),
     .testTarget(name: "KernelsTests", dependencies: ["CKernels", "Kernels"]),
+    .testTarget(
+      name: "GenerationTests", dependencies: ["Configuration", "Formats", "Generation", "Kernels", "Models"]),
     .testTarget(name: "MPITests", dependencies: ["MPI"]),
     .testTarget(
       name: "ModelsTests", dependencies: ["Configuration", "Diagnostics", "Formats", "Kernels", "Models"],

@@ -15,14 +15,17 @@ public struct Score: Sendable {
 public final class Scorer {
   private let decoder: Decoder
   private let longest: Int
+  private let parameters: Arena<Float>
 
   /// - Parameters:
-  ///   - parameters: `[layout.count]`.
+  ///   - parameters: `[layout.count]`; kept for as long as this object lives.
   ///   - longest: tokens of the longest sequence to come.
-  public init(_ configuration: ModelConfiguration, parameters: Buffer<Float>, longest: Int, compute: Compute) {
+  public init(_ configuration: ModelConfiguration, parameters: Arena<Float>, longest: Int, compute: Compute) {
     self.longest = longest
+    self.parameters = parameters
     decoder = Decoder(
-      configuration, parameters: parameters, sequences: 1, length: max(1, longest - 1), training: false, compute: compute)
+      configuration, parameters: parameters.buffer, sequences: 1, length: max(1, longest - 1), training: false,
+      compute: compute)
   }
 
   /// - Parameter tokens: at least two ids, each within the vocabulary.

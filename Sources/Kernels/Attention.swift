@@ -33,6 +33,17 @@ public struct AttentionShape: Sendable {
   public var columns: Int { (heads + 2 * keyValueHeads) * headDimension }
 }
 
+/// Where one head's rows begin: queries and outputs at the first query's position, keys and values at position 0.
+struct AttentionOperands {
+  let query: UnsafeMutablePointer<Float>
+  let queryStride: Int
+  let key: UnsafeMutablePointer<Float>
+  let value: UnsafeMutablePointer<Float>
+  let keyValueStride: Int
+  let out: UnsafeMutablePointer<Float>
+  let outStride: Int
+}
+
 /// Grouped-query causal attention by blocks (Dao et al. 2022): a block of queries meets blocks of keys, softmax is kept
 /// online, and no tokens × tokens matrix exists. Blocks that the causal, window and document masks hide are skipped.
 extension Compute {
@@ -90,13 +101,30 @@ extension Compute {
     let token = sequence * shape.length
     let starts = documentStarts.base + token
     let block = Self.block(index, shape, starts)
-    let rows = block.end - block.first
-    let base = qkv.base + token * qkv.stride
-    let query = base + block.first * qkv.stride + head * d
     let keyColumn = shape.queryColumns + head / (shape.heads / shape.keyValueHeads) * d
-    let key = base + keyColumn
-    let value = key + shape.keyValueHeads * d
-    let output = out.base + (token + block.first) * out.stride + head * d
+    let key = qkv.base + token * qkv.stride + keyColumn
+    let operands = AttentionOperands(
+      query: qkv.base + (token + block.first) * qkv.stride + head * d, queryStride: qkv.stride, key: key,
+      value: key + shape.keyValueHeads * d, keyValueStride: qkv.stride,
+      out: out.base + (token + block.first) * out.stride + head * d, outStride: out.stride)
+    attend(
+      shape, operands, positions: block.first..<block.end, keys: block.firstKey..<block.end,
+      firstVisible: { Self.firstKey($0, starts, shape.window) },
+      logSumExp: logSumExp.base + (token + block.first) * shape.heads + head, scratch: scratch)
+  }
+
+  /// One head's queries at `positions` (at most a block of them) meet `keys`, block by block.
+  ///
+  /// - Parameters:
+  ///   - firstVisible: the first key that a position sees; it sees all up to itself.
+  ///   - logSumExp: one number for each position, `shape.heads` apart; nil where nobody needs it.
+  func attend(
+    _ shape: AttentionShape, _ operands: AttentionOperands, positions: Range<Int>, keys allKeys: Range<Int>,
+    firstVisible: (Int) -> Int, logSumExp: UnsafeMutablePointer<Float>?, scratch: Buffer<Float>
+  ) {
+    let d = shape.headDimension
+    let rows = positions.count
+    let (output, outStride) = (operands.out, operands.outStride)
     let scores = scratch.base
     let maximum = scratch.base + 2 * Self.queryBlock * Self.keyBlock
     let sum = maximum + Self.queryBlock
@@ -104,32 +132,33 @@ extension Compute {
       maximum[row] = -.infinity
       sum[row] = 0
     }
-    var first = block.firstKey
-    while first < block.end {
-      let keys = min(Self.keyBlock, block.end - first)
+    var first = allKeys.lowerBound
+    while first < allKeys.upperBound {
+      let keys = min(Self.keyBlock, allKeys.upperBound - first)
       MatrixProduct.multiply(
-        rows: rows, columns: keys, inner: d, a: query, aStride: qkv.stride, transposeA: false,
-        b: key + first * qkv.stride, bStride: qkv.stride, transposeB: true, c: scores, cStride: keys, accumulate: false)
-      let isFirst = first == block.firstKey
+        rows: rows, columns: keys, inner: d, a: operands.query, aStride: operands.queryStride, transposeA: false,
+        b: operands.key + first * operands.keyValueStride, bStride: operands.keyValueStride, transposeB: true,
+        c: scores, cStride: keys, accumulate: false)
+      let isFirst = first == allKeys.lowerBound
       for row in 0..<rows {
-        let position = block.first + row
-        let low = min(max(Self.firstKey(position, starts, shape.window) - first, 0), keys)
+        let position = positions.lowerBound + row
+        let low = min(max(firstVisible(position) - first, 0), keys)
         let high = min(max(position + 1 - first, low), keys)
         let factor = table.softmax_online(
           Int64(keys), Int64(low), Int64(high), shape.scale, scores + row * keys, maximum + row, sum + row)
         if !isFirst, factor != 1 {
-          table.scale(Int64(d), factor, output + row * out.stride, output + row * out.stride)
+          table.scale(Int64(d), factor, output + row * outStride, output + row * outStride)
         }
       }
       MatrixProduct.multiply(
         rows: rows, columns: d, inner: keys, a: scores, aStride: keys, transposeA: false,
-        b: value + first * qkv.stride, bStride: qkv.stride, transposeB: false, c: output, cStride: out.stride,
-        accumulate: !isFirst)
+        b: operands.value + first * operands.keyValueStride, bStride: operands.keyValueStride, transposeB: false,
+        c: output, cStride: outStride, accumulate: !isFirst)
       first += keys
     }
     for row in 0..<rows {
-      table.scale(Int64(d), 1 / sum[row], output + row * out.stride, output + row * out.stride)
-      logSumExp.base[(token + block.first + row) * shape.heads + head] = maximum[row] + logf(sum[row])
+      table.scale(Int64(d), 1 / sum[row], output + row * outStride, output + row * outStride)
+      logSumExp?[row * shape.heads] = maximum[row] + logf(sum[row])
     }
   }
 

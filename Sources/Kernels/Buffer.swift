@@ -101,8 +101,8 @@ public struct Matrix: @unchecked Sendable {  // as Buffer
 /// One contiguous, zero-filled allocation for one role: parameters, moments, activations, …
 ///
 /// Pages come straight from the kernel, so memory that is never touched costs nothing, and large arenas ask for huge
-/// pages.
-public final class Arena<Element: BitwiseCopyable>: @unchecked Sendable {  // owns the memory; ranges are shared as Buffer
+/// pages. Sendable without checking: it only owns the memory, whose ranges are shared as `Buffer`.
+public final class Arena<Element: BitwiseCopyable>: @unchecked Sendable {
   public let buffer: Buffer<Element>
   private let bytes: Int
 

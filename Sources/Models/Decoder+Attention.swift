@@ -37,9 +37,16 @@ extension Decoder {
         rstd: floats.buffer[a.keyScale])
     }
     rotate(qkv, batch, inverse: false)
-    compute.attention(
-      attentionShape(layer, batch), qkv: qkv, documentStarts: batch.documentStarts, into: attended,
-      logSumExp: floats.buffer[a.logSumExp])
+    if let cache {
+      cache.store(qkv.columns(keyRange.lowerBound..<c.queryKeyValueColumns), layer: layer, compute: compute)
+      compute.cachedAttention(
+        attentionShape(layer, batch), first: cache.count, queries: qkv.columns(queryRange), keys: cache.keys(layer),
+        values: cache.values(layer), into: attended)
+    } else {
+      compute.attention(
+        attentionShape(layer, batch), qkv: qkv, documentStarts: batch.documentStarts, into: attended,
+        logSumExp: floats.buffer[a.logSumExp])
+    }
     compute.multiply(
       MatrixProduct(
         attended, parameters[p.output].matrix(c.hiddenSize, c.queryColumns).transposed, into: output,

@@ -68,7 +68,8 @@ extension Decoder {
     let activation = floats.buffer[activationLayout.activation].matrix(n, c.intermediateSize)
     compute.multiply(
       MatrixProduct(
-        hidden(a.middleNormed, n), parameters[p.gateUp].matrix(2 * c.intermediateSize, c.hiddenSize).transposed, into: gateUp))
+        hidden(a.middleNormed, n), parameters[p.gateUp].matrix(2 * c.intermediateSize, c.hiddenSize).transposed,
+        into: gateUp))
     compute.swiGLU(gateUp, into: activation)
     compute.multiply(
       MatrixProduct(

@@ -15,7 +15,9 @@ extension Decoder {
   }
 
   /// One product per expert, on that expert's rows and its slice of `weights`.
-  private func multiplyByExpert(_ routing: Routing, _ count: Int, _ product: (_ expert: Int, Range<Int>) -> MatrixProduct) {
+  private func multiplyByExpert(
+    _ routing: Routing, _ count: Int, _ product: (_ expert: Int, Range<Int>) -> MatrixProduct
+  ) {
     compute.multiply((0..<count).map { product($0, routing.rows(ofExpert: $0)) })
   }
 
@@ -152,7 +154,8 @@ extension Decoder {
 
   /// The balancing and z losses of the micro-batch, fixed point; 0 where both are off.
   func balancingLoss(tokens n: Int) -> Int64? {
-    guard let experts = configuration.experts, experts.balancing.loadCoefficient != 0 || experts.balancing.zCoefficient != 0
+    guard let experts = configuration.experts,
+      experts.balancing.loadCoefficient != 0 || experts.balancing.zCoefficient != 0
     else { return 0 }
     var total = 0.0
     let sums = floats.buffer[activationLayout.balance]

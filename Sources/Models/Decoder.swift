@@ -24,17 +24,29 @@ public final class Decoder {
   let floats: Arena<Float>
   let integers: Arena<Int32>
   let rotary: RotaryTables
+  /// Where attention finds the tokens before those of a batch; nil when a batch holds whole sequences.
+  let cache: KeyValueCache?
   /// The gradient of the piece in progress, in fp32; what is finished goes to the accumulator.
   let gradients: Arena<Float>
 
   /// - Parameters:
   ///   - sequences, length: the largest micro-batch.
   ///   - training: whether there will be backward passes.
-  public init(
+  public convenience init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, sequences: Int, length: Int, training: Bool,
     compute: Compute
   ) {
+    self.init(
+      configuration, parameters: parameters, sequences: sequences, length: length, training: training, cache: nil,
+      compute: compute)
+  }
+
+  init(
+    _ configuration: ModelConfiguration, parameters: Buffer<Float>, sequences: Int, length: Int, training: Bool,
+    cache: KeyValueCache?, compute: Compute
+  ) {
     self.configuration = configuration
+    self.cache = cache
     self.compute = compute
     self.parameters = parameters
     layout = ParameterLayout(configuration)
@@ -42,7 +54,8 @@ public final class Decoder {
     activationLayout = ActivationLayout(configuration, tokens: sequences * length, training: training)
     floats = Arena(count: activationLayout.floats)
     integers = Arena(count: activationLayout.integers)
-    rotary = RotaryTables(configuration.rotary, headDimension: configuration.headDimension, positions: length)
+    rotary = RotaryTables(
+      configuration.rotary, headDimension: configuration.headDimension, positions: cache?.capacity ?? length)
     gradients = Arena(count: training ? Self.gradientScratch(layout) : 0)
   }
 
@@ -101,6 +114,14 @@ public final class Decoder {
     forward(batch, pieceNeeded: { _ in })
     _ = headLoss(batch, lossScale: nil, accumulator: nil)
     return floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount).array()
+  }
+
+  /// Continues the sequence in the cache and computes the logits of what follows it, `[vocabulary]`, if wanted.
+  func read(_ batch: MicroBatch, lastLogits: Buffer<Float>?) {
+    forward(batch, pieceNeeded: { _ in })
+    guard let lastLogits else { return }
+    let last = hidden(activationLayout.outputNormed, batch.tokenCount).rows(batch.tokenCount - 1..<batch.tokenCount)
+    compute.multiply(MatrixProduct(last, head.transposed, into: lastLogits.matrix(1, head.rows)))
   }
 
   private func forward(_ batch: MicroBatch, pieceNeeded: (Int) throws -> Void) rethrows {

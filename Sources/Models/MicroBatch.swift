@@ -47,6 +47,16 @@ public struct MicroBatch: Sendable {
     }
   }
 
+  /// Tokens of one sequence that continue what was read before; there are no targets.
+  init(inputs tokens: some Collection<Int32>, firstPosition: Int) {
+    self.init(sequences: 1, length: tokens.count)
+    targets.fill(-1)
+    for (i, token) in tokens.enumerated() {
+      inputs[i] = token
+      positions[i] = Int32(firstPosition + i)
+    }
+  }
+
   /// Tokens that are trained on.
   public var targetCount: Int { targets.pointer.count { $0 >= 0 } }
 }

@@ -2,16 +2,24 @@ import Configuration
 import Diagnostics
 
 extension ModelConfiguration {
-  /// Keys of a `config.json` that do not change what is computed here; they are accepted and left alone.
+  /// Keys of a `config.json` that this decoder reads.
+  private static let keys: Set<String> = [
+    "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "head_dim", "hidden_act", "max_position_embeddings", "rms_norm_eps", "initializer_range",
+    "tie_word_embeddings", "attention_bias", "mlp_bias", "attention_dropout", "bos_token_id", "eos_token_id",
+    "rope_theta", "rope_scaling", "rope_parameters", "quantization_config",
+    "sliding_window", "use_sliding_window", "max_window_layers", "layer_types",
+    "num_local_experts", "num_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob",
+    "mlp_only_layers", "decoder_sparse_step", "output_router_logits", "router_aux_loss_coef", "router_z_loss_coef",
+    "router_aux_loss_scope",
+  ]
+
+  /// Keys that do not change what is computed here; they are accepted and left alone.
   private static let irrelevantKeys: Set<String> = [
     "architectures", "torch_dtype", "dtype", "transformers_version", "use_cache", "pad_token_id", "unk_token_id",
     "_name_or_path", "return_dict", "output_attentions", "output_hidden_states", "is_encoder_decoder", "id2label",
     "label2id", "problem_type", "pretraining_tp", "attn_implementation", "chunk_size_feed_forward", "auto_map",
-    "router_jitter_noise", "attention_dropout", "layer_types", "max_window_layers", "use_sliding_window",
-    "sliding_window", "mlp_only_layers", "decoder_sparse_step", "norm_topk_prob", "output_router_logits",
-    "router_aux_loss_coef", "router_z_loss_coef", "router_aux_loss_scope", "moe_intermediate_size",
-    "num_local_experts", "num_experts", "num_experts_per_tok", "rope_scaling", "rope_parameters", "rope_theta",
-    "head_dim", "attention_bias", "mlp_bias", "initializer_range", "default_theta",
+    "router_jitter_noise", "default_theta",
   ]
 
   /// Reads the keys of a Hugging Face `config.json`, in the form of transformers 4 or 5, from the file itself or from
@@ -22,6 +30,7 @@ extension ModelConfiguration {
   /// - Throws: `ForgeError.badInput`, located, for an unknown key, a missing or wrong value, or a feature that this
   ///   decoder does not compute.
   public init(huggingFace section: ConfigurationSection, overrides: ConfigurationSection? = nil) throws {
+    try section.finish(alsoAllowed: Self.keys.union(Self.irrelevantKeys))
     let familyName = try section.string("model_type") ?? "llama"
     guard let family = Family(rawValue: familyName) else {
       throw section.error(
@@ -70,7 +79,6 @@ extension ModelConfiguration {
       initializerRange: Float(try section.number("initializer_range") ?? 0.02),
       beginOfSequence: try Self.firstToken(section, "bos_token_id"),
       endOfSequence: try Self.firstToken(section, "eos_token_id"))
-    try section.finish(alsoAllowed: Self.irrelevantKeys)
   }
 
   /// `eos_token_id` may be a list; its first entry is what training writes.

@@ -4,7 +4,9 @@ extension ParameterLayout {
   /// Fills `parameters` with random initial values: normal with `initializerRange` for matrices, one for norms, zero for
   /// biases. An element depends on the seed, its tensor's place in the layout and its own, so that every rank could fill
   /// any range by itself.
-  public func initialize(_ parameters: Buffer<Float>, configuration: ModelConfiguration, seed: UInt64, compute: Compute) {
+  public func initialize(
+    _ parameters: Buffer<Float>, configuration: ModelConfiguration, seed: UInt64, compute: Compute
+  ) {
     precondition(parameters.count == count)
     for (index, tensor) in tensors.enumerated() {
       let values = parameters[tensor.range]

@@ -11,7 +11,8 @@ public struct RotaryConfiguration: Sendable, Equatable {
     case llama3(factor: Double, lowFrequency: Double, highFrequency: Double, originalPositions: Int)
     /// YaRN (Peng et al. 2023): interpolation of long wavelengths and a temperature on attention.
     case yarn(
-      factor: Double, betaFast: Double, betaSlow: Double, originalPositions: Int, attentionFactor: Double, truncate: Bool)
+      factor: Double, betaFast: Double, betaSlow: Double, originalPositions: Int, attentionFactor: Double,
+      truncate: Bool)
   }
 
   /// The base of the angles' geometric progression.
@@ -59,8 +60,9 @@ public struct RotaryConfiguration: Sendable, Equatable {
       self.init(
         theta: theta,
         scaling: .yarn(
-          factor: factor, betaFast: try scaling.number("beta_fast") ?? 32, betaSlow: try scaling.number("beta_slow") ?? 1,
-          originalPositions: original, attentionFactor: try scaling.number("attention_factor") ?? attention,
+          factor: factor, betaFast: try scaling.number("beta_fast") ?? 32,
+          betaSlow: try scaling.number("beta_slow") ?? 1, originalPositions: original,
+          attentionFactor: try scaling.number("attention_factor") ?? attention,
           truncate: try scaling.boolean("truncate") ?? true))
     default:
       throw scaling.error("rope_type", "'\(type)' is not supported; use default, llama3 or yarn")

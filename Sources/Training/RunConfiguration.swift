@@ -82,6 +82,7 @@ public struct RunConfiguration: Sendable {
   public init(_ node: ConfigurationNode) throws {
     source = node
     let root = try ConfigurationSection(node)
+    try Self.checkKeys(root)
     func section(_ name: String) throws -> ConfigurationSection {
       guard let section = try root.section(name) else { throw root.error(name, "is missing") }
       return section
@@ -97,8 +98,26 @@ public struct RunConfiguration: Sendable {
     schedule = try Self.schedule(root.section("schedule"), peak: optimizer.positive("learning_rate"), steps: run.steps)
     validation = try Self.validation(root.section("validation"))
     checkpoint = try Self.checkpoint(root.section("checkpoint"))
-    try root.finish()
     try validate(dataSection)
+  }
+
+  /// Every key that a section may have. They are checked before any value is read, so that a misspelt key is told as
+  /// such and not as the absence of the right one. The model's own keys are `ModelConfiguration`'s affair.
+  private static let keys: [String: Set<String>] = [
+    "run": ["name", "directory", "seed", "steps", "threads", "kernel_family"],
+    "data": ["sequence_length", "shuffle", "document_mask", "train", "validation"],
+    "batch": ["sequences", "micro_batch"],
+    "optimizer": ["name", "learning_rate", "betas", "epsilon", "weight_decay", "clip_norm"],
+    "schedule": ["name", "warmup_steps", "decay_steps", "minimum_ratio"],
+    "validation": ["every", "sequences"],
+    "checkpoint": ["every", "keep_last", "keep_every", "level"],
+  ]
+
+  private static func checkKeys(_ root: ConfigurationSection) throws {
+    try root.finish(alsoAllowed: Set(keys.keys).union(["model"]))
+    for (name, keys) in keys.sorted(by: { $0.key < $1.key }) {
+      try root.section(name)?.finish(alsoAllowed: keys)
+    }
   }
 
   /// The one place for checks that involve more than one setting.
@@ -121,7 +140,6 @@ public struct RunConfiguration: Sendable {
       steps: try section.positive("steps"),
       threads: section.contains("threads") ? try section.positive("threads") : nil,
       kernelFamily: try section.string("kernel_family"))
-    try section.finish()
     return run
   }
 
@@ -156,7 +174,6 @@ public struct RunConfiguration: Sendable {
     if !data.shuffle, train.count > 1 {
       throw section.error("shuffle", "can be false with one dataset only, not with \(train.count)")
     }
-    try section.finish()
     return data
   }
 
@@ -167,7 +184,6 @@ public struct RunConfiguration: Sendable {
       throw section.error(
         "sequences", "is \(batch.sequences), not a multiple of micro_batch = \(batch.microBatch)")
     }
-    try section.finish()
     return batch
   }
 
@@ -185,8 +201,6 @@ public struct RunConfiguration: Sendable {
     guard settings.weightDecay >= 0 else { throw section.error("weight_decay", "must not be negative") }
     let clipNorm = try section.number("clip_norm")
     if let clipNorm, clipNorm <= 0 { throw section.error("clip_norm", "must be positive; leave it out to never clip") }
-    _ = try section.number("learning_rate")
-    try section.finish()
     return (settings, clipNorm)
   }
 
@@ -204,7 +218,6 @@ public struct RunConfiguration: Sendable {
     let schedule = LearningRateSchedule(
       shape: shape, peak: peak, minimumRatio: ratio, warmupSteps: try section.notNegative("warmup_steps", default: 0),
       decaySteps: try section.notNegative("decay_steps", default: steps / 5), totalSteps: steps)
-    try section.finish()
     return schedule
   }
 
@@ -212,7 +225,6 @@ public struct RunConfiguration: Sendable {
     guard let section else { return Validation(every: 0, sequences: 0) }
     let validation = Validation(
       every: try section.notNegative("every", default: 100), sequences: try section.positive("sequences", default: 64))
-    try section.finish()
     return validation
   }
 
@@ -223,7 +235,6 @@ public struct RunConfiguration: Sendable {
       keepEvery: section.contains("keep_every") ? try section.positive("keep_every") : nil,
       level: try section.integer("level") ?? ChunkWriter.defaultLevel)
     guard (-100...22).contains(checkpoint.level) else { throw section.error("level", "must be between -100 and 22") }
-    try section.finish()
     return checkpoint
   }
 }

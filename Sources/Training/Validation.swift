@@ -35,8 +35,8 @@ struct Validation {
   func loss(_ decoder: Decoder, _ reducer: ExactGradientReducer) throws -> Double {
     for piece in decoder.layout.pieces.indices { try reducer.waitGather(piece: piece) }
     var sums: [Int64] = [0, 0, 0]
-    for batch in loader.load(first: 0, count: sequences, read: { data.read(sequence: $0, tokens: $1, documentStarts: $2) })
-    {
+    let batches = loader.load(first: 0, count: sequences) { data.read(sequence: $0, tokens: $1, documentStarts: $2) }
+    for batch in batches {
       let result = decoder.evaluate(batch)
       sums[0] += result.loss ?? 0
       sums[1] += Int64(result.targets)

@@ -18,7 +18,8 @@ struct Train: ParsableCommand {
   var overrides: [String] = []
 
   @Option(
-    help: ArgumentHelp("Write the first step's gradients to a safetensors file and stop, for comparisons.", valueName: "file"))
+    help: ArgumentHelp(
+      "Write the first step's gradients to a safetensors file and stop, for comparisons.", valueName: "file"))
   var dumpGradients: String?
 
   func run() throws {

@@ -19,7 +19,8 @@ struct Forge: ParsableCommand {
       """,
     version: "forge \(Version.current) (CPU kernels \(KernelFamily.current), \(KernelFamily.libraryDescription))",
     subcommands: [
-      DataCommand.self, TokenizerCommand.self, ScoreCommand.self, ExportCommand.self, CurveCommand.self,
+      DataCommand.self, TokenizerCommand.self, ScoreCommand.self, GenerateCommand.self, ExportCommand.self,
+      CurveCommand.self,
     ])
 
   /// OpenBLAS must run the right kernels before anything else happens, which may restart the program.

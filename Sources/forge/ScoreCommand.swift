@@ -44,7 +44,7 @@ struct ScoreCommand: ParsableCommand {
     let sequences = try sequences(vocabularySize: loaded.configuration.vocabularySize)
     let longest = sequences.map(\.count).max() ?? 2
     let scorer = Scorer(
-      loaded.configuration, parameters: loaded.parameters.buffer, longest: longest, compute: Compute(threads: threads))
+      loaded.configuration, parameters: loaded.parameters, longest: longest, compute: Compute(threads: threads))
     for ids in sequences {
       let score = scorer.score(ids)
       let logProbabilities = score.logProbabilities.map { "\($0)" }.joined(separator: ",")

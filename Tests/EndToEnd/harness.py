@@ -90,6 +90,11 @@ def run(program, *arguments, ranks=None, timeout=300):
     return Ended(process.returncode, out, err, time.monotonic() - start)
 
 
+def output_bytes(program, *arguments):
+    """What a program writes to standard output, which need not be text."""
+    return subprocess.run([BIN / program, *map(str, arguments)], env=ENVIRONMENT, stdout=subprocess.PIPE).stdout
+
+
 def launch(program, *arguments, ranks=None):
     """Starts `forge` or `forge-dist` and leaves it running."""
     mpirun = ["mpirun", "--oversubscribe", "-n", str(ranks)] if ranks else []
@@ -237,6 +242,15 @@ def write_model(folder, edit=lambda tensors, config: None):
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     write_safetensors(folder / "model.safetensors", tensors)
     return folder
+
+
+def read_safetensors(path):
+    """The header of a safetensors file by tensor name, and the bytes after it."""
+    data = path.read_bytes()
+    length, = struct.unpack_from("<Q", data)
+    header = json.loads(data[8:8 + length])
+    header.pop("__metadata__", None)
+    return header, data[8 + length:]
 
 
 def write_safetensors(path, tensors):

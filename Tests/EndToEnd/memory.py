@@ -12,7 +12,7 @@ MODEL = {
     "max_position_embeddings": 256}
 
 work = harness.folder()
-data = harness.write_dataset(work / "data", harness.documents(20000, MODEL["vocab_size"], seed=1, longest=400), "uint16")
+data = harness.write_dataset(work / "data", harness.documents(20000, MODEL["vocab_size"], seed=1, longest=400))
 for ranks in [1, 2]:
     settings = harness.configuration(
         work / f"run-{ranks}", MODEL, data, steps=3, sequences=8, micro_batch=4, sequence_length=256)

@@ -14,7 +14,7 @@ MODEL = {
 ROUNDS, NEEDED = 5, 1.8
 
 work = harness.folder()
-data = harness.write_dataset(work / "data", harness.documents(30000, MODEL["vocab_size"], seed=1, longest=900), "uint16")
+data = harness.write_dataset(work / "data", harness.documents(30000, MODEL["vocab_size"], seed=1, longest=900))
 best = {1: 0.0, 2: 0.0}
 for number in range(1, ROUNDS + 1):
     for ranks in best:

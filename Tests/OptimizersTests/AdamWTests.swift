@@ -55,7 +55,7 @@ struct AdamWTests {
     #expect(abs(found[0] - 1) < 0.02 && abs(found[1] - 1) < 0.04, "found \(found)")
   }
 
-  /// Three tensors with padding between them; the one in the middle has no decay.
+  /// Three tensors with gaps between them; the one in the middle has no decay.
   private static let groups = [
     AdamW.Group(range: 0..<40, decays: true), AdamW.Group(range: 48..<55, decays: false),
     AdamW.Group(range: 64..<100, decays: true),
@@ -97,7 +97,7 @@ struct AdamWTests {
     #expect(train([[0..<33]], weightDecay: 0.1, gradient: gradient) != whole)
   }
 
-  @Test func paddingIsNeverTouched() {
+  @Test func gapsAreNeverTouched() {
     let after = train([[0..<100]], weightDecay: 0.1) { _ in 1 }
     for index in 0..<100 where !Self.groups.contains(where: { $0.range.contains(index) }) {
       #expect(after[index] == 1 + Float(index) / 7)

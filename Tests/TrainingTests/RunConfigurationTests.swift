@@ -51,6 +51,13 @@ struct RunConfigurationTests {
     #expect(error.description.contains(expected), "\(error.description)")
   }
 
+  @Test func misspeltRequiredKeyIsNamedWithItsLine() throws {
+    let text = QuickstartRecipe.yaml.replacingOccurrences(of: "sequences: 16", with: "sequencs: 16")
+    let node = try ConfigurationNode.parse(text, source: "x.yaml")
+    let error = try #require(throws: ForgeError.self) { try RunConfiguration(node) }
+    #expect(error.description == "x.yaml:31: unknown key 'batch.sequencs'; did you mean 'sequences'?")
+  }
+
   @Test func unshuffledMixtureIsRefused() throws {
     let error = try #require(throws: ForgeError.self) {
       try RunConfiguration.load(path: nil, overrides: ["data.shuffle=false", "data.train=[{path: a}, {path: b}]"])

@@ -1,0 +1,40 @@
+import Models
+
+/// Continues a prompt token by token.
+public struct Generator {
+  private let decoder: IncrementalDecoder
+  private let sampler: Sampler
+  private let endOfSequence: Int32?
+
+  /// - Parameter endOfSequence: the token after which nothing follows, if the model has one.
+  public init(_ decoder: IncrementalDecoder, sampler: Sampler, endOfSequence: Int32?) {
+    self.decoder = decoder
+    self.sampler = sampler
+    self.endOfSequence = endOfSequence
+  }
+
+  /// Generates until the end of the sequence, `maximumTokens`, or the decoder's capacity.
+  ///
+  /// - Parameters:
+  ///   - prompt: at least one token, no more than the decoder's capacity.
+  ///   - emit: takes each token as it is made, the end-of-sequence token not included.
+  /// - Returns: why generation ended.
+  @discardableResult
+  public func generate(
+    prompt: [Int32], maximumTokens: Int, emit: (Int32) throws -> Void
+  ) rethrows -> FinishReason {
+    guard maximumTokens > 0 else { return .length }
+    decoder.position = 0
+    var logits = decoder.prefill(prompt)
+    for index in 1...maximumTokens {
+      let token = sampler.sample(logits, position: decoder.position)
+      if token == endOfSequence { return .endOfSequence }
+      try emit(token)
+      guard index < maximumTokens, decoder.position < decoder.capacity else { break }
+      logits = decoder.step(token)
+    }
+    return .length
+  }
+
+  public enum FinishReason: Sendable { case endOfSequence, length }
+}

@@ -1,0 +1,68 @@
+import Kernels
+
+/// A decoder that reads a sequence piece by piece: the keys and values of what it has read are kept, so that a further
+/// token costs one row of arithmetic.
+///
+/// It is `Decoder` with a cache: the same layers, the same kernels. Memory is planned once for the longest sequence.
+public final class IncrementalDecoder {
+  /// Tokens of a prompt that pass through the model together.
+  public static let chunk = 256
+
+  private let decoder: Decoder
+  private let cache: KeyValueCache
+  private let logits: Arena<Float>
+  private let parameters: Arena<Float>
+
+  /// - Parameters:
+  ///   - parameters: `[layout.count]`; kept for as long as this object lives.
+  ///   - capacity: tokens of the longest sequence.
+  public init(_ configuration: ModelConfiguration, parameters: Arena<Float>, capacity: Int, compute: Compute) {
+    precondition(capacity >= 1)
+    self.capacity = capacity
+    let cache = KeyValueCache(configuration, capacity: capacity)
+    self.cache = cache
+    self.parameters = parameters
+    decoder = Decoder(
+      configuration, parameters: parameters.buffer, sequences: 1, length: min(capacity, Self.chunk), training: false,
+      cache: cache, compute: compute)
+    logits = Arena(count: configuration.vocabularySize)
+  }
+
+  /// Bytes that `init` allocates, from the same formulas.
+  public static func plannedBytes(_ configuration: ModelConfiguration, capacity: Int) -> Int {
+    Decoder.plannedBytes(configuration, sequences: 1, length: min(capacity, chunk), training: false)
+      + 4 * (KeyValueCache.floats(configuration, capacity: capacity) + configuration.vocabularySize)
+  }
+
+  /// Tokens that fit.
+  public let capacity: Int
+
+  /// Tokens read so far. Setting it to less forgets those behind it.
+  public var position: Int {
+    get { cache.count }
+    set {
+      precondition(newValue >= 0 && newValue <= cache.count, "only tokens that were read can be forgotten")
+      cache.count = newValue
+    }
+  }
+
+  /// Reads tokens and returns the logits of what follows the last one, `[vocabulary]`.
+  ///
+  /// - Parameter tokens: at least one, each within the vocabulary; all that was read must fit `capacity`.
+  @discardableResult
+  public func prefill(_ tokens: some Collection<Int32>) -> [Float] {
+    precondition(!tokens.isEmpty && position + tokens.count <= capacity, "the sequence is empty or too long")
+    var rest = tokens[...]
+    while !rest.isEmpty {
+      let chunk = rest.prefix(Self.chunk)
+      rest = rest.dropFirst(chunk.count)
+      let batch = MicroBatch(inputs: chunk, firstPosition: position)
+      decoder.read(batch, lastLogits: rest.isEmpty ? logits.buffer : nil)
+      cache.count += chunk.count
+    }
+    return logits.buffer.array()
+  }
+
+  /// Reads one token and returns the logits of what follows, `[vocabulary]`.
+  public func step(_ token: Int32) -> [Float] { prefill(CollectionOfOne(token)) }
+}

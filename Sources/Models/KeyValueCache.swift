@@ -1,0 +1,42 @@
+import Kernels
+
+/// The keys and values of one sequence's tokens, layer by layer, allocated once for the longest sequence.
+final class KeyValueCache {
+  /// Rows of a layer, whole blocks of attention: at least the tokens that were asked for.
+  let capacity: Int
+  /// Tokens held. Rows behind them may hold what an earlier, longer sequence left.
+  var count = 0
+  private let columns: Int
+  private let memory: Arena<Float>
+
+  init(_ configuration: ModelConfiguration, capacity: Int) {
+    self.capacity = Self.rows(capacity)
+    columns = configuration.keyValueColumns
+    memory = Arena(count: Self.floats(configuration, capacity: capacity))
+  }
+
+  /// Elements that a cache for `capacity` tokens allocates.
+  static func floats(_ configuration: ModelConfiguration, capacity: Int) -> Int {
+    configuration.layers * rows(capacity) * 2 * configuration.keyValueColumns
+  }
+
+  private static func rows(_ capacity: Int) -> Int {
+    (capacity + Compute.cacheRowMultiple - 1) / Compute.cacheRowMultiple * Compute.cacheRowMultiple
+  }
+
+  /// A layer's keys and values, side by side as in the fused matrix: `[capacity, 2 · keyValueColumns]`.
+  private func rows(_ layer: Int) -> Matrix {
+    let size = capacity * 2 * columns
+    return memory.buffer[layer * size..<(layer + 1) * size].matrix(capacity, 2 * columns)
+  }
+
+  func keys(_ layer: Int) -> Matrix { rows(layer).columns(0..<columns) }
+  func values(_ layer: Int) -> Matrix { rows(layer).columns(columns..<2 * columns) }
+
+  /// Keeps new tokens' keys and values `[tokens, 2 · keyValueColumns]` behind those held; `count` is for the caller to
+  /// raise when the last layer is done.
+  func store(_ keyValues: Matrix, layer: Int, compute: Compute) {
+    precondition(count + keyValues.rows <= capacity, "more tokens than the cache was made for")
+    compute.copy(keyValues, to: rows(layer).rows(count..<count + keyValues.rows))
+  }
+}

@@ -1,0 +1,81 @@
+import Configuration
+import Formats
+import Foundation
+import Generation
+import Kernels
+import Models
+import Testing
+
+/// Reading token by token gives what the whole forward pass gives, which ModelsTests compares with PyTorch.
+struct IncrementalDecoderTests {
+  static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .appending(path: "ModelsTests/Fixtures").path
+  static let variants = ((try? FileManager.default.contentsOfDirectory(atPath: fixtures)) ?? []).sorted()
+
+  private struct Model {
+    let configuration: ModelConfiguration
+    let parameters: Arena<Float>
+
+    init(_ variant: String) throws {
+      let folder = fixtures + "/" + variant
+      let node = try ConfigurationNode.load(path: folder + "/config.json")
+      configuration = try ModelConfiguration(huggingFace: ConfigurationSection(node))
+      let layout = ParameterLayout(configuration)
+      parameters = Arena(count: layout.count)
+      let weights = try SafetensorsCollection(path: folder)
+      for tensor in layout.tensors {
+        try weights.read(tensor.name, shape: tensor.shape, into: parameters.buffer[tensor.range].pointer)
+      }
+    }
+
+    func tokens(_ count: Int) -> [Int32] {
+      let random = CounterBasedRandom(seed: 5, stream: 0)
+      return (0..<count).map { Int32(random.uniform(UInt64($0)) * Double(configuration.vocabularySize)) }
+    }
+
+    func incremental(_ capacity: Int, threads: Int = 1) -> IncrementalDecoder {
+      IncrementalDecoder(configuration, parameters: parameters, capacity: capacity, compute: Compute(threads: threads))
+    }
+
+    func scores(_ tokens: [Int32]) -> [Float] {
+      Scorer(configuration, parameters: parameters, longest: tokens.count, compute: Compute(threads: 1))
+        .score(tokens).logProbabilities
+    }
+  }
+
+  private func logProbability(_ logits: [Float], of token: Int32) -> Double {
+    let values = logits.map(Double.init)
+    let maximum = values.max() ?? 0
+    return values[Int(token)] - maximum - log(values.reduce(0) { $0 + exp($1 - maximum) })
+  }
+
+  @Test(arguments: variants, [0, 1, 63, 64, 130])
+  func equalsTheWholeForwardPass(variant: String, promptLength: Int) throws {
+    let model = try Model(variant)
+    let tokens = model.tokens(200)
+    let expected = model.scores(tokens)
+    let decoder = model.incremental(tokens.count)
+    if promptLength > 0 { decoder.prefill(tokens[..<promptLength]) }
+    for position in promptLength..<tokens.count - 1 {
+      let difference = abs(
+        logProbability(decoder.step(tokens[position]), of: tokens[position + 1]) - Double(expected[position]))
+      #expect(difference <= 3e-5, "\(variant), token \(position + 1)")
+    }
+  }
+
+  @Test(arguments: variants)
+  func forgettingAndThreadsLeaveNoTrace(variant: String) throws {
+    let model = try Model(variant)
+    let tokens = model.tokens(90)
+    let expected = model.incremental(90).prefill(tokens)
+    let decoder = model.incremental(90, threads: 2)
+    decoder.prefill(tokens.reversed())
+    decoder.position = 0
+    #expect(decoder.prefill(tokens) == expected)
+    decoder.position = 80
+    decoder.prefill(tokens[..<10])
+    decoder.position = 89
+    decoder.position = 0
+    #expect(decoder.prefill(tokens) == expected)
+  }
+}
