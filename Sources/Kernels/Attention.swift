@@ -65,7 +65,8 @@ extension Compute {
     return max(start, position - window + 1)
   }
 
-  private static func block(_ index: Int, _ shape: AttentionShape, _ starts: UnsafeMutablePointer<Int32>) -> QueryBlock {
+  private static func block(_ index: Int, _ shape: AttentionShape, _ starts: UnsafeMutablePointer<Int32>) -> QueryBlock
+  {
     let first = index * queryBlock
     // Rounded down, so that the products' shapes take few values.
     let firstKey = firstKey(first, starts, shape.window) / queryBlock * queryBlock

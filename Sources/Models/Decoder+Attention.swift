@@ -24,7 +24,8 @@ extension Decoder {
     let attended = floats.buffer[a.attended].matrix(n, c.queryColumns)
     compute.multiply(
       MatrixProduct(
-        hidden(a.inputNormed, n), parameters[p.queryKeyValue].matrix(c.queryKeyValueColumns, c.hiddenSize).transposed, into: qkv))
+        hidden(a.inputNormed, n), parameters[p.queryKeyValue].matrix(c.queryKeyValueColumns, c.hiddenSize).transposed,
+        into: qkv))
     if c.attentionBias { compute.addBias(parameters[p.queryKeyValueBias], to: qkv) }
     if c.queryKeyNorm {
       let before = beforeNorm(layer, n)

@@ -35,7 +35,8 @@ public struct MicroBatch: Sendable {
   /// - Parameters:
   ///   - tokens: `[length + 1]`; inputs are all but the last, targets all but the first.
   ///   - documentStarts: `[length]`; see `inputs`. A target that begins another document is not trained on.
-  public func set(sequence: Int, tokens: UnsafeBufferPointer<Int32>, documentStarts starts: UnsafeBufferPointer<Int32>) {
+  public func set(sequence: Int, tokens: UnsafeBufferPointer<Int32>, documentStarts starts: UnsafeBufferPointer<Int32>)
+  {
     precondition(tokens.count == length + 1 && starts.count == length)
     let first = sequence * length
     for i in 0..<length {

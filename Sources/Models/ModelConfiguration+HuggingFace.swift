@@ -34,7 +34,8 @@ extension ModelConfiguration {
     let familyName = try section.string("model_type") ?? "llama"
     guard let family = Family(rawValue: familyName) else {
       throw section.error(
-        "model_type", "'\(familyName)' is not supported; use one of \(Family.allCases.map(\.rawValue).joined(separator: ", "))")
+        "model_type",
+        "'\(familyName)' is not supported; use one of \(Family.allCases.map(\.rawValue).joined(separator: ", "))")
     }
     func positive(_ key: String, default standard: Int? = nil) throws -> Int {
       guard let value = try section.integer(key) ?? standard else { throw section.error(key, "is missing") }
@@ -44,15 +45,17 @@ extension ModelConfiguration {
     let hiddenSize = try positive("hidden_size")
     let layers = try positive("num_hidden_layers")
     let heads = try positive("num_attention_heads")
-    let defaultKeyValueHeads: [Family: Int] = [.mistral: 8, .mixtral: 8, .qwen3: 32, .qwen3MoE: 4]
-    let keyValueHeads = try positive("num_key_value_heads", default: defaultKeyValueHeads[family] ?? heads)
+    let defaults = FamilyDefaults(family)
+    let keyValueHeads = try positive("num_key_value_heads", default: defaults.keyValueHeads ?? heads)
     guard heads % keyValueHeads == 0 else {
-      throw section.error("num_key_value_heads", "is \(keyValueHeads), which does not divide num_attention_heads = \(heads)")
+      throw section.error(
+        "num_key_value_heads", "is \(keyValueHeads), which does not divide num_attention_heads = \(heads)")
     }
     let headDimension = try positive("head_dim", default: family == .qwen3 ? 128 : hiddenSize / heads)
     guard headDimension % 2 == 0 else { throw section.error("head_dim", "is \(headDimension); it must be even") }
     guard section.contains("head_dim") || family == .qwen3 || hiddenSize % heads == 0 else {
-      throw section.error("hidden_size", "is \(hiddenSize), not a multiple of num_attention_heads = \(heads); set head_dim")
+      throw section.error(
+        "hidden_size", "is \(hiddenSize), not a multiple of num_attention_heads = \(heads); set head_dim")
     }
     if let activation = try section.string("hidden_act"), activation != "silu" {
       throw section.error("hidden_act", "'\(activation)' is not supported; only silu is")
@@ -63,13 +66,14 @@ extension ModelConfiguration {
       throw section.error("quantization_config", "is not supported; convert the weights to fp32, bf16 or fp16 first")
     }
 
-    let maximumPositions = try positive("max_position_embeddings", default: 4096)
+    let maximumPositions = try positive("max_position_embeddings", default: defaults.maximumPositions)
     let isSparse = family == .mixtral || family == .qwen3MoE
     self.init(
       family: family, vocabularySize: try positive("vocab_size"), hiddenSize: hiddenSize,
       intermediateSize: try positive("intermediate_size"), layers: layers, heads: heads, keyValueHeads: keyValueHeads,
-      headDimension: headDimension, normEpsilon: Float(try section.number("rms_norm_eps") ?? 1e-6),
-      rotary: try RotaryConfiguration(huggingFace: section, maximumPositions: maximumPositions),
+      headDimension: headDimension, normEpsilon: Float(try section.number("rms_norm_eps") ?? defaults.normEpsilon),
+      rotary: try RotaryConfiguration(
+        huggingFace: section, maximumPositions: maximumPositions, defaultTheta: defaults.theta),
       maximumPositions: maximumPositions, tiedEmbeddings: try section.boolean("tie_word_embeddings") ?? false,
       attentionBias: family == .mistral || family == .mixtral ? false : try section.boolean("attention_bias") ?? false,
       queryKeyNorm: family == .qwen3 || family == .qwen3MoE,
@@ -151,5 +155,24 @@ extension ModelConfiguration {
     }
     let z = try run.number("router_z_loss_coef") ?? section.number("router_z_loss_coef") ?? 0
     return Balancing(loadCoefficient: isOn ? Float(coefficient) : 0, zCoefficient: Float(z), scope: scope)
+  }
+}
+
+/// What transformers takes where a `config.json` leaves a key out.
+private struct FamilyDefaults {
+  /// nil: as many as there are attention heads.
+  var keyValueHeads: Int?
+  var maximumPositions: Int
+  var normEpsilon = 1e-6
+  var theta = 10_000.0
+
+  init(_ family: ModelConfiguration.Family) {
+    switch family {
+    case .llama: maximumPositions = 2048
+    case .mistral: (keyValueHeads, maximumPositions) = (8, 131_072)
+    case .mixtral: (keyValueHeads, maximumPositions, normEpsilon, theta) = (8, 131_072, 1e-5, 1_000_000)
+    case .qwen3: (keyValueHeads, maximumPositions) = (32, 32_768)
+    case .qwen3MoE: (keyValueHeads, maximumPositions) = (4, 32_768)
+    }
   }
 }

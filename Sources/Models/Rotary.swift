@@ -25,10 +25,10 @@ public struct RotaryConfiguration: Sendable, Equatable {
   }
 
   /// Reads `rope_theta` + `rope_scaling` (transformers 4) or `rope_parameters` (transformers 5).
-  init(huggingFace section: ConfigurationSection, maximumPositions: Int) throws {
+  init(huggingFace section: ConfigurationSection, maximumPositions: Int, defaultTheta: Double) throws {
     let modern = try section.section("rope_parameters")
     let scaling = try modern ?? section.section("rope_scaling")
-    let theta = try modern?.number("rope_theta") ?? section.number("rope_theta") ?? 10_000
+    let theta = try modern?.number("rope_theta") ?? section.number("rope_theta") ?? defaultTheta
     guard let scaling else {
       self.init(theta: theta)
       return

@@ -207,7 +207,9 @@ public struct RunConfiguration: Sendable {
   private static func schedule(
     _ section: ConfigurationSection?, peak: Double, steps: Int
   ) throws -> LearningRateSchedule {
-    guard let section else { return LearningRateSchedule(shape: .constant, peak: peak, warmupSteps: 0, totalSteps: steps) }
+    guard let section else {
+      return LearningRateSchedule(shape: .constant, peak: peak, warmupSteps: 0, totalSteps: steps)
+    }
     let name = try section.string("name") ?? "constant"
     guard let shape = LearningRateSchedule.Shape(rawValue: name) else {
       let shapes = LearningRateSchedule.Shape.allCases.map(\.rawValue).joined(separator: ", ")

@@ -49,7 +49,8 @@ struct RunRecord {
   /// - Throws: `ForgeError.badInput` when the run was started with other settings or another CPU kernel family.
   init(_ reader: CheckpointReader, continuing configuration: RunConfiguration) throws {
     self.configuration = configuration
-    guard let updates = reader.metadata[Self.updatesKey]?.integer, let recorded = reader.metadata[Self.settingsKey] else {
+    guard let updates = reader.metadata[Self.updatesKey]?.integer, let recorded = reader.metadata[Self.settingsKey]
+    else {
       throw ForgeError.badInput("checkpoint '\(reader.path)' was not written by a training run")
     }
     self.updates = updates

@@ -179,7 +179,7 @@ def wrong_continuations():
     harness.check("a second job in the same run directory", second.code == 64 and "another job is writing" in second.err
                   and len(harness.sentences(second.err)) == 1, second)
     harness.kill(first)
-    first.communicate()
+    harness.end(first)
 
 
 ended = harness.run("forge-dist", harness.write_configuration(CONFIG, SOUND), ranks=2)

@@ -78,15 +78,19 @@ class Ended:
 
 def run(program, *arguments, ranks=None, timeout=300):
     """Runs `forge` or `forge-dist` to its end: on so many ranks, or without mpirun."""
+    return end(launch(program, *arguments, ranks=ranks), timeout)
+
+
+def end(process, timeout=60):
+    """Waits for the end of a program that runs; kills it when that takes too long."""
     start = time.monotonic()
-    process = launch(program, *arguments, ranks=ranks)
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         kill(process)
         process.kill()
         out, err = process.communicate()
-        err += f"(ended by the test after {timeout} s)\n"
+        err += f"(killed by the test after {timeout} s)\n"
     return Ended(process.returncode, out, err, time.monotonic() - start)
 
 
@@ -103,14 +107,14 @@ def launch(program, *arguments, ranks=None):
 
 
 def sentences(err):
-    """The lines of standard error that are not mpirun's own about the end of a job."""
+    """The lines of standard error, mpirun's own among them; blank ones do not count."""
     return [line for line in err.splitlines() if line.strip()]
 
 
 def wait_for(condition, process, timeout=60):
     """Waits until a condition holds while a process runs; returns whether it came to hold."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end and process.poll() is None:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and process.poll() is None:
         if condition():
             return True
         time.sleep(0.01)

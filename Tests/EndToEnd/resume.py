@@ -52,7 +52,7 @@ def killed_at_random(reference):
         harness.wait_for(lambda: harness.last_step(directory) >= step, process)
         time.sleep(generator.uniform(0, reference["step_seconds"]))
         harness.kill(process)
-        process.communicate()
+        harness.end(process)
         print(f"       killed on {ranks} ranks after step {harness.last_step(directory)}", flush=True)
     same_end("killed three times, then on 4 ranks", harness.run("forge-dist", config, ranks=4), directory, reference)
     left = sorted(path.name for path in (directory / "checkpoints").iterdir())
@@ -66,11 +66,9 @@ def killed_before_the_end(reference):
     process = harness.launch("forge-dist", config, ranks=2)
     harness.wait_for(lambda: harness.last_step(directory) >= 3 * EVERY + 2, process)
     harness.kill(process, only=1)
-    started = time.monotonic()
-    out, err = process.communicate()
-    seconds = time.monotonic() - started
-    harness.check(f"one rank killed: the job ends ({seconds:.1f} s)", process.returncode == 137 and seconds < 5,
-                  f"exit code {process.returncode}\n{out}{err}")
+    ended = harness.end(process)
+    harness.check(f"one rank killed: the job ends ({ended.seconds:.1f} s)",
+                  ended.code == 137 and ended.seconds < 5, ended)
     ended = harness.run("forge-dist", config, ranks=3)
     harness.check("one rank killed: goes on from the last checkpoint",
                   re.search(rf"continuing after step ({3 * EVERY}|{4 * EVERY}|{5 * EVERY}) ", ended.err), ended)
@@ -82,14 +80,14 @@ def asked_to_stop(name, ask, reference):
     process = harness.launch("forge-dist", config, ranks=2)
     harness.wait_for(lambda: harness.last_step(directory) >= 7, process)
     ask(process)
-    out, err = process.communicate(timeout=60)
+    ended = harness.end(process)
     step = harness.last_step(directory)
     saved = (directory / "checkpoints" / f"step-{step:08}" / "manifest.json").exists()
-    harness.check(f"{name}: a checkpoint and exit code 75", process.returncode == 75 and saved and step < STEPS,
-                  f"exit code {process.returncode}, step {step}, saved {saved}\n{out}{err}")
-    complaint = re.search(r"forge-dist:|MPI_ABORT|Primary job", err)
-    harness.check(f"{name}: said without a complaint", f"stopped on request after step {step}" in err and not complaint,
-                  err)
+    harness.check(f"{name}: a checkpoint and exit code 75", ended.code == 75 and saved and step < STEPS,
+                  f"step {step}, saved {saved}\n{ended}")
+    complaint = re.search(r"forge-dist:|MPI_ABORT|Primary job", ended.err)
+    harness.check(f"{name}: said without a complaint",
+                  f"stopped on request after step {step}" in ended.err and not complaint, ended)
     same_end(f"{name}, then the same line", harness.run("forge-dist", config, ranks=2), directory, reference)
 
 

@@ -6,7 +6,8 @@ import Testing
 @testable import Training
 
 struct RunConfigurationTests {
-  static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "../..").standardized.path
+  static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "../..").standardized
+    .path
 
   @Test func builtInRecipeIsTheQuickstartFile() throws {
     let file = try String(contentsOfFile: Self.root + "/configs/quickstart.yaml", encoding: .utf8)
