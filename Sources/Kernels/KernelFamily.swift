@@ -63,7 +63,10 @@ public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
     if getenv(restartMarker) != nil || (pinned == nil && getenv("OPENBLAS_CORETYPE") != nil) { return }
     setenv("OPENBLAS_CORETYPE", core, 1)
     setenv(restartMarker, "1", 1)
-    execv("/proc/self/exe", CommandLine.unsafeArgv)
+    // By its real path, so that the process keeps its name.
+    var path = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+    let isKnown = readlink("/proc/self/exe", &path, Int(PATH_MAX)) > 0
+    execv(isKnown ? path : Array("/proc/self/exe".utf8CString), CommandLine.unsafeArgv)
     // Only a failed execv returns: go on with the slower kernels rather than not at all.
   }
 }

@@ -28,7 +28,7 @@ public struct PretrainedModel {
       configuration = try Self.configuration(folder: path)
       weights = .safetensors(try SafetensorsCollection(path: path))
     } else {
-      let reader = try CheckpointReader(path: path)
+      let reader = try Self.checkpoint(path)
       configuration = try Self.configuration(of: reader)
       weights = .checkpoint(reader)
     }
@@ -39,7 +39,7 @@ public struct PretrainedModel {
   public static func configuration(
     folder: String, overrides: ConfigurationSection? = nil
   ) throws -> ModelConfiguration {
-    guard isHuggingFaceFolder(folder) else { return try configuration(of: CheckpointReader(path: folder)) }
+    guard isHuggingFaceFolder(folder) else { return try configuration(of: checkpoint(folder)) }
     let node = try ConfigurationNode.load(path: folder + "/config.json")
     return try ModelConfiguration(huggingFace: ConfigurationSection(node), overrides: overrides)
   }
@@ -50,6 +50,12 @@ public struct PretrainedModel {
     }
     let node = try ConfigurationNode.parse(text, source: reader.path + "/manifest.json")
     return try ModelConfiguration(huggingFace: ConfigurationSection(node))
+  }
+
+  private static func checkpoint(_ path: String) throws -> CheckpointReader {
+    do { return try CheckpointReader(path: path) } catch let error as ForgeError {
+      throw ForgeError(error.kind, "there is no model in '\(path)': it has no config.json, and \(error)")
+    }
   }
 
   private static func isHuggingFaceFolder(_ path: String) -> Bool {
@@ -102,7 +108,7 @@ public struct PretrainedModel {
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     } catch {
-      throw ForgeError.badInput("cannot make the folder '\(folder)': \(error.localizedDescription)")
+      throw ForgeError.badInput("cannot make the folder '\(folder)': \(systemReason(of: error))")
     }
     let writer = try SafetensorsWriter(
       folder: folder,

@@ -1,11 +1,11 @@
 /// What `forge-dist` runs without a configuration; the same text as `configs/quickstart.yaml`.
 public enum QuickstartRecipe {
   public static let yaml = """
-    # A mixture of experts of 5 M parameters that learns an organisation's documents in minutes, on two cores.
+    # A mixture of experts of 5.9 M parameters that learns an organisation's documents in minutes, on two cores.
     #
     #   scripts/quickstart                      prepares runs/quickstart/data and runs this recipe
     #   mpirun -n 2 forge-dist                  runs it again, or continues it
-    run: { name: quickstart, directory: runs/quickstart, seed: 1, steps: 300 }
+    run: { name: quickstart, directory: runs/quickstart, seed: 1, steps: 600 }
 
     model:
       model_type: mixtral
@@ -24,6 +24,7 @@ public enum QuickstartRecipe {
       rms_norm_eps: 1.0e-5
       rope_theta: 10000.0
       tie_word_embeddings: true
+      initializer_range: 0.03
       bos_token_id: 1
       eos_token_id: 2
 
@@ -31,11 +32,11 @@ public enum QuickstartRecipe {
       sequence_length: 256
       train: [ { path: runs/quickstart/data, weight: 1.0 } ]
 
-    batch: { sequences: 16, micro_batch: 4 }
-    optimizer: { name: adamw, learning_rate: 3.0e-3, betas: [0.9, 0.95], epsilon: 1.0e-8, weight_decay: 0.1, clip_norm: 1.0 }
-    schedule: { name: wsd, warmup_steps: 30, decay_steps: 90 }
-    validation: { every: 50, sequences: 64 }
-    checkpoint: { every: 50, keep_last: 2 }
+    batch: { sequences: 8, micro_batch: 4 }
+    optimizer: { name: adamw, learning_rate: 2.0e-3, betas: [0.9, 0.95], epsilon: 1.0e-8, weight_decay: 0.1, clip_norm: 1.0 }
+    schedule: { name: wsd, warmup_steps: 60, decay_steps: 200 }
+    validation: { every: 100, sequences: 64 }
+    checkpoint: { every: 100, keep_last: 2 }
 
     """
 }

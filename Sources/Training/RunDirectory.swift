@@ -20,7 +20,7 @@ struct RunDirectory {
     do {
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     } catch {
-      throw ForgeError.badInput("cannot make the run directory '\(path)': \(reason(error))")
+      throw ForgeError.badInput("cannot make the run directory '\(path)': \(systemReason(of: error))")
     }
     let descriptor = Glibc.open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
@@ -31,15 +31,9 @@ struct RunDirectory {
     }
   }
 
-  /// The sentence of the system's own error, without Foundation's wrapping.
-  private func reason(_ error: any Error) -> String {
-    let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
-    return underlying.map { String(cString: strerror(Int32($0.code))) } ?? error.localizedDescription
-  }
-
   func write(configuration text: String) throws {
     do { try text.write(toFile: configuration, atomically: true, encoding: .utf8) } catch {
-      throw ForgeError.tryAgain("cannot write '\(configuration)': \(reason(error))")
+      throw ForgeError.tryAgain("cannot write '\(configuration)': \(systemReason(of: error))")
     }
   }
 }

@@ -26,7 +26,7 @@ struct CurveCommand: ParsableCommand {
     guard let output else { return try StandardOutput.write(curve.terminal()) }
     let title = URL(filePath: source).lastPathComponent
     do { try Data(curve.svg(title: title).utf8).write(to: URL(filePath: output), options: .atomic) } catch {
-      throw ForgeError.badInput("cannot write '\(output)': \(error.localizedDescription)")
+      throw ForgeError.badInput("cannot write '\(output)': \(systemReason(of: error))")
     }
   }
 }

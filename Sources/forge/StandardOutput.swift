@@ -9,7 +9,7 @@ enum StandardOutput {
   /// - Throws: `ForgeError.tryAgain` when nobody reads any more or the disk is full.
   static func write(_ bytes: some DataProtocol) throws {
     do { try FileHandle.standardOutput.write(contentsOf: bytes) } catch {
-      throw ForgeError.tryAgain("cannot write to standard output: \(error.localizedDescription)")
+      throw ForgeError.tryAgain("cannot write to standard output: \(systemReason(of: error))")
     }
   }
 }

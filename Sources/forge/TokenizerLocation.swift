@@ -22,9 +22,11 @@ struct TokenizerLocation {
     candidates(model).first { FileManager.default.fileExists(atPath: $0 + "/tokenizer.json") }
   }
 
-  /// A checkpoint stands two folders below its run: `RUN/checkpoints/step-00000100`.
+  /// A checkpoint stands two folders below its run: `RUN/checkpoints/step-00000100`. The neighbours of a Hugging Face
+  /// folder are nobody's business.
   private static func candidates(_ model: String) -> [String] {
-    let runs = ["", "/..", "/../.."].map { model + $0 }
+    let isCheckpoint = !FileManager.default.fileExists(atPath: model + "/config.json")
+    let runs = (isCheckpoint ? ["", "/..", "/../.."] : [""]).map { model + $0 }
     return runs.flatMap { run in
       let tokenizers = [run, run + "/tokenizer"]
       let data = dataFolders(run)

@@ -43,11 +43,11 @@ extension TokenizerCommand {
       let options = TrainingOptions(
         vocabularySize: vocabularySize, minimumFrequency: minimumFrequency, pattern: pattern, threads: threads)
       var trainer = try TokenizerTrainer(options: options)
-      try Tokenizer.createFolder(output)
       for text in try Documents.texts(at: input, threads: threads) { trainer.add(text) }
       guard trainer.byteCount > 0 else {
         throw ForgeError.badInput("there is no text to learn from in \(input.joined(separator: ", "))")
       }
+      try Tokenizer.createFolder(output)
       let tokenizer = try trainer.finish()
       let seconds = (clock.now - start) / .seconds(1)
       try tokenizer.write(toFolder: output)

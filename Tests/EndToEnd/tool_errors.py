@@ -10,7 +10,7 @@ import harness
 
 WORK = harness.folder()
 MODEL = harness.write_model(WORK / "model")
-DOCUMENTS, EMPTY, TOKENIZER, FILE = (WORK / name for name in ["docs", "empty", "tokenizer", "file"])
+DOCUMENTS, EMPTY, TOKENIZER, FILE = (WORK / name for name in ["docs", "empty", "tokens", "file"])
 
 
 def refused(name, pattern, *arguments):
@@ -107,14 +107,17 @@ def models():
     refused("export: no such run", "nowhere", "export", WORK / "nowhere", WORK / "new")
     refused("export: an empty folder", "empty", "export", EMPTY, WORK / "new")
     refused("export: an output that is not empty", "docs", "export", MODEL, DOCUMENTS)
-    refused("export: an output below a file", "file/model", "export", MODEL, FILE / "model")
+    refused("export: an output below a file", "file/model.*: Not a directory", "export", MODEL, FILE / "model")
     refused("curve: a folder without metrics", "empty", "curve", EMPTY)
+    (WORK / "metrics.jsonl").write_text('{"step": 1, "loss": 2.5}\n{"step": 2, "loss": 2.25}\n')
+    refused("curve: an output below a file", r"file/loss\.svg", "curve", WORK / "metrics.jsonl",
+            "--output", FILE / "loss.svg")
     refused("curve: no such run", "nowhere", "curve", WORK / "nowhere")
     generate = ["generate", "--prompt", "A", "--model"]
     refused("generate: no such model", "nowhere", *generate, WORK / "nowhere")
     refused("generate: a model without a tokenizer", r"tokenizer", *generate, MODEL)
-    refused("generate: a negative temperature", "temperature", *generate, MODEL, "--tokenizer", TOKENIZER,
-            "--temperature=-1")
+    refused("generate: more tokens than positions", "128 positions", *generate, MODEL, "--tokenizer", TOKENIZER,
+            "--max-tokens", 200)
 
 
 DOCUMENTS.mkdir()

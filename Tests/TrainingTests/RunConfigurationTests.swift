@@ -53,10 +53,10 @@ struct RunConfigurationTests {
   }
 
   @Test func misspeltRequiredKeyIsNamedWithItsLine() throws {
-    let text = QuickstartRecipe.yaml.replacingOccurrences(of: "sequences: 16", with: "sequencs: 16")
+    let text = QuickstartRecipe.yaml.replacingOccurrences(of: "sequences: 8", with: "sequencs: 8")
     let node = try ConfigurationNode.parse(text, source: "x.yaml")
     let error = try #require(throws: ForgeError.self) { try RunConfiguration(node) }
-    #expect(error.description == "x.yaml:31: unknown key 'batch.sequencs'; did you mean 'sequences'?")
+    #expect(error.description == "x.yaml:32: unknown key 'batch.sequencs'; did you mean 'sequences'?")
   }
 
   @Test func unshuffledMixtureIsRefused() throws {

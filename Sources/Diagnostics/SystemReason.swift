@@ -1,0 +1,11 @@
+import Foundation
+
+/// Why a file operation failed, in the system's own few words: `Permission denied`.
+///
+/// Foundation wraps the system's error into one that says only that the operation could not be completed.
+public func systemReason(of error: any Error) -> String {
+  if let system = (error as? CocoaError)?.underlying as? POSIXError {
+    return String(cString: strerror(system.code.rawValue))
+  }
+  return error.localizedDescription
+}
