@@ -13,7 +13,8 @@ struct CurveCommand: ParsableCommand {
         forge curve runs/quickstart --output loss.svg
       """)
 
-  @Argument(help: ArgumentHelp("A run directory, which holds metrics.jsonl, or such a file.", valueName: "run-directory"))
+  @Argument(
+    help: ArgumentHelp("A run directory, which holds metrics.jsonl, or such a file.", valueName: "run-directory"))
   var source: String
 
   @Option(help: ArgumentHelp("Write an SVG picture instead of drawing in the terminal.", valueName: "file.svg"))

@@ -10,9 +10,10 @@ struct ScoreCommand: ParsableCommand {
     commandName: "score",
     abstract: "Print the log-probabilities that a model gives to sequences of tokens.",
     discussion: """
-      Prints one line for each sequence, in order: {"loss": mean of −log p in nats, "logprobs": [one for every token but
-      the first]}. Numbers have the shortest form that reads back to the same float. Sequences are scored one at a time:
-      a score does not depend on its neighbours.
+      Prints a line for each sequence, in order: {"loss": L, "logprobs": […]}.
+      "logprobs" has log p of every token but the first, given those before it, and "loss" is the mean of −log p in
+      nats. Numbers have the shortest form that reads back to the same float. Sequences are scored one at a time: a
+      score does not depend on its neighbours.
 
       EXAMPLES
         echo '{"ids":[1,17,42,5]}' > ids.jsonl
@@ -60,7 +61,8 @@ struct ScoreCommand: ParsableCommand {
     let ids = [found.beginOfSequence].compactMap { $0 } + bytes.withUnsafeBytes { found.encode($0) }
     guard ids.count >= 2 else { throw ForgeError.badInput("'\(text)' has too little text to score") }
     guard ids.allSatisfy({ $0 < vocabularySize }) else {
-      throw ForgeError.badInput("the tokenizer is not this model's: it makes ids beyond the vocabulary of \(vocabularySize)")
+      throw ForgeError.badInput(
+        "the tokenizer is not this model's: it makes ids beyond the vocabulary of \(vocabularySize)")
     }
     return [ids]
   }

@@ -11,8 +11,10 @@ struct TokenLines {
     struct Line: Decodable { var ids: [Int] }
     let decoder = JSONDecoder()
     var sequences: [[Int32]] = []
-    let lines = try TokenizerCommand.readFile(path).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-    for (index, bytes) in lines.enumerated() where !bytes.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") }) {
+    let lines = try TokenizerCommand.readFile(path).split(
+      separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    for (index, bytes) in lines.enumerated()
+    where !bytes.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") }) {
       let place = "\(path):\(index + 1)"
       guard let line = try? decoder.decode(Line.self, from: Data(bytes)) else {
         throw ForgeError.badInput("\(place): not a JSON object with a list of whole numbers named 'ids'")

@@ -12,7 +12,8 @@ struct TokenizerLocation {
   /// - Throws: `ForgeError.badInput` when there is none.
   init(model: String, named: String? = nil) throws {
     guard let found = named ?? Self.find(model: model) else {
-      throw ForgeError.badInput("there is no tokenizer.json with the model '\(model)'; name its folder with --tokenizer")
+      throw ForgeError.badInput(
+        "there is no tokenizer.json with the model '\(model)'; name its folder with --tokenizer")
     }
     path = found
   }

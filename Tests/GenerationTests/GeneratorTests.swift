@@ -18,7 +18,8 @@ struct GeneratorTests {
     return IncrementalDecoder(configuration, parameters: parameters, capacity: capacity, compute: compute)
   }
 
-  private func generate(maximumTokens: Int, capacity: Int = 64, end: Int32? = nil) -> ([Int32], Generator.FinishReason) {
+  private func generate(maximumTokens: Int, capacity: Int = 64, end: Int32? = nil) -> ([Int32], Generator.FinishReason)
+  {
     var tokens: [Int32] = []
     let generator = Generator(decoder(capacity: capacity), sampler: Sampler(seed: 9), endOfSequence: end)
     let reason = generator.generate(prompt: [1, 5], maximumTokens: maximumTokens) { tokens.append($0) }
