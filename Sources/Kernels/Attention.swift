@@ -47,8 +47,9 @@ struct AttentionOperands {
 /// Grouped-query causal attention by blocks (Dao et al. 2022): a block of queries meets blocks of keys, softmax is kept
 /// online, and no tokens × tokens matrix exists. Blocks that the causal, window and document masks hide are skipped.
 extension Compute {
-  static let queryBlock = 64
-  static let keyBlock = 512
+  static let queryBlock = 96
+  /// No more than OpenBLAS sums up at a time, so that hidden keys at a block's end leave no trace in a sum.
+  static let keyBlock = 384
 
   /// A block of queries `[first, end)` of one sequence and the keys `[firstKey, end)` that any of them sees.
   private struct QueryBlock {
@@ -90,13 +91,13 @@ extension Compute {
       let unit = task % (shape.sequences * shape.heads)
       self.attentionBlock(
         shape, sequence: unit / shape.heads, head: unit % shape.heads, blockIndex, qkv, documentStarts, out, logSumExp,
-        scratch: self.scratch(thread))
+        scratch: self.scratch(thread), rowScratch: self.rowScratch(thread))
     }
   }
 
   private func attentionBlock(
     _ shape: AttentionShape, sequence: Int, head: Int, _ index: Int, _ qkv: Matrix, _ documentStarts: Buffer<Int32>,
-    _ out: Matrix, _ logSumExp: Buffer<Float>, scratch: Buffer<Float>
+    _ out: Matrix, _ logSumExp: Buffer<Float>, scratch: Buffer<Float>, rowScratch: Buffer<Float>
   ) {
     let d = shape.headDimension
     let token = sequence * shape.length
@@ -111,7 +112,7 @@ extension Compute {
     attend(
       shape, operands, positions: block.first..<block.end, keys: block.firstKey..<block.end,
       firstVisible: { Self.firstKey($0, starts, shape.window) },
-      logSumExp: logSumExp.base + (token + block.first) * shape.heads + head, scratch: scratch)
+      logSumExp: logSumExp.base + (token + block.first) * shape.heads + head, scratch: scratch, rowScratch: rowScratch)
   }
 
   /// One head's queries at `positions` (at most a block of them) meet `keys`, block by block.
@@ -121,7 +122,8 @@ extension Compute {
   ///   - logSumExp: one number for each position, `shape.heads` apart; nil where nobody needs it.
   func attend(
     _ shape: AttentionShape, _ operands: AttentionOperands, positions: Range<Int>, keys allKeys: Range<Int>,
-    firstVisible: (Int) -> Int, logSumExp: UnsafeMutablePointer<Float>?, scratch: Buffer<Float>
+    firstVisible: (Int) -> Int, logSumExp: UnsafeMutablePointer<Float>?, scratch: Buffer<Float>,
+    rowScratch: Buffer<Float>
   ) {
     let d = shape.headDimension
     let rows = positions.count
@@ -136,10 +138,10 @@ extension Compute {
     var first = allKeys.lowerBound
     while first < allKeys.upperBound {
       let keys = min(Self.keyBlock, allKeys.upperBound - first)
-      MatrixProduct.multiply(
-        rows: rows, columns: keys, inner: d, a: operands.query, aStride: operands.queryStride, transposeA: false,
+      MatrixProduct.multiplyRows(
+        rows: rows, columns: keys, inner: d, a: operands.query, aStride: operands.queryStride,
         b: operands.key + first * operands.keyValueStride, bStride: operands.keyValueStride, transposeB: true,
-        c: scores, cStride: keys, accumulate: false)
+        c: scores, cStride: keys, accumulate: false, most: Self.queryBlock, scratch: rowScratch)
       let isFirst = first == allKeys.lowerBound
       for row in 0..<rows {
         let position = positions.lowerBound + row
@@ -151,10 +153,10 @@ extension Compute {
           table.scale(Int64(d), factor, output + row * outStride, output + row * outStride)
         }
       }
-      MatrixProduct.multiply(
-        rows: rows, columns: d, inner: keys, a: scores, aStride: keys, transposeA: false,
+      MatrixProduct.multiplyRows(
+        rows: rows, columns: d, inner: keys, a: scores, aStride: keys,
         b: operands.value + first * operands.keyValueStride, bStride: operands.keyValueStride, transposeB: false,
-        c: output, cStride: outStride, accumulate: !isFirst)
+        c: output, cStride: outStride, accumulate: !isFirst, most: Self.queryBlock, scratch: rowScratch)
       first += keys
     }
     for row in 0..<rows {

@@ -34,7 +34,7 @@ extension Compute {
       self.attend(
         shape, operands, positions: positions,
         keys: firstVisible(blockStart) / Self.queryBlock * Self.queryBlock..<blockEnd, firstVisible: firstVisible,
-        logSumExp: nil, scratch: self.scratch(thread))
+        logSumExp: nil, scratch: self.scratch(thread), rowScratch: self.rowScratch(thread))
     }
   }
 }

@@ -8,6 +8,7 @@ public final class Compute: Sendable {
   public let team: ThreadTeam
   public let family: KernelFamily
   private let scratch: Arena<Float>
+  private let rowScratch: Arena<Float>
 
   /// Floats of scratch memory for each thread: two blocks of attention scores and their row statistics.
   static let scratchPerThread = 2 * queryBlock * keyBlock + 4 * queryBlock
@@ -20,12 +21,18 @@ public final class Compute: Sendable {
     team = ThreadTeam(count: threads)
     family = KernelFamily.current
     scratch = Arena(count: threads * Self.scratchPerThread)
+    rowScratch = Arena(count: threads * MatrixProduct.rowScratch)
   }
 
   var table: ck_table { family.table }
 
   func scratch(_ thread: Int) -> Buffer<Float> {
     scratch.buffer[thread * Self.scratchPerThread..<(thread + 1) * Self.scratchPerThread]
+  }
+
+  /// A thread's padded rows of `MatrixProduct.multiplyRows`; only as much as is used takes memory.
+  func rowScratch(_ thread: Int) -> Buffer<Float> {
+    rowScratch.buffer[thread * MatrixProduct.rowScratch..<(thread + 1) * MatrixProduct.rowScratch]
   }
 
   /// Rows of a token-wise loop that make one task: big enough to hide the hand-over, small enough to balance.

@@ -8,7 +8,7 @@ public enum LossFixedPoint {
 
 extension Compute {
   /// Tokens whose logits exist at one time.
-  public static let crossEntropyChunk = 256
+  public static let crossEntropyChunk = 264
 
   /// The loss of a language-model head and, if wanted, its gradients, by chunks of tokens: logits are never whole.
   ///
@@ -54,5 +54,11 @@ extension Compute {
       }
       first = chunk.upperBound
     }
+  }
+
+  /// log p(token) with p the softmax of `logits` `[vocabulary]`, as `crossEntropy` computes it.
+  public func logProbability(of token: Int, logits: Buffer<Float>) -> Float {
+    precondition(token >= 0 && token < logits.count, "token outside the vocabulary")
+    return logits[token] - table.cross_entropy_row(Int64(logits.count), logits.base, Int64(token), false, 0)
   }
 }

@@ -42,21 +42,36 @@ public struct MatrixProduct: Sendable {
   }
 
   // Tiles keep OpenBLAS within 2 % of its speed on a whole matrix, and leave several for each thread.
-  static let tileRows = 256
+  static let tileRows = 264
   static let tileColumns = 1024
 
+  /// Rows of a tile: tiles of about the same size, of whole groups of rows.
+  private var rowsPerTile: Int {
+    let tiles = max(1, (c.rows + Self.tileRows - 1) / Self.tileRows)
+    let rows = (c.rows + tiles - 1) / tiles
+    return max(1, (rows + Self.rowGroup - 1) / Self.rowGroup) * Self.rowGroup
+  }
   var columnTiles: Int { (c.columns + Self.tileColumns - 1) / Self.tileColumns }
-  var tiles: Int { (c.rows + Self.tileRows - 1) / Self.tileRows * columnTiles }
+  var tiles: Int { (c.rows + rowsPerTile - 1) / rowsPerTile * columnTiles }
 
-  func computeTile(_ tile: Int) {
-    let row = tile / columnTiles * Self.tileRows
+  /// - Parameter scratch: `rowScratch` floats.
+  func computeTile(_ tile: Int, scratch: Buffer<Float>) {
+    let row = tile / columnTiles * rowsPerTile
     let column = tile % columnTiles * Self.tileColumns
+    let rows = min(rowsPerTile, c.rows - row)
+    let columns = min(Self.tileColumns, c.columns - column)
+    // A linear layer: its rows are tokens.
+    if transposeB {
+      return Self.multiplyRows(
+        rows: rows, columns: columns, inner: a.columns, a: a.base + row * a.stride, aStride: a.stride,
+        b: b.base + column * b.stride, bStride: b.stride, transposeB: true, c: c.base + row * c.stride + column,
+        cStride: c.stride, accumulate: accumulate, most: Self.tileRows, scratch: scratch)
+    }
     Self.multiply(
-      rows: min(Self.tileRows, c.rows - row), columns: min(Self.tileColumns, c.columns - column),
-      inner: transposeA ? a.rows : a.columns,
+      rows: rows, columns: columns, inner: transposeA ? a.rows : a.columns,
       a: a.base + (transposeA ? row : row * a.stride), aStride: a.stride, transposeA: transposeA,
-      b: b.base + (transposeB ? column * b.stride : column), bStride: b.stride, transposeB: transposeB,
-      c: c.base + row * c.stride + column, cStride: c.stride, accumulate: accumulate)
+      b: b.base + column, bStride: b.stride, transposeB: false, c: c.base + row * c.stride + column, cStride: c.stride,
+      accumulate: accumulate)
   }
 
   /// One call into OpenBLAS, on the calling thread. Its bits depend on the shape, which is why callers fix it.
@@ -77,16 +92,16 @@ public struct MatrixProduct: Sendable {
 extension Compute {
   /// Computes one product, its tiles shared by the team.
   public func multiply(_ product: MatrixProduct) {
-    team.forEach(product.tiles) { tile, _ in product.computeTile(tile) }
+    team.forEach(product.tiles) { [self] tile, thread in product.computeTile(tile, scratch: rowScratch(thread)) }
   }
 
   /// Computes independent products together, as for the experts of a layer: all their tiles are shared by the team.
   public func multiply(_ products: [MatrixProduct]) {
     let tiles = products.reduce(0) { $0 + $1.tiles }
-    team.forEach(tiles) { tile, _ in
+    team.forEach(tiles) { [self] tile, thread in
       var rest = tile
       for product in products {
-        if rest < product.tiles { return product.computeTile(rest) }
+        if rest < product.tiles { return product.computeTile(rest, scratch: rowScratch(thread)) }
         rest -= product.tiles
       }
     }

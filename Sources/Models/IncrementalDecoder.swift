@@ -63,6 +63,11 @@ public final class IncrementalDecoder {
     return logits.buffer.array()
   }
 
+  /// log p(token) as the next one, from the logits of the last call: the bits of the training forward pass.
+  public func logProbability(of token: Int32) -> Float {
+    decoder.compute.logProbability(of: Int(token), logits: logits.buffer)
+  }
+
   /// Reads one token and returns the logits of what follows, `[vocabulary]`.
   public func step(_ token: Int32) -> [Float] { prefill(CollectionOfOne(token)) }
 }

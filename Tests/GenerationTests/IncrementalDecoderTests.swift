@@ -43,23 +43,19 @@ struct IncrementalDecoderTests {
     }
   }
 
-  private func logProbability(_ logits: [Float], of token: Int32) -> Double {
-    let values = logits.map(Double.init)
-    let maximum = values.max() ?? 0
-    return values[Int(token)] - maximum - log(values.reduce(0) { $0 + exp($1 - maximum) })
-  }
-
   @Test(arguments: variants, [0, 1, 63, 64, 130])
   func equalsTheWholeForwardPass(variant: String, promptLength: Int) throws {
     let model = try Model(variant)
-    let tokens = model.tokens(200)
+    let tokens = model.tokens(201)
     let expected = model.scores(tokens)
     let decoder = model.incremental(tokens.count)
     if promptLength > 0 { decoder.prefill(tokens[..<promptLength]) }
+    // Haswell's kernels compute a row by its place among twelve, which differs between the two ways.
+    let limit: Float = KernelFamily.current.name == "skylakex" ? 0 : 1e-5
     for position in promptLength..<tokens.count - 1 {
-      let difference = abs(
-        logProbability(decoder.step(tokens[position]), of: tokens[position + 1]) - Double(expected[position]))
-      #expect(difference <= 3e-5, "\(variant), token \(position + 1)")
+      _ = decoder.step(tokens[position])
+      let difference = abs(decoder.logProbability(of: tokens[position + 1]) - expected[position])
+      #expect(difference <= limit, "\(variant), token \(position + 1)")
     }
   }
 

@@ -1,0 +1,51 @@
+/// Matrix products whose rows do not depend on their neighbours: a token's numbers are the same in a prompt of a thousand
+/// tokens, alone while text is generated, and in whatever micro-batch or expert it meets others.
+///
+/// Two habits of OpenBLAS stand in the way (0.3.21, measured). Haswell's kernels take rows twelve at a time and compute
+/// what is left over in another order. SkylakeX's kernels compute small products in another order than large ones. So
+/// rows are computed in whole groups here, and never so few that the product would count as small: what is missing is
+/// padded in scratch memory, and thrown away.
+extension MatrixProduct {
+  static let rowGroup = 12
+  /// Floats of scratch memory: enough for a padded group at any common width.
+  static let rowScratch = 1 << 18
+
+  /// The fewest rows that OpenBLAS computes as it computes `most` rows.
+  private static func fewestRows(columns: Int, inner: Int, transposeB: Bool, most: Int) -> Int {
+    // A product is small up to this many multiplications and, with b transposed, this many results.
+    var fewest = 1_000_000 / max(1, columns * inner) + 1
+    if transposeB { fewest = min(fewest, inner < 32 ? 1 : 1200 / columns + 1) }
+    let groups = (fewest + rowGroup - 1) / rowGroup * rowGroup
+    return groups > most ? rowGroup : groups
+  }
+
+  /// Computes `c = a b` or `c += a b` like `multiply`, every row by itself.
+  ///
+  /// - Parameter most: the largest number of rows that comes in one call for these `columns` and `inner`.
+  static func multiplyRows(
+    rows: Int, columns: Int, inner: Int, a: UnsafePointer<Float>, aStride: Int, b: UnsafePointer<Float>, bStride: Int,
+    transposeB: Bool, c: UnsafeMutablePointer<Float>, cStride: Int, accumulate: Bool, most: Int, scratch: Buffer<Float>
+  ) {
+    let fewest = fewestRows(columns: columns, inner: inner, transposeB: transposeB, most: most)
+    let fits = fewest * (inner + columns) <= scratch.count
+    let whole = !fits ? rows : rows >= fewest ? rows / rowGroup * rowGroup : 0
+    if whole > 0 {
+      multiply(
+        rows: whole, columns: columns, inner: inner, a: a, aStride: aStride, transposeA: false, b: b, bStride: bStride,
+        transposeB: transposeB, c: c, cStride: cStride, accumulate: accumulate)
+    }
+    guard whole < rows else { return }
+    let paddedA = scratch.base
+    let paddedC = scratch.base + fewest * inner
+    for row in whole..<rows {
+      (paddedA + (row - whole) * inner).update(from: a + row * aStride, count: inner)
+      if accumulate { (paddedC + (row - whole) * columns).update(from: c + row * cStride, count: columns) }
+    }
+    multiply(
+      rows: fewest, columns: columns, inner: inner, a: paddedA, aStride: inner, transposeA: false, b: b,
+      bStride: bStride, transposeB: transposeB, c: paddedC, cStride: columns, accumulate: accumulate)
+    for row in whole..<rows {
+      (c + row * cStride).update(from: paddedC + (row - whole) * columns, count: columns)
+    }
+  }
+}
