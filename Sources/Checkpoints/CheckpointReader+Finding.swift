@@ -40,8 +40,10 @@ extension CheckpointReader {
     if exists("\(path)/\(CheckpointManifest.fileName)") { return path }
     let latest = CheckpointFolder.latestName
     if (path as NSString).lastPathComponent == latest, exists(path) { return try followLatest(path) }
-    for candidate in ["\(path)/\(latest)", "\(path)/checkpoints/\(latest)"] where exists(candidate) {
-      return try followLatest(candidate)
+    for folder in [path, path + "/checkpoints"] {
+      if exists("\(folder)/\(latest)") { return try followLatest("\(folder)/\(latest)") }
+      // A crash between the last two steps of the first commit leaves a checkpoint without a `latest`.
+      if let newest = try newestSound(in: folder, everyChunk: false) { return newest.path }
     }
     guard exists(path) else { throw ForgeError.badInput("there is no checkpoint '\(path)'") }
     throw ForgeError.badInput("'\(path)' is not a checkpoint: it has no \(CheckpointManifest.fileName)")

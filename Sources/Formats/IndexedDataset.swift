@@ -60,10 +60,10 @@ public final class IndexedDataset: Sendable {
   public func firstToken(
     outsideVocabulary vocabularySize: Int, in range: Range<Int>
   ) -> (position: Int, id: Int)? {
-    func search<Token: FixedWidthInteger & UnsignedInteger>(_: Token.Type) -> Int? {
-      guard vocabularySize <= Token.max else { return nil }
+    func search<Token: FixedWidthInteger & UnsignedInteger>(_: Token.Type, isSigned: Bool) -> Int? {
       // A negative id is a large one when read as unsigned.
-      let limit = Token(vocabularySize)
+      let limit = isSigned ? min(Token(clamping: vocabularySize), Token.max / 2 + 1) : Token(clamping: vocabularySize)
+      guard isSigned || vocabularySize <= Token.max else { return nil }
       let blockCount = 1 << 16
       for start in stride(from: range.lowerBound, to: range.upperBound, by: blockCount) {
         let block = tokens(start..<min(start + blockCount, range.upperBound), as: Token.self)
@@ -76,10 +76,12 @@ public final class IndexedDataset: Sendable {
     }
     let position =
       switch tokenType {
-      case .uint8, .int8: search(UInt8.self)
-      case .int16, .uint16: search(UInt16.self)
-      case .int32: search(UInt32.self)
-      case .int64: search(UInt64.self)
+      case .uint8: search(UInt8.self, isSigned: false)
+      case .uint16: search(UInt16.self, isSigned: false)
+      case .int8: search(UInt8.self, isSigned: true)
+      case .int16: search(UInt16.self, isSigned: true)
+      case .int32: search(UInt32.self, isSigned: true)
+      case .int64: search(UInt64.self, isSigned: true)
       }
     return position.map { ($0, token(at: $0)) }
   }

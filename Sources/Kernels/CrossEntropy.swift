@@ -1,7 +1,8 @@
 /// Token losses as integers, so that their sum is exact: fixed point at 2⁻³² nats.
 public enum LossFixedPoint {
-  public static func encode(_ loss: Float) -> Int64? {
-    loss.isFinite && abs(loss) < 1e6 ? Int64((Double(loss) * 0x1p32).rounded()) : nil
+  /// nil for a loss that is not finite or reaches 2³⁰ / `count`, so that a sum of `count` of them cannot overflow.
+  public static func encode(_ loss: Float, of count: Int) -> Int64? {
+    loss.isFinite && abs(Double(loss)) < 0x1p30 / Double(count) ? Int64((Double(loss) * 0x1p32).rounded()) : nil
   }
   public static func decode(_ sum: Int64) -> Double { Double(sum) * 0x1p-32 }
 }

@@ -1,6 +1,5 @@
 import CKernels
 import COpenBLAS
-import Diagnostics
 
 #if canImport(Glibc)
   import Glibc
@@ -48,18 +47,14 @@ public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
   /// its constructor only, so the program sets the variable and starts itself again, once. Call this first in `main`,
   /// before MPI. A variable that the user has set is left alone.
   ///
-  /// - Parameter pinned: a family to use instead of the best one, so that machines of different age agree.
-  /// - Throws: `ForgeError.badInput` when this CPU cannot run the pinned family.
-  public static func prepareProcess(pinned: String? = nil) throws {
-    openblas_set_num_threads(1)
+  /// - Parameter pinned: a family to use instead of the best one, so that machines of different age agree. One that this
+  ///   CPU lacks changes nothing; compare `current` with the wish afterwards.
+  public static func prepareProcess(pinned: String? = nil) {
     let wanted = pinned ?? String(cString: ck_best_family())
     let cores = ["skylakex": "SkylakeX", "haswell": "Haswell"]
-    if let pinned, cores[pinned] == nil || ck_table_named(pinned) == nil {
-      throw ForgeError.badInput(
-        "run.kernel_family '\(pinned)' cannot run on this CPU; it offers \(cores.keys.sorted().filter { ck_table_named($0) != nil })"
-      )
+    guard let core = cores[wanted], ck_table_named(wanted) != nil, familyName(ofCore: coreName) != wanted else {
+      return
     }
-    guard let core = cores[wanted], familyName(ofCore: coreName) != wanted else { return }
     if getenv(restartMarker) != nil || (pinned == nil && getenv("OPENBLAS_CORETYPE") != nil) { return }
     setenv("OPENBLAS_CORETYPE", core, 1)
     setenv(restartMarker, "1", 1)

@@ -153,7 +153,7 @@ extension Decoder {
   }
 
   /// The balancing and z losses of the micro-batch, fixed point; 0 where both are off.
-  func balancingLoss(tokens n: Int) -> Int64? {
+  func balancingLoss(tokens n: Int, of microBatches: Int) -> Int64? {
     guard let experts = configuration.experts,
       experts.balancing.loadCoefficient != 0 || experts.balancing.zCoefficient != 0
     else { return 0 }
@@ -168,6 +168,6 @@ extension Decoder {
       let squares = (0..<n).reduce(0.0) { $0 + Double(z[$1]) * Double(z[$1]) }
       total += Double(experts.balancing.zCoefficient) * squares / Double(n)
     }
-    return LossFixedPoint.encode(Float(total / Double(configuration.sparseLayerCount)))
+    return LossFixedPoint.encode(Float(total / Double(configuration.sparseLayerCount)), of: microBatches)
   }
 }

@@ -87,8 +87,9 @@ public final class Decoder {
     pieceNeeded: (Int) throws -> Void, pieceFinished: (Int) throws -> Void
   ) rethrows -> MicroBatchResult {
     try forward(batch, pieceNeeded: pieceNeeded)
-    let auxiliaryLoss = balancingLoss(tokens: batch.tokenCount)
-    let loss = headLoss(batch, lossScale: lossScale, accumulator: accumulator)
+    let auxiliaryLoss = balancingLoss(tokens: batch.tokenCount, of: Int((1 / microBatchScale).rounded()))
+    let loss = headLoss(
+      batch, lossCount: Int((1 / lossScale).rounded()), lossScale: lossScale, accumulator: accumulator)
     try pieceFinished(layout.headPiece)
     for layer in (0..<configuration.layers).reversed() {
       blockBackward(layer, batch, auxiliaryScale: microBatchScale)
@@ -103,16 +104,18 @@ public final class Decoder {
   }
 
   /// The loss of a micro-batch without gradients, summed as in `train`.
-  public func evaluate(_ batch: MicroBatch) -> MicroBatchResult {
+  ///
+  /// - Parameter count: tokens of all micro-batches that will be summed up.
+  public func evaluate(_ batch: MicroBatch, of count: Int) -> MicroBatchResult {
     forward(batch, pieceNeeded: { _ in })
-    let loss = headLoss(batch, lossScale: nil, accumulator: nil)
+    let loss = headLoss(batch, lossCount: count, lossScale: nil, accumulator: nil)
     return MicroBatchResult(loss: loss, auxiliaryLoss: nil, targets: batch.targetCount)
   }
 
   /// The log-probability of every target, `[sequences · length]`; 0 where there is none.
   public func logProbabilities(_ batch: MicroBatch) -> [Float] {
     forward(batch, pieceNeeded: { _ in })
-    _ = headLoss(batch, lossScale: nil, accumulator: nil)
+    _ = headLoss(batch, lossCount: batch.tokenCount, lossScale: nil, accumulator: nil)
     return floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount).array()
   }
 
@@ -140,8 +143,10 @@ public final class Decoder {
       rstd: floats.buffer[activationLayout.outputScale])
   }
 
-  /// The loss; with a `lossScale` also the gradients of the head, the final norm and the residual stream.
-  private func headLoss(_ batch: MicroBatch, lossScale: Float?, accumulator: GradientAccumulator?) -> Int64? {
+  /// The loss, one of `lossCount` tokens' in all; with a `lossScale` also the gradients of the head, the final norm and the residual stream.
+  private func headLoss(
+    _ batch: MicroBatch, lossCount: Int, lossScale: Float?, accumulator: GradientAccumulator?
+  ) -> Int64? {
     let tokens = batch.tokenCount
     let normed = hidden(activationLayout.outputNormed, tokens)
     let logProbabilities = floats.buffer[activationLayout.logProbabilities]
@@ -163,7 +168,7 @@ public final class Decoder {
     }
     var sum: Int64 = 0
     for token in 0..<tokens where batch.targets[token] >= 0 {
-      guard let loss = LossFixedPoint.encode(-logProbabilities[token]) else { return nil }
+      guard let loss = LossFixedPoint.encode(-logProbabilities[token], of: lossCount) else { return nil }
       sum += loss
     }
     return sum

@@ -49,7 +49,8 @@ final class SerialThread<Work: Sendable>: Sendable {
 
   /// What the thread and its owner share; everything that changes is guarded by `mutex`, hence `@unchecked`.
   private final class State: @unchecked Sendable {
-    let body: @Sendable (Work) throws -> Void
+    // Let go when the thread ends, while its owner still waits: what it holds must not outlive MPI.
+    var body: (@Sendable (Work) throws -> Void)?
     let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     var queue: [Work] = []
@@ -84,7 +85,7 @@ final class SerialThread<Work: Sendable>: Sendable {
     func run() {
       while let work = next() {
         do {
-          try body(work)
+          try body?(work)
           finish(nil)
         } catch {
           finish(error)
@@ -97,6 +98,7 @@ final class SerialThread<Work: Sendable>: Sendable {
       locked {
         while nextIndex == queue.count && !isEnding { pthread_cond_wait(changed, mutex) }
         guard !isEnding else {
+          body = nil
           hasEnded = true
           pthread_cond_broadcast(changed)
           return nil

@@ -6,6 +6,10 @@ import MPI
 enum Agreement {
   /// - Throws: `ForgeError.badInput` that names a rank whose configuration or CPU kernel family differs from rank 0's.
   static func check(_ configuration: RunConfiguration, _ communicator: Communicator) throws {
+    if let pinned = configuration.run.kernelFamily, pinned != KernelFamily.current.name {
+      throw ForgeError.badInput(
+        "run.kernel_family is '\(pinned)', which this machine cannot run; it computes with '\(KernelFamily.current)'")
+    }
     try check(KernelFamily.current.name, "CPU kernel family", communicator) {
       "uses the CPU kernels '\($1)' and rank 0 '\($0)', which do not give the same bits; pin one with run.kernel_family"
     }

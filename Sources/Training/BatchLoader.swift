@@ -11,8 +11,6 @@ struct BatchLoader {
   private let ranks: Int
   /// Room for this rank's micro-batches of one step.
   private let rooms: [MicroBatch]
-  private let tokens: UnsafeMutableBufferPointer<Int32>
-  private let documentStarts: UnsafeMutableBufferPointer<Int32>
   private let memory: TokenMemory
 
   /// The buffers that one sequence is read into.
@@ -39,8 +37,6 @@ struct BatchLoader {
     let most = (batch.microBatches + ranks - 1) / ranks
     rooms = (0..<max(1, most)).map { _ in MicroBatch(sequences: batch.microBatch, length: sequenceLength) }
     memory = TokenMemory(length: sequenceLength)
-    tokens = memory.tokens
-    documentStarts = memory.documentStarts
   }
 
   static func plannedBytes(sequenceLength: Int, batch: RunConfiguration.Batch, ranks: Int) -> Int {
@@ -64,9 +60,10 @@ struct BatchLoader {
         sequences == microBatch && place < rooms.count
         ? rooms[place] : MicroBatch(sequences: sequences, length: sequenceLength)
       for sequence in 0..<sequences {
-        read(first + start + sequence, tokens, documentStarts)
+        read(first + start + sequence, memory.tokens, memory.documentStarts)
         room.set(
-          sequence: sequence, tokens: UnsafeBufferPointer(tokens), documentStarts: UnsafeBufferPointer(documentStarts))
+          sequence: sequence, tokens: UnsafeBufferPointer(memory.tokens),
+          documentStarts: UnsafeBufferPointer(memory.documentStarts))
       }
       return room
     }

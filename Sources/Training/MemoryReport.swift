@@ -8,7 +8,7 @@ import Parallelism
 struct MemoryReport {
   /// Bytes by role, largest first.
   let planned: [(role: String, bytes: Int)]
-  /// Bytes that the process had before anything was laid out: program, libraries, mapped data.
+  /// Bytes that the process had before anything was laid out: program and libraries.
   let baseline: Int
 
   /// - Parameter baseline: `residentBytes()` before the arenas were made.
@@ -40,9 +40,10 @@ struct MemoryReport {
 
   static func mebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 19)) >> 20) MiB" }
 
-  /// The process's resident memory now, and at its largest.
-  static func residentBytes() -> Int { status("VmRSS:") }
-  static func peakBytes() -> Int { status("VmHWM:") }
+  /// The process's own resident memory: anonymous and shared pages. Mapped data files are not counted; their pages are
+  /// the page cache's and leave when somebody needs the room. Arenas never shrink, so what is resident at a run's end is
+  /// its peak.
+  static func residentBytes() -> Int { status("RssAnon:") + status("RssShmem:") }
 
   private static func status(_ key: String) -> Int {
     guard let text = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else { return 0 }

@@ -197,7 +197,7 @@ public struct RunConfiguration: Sendable {
     let settings = AdamW.Settings(
       beta1: betas[0], beta2: betas[1], epsilon: try section.number("epsilon") ?? 1e-8,
       weightDecay: try section.number("weight_decay") ?? 0.1)
-    guard settings.epsilon >= 0 else { throw section.error("epsilon", "must not be negative") }
+    guard settings.epsilon > 0 else { throw section.error("epsilon", "must be positive") }
     guard settings.weightDecay >= 0 else { throw section.error("weight_decay", "must not be negative") }
     let clipNorm = try section.number("clip_norm")
     if let clipNorm, clipNorm <= 0 { throw section.error("clip_norm", "must be positive; leave it out to never clip") }

@@ -26,7 +26,8 @@ struct RunDirectory {
     guard descriptor >= 0 else {
       throw ForgeError.badInput("cannot write to the run directory '\(path)': \(String(cString: strerror(errno)))")
     }
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+    // A file system without locks (ENOSYS, ENOLCK) cannot protect the run, which is no reason not to train.
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else {
       throw ForgeError.badInput("another job is writing to the run directory '\(path)'; wait for it or choose another")
     }
   }

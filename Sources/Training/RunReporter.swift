@@ -26,7 +26,7 @@ final class RunReporter {
     self.warning = warning
   }
 
-  /// Opens the files, drops what they hold beyond the step that the run continues from, and introduces the run.
+  /// Opens the files, drops the metrics beyond the step that the run continues from, and introduces the run.
   func begin(_ trainer: Trainer) throws {
     guard isLeader else { return }
     let steps = configuration.run.steps
@@ -56,7 +56,7 @@ final class RunReporter {
   }
 
   /// - Throws: `ForgeError.tryAgain` when a file cannot be written, `badInput` when training has diverged.
-  func record(step: Int, _ outcome: StepOutcome, seconds: Double, trainer: Trainer) throws {
+  func record(step: Int, _ outcome: StepOutcome, seconds: Double, validationLoss: Double?) throws {
     skippedInARow = outcome.isApplied ? 0 : skippedInARow + 1
     let tokens = configuration.batch.sequences * configuration.data.sequenceLength
     if isLeader {
@@ -68,28 +68,29 @@ final class RunReporter {
       if let loss = outcome.auxiliaryLoss { values.append(("auxiliary_loss", .number(loss))) }
       if let imbalance = outcome.expertImbalance { values.append(("expert_imbalance", .number(imbalance))) }
       if !outcome.isApplied { values.append(("skipped", .boolean(true))) }
+      if let validationLoss {
+        values.append(("validation_loss", .number(validationLoss)))
+        values.append(("validation_perplexity", .number(exp(validationLoss))))
+      }
       try metrics?.append(values)
       for case (let tag, .number(let value)) in values { events?.add(scalar: Float(value), tag: tag, step: step) }
+      if step % 10 == 0 { try events?.flush() }
       let speed = Double(tokens) / seconds
       let operations = configuration.model.trainingOperationsPerToken(length: configuration.data.sequenceLength)
       progress?.update(
         step: step, loss: outcome.loss, tokensPerSecond: speed, peakShare: peak > 0 ? operations * speed / peak : nil)
       if !outcome.isApplied { note("step \(step): a gradient was not finite or too large; the update was skipped") }
+      if let validationLoss {
+        note(
+          "step \(step): validation loss \(Self.rounded(validationLoss)), perplexity \(Self.rounded(exp(validationLoss)))"
+        )
+      }
     }
     guard skippedInARow < 20 else {
       throw ForgeError.badInput(
         "20 updates in a row were skipped, up to step \(step): training has diverged; lower optimizer.learning_rate or "
           + "start from an earlier checkpoint")
     }
-  }
-
-  func record(step: Int, validation loss: Double) throws {
-    guard isLeader else { return }
-    try metrics?.append([
-      ("step", .integer(step)), ("validation_loss", .number(loss)), ("validation_perplexity", .number(exp(loss))),
-    ])
-    events?.add(scalar: Float(loss), tag: "validation_loss", step: step)
-    note("step \(step): validation loss \(Self.rounded(loss)), perplexity \(Self.rounded(exp(loss)))")
   }
 
   /// Makes what was recorded durable, so that a checkpoint is never ahead of its metrics.
@@ -109,13 +110,13 @@ final class RunReporter {
 
   /// The run is complete: peak memory beside the prediction, and the weights' hash. Collective.
   func end(_ trainer: Trainer) throws {
-    var peaks = [Int64(MemoryReport.peakBytes()), Int64(trainer.memory.predictedPeak)]
+    var peaks = [Int64(MemoryReport.residentBytes()), Int64(trainer.memory.predictedPeak)]
     try peaks.withUnsafeMutableBufferPointer { try trainer.communicator.allReduce(arena: $0, .max) }
     guard isLeader else { return }
     let ratio = Double(peaks[0]) / Double(peaks[1])
     note(
       "peak memory of a rank: \(MemoryReport.mebibytes(Int(peaks[0]))) measured, "
-        + "\(MemoryReport.mebibytes(Int(peaks[1]))) predicted (ratio \(Self.rounded(ratio)))")
+        + "\(MemoryReport.mebibytes(Int(peaks[1]))) predicted (ratio \(Self.rounded(ratio)), mapped files apart)")
     note("final weights SHA-256 \(WeightsDigest.sha256(trainer.parameters.buffer, trainer.decoder.layout))")
     try events?.flush()
     progress?.finish()

@@ -34,17 +34,16 @@ public final class Trainer {
   /// - Returns: the process's exit code: 0 when the run is complete, 75 when it was asked to stop and can be continued.
   /// - Throws: `ForgeError`, `MPIError`.
   public func run() throws -> Int32 {
-    StopSignals.install()
     try restoreOrInitialize()
     try reporter.begin(self)
     while step < configuration.run.steps {
       let started = ContinuousClock.now
       let outcome = try trainingStep.run(step: step + 1, stopRequested: StopSignals.requested)
       step += 1
-      try reporter.record(step: step, outcome, seconds: (ContinuousClock.now - started) / .seconds(1), trainer: self)
-      if isDue(configuration.validation.every), let validation {
-        try reporter.record(step: step, validation: validation.loss(decoder, optimizer.reducer))
-      }
+      let seconds = (ContinuousClock.now - started) / .seconds(1)
+      let validationLoss =
+        isDue(configuration.validation.every) ? try validation?.loss(decoder, optimizer.reducer) : nil
+      try reporter.record(step: step, outcome, seconds: seconds, validationLoss: validationLoss)
       if outcome.stopRequested, step < configuration.run.steps {
         try save()
         reporter.stopped(step: step)
@@ -64,9 +63,9 @@ public final class Trainer {
 
   /// - Parameters:
   ///   - communicator: all ranks of the run.
-  ///   - quiet: no progress on the terminal.
   /// - Throws: `ForgeError.badInput` for data, weights or a run directory that cannot be used.
   public init(_ configuration: RunConfiguration, communicator: Communicator) throws {
+    StopSignals.install()
     self.configuration = configuration
     self.communicator = communicator
     directory = RunDirectory(path: configuration.run.directory)
@@ -138,12 +137,12 @@ public final class Trainer {
       let reader: CheckpointReader
       do {
         reader = try communicator.together { try CheckpointReader(path: folder.path(step: candidate)) }
-      } catch let damage as ForgeError {
+      } catch let damage as ForgeError where damage.kind == .badInput {
         reporter.note("skipping a damaged checkpoint: \(damage)")
         continue
       }
       let record = try RunRecord(reader, continuing: configuration)
-      do { try checkpoints.load(reader) } catch let damage as ForgeError {
+      do { try checkpoints.load(reader) } catch let damage as ForgeError where damage.kind == .badInput {
         reporter.note("skipping a damaged checkpoint: \(damage)")
         continue
       }
@@ -162,7 +161,7 @@ public final class Trainer {
 
   private func save() throws {
     try optimizer.waitForParameters()
-    try reporter.synchronize()
+    try communicator.together { try reporter.synchronize() }  // only rank 0 has files, but all must learn of a failure
     let started = ContinuousClock.now
     let record = RunRecord(updates: trainingStep.updates, configuration: configuration)
     try checkpoints.save(
@@ -177,7 +176,8 @@ public final class Trainer {
     do {
       verifiedStep = try directory.checkpoints.prune(
         keepLast: configuration.checkpoint.keepLast, keepEvery: configuration.checkpoint.keepEvery,
-        verified: verifiedStep, report: { reporter.note("a kept checkpoint is damaged: \($0)") })
+        verified: verifiedStep, threads: decoder.compute.team.count,
+        report: { reporter.note("a kept checkpoint is damaged: \($0)") })
     } catch {
       reporter.note("old checkpoints were not deleted: \(error)")
     }
@@ -187,6 +187,7 @@ public final class Trainer {
   /// ones before it are intact, and the next one may succeed.
   private func saveIfPossible() throws {
     do { try save() } catch let failure as ForgeError where failure.kind == .tryAgain {
+      if communicator.rank == 0 { try? directory.checkpoints.recover() }  // gives a full disk its room back
       reporter.note("step \(step): no checkpoint was saved, training goes on: \(failure)")
     }
   }

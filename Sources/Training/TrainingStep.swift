@@ -11,7 +11,7 @@ struct StepOutcome {
   var loss: Double
   /// The balancing losses, mean over micro-batches; nil for a dense model.
   var auxiliaryLoss: Double?
-  /// Before clipping.
+  /// Before clipping; NaN when the step was skipped.
   var gradientNorm: Double
   var learningRate: Double
   var targets: Int
@@ -71,7 +71,8 @@ final class TrainingStep {
       loss: LossFixedPoint.decode(sums.loss) / Double(max(1, sums.targets)),
       auxiliaryLoss: configuration.model.experts == nil
         ? nil : LossFixedPoint.decode(sums.auxiliaryLoss) / Double(configuration.batch.microBatches),
-      gradientNorm: norm, learningRate: learningRate, targets: Int(sums.targets), isApplied: isApplied,
+      gradientNorm: isApplied ? norm : .nan, learningRate: learningRate, targets: Int(sums.targets),
+      isApplied: isApplied,
       stopRequested: sums.stops > 0, expertImbalance: sums.imbalance)
   }
 

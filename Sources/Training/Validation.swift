@@ -37,7 +37,7 @@ struct Validation {
     var sums: [Int64] = [0, 0, 0]
     let batches = loader.load(first: 0, count: sequences) { data.read(sequence: $0, tokens: $1, documentStarts: $2) }
     for batch in batches {
-      let result = decoder.evaluate(batch)
+      let result = decoder.evaluate(batch, of: sequences * batch.length)
       sums[0] += result.loss ?? 0
       sums[1] += Int64(result.targets)
       sums[2] += result.loss == nil ? 1 : 0

@@ -23,11 +23,14 @@ struct ForgeDist: ParsableCommand {
 
   /// OpenBLAS must run the right kernels before anything else happens, which may restart the program.
   static func main() {
-    let pinned = Train.pinnedFamily(CommandLine.arguments)
-    do { try KernelFamily.prepareProcess(pinned: pinned) } catch {
-      FileHandle.standardError.write(Data("forge-dist: \(error)\n".utf8))
-      Foundation.exit(64)
+    KernelFamily.prepareProcess(pinned: Train.settings(of: CommandLine.arguments)?.kernelFamily)
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      // What is wrong with the arguments, or help, is said once and not by every rank.
+      if LaunchEnvironment.current.rank == 0 { exit(withError: error) }
+      Foundation.exit(exitCode(for: error).rawValue)
     }
-    main(nil)
   }
 }

@@ -23,7 +23,7 @@ struct Train: ParsableCommand {
   var dumpGradients: String?
 
   func run() throws {
-    Launcher.run(program: "forge-dist") { world in
+    Launcher.run(program: "forge-dist", threads: settings?.threads ?? 1) { world in
       let configuration = try RunConfiguration.load(path: config, overrides: overrides)
       let trainer = try Trainer(configuration, communicator: world)
       if let dumpGradients {
@@ -34,9 +34,13 @@ struct Train: ParsableCommand {
     }
   }
 
-  /// `run.kernel_family` of the configuration that these arguments name, if it can be read; errors are told later.
-  static func pinnedFamily(_ arguments: [String]) -> String? {
+  /// The `run:` section that these arguments lead to, if it can be read; what is wrong with it is told later.
+  static func settings(of arguments: [String]) -> RunConfiguration.Run? {
     guard let train = try? ForgeDist.parseAsRoot(Array(arguments.dropFirst())) as? Train else { return nil }
-    return try? RunConfiguration.load(path: train.config, overrides: train.overrides).run.kernelFamily
+    return train.settings
+  }
+
+  private var settings: RunConfiguration.Run? {
+    try? RunConfiguration.load(path: config, overrides: overrides).run
   }
 }

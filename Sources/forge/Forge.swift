@@ -26,7 +26,7 @@ struct Forge: ParsableCommand {
   /// OpenBLAS must run the right kernels before anything else happens, which may restart the program.
   static func main() {
     do {
-      try KernelFamily.prepareProcess()
+      KernelFamily.prepareProcess()
       var command = try parseAsRoot()
       try command.run()
     } catch let error as ForgeError {

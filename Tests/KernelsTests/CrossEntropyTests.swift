@@ -106,8 +106,8 @@ struct CrossEntropyTests {
   }
 
   @Test func lossesAreFixedPoint() {
-    #expect(LossFixedPoint.decode(LossFixedPoint.encode(1.25) ?? 0) == 1.25)
-    #expect(LossFixedPoint.encode(.nan) == nil && LossFixedPoint.encode(.infinity) == nil)
-    #expect(LossFixedPoint.encode(2e6) == nil)
+    #expect(LossFixedPoint.decode(LossFixedPoint.encode(1.25, of: 1) ?? 0) == 1.25)
+    #expect(LossFixedPoint.encode(.nan, of: 1) == nil && LossFixedPoint.encode(.infinity, of: 1) == nil)
+    #expect(LossFixedPoint.encode(1024, of: 1 << 20) == nil && LossFixedPoint.encode(1023, of: 1 << 20) != nil)
   }
 }
