@@ -61,8 +61,7 @@ public final class Trainer {
     interval > 0 && (step % interval == 0 || step == configuration.run.steps)
   }
 
-  /// - Parameters:
-  ///   - communicator: all ranks of the run.
+  /// - Parameter communicator: all ranks of the run.
   /// - Throws: `ForgeError.badInput` for data, weights or a run directory that cannot be used.
   public init(_ configuration: RunConfiguration, communicator: Communicator) throws {
     StopSignals.install()

@@ -61,8 +61,8 @@ struct GenerateCommand: ParsableCommand {
   }
 
   func run() throws {
-    let tokenizer = try Tokenizer(contentsOf: TokenizerLocation(model: model, named: tokenizer).path)
     let loaded = try LoadedModel(path: model, threads: threads)
+    let tokenizer = try Tokenizer(contentsOf: TokenizerLocation(model: model, named: tokenizer).path)
     let configuration = loaded.configuration
     let tokens = try chat ? Prompt.instruction(prompt, tokenizer) : Prompt.plain(prompt, tokenizer)
     try check(tokens, configuration)
