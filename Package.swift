@@ -46,14 +46,27 @@ let package = Package(
       ]),
     .target(name: "Generation", dependencies: ["Diagnostics", "Kernels", "Models", "Tokenizers"]),
 
+    // What a run is to do, who owns what in it, and what that will cost: arithmetic, without MPI.
+    .target(
+      name: "Settings",
+      dependencies: [
+        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Models", "Optimizers", "Placement", "Pretrained",
+      ]),
+    .target(name: "Placement", dependencies: ["Models"]),
+    .target(
+      name: "Planning",
+      dependencies: ["Diagnostics", "Kernels", "Models", "Optimizers", "Placement", "Settings"]),
+
     // Ranks, and the loop.
     .target(
-      name: "Parallelism", dependencies: ["Checkpoints", "Diagnostics", "Kernels", "MPI", "Models", "Optimizers"]),
+      name: "Parallelism",
+      dependencies: ["Checkpoints", "Diagnostics", "Kernels", "MPI", "Models", "Optimizers", "Placement"]),
     .target(
       name: "Training",
       dependencies: [
         "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Formats", "Kernels", "MPI", "Models", "Optimizers",
-        "Parallelism", "Pretrained", .product(name: "Crypto", package: "swift-crypto"),
+        "Parallelism", "Placement", "Planning", "Pretrained", "Settings",
+        .product(name: "Crypto", package: "swift-crypto"),
       ]),
 
     // What a finished run says, without MPI.
@@ -62,21 +75,33 @@ let package = Package(
     .executableTarget(
       name: "forge-dist",
       dependencies: [
-        "Diagnostics", "Kernels", "MPI", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Diagnostics", "Kernels", "MPI", "Settings", "Training",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     // No MPI here: it runs on machines that have none.
     .executableTarget(
       name: "forge",
       dependencies: [
-        "Configuration", "Diagnostics", "Documents", "Formats", "Generation", "Kernels", "Models", "Pretrained",
-        "Reporting", "Tokenizers", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Configuration", "Diagnostics", "Documents", "Formats", "Generation", "Kernels", "Models", "Planning",
+        "Pretrained", "Reporting", "Settings", "Tokenizers",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     // Run under mpirun by Tests/Distributed/run.
     .executableTarget(
-      name: "mpi-tests", dependencies: ["Diagnostics", "MPI", "Parallelism"], path: "Tests/Distributed",
+      name: "mpi-tests", dependencies: ["Diagnostics", "Kernels", "MPI", "Models", "Parallelism", "Placement"],
+      path: "Tests/Distributed",
       exclude: ["run"], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
+
+    // Run under mpirun by scripts/benchmark-exactness.
+    .executableTarget(
+      name: "step-benchmark",
+      dependencies: [
+        "Diagnostics", "Kernels", "MPI", "Models", "Optimizers", "Parallelism", "Placement", "Settings",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Benchmarks/StepBenchmark"),
 
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Diagnostics"], exclude: ["Fixtures"]),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Diagnostics"]),
@@ -91,10 +116,15 @@ let package = Package(
     .testTarget(
       name: "ModelsTests", dependencies: ["Configuration", "Diagnostics", "Formats", "Kernels", "Models"],
       exclude: ["Fixtures"]),
-    .testTarget(name: "OptimizersTests", dependencies: ["Kernels", "Optimizers"]),
+    .testTarget(name: "OptimizersTests", dependencies: ["Kernels", "Optimizers"], exclude: ["Fixtures"]),
     .testTarget(name: "ParallelismTests", dependencies: ["Parallelism"]),
+    .testTarget(
+      name: "PretrainedTests", dependencies: ["Configuration", "Formats", "Kernels", "Models", "Pretrained"]),
+    .testTarget(name: "PlacementTests", dependencies: ["Configuration", "Models", "Placement"]),
+    .testTarget(name: "PlanningTests", dependencies: ["Configuration", "Planning", "Settings"]),
     .testTarget(name: "ReportingTests", dependencies: ["Diagnostics", "Reporting"]),
+    .testTarget(name: "SettingsTests", dependencies: ["Configuration", "Diagnostics", "Models", "Settings"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Diagnostics", "Tokenizers"], exclude: ["Fixtures"]),
-    .testTarget(name: "TrainingTests", dependencies: ["Configuration", "Diagnostics", "Training"]),
+    .testTarget(name: "TrainingTests", dependencies: ["Configuration", "Diagnostics", "Placement", "Training"]),
   ]
 )

@@ -43,6 +43,15 @@ public struct SafetensorsCollection: Sendable {
     try file(holding: name).read(name, shape: shape, into: destination)
   }
 
+  /// Reads a range of the elements of a tensor of this shape, in row-major order, as `Float`.
+  public func read(
+    _ name: String, shape: [Int], elements: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>
+  ) throws {
+    let file = try file(holding: name)
+    _ = try file.info(name, shape: shape)
+    try file.read(name, elements: elements, into: destination)
+  }
+
   private static func openShards(
     of index: ShardIndex, in folder: String, indexPath: String
   ) throws -> ([String: SafetensorsFile.TensorInfo], [String: SafetensorsFile]) {

@@ -49,15 +49,37 @@ extension Compute {
     _ step: AdamWStep, gradientScale: Float, accumulator: Buffer<Int64>, first: Buffer<Float>, second: Buffer<Float>,
     parameters: Buffer<Float>
   ) {
-    precondition(accumulator.count == parameters.count && first.count == parameters.count)
-    precondition(second.count == parameters.count)
-    let settings = step.settings
-    team.forEachChunk(of: parameters.count, size: Self.elementsPerTask) { [self] range, thread in
+    precondition(accumulator.count == parameters.count)
+    adamW(step, gradientScale: gradientScale, first: first, second: second, parameters: parameters) {
+      [self] range, thread in
       let gradient = scratch(thread).base
       table.from_fixed(Int64(range.count), accumulator.base + range.lowerBound, gradient)
+      return UnsafePointer(gradient)
+    }
+  }
+
+  /// The same update for a gradient in fp32: what exact sums are measured against.
+  package func adamW(
+    _ step: AdamWStep, gradientScale: Float, gradient: Buffer<Float>, first: Buffer<Float>, second: Buffer<Float>,
+    parameters: Buffer<Float>
+  ) {
+    precondition(gradient.count == parameters.count)
+    adamW(step, gradientScale: gradientScale, first: first, second: second, parameters: parameters) { range, _ in
+      UnsafePointer(gradient.base + range.lowerBound)
+    }
+  }
+
+  /// - Parameter gradient: the gradient of a range of the elements, perhaps in a thread's scratch memory.
+  private func adamW(
+    _ step: AdamWStep, gradientScale: Float, first: Buffer<Float>, second: Buffer<Float>, parameters: Buffer<Float>,
+    gradient: @Sendable (_ range: Range<Int>, _ thread: Int) -> UnsafePointer<Float>
+  ) {
+    precondition(first.count == parameters.count && second.count == parameters.count)
+    let settings = step.settings
+    team.forEachChunk(of: parameters.count, size: Self.elementsPerTask) { [table] range, thread in
       withUnsafePointer(to: settings) {
         table.adamw(
-          Int64(range.count), $0, gradientScale, gradient, first.base + range.lowerBound,
+          Int64(range.count), $0, gradientScale, gradient(range, thread), first.base + range.lowerBound,
           second.base + range.lowerBound, parameters.base + range.lowerBound)
       }
     }

@@ -100,21 +100,24 @@ public struct Matrix: @unchecked Sendable {  // as Buffer
 
 /// One contiguous, zero-filled allocation for one role: parameters, moments, activations, …
 ///
-/// Pages come straight from the kernel, so memory that is never touched costs nothing, and large arenas ask for huge
-/// pages. Sendable without checking: it only owns the memory, whose ranges are shared as `Buffer`.
+/// Pages come straight from the kernel, so memory that is never touched costs nothing: an arena may be laid out for the
+/// whole model, or for the worst case, and hold only what is used. Large arenas ask for huge pages. Sendable without
+/// checking: it only owns the memory, whose ranges are shared as `Buffer`.
 public final class Arena<Element: BitwiseCopyable>: @unchecked Sendable {
   public let buffer: Buffer<Element>
   private let bytes: Int
 
-  /// - Parameter count: elements; 0 is allowed.
-  public init(count: Int) {
+  /// - Parameters:
+  ///   - count: elements; 0 is allowed.
+  ///   - hugePages: false for an arena of which scattered parts are used: a huge page is 2 MiB, or nothing.
+  public init(count: Int, hugePages: Bool = true) {
     precondition(count >= 0)
     bytes = max(1, count) * MemoryLayout<Element>.stride
     let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     guard let memory, memory != MAP_FAILED else {
       fatalError("out of memory: could not reserve \(bytes) bytes")
     }
-    if bytes >= 1 << 21 { madvise(memory, bytes, MADV_HUGEPAGE) }
+    if bytes >= 1 << 21 { madvise(memory, bytes, hugePages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) }
     buffer = Buffer(base: memory.bindMemory(to: Element.self, capacity: max(1, count)), count: count)
   }
 
@@ -122,4 +125,18 @@ public final class Arena<Element: BitwiseCopyable>: @unchecked Sendable {
 
   public var count: Int { buffer.count }
   public var byteCount: Int { buffer.count * MemoryLayout<Element>.stride }
+
+  /// Gives the memory of a range back to the kernel, as far as it fills pages; all of it reads as zero afterwards.
+  public func discard(_ range: Range<Int>) {
+    guard !range.isEmpty else { return }
+    let memory = UnsafeMutableRawBufferPointer(buffer[range].pointer)
+    guard let start = memory.baseAddress else { return }
+    let page = Int(getpagesize())
+    let address = Int(bitPattern: start)
+    let first = min(memory.count, (address + page - 1) / page * page - address)
+    let last = max(first, (address + memory.count) / page * page - address)
+    memset(start, 0, first)
+    memset(start + last, 0, memory.count - last)
+    if last > first, madvise(start + first, last - first, MADV_DONTNEED) != 0 { memset(start + first, 0, last - first) }
+  }
 }

@@ -67,4 +67,13 @@ extension Compute {
       sums[range.lowerBound / blockSize] = table.sum_of_squares(Int64(range.count), gradient)
     }
   }
+
+  /// The same for a gradient in fp32: what exact sums are measured against.
+  package func sumsOfSquares(_ gradient: Buffer<Float>, blockSize: Int, into sums: Buffer<Double>) {
+    precondition(sums.count == (gradient.count + blockSize - 1) / blockSize)
+    team.forEachChunk(of: gradient.count, size: blockSize) { [table] range, _ in
+      sums[range.lowerBound / blockSize] = table.sum_of_squares(
+        Int64(range.count), gradient.base + range.lowerBound)
+    }
+  }
 }

@@ -97,13 +97,19 @@ extension Compute {
 
   /// Computes independent products together, as for the experts of a layer: all their tiles are shared by the team.
   public func multiply(_ products: [MatrixProduct]) {
-    let tiles = products.reduce(0) { $0 + $1.tiles }
+    var tiles = 0
+    let firstTiles = products.map { product in
+      defer { tiles += product.tiles }
+      return tiles
+    }
     team.forEach(tiles) { [self] tile, thread in
-      var rest = tile
-      for product in products {
-        if rest < product.tiles { return product.computeTile(rest, scratch: rowScratch(thread)) }
-        rest -= product.tiles
+      // The last product that begins at or before this tile.
+      var (low, high) = (0, products.count)
+      while high - low > 1 {
+        let middle = (low + high) / 2
+        if firstTiles[middle] <= tile { low = middle } else { high = middle }
       }
+      products[low].computeTile(tile - firstTiles[low], scratch: rowScratch(thread))
     }
   }
 }

@@ -26,35 +26,94 @@ public struct Routing: Sendable {
 }
 
 extension Compute {
-  /// Softmax over the experts, the `k` largest probabilities of each token (ties to the lower index), their weights
-  /// (divided by their sum when `renormalise`), and the permutation into expert order.
+  /// What sums of scores are kept above, as in transformers: weights of a token that no expert wants are 0.
+  private static let leastSum: Float = 1e-20
+
+  /// Scores, the `k` experts of each token with the largest keys (ties to the lower index), their weights, and the
+  /// permutation into expert order. A key is a score plus the expert's selection bias; weights come from scores alone.
   ///
-  /// - Parameters: `logits` `[tokens, experts]` become probabilities; `logSumExp` `[tokens]`.
+  /// - Parameters:
+  ///   - logits: `[tokens, experts]`, which become scores.
+  ///   - selectionBias: `[experts]`; nil where the router has none.
+  ///   - normaliser: `[tokens]`: of a softmax the log-sum-exp of the logits, of sigmoids the sum of the scores.
   public func route(
-    _ logits: Matrix, topK k: Int, renormalise: Bool, logSumExp: Buffer<Float>, into routing: Routing
+    _ logits: Matrix, router: Router, topK k: Int, selectionBias: Buffer<Float>? = nil, normaliser: Buffer<Float>,
+    into routing: Routing
   ) {
-    precondition(k <= logits.columns && routing.experts.count >= logits.rows * k)
-    team.forEachChunk(of: logits.rows, size: Self.rowsPerTask) { [table] rows, _ in
+    let experts = logits.columns
+    precondition(k <= experts && routing.experts.count >= logits.rows * k && normaliser.count >= logits.rows)
+    precondition(routing.weights.count >= logits.rows * k && selectionBias.map { $0.count == experts } ?? true)
+    precondition(experts % router.groups == 0 && router.groupsPerToken <= router.groups)
+    precondition(router.groupsPerToken * (experts / router.groups) >= k, "too few experts in a token's groups")
+    precondition(2 * experts <= Self.scratchPerThread, "more experts than scratch memory")
+    team.forEachChunk(of: logits.rows, size: Self.rowsPerTask) { [self] rows, thread in
+      let keys = scratch(thread).base
       for token in rows {
-        let p = logits.base + token * logits.stride
-        logSumExp[token] = table.softmax_row(Int64(logits.columns), p)
+        let scores = logits.base + token * logits.stride
+        switch router.scoring {
+        case .softmax: normaliser[token] = table.softmax_row(Int64(experts), scores)
+        case .sigmoid: normaliser[token] = table.sigmoid_row(Int64(experts), scores) + Self.leastSum
+        }
+        keys.update(from: scores, count: experts)
+        if let selectionBias { table.axpy(Int64(experts), 1, selectionBias.base, keys) }
+        if router.groupsPerToken < router.groups {
+          Self.closeGroups(of: keys, experts: experts, router: router, best: keys + experts)
+        }
+        Self.selectLargest(k, of: keys, count: experts, into: routing.experts.base + token * k)
+
+        let slots = token * k..<(token + 1) * k
         var total: Float = 0
-        for choice in 0..<k {
-          var best = -1
-          for expert in 0..<logits.columns where best < 0 || p[expert] > p[best] {
-            if (0..<choice).contains(where: { routing.experts[token * k + $0] == Int32(expert) }) { continue }
-            best = expert
-          }
-          routing.experts[token * k + choice] = Int32(best)
-          routing.weights[token * k + choice] = p[best]
-          total += p[best]
+        for slot in slots {
+          let score = scores[Int(routing.experts[slot])]
+          routing.weights[slot] = score
+          total += score
         }
-        if renormalise {
-          for choice in 0..<k { routing.weights[token * k + choice] /= total }
+        if router.renormalise {
+          for slot in slots { routing.weights[slot] /= total + Self.leastSum }
         }
+        for slot in slots { routing.weights[slot] *= router.scalingFactor }
       }
     }
-    sortByExpert(slots: logits.rows * k, experts: logits.columns, routing)
+    sortByExpert(slots: logits.rows * k, experts: experts, routing)
+  }
+
+  /// The indices of the `k` largest values, the largest first; the lower index goes first among equals. One pass with a
+  /// sorted list of the best so far: few elements ever enter it.
+  private static func selectLargest(
+    _ k: Int, of values: UnsafePointer<Float>, count: Int, into chosen: UnsafeMutablePointer<Int32>
+  ) {
+    var least: Float = 0  // the last of a full list
+    for index in 0..<count {
+      let value = values[index]
+      if index >= k, !(value > least) { continue }
+      var place = min(index, k - 1)
+      while place > 0, value > values[Int(chosen[place - 1])] {
+        chosen[place] = chosen[place - 1]
+        place -= 1
+      }
+      chosen[place] = Int32(index)
+      if index >= k - 1 { least = values[Int(chosen[k - 1])] }
+    }
+  }
+
+  /// The keys of all groups but the `groupsPerToken` best become −∞; ties go to the lower group.
+  ///
+  /// - Parameter best: `[groups]`, scratch: the sum of each group's two largest keys.
+  private static func closeGroups(
+    of keys: UnsafeMutablePointer<Float>, experts: Int, router: Router, best: UnsafeMutablePointer<Float>
+  ) {
+    let size = experts / router.groups
+    for group in 0..<router.groups {
+      var (first, second) = (-Float.infinity, -Float.infinity)
+      for key in UnsafeBufferPointer(start: keys + group * size, count: size) {
+        if key > first { (first, second) = (key, first) } else if key > second { second = key }
+      }
+      best[group] = first + second
+    }
+    for group in 0..<router.groups {
+      let better = (0..<router.groups).count { best[$0] > best[group] || (best[$0] == best[group] && $0 < group) }
+      if better >= router.groupsPerToken { (keys + group * size).update(repeating: -.infinity, count: size) }
+    }
   }
 
   /// A counting sort, stable in the slots.
@@ -73,85 +132,82 @@ extension Compute {
     routing.offsets[0] = 0
   }
 
-  /// The router's backward pass: from the gradients of the chosen weights to the gradients of the logits.
+  /// The router's backward pass: from the gradients of the chosen weights to the gradients of the logits. The choice
+  /// itself, and so the selection bias, has no gradient.
   ///
-  /// The auxiliary losses come in as `balance[e]` = ∂L/∂p[t, e], the same for every token, and `zScale`, so that
-  /// ∂L/∂logSumExp[t] = 2 · zScale · logSumExp[t].
+  /// The auxiliary losses come in as `balance[e]` = ∂L/∂P[t, e], the same for every token, where P are the scores divided
+  /// by their sum, and, of a softmax only, as `zScale`, so that ∂L/∂logSumExp[t] = 2 · zScale · logSumExp[t].
   ///
-  /// - Parameters: `probabilities` `[tokens, experts]` become the gradient of the logits; `weightGradient` `[slots]`.
+  /// - Parameters: `scores` `[tokens, experts]` become the gradient of the logits; `weightGradient` `[slots]`;
+  ///   `normaliser` `[tokens]`, as `route` left it.
   public func routeBackward(
-    _ probabilities: Matrix, topK k: Int, renormalised: Bool, routing: Routing, weightGradient: Buffer<Float>,
-    balance: Buffer<Float>?, zScale: Float, logSumExp: Buffer<Float>
+    _ scores: Matrix, router: Router, topK k: Int, routing: Routing, weightGradient: Buffer<Float>,
+    balance: Buffer<Float>?, zScale: Float, normaliser: Buffer<Float>
   ) {
-    let experts = probabilities.columns
-    precondition(experts <= Self.keyBlock * Self.queryBlock, "more experts than scratch memory")
-    team.forEachChunk(of: probabilities.rows, size: Self.rowsPerTask) { [self] rows, thread in
+    let experts = scores.columns
+    precondition(experts <= Self.scratchPerThread, "more experts than scratch memory")
+    precondition(zScale == 0 || router.scoring == .softmax, "sigmoids have no log-sum-exp")
+    team.forEachChunk(of: scores.rows, size: Self.rowsPerTask) { [self] rows, thread in
       let gradient = scratch(thread).base
       for token in rows {
-        let p = probabilities.base + token * probabilities.stride
-        for expert in 0..<experts { gradient[expert] = balance.map { $0[expert] } ?? 0 }
+        let s = scores.base + token * scores.stride
+        scoreGradient(s, experts, router, normaliser[token], balance, into: gradient)
         let slots = token * k..<(token + 1) * k
         var shared: Float = 0
         var total: Float = 1
-        if renormalised {
-          // w = p / Σp  ⇒  dp = (dw − Σ w dw) / Σp
+        if router.renormalise {
+          // w = γ s / Σs  ⇒  ds = (γ dw − Σ w dw) / Σs
           total = 0
           for slot in slots {
             shared += weightGradient[slot] * routing.weights[slot]
-            total += p[Int(routing.experts[slot])]
+            total += s[Int(routing.experts[slot])]
           }
+          total += Self.leastSum
         }
-        for slot in slots { gradient[Int(routing.experts[slot])] += (weightGradient[slot] - shared) / total }
-        let mean = table.dot(Int64(experts), gradient, p)
-        let z = 2 * zScale * logSumExp[token]
-        for expert in 0..<experts { p[expert] *= gradient[expert] - mean + z }
-      }
-    }
-  }
-
-  /// `rows[r] = x[token of row r]`: `x` `[tokens, hidden]`, `rows` `[slots, hidden]`.
-  public func gather(_ x: Matrix, routing: Routing, topK k: Int, into rows: Matrix) {
-    precondition(rows.rows == x.rows * k && rows.columns == x.columns)
-    team.forEachChunk(of: rows.rows, size: Self.rowsPerTask) { range, _ in
-      for row in range {
-        let token = Int(routing.slotOfRow[row]) / k
-        (rows.base + row * rows.stride).update(from: x.base + token * x.stride, count: x.columns)
-      }
-    }
-  }
-
-  /// `y[t] += Σ over the choices, in order, of weight · rows[row of the choice]`; without weights when `weighted` is
-  /// false, which is `gather`'s backward pass.
-  public func combine(_ rows: Matrix, routing: Routing, topK k: Int, weighted: Bool, addingTo y: Matrix) {
-    precondition(rows.rows == y.rows * k && rows.columns == y.columns)
-    team.forEachChunk(of: y.rows, size: Self.rowsPerTask) { [table] range, _ in
-      for token in range {
-        for slot in token * k..<(token + 1) * k {
-          table.axpy(
-            Int64(y.columns), weighted ? routing.weights[slot] : 1,
-            rows.base + Int(routing.rowOfSlot[slot]) * rows.stride, y.base + token * y.stride)
+        for slot in slots {
+          gradient[Int(routing.experts[slot])] += (router.scalingFactor * weightGradient[slot] - shared) / total
+        }
+        switch router.scoring {
+        case .softmax:
+          let mean = table.dot(Int64(experts), gradient, s)
+          let z = 2 * zScale * normaliser[token]
+          for expert in 0..<experts { s[expert] *= gradient[expert] - mean + z }
+        case .sigmoid:
+          for expert in 0..<experts { s[expert] *= gradient[expert] * (1 - s[expert]) }
         }
       }
     }
   }
 
-  /// The backward pass of the weights in `combine`, given what the experts' rows would be without them: with `gradient`
-  /// the unweighted gradient of the `activation` `[slots, intermediate]`, `weightGradient[slot] = ⟨gradient, activation⟩`;
-  /// then the rows of `activation` and of `gateUpGradient` `[slots, 2 · intermediate]` are scaled by their weights.
-  public func weightBackward(
-    gradient: Matrix, activation: Matrix, gateUpGradient: Matrix, routing: Routing, weightGradient: Buffer<Float>
+  /// ∂L/∂score of one token by way of P = score / Σ scores, which of a softmax are the scores themselves.
+  private func scoreGradient(
+    _ scores: UnsafePointer<Float>, _ experts: Int, _ router: Router, _ normaliser: Float, _ balance: Buffer<Float>?,
+    into gradient: UnsafeMutablePointer<Float>
   ) {
-    precondition(gradient.rows == activation.rows && gateUpGradient.rows == activation.rows)
-    precondition(gradient.columns == activation.columns && weightGradient.count >= gradient.rows)
-    team.forEachChunk(of: gradient.rows, size: Self.rowsPerTask) { [table] range, _ in
-      for row in range {
-        let slot = Int(routing.slotOfRow[row])
-        let weight = routing.weights[slot]
-        let line = activation.base + row * activation.stride
-        let gateUp = gateUpGradient.base + row * gateUpGradient.stride
-        weightGradient[slot] = table.dot(Int64(gradient.columns), gradient.base + row * gradient.stride, line)
-        table.scale(Int64(activation.columns), weight, line, line)
-        table.scale(Int64(gateUpGradient.columns), weight, gateUp, gateUp)
+    guard let balance else { return gradient.update(repeating: 0, count: experts) }
+    precondition(balance.count == experts)
+    switch router.scoring {
+    case .softmax: gradient.update(from: balance.base, count: experts)
+    case .sigmoid:
+      let mean = table.dot(Int64(experts), balance.base, scores) / normaliser
+      for expert in 0..<experts { gradient[expert] = (balance.base[expert] - mean) / normaliser }
+    }
+  }
+
+  /// `sums[e] = Σ over the tokens, in order, of score[t, e] / Σ scores[t]`.
+  ///
+  /// - Parameters: `scores` `[tokens, experts]` and `normaliser` `[tokens]`, as `route` left them; `sums` `[experts]`.
+  public func sumProbabilities(
+    _ scores: Matrix, router: Router, normaliser: Buffer<Float>, into sums: Buffer<Float>
+  ) {
+    guard router.scoring == .sigmoid else { return sumRows(scores, into: sums) }
+    precondition(sums.count == scores.columns && normaliser.count >= scores.rows)
+    team.forEachChunk(of: scores.columns, size: Self.columnsPerTask) { [table] columns, _ in
+      let sum = sums.base + columns.lowerBound
+      sum.update(repeating: 0, count: columns.count)
+      for token in 0..<scores.rows {
+        let line = scores.base + token * scores.stride + columns.lowerBound
+        table.axpy(Int64(columns.count), 1 / normaliser[token], line, sum)
       }
     }
   }

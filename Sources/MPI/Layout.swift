@@ -66,6 +66,11 @@ public final class ExchangePlan: Sendable {
     self.init(send: send, receive: receive, needsParts: false)
   }
 
+  /// A plan of which every rank knows the largest buffer anywhere, in elements: it decides whether the exchange is cut up.
+  public convenience init(send: Layout, receive: Layout, largest: Int) {
+    self.init(send: send, receive: receive, needsParts: largest > Int(Int32.max))
+  }
+
   init(send: Layout, receive: Layout, needsParts: Bool) {
     precondition(send.counts.count == receive.counts.count, "both layouts of an exchange name the same ranks")
     self.send = send

@@ -13,7 +13,8 @@ struct MemoryPlan {
 
 /// Where the activations of a micro-batch live. What a backward pass needs is kept for each block; the rest is scratch
 /// that all blocks share. With N tokens, H hidden, A = query columns, Q = query-key-value columns, S = slots (token ×
-/// choice), I = intermediate, E = experts.
+/// choice), I = intermediate, E = experts, A = the most rows that can arrive at the experts here: S, or that of every rank
+/// that shares them. Memory that is never reached costs nothing, so planning for the worst is free.
 struct ActivationLayout {
   struct Block {
     var input = 0..<0  // [N, H] the residual stream
@@ -28,9 +29,11 @@ struct ActivationLayout {
     var middle = 0..<0  // [N, H] the residual stream after attention
     var middleNormed = 0..<0  // [N, H]
     var middleScale = 0..<0  // [N]
-    var gateUp = 0..<0  // [N or S, 2 I]
-    var probabilities = 0..<0  // [N, E] the router's
-    var routerLogSumExp = 0..<0  // [N]
+    var denseGateUp = 0..<0  // [N, 2 W] of a dense layer or the shared experts, W columns wide
+    var gateUp = 0..<0  // [A, 2 I]
+    var arrivedInputs = 0..<0  // [A, H] what the experts here were sent
+    var scores = 0..<0  // [N, E] the router's
+    var scoreNormaliser = 0..<0  // [N]
     var slotWeights = 0..<0  // [S]
     // Of the integer arena:
     var slotExperts = 0..<0  // [S]
@@ -49,22 +52,38 @@ struct ActivationLayout {
   private(set) var hiddenScratch = 0..<0  // [N, H]
   private(set) var attendedGradient = 0..<0  // [N, A]
   private(set) var queryKeyValueGradient = 0..<0  // [N, Q]
-  private(set) var activation = 0..<0  // [N or S, I]
-  private(set) var activationGradient = 0..<0  // [N or S, I]
-  private(set) var slotRows = 0..<0  // [S, H]
-  private(set) var slotInputs = 0..<0  // [S, H]
+  private(set) var activation = 0..<0  // [N, W] or [A, I]
+  private(set) var activationGradient = 0..<0  // [N, W] or [A, I]
+  // Own rows in expert order: what is sent, and what comes back; in a backward pass with one more column.
+  private(set) var slotInputs = 0..<0  // [S, H + 1]
+  private(set) var slotRows = 0..<0  // [S, H + 1]
+  private(set) var returnedRows = 0..<0  // [S, H + 1]
+  // Rows where the experts are; the same memory as own rows when all experts are here.
+  private(set) var arrivedRows = 0..<0  // [A, H + 1]
+  private(set) var arrivedReturn = 0..<0  // [A, H + 1]
   private(set) var slotWeightGradient = 0..<0  // [S]
   private(set) var balance = 0..<0  // [E]
+  /// Elements that one layer's arriving rows need at most.
+  private(set) var arrivalsOfALayer = 0
   /// Elements of the float and of the integer arena.
   private(set) var floats = 0
   private(set) var integers = 0
 
-  /// - Parameter training: false keeps nothing for a backward pass: all blocks share one block's memory.
-  init(_ c: ModelConfiguration, tokens n: Int, training: Bool) {
+  /// - Parameters:
+  ///   - arrivals: what A is for a number of own rows; nil when all experts are here.
+  ///   - training: false keeps nothing for a backward pass: all blocks share one block's memory.
+  init(_ c: ModelConfiguration, tokens n: Int, arrivals: ((Int) -> Int)? = nil, training: Bool) {
     var plan = MemoryPlan()
     var integerPlan = MemoryPlan()
     let slots = n * (c.experts?.perToken ?? 0)
     let expertCount = c.experts?.count ?? 0
+    let arriving = arrivals?(slots) ?? slots
+    arrivalsOfALayer = arriving * 2 * (c.experts?.intermediateSize ?? 0)
+    let denseWidth = (0..<c.layers).map(c.denseWidth).max() ?? 0
+    if slots > 0 {
+      slotInputs = plan.reserve(slots * (c.hiddenSize + 1))
+      slotRows = plan.reserve(slots * (c.hiddenSize + 1))
+    }
     for layer in 0..<c.layers {
       if !training, layer > 1 {
         blocks.append(blocks[layer - 2])  // two sets in turn: a block reads the one before it
@@ -86,12 +105,13 @@ struct ActivationLayout {
       block.middleNormed = plan.reserve(n * c.hiddenSize)
       block.middleScale = plan.reserve(n)
       // Without a backward pass the sets of two layers serve all of them, sparse and dense.
-      let dense = training && c.sparseLayers[layer] ? 0 : n * 2 * c.intermediateSize
-      let sparse = training && !c.sparseLayers[layer] ? 0 : slots * 2 * (c.experts?.intermediateSize ?? 0)
-      block.gateUp = plan.reserve(max(dense, sparse))
-      if sparse > 0 {
-        block.probabilities = plan.reserve(n * expertCount)
-        block.routerLogSumExp = plan.reserve(n)
+      let width = training ? c.denseWidth(layer: layer) : denseWidth
+      block.denseGateUp = plan.reserve(n * 2 * width)
+      if training ? c.sparseLayers[layer] : slots > 0 {
+        block.gateUp = plan.reserve(arriving * 2 * (c.experts?.intermediateSize ?? 0))
+        block.arrivedInputs = arrivals == nil ? slotInputs : plan.reserve(arriving * c.hiddenSize)
+        block.scores = plan.reserve(n * expertCount)
+        block.scoreNormaliser = plan.reserve(n)
         block.slotWeights = plan.reserve(slots)
         block.slotExperts = integerPlan.reserve(slots)
         block.rowOfSlot = integerPlan.reserve(slots)
@@ -105,14 +125,16 @@ struct ActivationLayout {
     outputScale = plan.reserve(n)
     logits = plan.reserve(min(n, Compute.crossEntropyChunk) * c.vocabularySize)
     logProbabilities = plan.reserve(n)
-    let widest = max(
-      c.sparseLayers.contains(false) ? n * c.intermediateSize : 0, slots * (c.experts?.intermediateSize ?? 0))
+    let widest = max(n * denseWidth, arriving * (c.experts?.intermediateSize ?? 0))
     activation = plan.reserve(widest)
     if slots > 0 {
-      slotRows = plan.reserve(slots * c.hiddenSize)
-      slotInputs = plan.reserve(slots * c.hiddenSize)
+      arrivedRows = arrivals == nil ? slotRows : plan.reserve(arriving * (c.hiddenSize + 1))
     }
     if training {
+      if slots > 0 {
+        arrivedReturn = plan.reserve(arriving * (c.hiddenSize + 1))
+        returnedRows = arrivals == nil ? arrivedReturn : slotInputs
+      }
       gradient = plan.reserve(n * c.hiddenSize)
       hiddenScratch = plan.reserve(n * c.hiddenSize)
       attendedGradient = plan.reserve(n * c.queryColumns)

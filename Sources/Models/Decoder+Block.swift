@@ -2,8 +2,9 @@ import Kernels
 
 /// One block: x ← x + attention(norm(x)); x ← x + feedForward(norm(x)).
 extension Decoder {
-  func blockForward(_ layer: Int, _ batch: MicroBatch) {
+  func blockForward(_ layer: Int, _ batch: MicroBatch) throws {
     let n = batch.tokenCount
+    guard n > 0 else { return try joinForward(layer) }
     let a = activationLayout.blocks[layer]
     let p = layout.blocks[layer]
     let x = input(ofLayer: layer, n)
@@ -20,16 +21,21 @@ extension Decoder {
       middle, weight: parameters[p.postAttentionNorm], epsilon: configuration.normEpsilon,
       into: hidden(a.middleNormed, n), rstd: floats.buffer[a.middleScale])
     compute.copy(middle, to: output)
-    if configuration.sparseLayers[layer] {
-      expertsForward(layer, tokens: n, addingTo: output)
-    } else {
-      feedForward(layer, tokens: n, addingTo: output)
-    }
+    if configuration.sparseLayers[layer] { try expertsForward(layer, tokens: n, addingTo: output) }
+    if let dense = feedForward(layer) { feedForward(dense, hidden(a.middleNormed, n), addingTo: output) }
+  }
+
+  /// A rank without a micro-batch in this round computes with its experts only.
+  private func joinForward(_ layer: Int) throws {
+    guard configuration.sparseLayers[layer] else { return }
+    try expertsForward(layer, tokens: 0, addingTo: input(ofLayer: layer + 1, 0))
   }
 
   /// Turns the residual stream's gradient after the block into the one before it, in place, and leaves the block's
-  /// parameter gradients in `gradients`.
-  func blockBackward(_ layer: Int, _ batch: MicroBatch, auxiliaryScale: Float) {
+  /// parameter gradients in `gradients`; those of experts are added to `accumulator` on the way.
+  func blockBackward(
+    _ layer: Int, _ batch: MicroBatch, auxiliaryScale: Float, accumulator: any GradientSums
+  ) throws {
     let n = batch.tokenCount
     let a = activationLayout.blocks[layer]
     let p = layout.blocks[layer]
@@ -37,9 +43,14 @@ extension Decoder {
     let normedGradient = hidden(activationLayout.hiddenScratch, n)
 
     if configuration.sparseLayers[layer] {
-      expertsBackward(layer, tokens: n, gradient, into: normedGradient, auxiliaryScale: auxiliaryScale)
-    } else {
-      feedForwardBackward(layer, tokens: n, gradient, into: normedGradient)
+      try expertsBackward(
+        layer, tokens: n, gradient, into: normedGradient, auxiliaryScale: auxiliaryScale, accumulator: accumulator)
+    }
+    guard n > 0 else { return }
+    if let dense = feedForward(layer) {
+      feedForwardBackward(
+        dense, layer, gradient, hidden(a.middleNormed, n), into: normedGradient,
+        accumulate: configuration.sparseLayers[layer])
     }
     compute.rmsNormBackward(
       dy: normedGradient, x: hidden(a.middle, n), weight: parameters[p.postAttentionNorm],
@@ -58,44 +69,54 @@ extension Decoder {
     return gradients.buffer[range.lowerBound - start..<range.upperBound - start]
   }
 
-  // MARK: Dense feed-forward layer: down(silu(gate(x)) · up(x))
+  // MARK: The feed-forward layer that every token visits: down(silu(gate(x)) · up(x))
 
-  private func feedForward(_ layer: Int, tokens n: Int, addingTo output: Matrix) {
-    let c = configuration
-    let a = activationLayout.blocks[layer]
+  /// A dense layer's own, or the shared experts of a sparse one, which are one layer together.
+  private struct FeedForward {
+    let width: Int
+    /// Of the parameters: `[2 · width, hidden]` and `[hidden, width]`.
+    let gateUp: Range<Int>
+    let down: Range<Int>
+    /// Of the activations: `[N, 2 · width]`, kept for the backward pass.
+    let activations: Range<Int>
+  }
+
+  private func feedForward(_ layer: Int) -> FeedForward? {
+    let width = configuration.denseWidth(layer: layer)
+    guard width > 0 else { return nil }
     let p = layout.blocks[layer]
-    let gateUp = floats.buffer[a.gateUp].matrix(n, 2 * c.intermediateSize)
-    let activation = floats.buffer[activationLayout.activation].matrix(n, c.intermediateSize)
+    return FeedForward(
+      width: width, gateUp: p.gateUp, down: p.down, activations: activationLayout.blocks[layer].denseGateUp)
+  }
+
+  private func feedForward(_ f: FeedForward, _ normed: Matrix, addingTo output: Matrix) {
+    let gateUp = floats.buffer[f.activations].matrix(normed.rows, 2 * f.width)
+    let activation = floats.buffer[activationLayout.activation].matrix(normed.rows, f.width)
     compute.multiply(
-      MatrixProduct(
-        hidden(a.middleNormed, n), parameters[p.gateUp].matrix(2 * c.intermediateSize, c.hiddenSize).transposed,
-        into: gateUp))
+      MatrixProduct(normed, parameters[f.gateUp].matrix(2 * f.width, normed.columns).transposed, into: gateUp))
     compute.swiGLU(gateUp, into: activation)
     compute.multiply(
       MatrixProduct(
-        activation, parameters[p.down].matrix(c.hiddenSize, c.intermediateSize).transposed, into: output,
-        accumulate: true))
+        activation, parameters[f.down].matrix(normed.columns, f.width).transposed, into: output, accumulate: true))
   }
 
-  private func feedForwardBackward(_ layer: Int, tokens n: Int, _ gradient: Matrix, into normedGradient: Matrix) {
-    let c = configuration
-    let a = activationLayout.blocks[layer]
-    let p = layout.blocks[layer]
-    let gateUp = floats.buffer[a.gateUp].matrix(n, 2 * c.intermediateSize)
-    let activation = floats.buffer[activationLayout.activation].matrix(n, c.intermediateSize)
-    let activationGradient = floats.buffer[activationLayout.activationGradient].matrix(n, c.intermediateSize)
-    compute.multiply(
-      MatrixProduct(gradient, parameters[p.down].matrix(c.hiddenSize, c.intermediateSize), into: activationGradient))
+  private func feedForwardBackward(
+    _ f: FeedForward, _ layer: Int, _ gradient: Matrix, _ normed: Matrix, into normedGradient: Matrix, accumulate: Bool
+  ) {
+    let (n, hiddenSize) = (normed.rows, normed.columns)
+    let gateUp = floats.buffer[f.activations].matrix(n, 2 * f.width)
+    let activation = floats.buffer[activationLayout.activation].matrix(n, f.width)
+    let activationGradient = floats.buffer[activationLayout.activationGradient].matrix(n, f.width)
+    compute.multiply(MatrixProduct(gradient, parameters[f.down].matrix(hiddenSize, f.width), into: activationGradient))
     compute.swiGLUBackward(outGradient: activationGradient, gateUpToGradient: gateUp, out: activation)
     compute.multiply(
       MatrixProduct(
-        gradient.transposed, activation,
-        into: gradientBuffer(p.down, layer).matrix(c.hiddenSize, c.intermediateSize)))
+        gradient.transposed, activation, into: gradientBuffer(f.down, layer).matrix(hiddenSize, f.width)))
     compute.multiply(
       MatrixProduct(
-        gateUp.transposed, hidden(a.middleNormed, n),
-        into: gradientBuffer(p.gateUp, layer).matrix(2 * c.intermediateSize, c.hiddenSize)))
+        gateUp.transposed, normed, into: gradientBuffer(f.gateUp, layer).matrix(2 * f.width, hiddenSize)))
     compute.multiply(
-      MatrixProduct(gateUp, parameters[p.gateUp].matrix(2 * c.intermediateSize, c.hiddenSize), into: normedGradient))
+      MatrixProduct(
+        gateUp, parameters[f.gateUp].matrix(2 * f.width, hiddenSize), into: normedGradient, accumulate: accumulate))
   }
 }

@@ -1,173 +1,181 @@
 import Kernels
 
-/// The mixture-of-experts layer: route, gather by expert, one gated feed-forward layer per expert, combine. Dropless.
+/// The mixture-of-experts layer: route, gather by expert, dispatch, one gated feed-forward layer per expert, return,
+/// combine. Dropless.
+///
+/// Rows stand in expert order at both ends of a dispatch: the micro-batch's own rows where its tokens are, and the rows
+/// that arrive where the experts are. A `DispatchPlan.Segment` is one (micro-batch, expert) and one matrix product.
 extension Decoder {
-  private func routing(_ layer: Int, slots: Int) -> Routing {
-    let a = activationLayout.blocks[layer]
-    return Routing(
-      experts: integers.buffer[a.slotExperts].prefix(slots), weights: floats.buffer[a.slotWeights].prefix(slots),
-      rowOfSlot: integers.buffer[a.rowOfSlot].prefix(slots), slotOfRow: integers.buffer[a.slotOfRow].prefix(slots),
-      offsets: integers.buffer[a.expertOffsets])
-  }
-
-  private func probabilities(_ layer: Int, _ tokens: Int, _ experts: ModelConfiguration.Experts) -> Matrix {
-    floats.buffer[activationLayout.blocks[layer].probabilities].matrix(tokens, experts.count)
-  }
-
-  /// One product per expert, on that expert's rows and its slice of `weights`.
-  private func multiplyByExpert(
-    _ routing: Routing, _ count: Int, _ product: (_ expert: Int, Range<Int>) -> MatrixProduct
-  ) {
-    compute.multiply((0..<count).map { product($0, routing.rows(ofExpert: $0)) })
-  }
-
-  func expertsForward(_ layer: Int, tokens n: Int, addingTo output: Matrix) {
+  func expertsForward(_ layer: Int, tokens n: Int, addingTo output: Matrix) throws {
     guard let experts = configuration.experts else { preconditionFailure("a sparse layer without experts") }
     let (hiddenSize, width) = (configuration.hiddenSize, experts.intermediateSize)
     let a = activationLayout.blocks[layer]
-    let p = layout.blocks[layer]
     let slots = n * experts.perToken
-    let routing = routing(layer, slots: slots)
-    let normed = hidden(a.middleNormed, n)
-    let logits = probabilities(layer, n, experts)
-    compute.multiply(
-      MatrixProduct(normed, parameters[p.router].matrix(experts.count, hiddenSize).transposed, into: logits))
-    compute.route(
-      logits, topK: experts.perToken, renormalise: experts.renormalise, logSumExp: floats.buffer[a.routerLogSumExp],
-      into: routing)
+    let routing = routeForward(layer, tokens: n, experts)
+    let plan = try dispatcher.plan(routing.offsets)
+    plans[layer] = plan
 
-    let inputs = floats.buffer[activationLayout.slotInputs].matrix(slots, hiddenSize)
-    let gateUp = floats.buffer[a.gateUp].matrix(slots, 2 * width)
-    let activation = floats.buffer[activationLayout.activation].matrix(slots, width)
-    let outputs = floats.buffer[activationLayout.slotRows].matrix(slots, hiddenSize)
-    compute.gather(normed, routing: routing, topK: experts.perToken, into: inputs)
-    multiplyByExpert(routing, experts.count) { expert, rows in
-      MatrixProduct(
-        inputs.rows(rows), expertMatrix(p.gateUp, expert, 2 * width, hiddenSize).transposed, into: gateUp.rows(rows))
+    let own = rows(activationLayout.slotInputs, slots, hiddenSize)
+    compute.gather(hidden(a.middleNormed, n), routing: routing, topK: experts.perToken, into: own)
+    let inputs = rows(a.arrivedInputs, plan.arriving, hiddenSize)
+    let dispatches = (0..<plan.chunks).map { dispatcher.startDispatch($0, of: plan, from: own, to: inputs) }
+    try residence.acquire(expertsPiece(layer))
+
+    let gateUp = rows(a.gateUp, plan.arriving, 2 * width)
+    let activation = rows(activationLayout.activation, plan.arriving, width)
+    let outputs = rows(activationLayout.arrivedRows, plan.arriving, hiddenSize)
+    let returned = rows(activationLayout.slotRows, slots, hiddenSize)
+    var lastReturn = 0
+    for chunk in 0..<plan.chunks {
+      try dispatcher.wait(for: dispatches[chunk])
+      compute.multiply(
+        plan.segments[chunk].map { segment in
+          MatrixProduct(
+            inputs.rows(segment.rows), expert(layer, segment.expert).gateUp.transposed, into: gateUp.rows(segment.rows))
+        })
+      compute.swiGLU(gateUp.rows(plan.rows[chunk]), into: activation.rows(plan.rows[chunk]))
+      compute.multiply(
+        plan.segments[chunk].map { segment in
+          MatrixProduct(
+            activation.rows(segment.rows), expert(layer, segment.expert).down.transposed,
+            into: outputs.rows(segment.rows))
+        })
+      lastReturn = dispatcher.startReturn(chunk, of: plan, from: outputs, to: returned)
     }
-    compute.swiGLU(gateUp, into: activation)
-    multiplyByExpert(routing, experts.count) { expert, rows in
-      MatrixProduct(
-        activation.rows(rows), expertMatrix(p.down, expert, hiddenSize, width).transposed, into: outputs.rows(rows))
-    }
-    compute.combine(outputs, routing: routing, topK: experts.perToken, weighted: true, addingTo: output)
+    try residence.release(expertsPiece(layer))
+    try dispatcher.wait(for: lastReturn)
+    compute.combine(returned, routing: routing, topK: experts.perToken, weighted: true, addingTo: output)
   }
 
+  /// Overwrites `normedGradient` with the gradient of the normed residual stream; adds the experts' gradients to the
+  /// accumulator and leaves the router's in `gradients`.
   func expertsBackward(
-    _ layer: Int, tokens n: Int, _ gradient: Matrix, into normedGradient: Matrix, auxiliaryScale: Float
-  ) {
-    guard let experts = configuration.experts else { preconditionFailure("a sparse layer without experts") }
+    _ layer: Int, tokens n: Int, _ gradient: Matrix, into normedGradient: Matrix, auxiliaryScale: Float,
+    accumulator: any GradientSums
+  ) throws {
+    guard let experts = configuration.experts, let plan = plans[layer] else {
+      preconditionFailure("a backward pass through experts without a forward pass")
+    }
     let (hiddenSize, width) = (configuration.hiddenSize, experts.intermediateSize)
     let a = activationLayout.blocks[layer]
-    let p = layout.blocks[layer]
     let slots = n * experts.perToken
     let routing = routing(layer, slots: slots)
-    let normed = hidden(a.middleNormed, n)
-    let inputs = floats.buffer[activationLayout.slotInputs].matrix(slots, hiddenSize)
-    let gateUp = floats.buffer[a.gateUp].matrix(slots, 2 * width)
-    let activation = floats.buffer[activationLayout.activation].matrix(slots, width)
-    let activationGradient = floats.buffer[activationLayout.activationGradient].matrix(slots, width)
-    let rows = floats.buffer[activationLayout.slotRows].matrix(slots, hiddenSize)
-    let weightGradient = floats.buffer[activationLayout.slotWeightGradient]
 
     // The layer is linear in the weights, so gradients are taken without them first; the weights' own gradient is then
-    // a dot product, and the experts' outputs need not be kept.
-    compute.gather(gradient, routing: routing, topK: experts.perToken, into: rows)
-    multiplyByExpert(routing, experts.count) { expert, range in
-      MatrixProduct(
-        rows.rows(range), expertMatrix(p.down, expert, hiddenSize, width), into: activationGradient.rows(range))
+    // a dot product, and the experts' outputs need not be kept. A row's weight travels in its last column, and the
+    // weight's gradient comes back there.
+    let own = rows(activationLayout.slotRows, slots, hiddenSize + 1)
+    let arrived = rows(activationLayout.arrivedRows, plan.arriving, hiddenSize + 1)
+    let results = rows(activationLayout.arrivedReturn, plan.arriving, hiddenSize + 1)
+    let returned = rows(activationLayout.returnedRows, slots, hiddenSize + 1)
+    compute.gatherWithWeights(gradient, routing: routing, topK: experts.perToken, into: own)
+    let dispatches = (0..<plan.chunks).map { dispatcher.startDispatch($0, of: plan, from: own, to: arrived) }
+    let inputs = rows(a.arrivedInputs, plan.arriving, hiddenSize)
+    if !dispatcher.isDistributed {  // what others sent was kept
+      compute.gather(hidden(a.middleNormed, n), routing: routing, topK: experts.perToken, into: inputs)
     }
-    compute.swiGLUBackward(outGradient: activationGradient, gateUpToGradient: gateUp, out: activation)
-    compute.weightBackward(
-      gradient: activationGradient, activation: activation, gateUpGradient: gateUp, routing: routing,
-      weightGradient: weightGradient)
-    multiplyByExpert(routing, experts.count) { expert, range in
-      MatrixProduct(
-        rows.rows(range).transposed, activation.rows(range),
-        into: expertGradient(p.down, layer, expert, hiddenSize, width))
-    }
-    compute.gather(normed, routing: routing, topK: experts.perToken, into: inputs)
-    multiplyByExpert(routing, experts.count) { expert, range in
-      MatrixProduct(
-        gateUp.rows(range).transposed, inputs.rows(range),
-        into: expertGradient(p.gateUp, layer, expert, 2 * width, hiddenSize))
-    }
-    multiplyByExpert(routing, experts.count) { expert, range in
-      MatrixProduct(
-        gateUp.rows(range), expertMatrix(p.gateUp, expert, 2 * width, hiddenSize), into: rows.rows(range))
-    }
+    try residence.acquire(expertsPiece(layer))
+    try residence.beginGradient(expertsPiece(layer))
 
-    let logits = probabilities(layer, n, experts)
-    let normalisation = auxiliaryScale / Float(n * configuration.sparseLayerCount)
-    var balance: Buffer<Float>?
-    if experts.balancing.loadCoefficient != 0 {
-      balance = loadGradient(layer, tokens: n, experts, scale: normalisation)
+    let gateUp = rows(a.gateUp, plan.arriving, 2 * width)
+    let activation = rows(activationLayout.activation, plan.arriving, width)
+    let activationGradient = rows(activationLayout.activationGradient, plan.arriving, width)
+    let columns = 0..<hiddenSize
+    let weightColumn = hiddenSize..<hiddenSize + 1
+    var lastReturn = 0
+    for chunk in 0..<plan.chunks {
+      try dispatcher.wait(for: dispatches[chunk])
+      let range = plan.rows[chunk]
+      compute.multiply(
+        plan.segments[chunk].map { segment in
+          MatrixProduct(
+            arrived.rows(segment.rows).columns(columns), expert(layer, segment.expert).down,
+            into: activationGradient.rows(segment.rows))
+        })
+      compute.swiGLUBackward(
+        outGradient: activationGradient.rows(range), gateUpToGradient: gateUp.rows(range), out: activation.rows(range))
+      compute.weightBackward(
+        gradient: activationGradient.rows(range), activation: activation.rows(range),
+        gateUpGradient: gateUp.rows(range),
+        weights: arrived.rows(range).columns(weightColumn), weightGradients: results.rows(range).columns(weightColumn))
+      compute.multiply(
+        plan.segments[chunk].map { segment in
+          MatrixProduct(
+            gateUp.rows(segment.rows), expert(layer, segment.expert).gateUp,
+            into: results.rows(segment.rows).columns(columns))
+        })
+      lastReturn = dispatcher.startReturn(chunk, of: plan, from: results, to: returned)
+      // The experts' own gradients, while the rows travel.
+      addExpertGradients(
+        layer, plan.segments[chunk], rowGradient: arrived.columns(columns), activation: activation,
+        gateUpGradient: gateUp, inputs: inputs, to: accumulator)
     }
-    compute.routeBackward(
-      logits, topK: experts.perToken, renormalised: experts.renormalise, routing: routing,
-      weightGradient: weightGradient, balance: balance, zScale: experts.balancing.zCoefficient * normalisation,
-      logSumExp: floats.buffer[a.routerLogSumExp])
-    let router = parameters[p.router].matrix(experts.count, hiddenSize)
-    compute.multiply(
-      MatrixProduct(
-        logits.transposed, normed, into: gradientBuffer(p.router, layer).matrix(experts.count, hiddenSize)))
-    compute.multiply(MatrixProduct(logits, router, into: normedGradient))
-    compute.combine(rows, routing: routing, topK: experts.perToken, weighted: false, addingTo: normedGradient)
+    try residence.release(expertsPiece(layer))
+    try residence.endGradient(expertsPiece(layer))
+    try dispatcher.wait(for: lastReturn)
+    guard n > 0 else { return }
+    let weightGradient = floats.buffer[activationLayout.slotWeightGradient]
+    compute.scatter(returned.columns(weightColumn), routing: routing, into: weightGradient)
+    routeBackward(
+      layer, tokens: n, experts, weightGradient: weightGradient, into: normedGradient, auxiliaryScale: auxiliaryScale)
+    compute.combine(
+      returned.columns(columns), routing: routing, topK: experts.perToken, weighted: false, addingTo: normedGradient)
   }
 
-  private func expertMatrix(_ range: Range<Int>, _ expert: Int, _ rows: Int, _ columns: Int) -> Matrix {
-    parameters[range][expert * rows * columns..<(expert + 1) * rows * columns].matrix(rows, columns)
-  }
-
-  private func expertGradient(_ range: Range<Int>, _ layer: Int, _ expert: Int, _ rows: Int, _ columns: Int) -> Matrix {
-    gradientBuffer(range, layer)[expert * rows * columns..<(expert + 1) * rows * columns].matrix(rows, columns)
-  }
-
-  // MARK: Load balancing
-
-  /// Tokens that went to each expert of a sparse layer in the last forward pass, `[experts]`.
-  public func expertLoads(layer: Int) -> [Int] {
-    guard let experts = configuration.experts, configuration.sparseLayers[layer] else { return [] }
-    let routing = routing(layer, slots: 0)
-    return (0..<experts.count).map { routing.rows(ofExpert: $0).count }
-  }
-
-  /// The loads that the balancing loss compares with a layer's probabilities: its own, or the mean over all layers.
-  private func measuredLoads(_ layer: Int, _ experts: ModelConfiguration.Experts) -> [Float] {
-    if experts.balancing.scope == .layer { return expertLoads(layer: layer).map(Float.init) }
-    var sums = Array(repeating: 0, count: experts.count)
-    for layer in 0..<configuration.layers where configuration.sparseLayers[layer] {
-      for (expert, load) in expertLoads(layer: layer).enumerated() { sums[expert] += load }
+  /// Adds each segment's weight gradients to the exact sums, as many experts of a micro-batch at a time as the scratch
+  /// memory holds. An expert without rows contributes nothing.
+  private func addExpertGradients(
+    _ layer: Int, _ segments: [DispatchPlan.Segment], rowGradient: Matrix, activation: Matrix, gateUpGradient: Matrix,
+    inputs: Matrix, to accumulator: any GradientSums
+  ) {
+    let size = layout.expertSize
+    let capacity = gradients.count / size
+    var rest = segments[...]
+    while let first = rest.first {
+      // Neighbours in expert number, so that their gradients are one run of the arena.
+      var batch = rest.prefix(1)
+      while batch.count < capacity, batch.endIndex < rest.endIndex, rest[batch.endIndex].source == first.source,
+        rest[batch.endIndex].expert == first.expert + batch.count
+      {
+        batch = rest[batch.startIndex...batch.endIndex]
+      }
+      rest = rest[batch.endIndex...]
+      let products = batch.flatMap { segment -> [MatrixProduct] in
+        let place = (segment.expert - first.expert) * size
+        let gradient = expertMatrices(gradients.buffer[place..<place + size])
+        return [
+          MatrixProduct(
+            rowGradient.rows(segment.rows).transposed, activation.rows(segment.rows), into: gradient.down),
+          MatrixProduct(
+            gateUpGradient.rows(segment.rows).transposed, inputs.rows(segment.rows), into: gradient.gateUp),
+        ]
+      }
+      compute.multiply(products)
+      accumulator.add(
+        gradients.buffer.prefix(batch.count * size),
+        at: layout.experts(first.expert..<first.expert + batch.count, layer: layer), compute: compute)
     }
-    return sums.map { Float($0) / Float(configuration.sparseLayerCount) }
   }
 
-  /// ∂loss/∂p[t, e] = coefficient · E · f_e / (tokens · layers), the same for every token of the layer.
-  private func loadGradient(
-    _ layer: Int, tokens: Int, _ experts: ModelConfiguration.Experts, scale: Float
-  ) -> Buffer<Float> {
-    let balance = floats.buffer[activationLayout.balance]
-    let factor = experts.balancing.loadCoefficient * Float(experts.count) * scale / Float(tokens)
-    for (expert, load) in measuredLoads(layer, experts).enumerated() { balance[expert] = factor * load }
-    return balance
+  private func expertsPiece(_ layer: Int) -> Int {
+    guard let piece = layout.expertsPiece(layer) else { preconditionFailure("a dense layer has no experts") }
+    return piece
   }
 
-  /// The balancing and z losses of the micro-batch, fixed point; 0 where both are off.
-  func balancingLoss(tokens n: Int, of microBatches: Int) -> Int64? {
-    guard let experts = configuration.experts,
-      experts.balancing.loadCoefficient != 0 || experts.balancing.zCoefficient != 0
-    else { return 0 }
-    var total = 0.0
-    let sums = floats.buffer[activationLayout.balance]
-    for layer in 0..<configuration.layers where configuration.sparseLayers[layer] {
-      compute.sumRows(probabilities(layer, n, experts), into: sums)
-      let loads = measuredLoads(layer, experts)
-      let product = (0..<experts.count).reduce(0.0) { $0 + Double(loads[$1]) * Double(sums[$1]) }
-      total += Double(experts.balancing.loadCoefficient) * Double(experts.count) * product / Double(n * n)
-      let z = floats.buffer[activationLayout.blocks[layer].routerLogSumExp]
-      let squares = (0..<n).reduce(0.0) { $0 + Double(z[$1]) * Double(z[$1]) }
-      total += Double(experts.balancing.zCoefficient) * squares / Double(n)
-    }
-    return LossFixedPoint.encode(Float(total / Double(configuration.sparseLayerCount)), of: microBatches)
+  private func rows(_ range: Range<Int>, _ rows: Int, _ columns: Int) -> Matrix {
+    floats.buffer[range].matrix(rows, columns)
+  }
+
+  /// One expert's weights.
+  private func expert(_ layer: Int, _ expert: Int) -> (gateUp: Matrix, down: Matrix) {
+    expertMatrices(parameters[layout.experts(expert..<expert + 1, layer: layer)])
+  }
+
+  /// `[2 · intermediate, hidden]` and, behind it, `[hidden, intermediate]`.
+  private func expertMatrices(_ memory: Buffer<Float>) -> (gateUp: Matrix, down: Matrix) {
+    let hiddenSize = configuration.hiddenSize
+    let width = layout.expertSize / (3 * hiddenSize)
+    let first = 2 * width * hiddenSize
+    return (memory[0..<first].matrix(2 * width, hiddenSize), memory[first..<memory.count].matrix(hiddenSize, width))
   }
 }

@@ -26,128 +26,184 @@ public final class Decoder {
   let rotary: RotaryTables
   /// Where attention finds the tokens before those of a batch; nil when a batch holds whole sequences.
   let cache: KeyValueCache?
+  let residence: any ParameterResidence
+  let dispatcher: any TokenDispatcher
+  /// By layer, the last forward pass's dispatch.
+  var plans: [DispatchPlan?]
   /// The gradient of the piece in progress, in fp32; what is finished goes to the accumulator.
   let gradients: Arena<Float>
 
   /// - Parameters:
   ///   - sequences, length: the largest micro-batch.
   ///   - training: whether there will be backward passes.
+  ///   - residence, dispatcher: where parameters and experts are; by default all of them are here.
   public convenience init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, sequences: Int, length: Int, training: Bool,
-    compute: Compute
+    residence: any ParameterResidence = LocalResidence(), dispatcher: (any TokenDispatcher)? = nil, compute: Compute
   ) {
     self.init(
-      configuration, parameters: parameters, sequences: sequences, length: length, training: training, cache: nil,
-      compute: compute)
+      configuration, parameters: parameters, sequences: sequences, length: length, training: training,
+      residence: residence, dispatcher: dispatcher, cache: nil, compute: compute)
   }
 
   init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, sequences: Int, length: Int, training: Bool,
+    residence: any ParameterResidence = LocalResidence(), dispatcher: (any TokenDispatcher)? = nil,
     cache: KeyValueCache?, compute: Compute
   ) {
+    let dispatcher = dispatcher ?? LocalDispatcher(experts: configuration.experts?.count ?? 0)
     self.configuration = configuration
     self.cache = cache
     self.compute = compute
     self.parameters = parameters
+    self.residence = residence
+    self.dispatcher = dispatcher
     layout = ParameterLayout(configuration)
     precondition(parameters.count == layout.count)
-    activationLayout = ActivationLayout(configuration, tokens: sequences * length, training: training)
-    floats = Arena(count: activationLayout.floats)
+    activationLayout = ActivationLayout(
+      configuration, tokens: sequences * length, arrivals: dispatcher.isDistributed ? dispatcher.arrivals : nil,
+      training: training)
+    plans = Array(repeating: nil, count: configuration.layers)
+    // Of what is laid out for arriving rows only a part is used: in huge pages much of them would be empty.
+    let isSparse = dispatcher.isDistributed && activationLayout.arrivalsOfALayer < 1 << 25
+    floats = Arena(count: activationLayout.floats, hugePages: !isSparse)
     integers = Arena(count: activationLayout.integers)
     rotary = RotaryTables(
       configuration.rotary, headDimension: configuration.headDimension, positions: cache?.capacity ?? length)
-    gradients = Arena(count: training ? Self.gradientScratch(layout) : 0)
+    gradients = Arena(count: training ? Self.gradientScratch(layout, experts: dispatcher.localExperts.count) : 0)
   }
 
-  /// Bytes that a decoder allocates: what `init` will do, from the same formulas.
+  /// Bytes that a decoder uses: what `init` will do, from the same formulas.
+  ///
+  /// - Parameters:
+  ///   - experts: experts of a layer that are computed here; nil for all.
+  ///   - arrivals: rows that arrive for a number of own rows: an expectation, where `init` plans for the worst.
   public static func plannedBytes(
-    _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool
+    _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool, experts: Int? = nil,
+    arrivals: ((Int) -> Int)? = nil
   ) -> Int {
-    let activations = ActivationLayout(configuration, tokens: sequences * length, training: training)
-    let gradients = training ? gradientScratch(ParameterLayout(configuration)) : 0
+    let activations = ActivationLayout(
+      configuration, tokens: sequences * length, arrivals: arrivals, training: training)
+    let experts = experts ?? configuration.experts?.count ?? 0
+    let gradients = training ? gradientScratch(ParameterLayout(configuration), experts: experts) : 0
     let rotary = RotaryTables.floats(headDimension: configuration.headDimension, positions: length)
     return 4 * (activations.floats + activations.integers + gradients + rotary)
   }
 
-  /// The largest gradient that exists in fp32 at one time: a block's, or the head's with the final norm's.
-  private static func gradientScratch(_ layout: ParameterLayout) -> Int {
-    let blocks = layout.pieces[1..<layout.pieces.count - 1].map(\.count).max() ?? 0
-    return max(blocks, layout.head.count + layout.finalNorm.count + 32)
+  /// The largest gradient that exists in fp32 at one time: a block's without its experts, the head's with the final
+  /// norm's, or that of as many experts as fit in 64 MiB, at least one.
+  private static func gradientScratch(_ layout: ParameterLayout, experts: Int) -> Int {
+    let blocks = layout.blocks.indices.map { layout.pieces[layout.blockPiece($0)].count }.max() ?? 0
+    let some = min(experts, max(1, (1 << 24) / max(1, layout.expertSize)))
+    return max(blocks, layout.head.count + layout.finalNorm.count + 32, some * layout.expertSize)
   }
 
-  /// Computes a micro-batch's loss and adds its gradients to `accumulator`.
+  /// Computes a micro-batch's loss and adds its gradients to `accumulator`. An empty micro-batch joins a round of ranks
+  /// that have one: it computes with this rank's experts, and acquires the same pieces in the same order.
   ///
   /// - Parameters:
   ///   - lossScale: one over the target tokens of the global batch.
   ///   - microBatchScale: one over the micro-batches of the global batch, for the auxiliary losses.
-  ///   - pieceNeeded: called before a piece's parameters are first read.
-  ///   - pieceFinished: called as soon as a piece of the layout has all of this micro-batch's gradient.
+  /// - Throws: what the residence and the dispatcher throw.
   public func train(
-    _ batch: MicroBatch, lossScale: Float, microBatchScale: Float, accumulator: GradientAccumulator,
-    pieceNeeded: (Int) throws -> Void, pieceFinished: (Int) throws -> Void
-  ) rethrows -> MicroBatchResult {
-    try forward(batch, pieceNeeded: pieceNeeded)
-    let auxiliaryLoss = balancingLoss(tokens: batch.tokenCount, of: Int((1 / microBatchScale).rounded()))
+    _ batch: MicroBatch, lossScale: Float, microBatchScale: Float, accumulator: any GradientSums
+  ) throws -> MicroBatchResult {
+    try forward(batch)
+    let auxiliaryLoss =
+      batch.tokenCount == 0 ? 0 : balancingLoss(tokens: batch.tokenCount, of: Int((1 / microBatchScale).rounded()))
+    try residence.acquire(layout.headPiece)
+    try residence.beginGradient(layout.headPiece)
+    if isTied { try residence.beginGradient(layout.embeddingPiece) }
     let loss = headLoss(
       batch, lossCount: Int((1 / lossScale).rounded()), lossScale: lossScale, accumulator: accumulator)
-    try pieceFinished(layout.headPiece)
+    try residence.endGradient(layout.headPiece)
+    try releaseHead()
     for layer in (0..<configuration.layers).reversed() {
-      blockBackward(layer, batch, auxiliaryScale: microBatchScale)
-      let piece = layout.pieces[layout.blockPiece(layer)]
-      accumulator.add(gradients.buffer.prefix(piece.count), at: piece, compute: compute)
-      try pieceFinished(layout.blockPiece(layer))
+      try residence.acquire(layout.blockPiece(layer))
+      try blockBackward(layer, batch, auxiliaryScale: microBatchScale, accumulator: accumulator)
+      try residence.beginGradient(layout.blockPiece(layer))
+      if batch.tokenCount > 0 {
+        let piece = layout.pieces[layout.blockPiece(layer)]
+        accumulator.add(gradients.buffer.prefix(piece.count), at: piece, compute: compute)
+      }
+      try residence.endGradient(layout.blockPiece(layer))
+      try residence.release(layout.blockPiece(layer))
     }
+    if !isTied { try residence.beginGradient(layout.embeddingPiece) }
     let gradient = hidden(activationLayout.gradient, batch.tokenCount)
     accumulator.add(rows: gradient, ids: batch.inputs, at: layout.embedding, compute: compute)
-    try pieceFinished(layout.embeddingPiece)
+    try residence.endGradient(layout.embeddingPiece)
     return MicroBatchResult(loss: loss, auxiliaryLoss: auxiliaryLoss, targets: batch.targetCount)
   }
 
-  /// The loss of a micro-batch without gradients, summed as in `train`.
+  /// The loss of a micro-batch without gradients, summed as in `train`; an empty one joins a round likewise.
   ///
   /// - Parameter count: tokens of all micro-batches that will be summed up.
-  public func evaluate(_ batch: MicroBatch, of count: Int) -> MicroBatchResult {
-    forward(batch, pieceNeeded: { _ in })
+  /// - Throws: as `train`.
+  public func evaluate(_ batch: MicroBatch, of count: Int) throws -> MicroBatchResult {
+    try forward(batch)
+    try residence.acquire(layout.headPiece)
     let loss = headLoss(batch, lossCount: count, lossScale: nil, accumulator: nil)
+    try releaseHead()
     return MicroBatchResult(loss: loss, auxiliaryLoss: nil, targets: batch.targetCount)
   }
 
-  /// The log-probability of every target, `[sequences · length]`; 0 where there is none.
+  /// The log-probability of every target, `[sequences · length]`; 0 where there is none. For a decoder that has
+  /// everything here.
   public func logProbabilities(_ batch: MicroBatch) -> [Float] {
-    forward(batch, pieceNeeded: { _ in })
+    locally { try forward(batch) }
     _ = headLoss(batch, lossCount: batch.tokenCount, lossScale: nil, accumulator: nil)
     return floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount).array()
   }
 
   /// Continues the sequence in the cache and computes the logits of what follows it, `[vocabulary]`, if wanted.
   func read(_ batch: MicroBatch, lastLogits: Buffer<Float>?) {
-    forward(batch, pieceNeeded: { _ in })
+    locally { try forward(batch) }
+    finalNorm(batch)
     guard let lastLogits else { return }
     let last = hidden(activationLayout.outputNormed, batch.tokenCount).rows(batch.tokenCount - 1..<batch.tokenCount)
     compute.multiply(MatrixProduct(last, head.transposed, into: lastLogits.matrix(1, head.rows)))
   }
 
-  private func forward(_ batch: MicroBatch, pieceNeeded: (Int) throws -> Void) rethrows {
+  /// Where nothing is elsewhere, nothing can fail.
+  private func locally(_ body: () throws -> Void) {
+    do { try body() } catch { preconditionFailure("a local decoder failed: \(error)") }
+  }
+
+  /// All blocks; the head follows. A tied embedding stays acquired for it.
+  private func forward(_ batch: MicroBatch) throws {
     precondition(batch.tokenCount <= activationLayout.outputScale.count, "micro-batch larger than planned")
     precondition(batch.length <= rotary.cosine.rows, "sequence longer than planned")
-    try pieceNeeded(layout.embeddingPiece)
+    try residence.acquire(layout.embeddingPiece)
     compute.embed(batch.inputs, weight: embedding, into: input(ofLayer: 0, batch.tokenCount))
+    if !isTied { try residence.release(layout.embeddingPiece) }
     for layer in 0..<configuration.layers {
-      try pieceNeeded(layout.blockPiece(layer))
-      blockForward(layer, batch)
+      try residence.acquire(layout.blockPiece(layer))
+      try blockForward(layer, batch)
+      try residence.release(layout.blockPiece(layer))
     }
-    try pieceNeeded(layout.headPiece)
+  }
+
+  private func releaseHead() throws {
+    try residence.release(layout.headPiece)
+    if isTied { try residence.release(layout.embeddingPiece) }
+  }
+
+  private func finalNorm(_ batch: MicroBatch) {
     compute.rmsNorm(
       hidden(activationLayout.output, batch.tokenCount), weight: parameters[layout.finalNorm],
       epsilon: configuration.normEpsilon, into: hidden(activationLayout.outputNormed, batch.tokenCount),
       rstd: floats.buffer[activationLayout.outputScale])
   }
 
-  /// The loss, one of `lossCount` tokens' in all; with a `lossScale` also the gradients of the head, the final norm and the residual stream.
+  /// The loss, one of `lossCount` tokens' in all; with a `lossScale` also the gradients of the head, the final norm and
+  /// the residual stream.
   private func headLoss(
-    _ batch: MicroBatch, lossCount: Int, lossScale: Float?, accumulator: GradientAccumulator?
+    _ batch: MicroBatch, lossCount: Int, lossScale: Float?, accumulator: (any GradientSums)?
   ) -> Int64? {
     let tokens = batch.tokenCount
+    guard tokens > 0 else { return 0 }
+    finalNorm(batch)
     let normed = hidden(activationLayout.outputNormed, tokens)
     let logProbabilities = floats.buffer[activationLayout.logProbabilities]
     let headGradient = gradients.buffer.prefix(lossScale == nil ? 0 : layout.head.count)
@@ -179,6 +235,7 @@ public final class Decoder {
   var embedding: Matrix {
     parameters[layout.embedding].matrix(configuration.vocabularySize, configuration.hiddenSize)
   }
+  private var isTied: Bool { configuration.tiedEmbeddings }
   var head: Matrix { parameters[layout.head].matrix(configuration.vocabularySize, configuration.hiddenSize) }
 
   /// A range of the activations as `[tokens, hidden]`.

@@ -1,9 +1,17 @@
 import Kernels
 
+/// Where a decoder's gradients go, a micro-batch at a time.
+public protocol GradientSums: AnyObject {
+  /// Adds a micro-batch's gradient of a range of the parameter arena.
+  func add(_ gradient: Buffer<Float>, at range: Range<Int>, compute: Compute)
+  /// Adds each token's row to the row of its id: `rows` `[tokens, hidden]`, `ids` `[tokens]`, `range` a matrix of rows.
+  func add(rows: Matrix, ids: Buffer<Int32>, at range: Range<Int>, compute: Compute)
+}
+
 /// The exact sum of the gradients of a rank's micro-batches: one 64-bit fixed-point number per parameter.
 ///
 /// Integers add exactly, so neither the order of the micro-batches nor their distribution over ranks leaves a trace.
-public final class GradientAccumulator {
+public final class GradientAccumulator: GradientSums {
   public let memory: Arena<Int64>
   /// `[parameters]`
   public var sums: Buffer<Int64> { memory.buffer }
@@ -15,22 +23,31 @@ public final class GradientAccumulator {
   /// - Parameters:
   ///   - count: elements of the parameter arena.
   ///   - microBatches: micro-batches in the global batch.
-  public init(count: Int, microBatches: Int) {
-    memory = Arena(count: count)
+  ///   - hugePages: see `Arena`.
+  public init(count: Int, microBatches: Int, hugePages: Bool = true) {
+    memory = Arena(count: count, hugePages: hugePages)
     limit = FixedPoint.range / Float(microBatches)
   }
 
-  public func reset() {
-    memory.buffer.fill(0)
+  /// Begins a new sum.
+  ///
+  /// - Parameter ranges: all elements that may not be zero.
+  public func reset(_ ranges: [Range<Int>], compute: Compute) {
+    for range in ranges {
+      let sums = sums[range]
+      // By the threads that will add to them, so that on a machine with several memories the pages are near.
+      compute.team.forEachChunk(of: sums.count, size: 1 << 18) { part, _ in sums[part].fill(0) }
+    }
     hasRefused = false
   }
 
-  func add(_ gradient: Buffer<Float>, at range: Range<Int>, compute: Compute) {
+  public func add(_ gradient: Buffer<Float>, at range: Range<Int>, compute: Compute) {
     if !compute.accumulate(gradient, into: sums[range], limit: limit / 2) { hasRefused = true }
   }
 
-  /// Adds each token's row to the row of its id. Several tokens may share a row, so each may contribute its share only.
-  func add(rows: Matrix, ids: Buffer<Int32>, at range: Range<Int>, compute: Compute) {
+  // Several tokens may share a row, so each may contribute its share only.
+  public func add(rows: Matrix, ids: Buffer<Int32>, at range: Range<Int>, compute: Compute) {
+    guard rows.rows > 0 else { return }
     let limit = limit / 2 / Float(rows.rows)
     if !compute.accumulateRows(rows, ids: ids, into: sums[range], limit: limit) { hasRefused = true }
   }

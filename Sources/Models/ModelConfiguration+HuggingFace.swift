@@ -11,7 +11,8 @@ extension ModelConfiguration {
     "sliding_window", "use_sliding_window", "max_window_layers", "layer_types",
     "num_local_experts", "num_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob",
     "mlp_only_layers", "decoder_sparse_step", "output_router_logits", "router_aux_loss_coef", "router_z_loss_coef",
-    "router_aux_loss_scope",
+    "router_aux_loss_scope", "n_routed_experts", "n_shared_experts", "n_group", "topk_group", "routed_scaling_factor",
+    "first_k_dense_replace", "scoring_func", "topk_method", "moe_layer_freq", "router_bias_update_rate",
   ]
 
   /// Keys that do not change what is computed here; they are accepted and left alone.
@@ -67,7 +68,6 @@ extension ModelConfiguration {
     }
 
     let maximumPositions = try positive("max_position_embeddings", default: defaults.maximumPositions)
-    let isSparse = family == .mixtral || family == .qwen3MoE
     self.init(
       family: family, vocabularySize: try positive("vocab_size"), hiddenSize: hiddenSize,
       intermediateSize: try positive("intermediate_size"), layers: layers, heads: heads, keyValueHeads: keyValueHeads,
@@ -76,9 +76,9 @@ extension ModelConfiguration {
         huggingFace: section, maximumPositions: maximumPositions, defaultTheta: defaults.theta),
       maximumPositions: maximumPositions, tiedEmbeddings: try section.boolean("tie_word_embeddings") ?? false,
       attentionBias: family == .mistral || family == .mixtral ? false : try section.boolean("attention_bias") ?? false,
-      queryKeyNorm: family == .qwen3 || family == .qwen3MoE,
+      queryKeyNorm: family == .qwen3 || family == .qwen3MoE || family == .dots1,
       windows: try Self.windows(section, family: family, layers: layers),
-      experts: isSparse ? try Self.experts(section, overrides: overrides, family: family) : nil,
+      experts: try Self.experts(section, overrides: overrides, family: family),
       sparseLayers: try Self.sparseLayers(section, family: family, layers: layers),
       initializerRange: Float(try section.number("initializer_range") ?? 0.02),
       beginOfSequence: try Self.firstToken(section, "bos_token_id"),
@@ -94,67 +94,18 @@ extension ModelConfiguration {
   private static func windows(_ section: ConfigurationSection, family: Family, layers: Int) throws -> [Int?] {
     let isQwen = family == .qwen3 || family == .qwen3MoE
     var window = family == .llama ? nil : try section.integer("sliding_window")
-    if family == .mistral, !section.mentions("sliding_window") { window = 4096 }
+    if family == .mistral || family == .dots1, !section.mentions("sliding_window") { window = 4096 }
     if isQwen, try !(section.boolean("use_sliding_window") ?? false) { window = nil }
     if let window, window < 1 { throw section.error("sliding_window", "must be positive, not \(window)") }
-    guard family == .qwen3 else { return Array(repeating: window, count: layers) }
+    guard family == .qwen3 || family == .dots1 else { return Array(repeating: window, count: layers) }
     if let types = try section.strings("layer_types") {
       guard types.count == layers else {
         throw section.error("layer_types", "names \(types.count) layers, but num_hidden_layers is \(layers)")
       }
       return types.map { $0 == "sliding_attention" ? window : nil }
     }
-    let firstSliding = try section.integer("max_window_layers") ?? 28
+    let firstSliding = try section.integer("max_window_layers") ?? (family == .dots1 ? 62 : 28)
     return (0..<layers).map { $0 >= firstSliding ? window : nil }
-  }
-
-  private static func sparseLayers(_ section: ConfigurationSection, family: Family, layers: Int) throws -> [Bool] {
-    switch family {
-    case .llama, .mistral, .qwen3: return Array(repeating: false, count: layers)
-    case .mixtral: return Array(repeating: true, count: layers)
-    case .qwen3MoE:
-      let dense = Set(try section.integers("mlp_only_layers") ?? [])
-      let step = try section.integer("decoder_sparse_step") ?? 1
-      guard step > 0 else { throw section.error("decoder_sparse_step", "must be positive, not \(step)") }
-      return (0..<layers).map { !dense.contains($0) && ($0 + 1) % step == 0 }
-    }
-  }
-
-  private static func experts(
-    _ section: ConfigurationSection, overrides: ConfigurationSection?, family: Family
-  ) throws -> Experts {
-    let countKey = family == .mixtral || !section.contains("num_experts") ? "num_local_experts" : "num_experts"
-    let count = try section.integer(countKey) ?? (family == .mixtral ? 8 : 128)
-    let perToken = try section.integer("num_experts_per_tok") ?? (family == .mixtral ? 2 : 8)
-    guard count > 0 else { throw section.error(countKey, "must be positive, not \(count)") }
-    guard perToken > 0, perToken <= count else {
-      throw section.error("num_experts_per_tok", "is \(perToken); it must be between 1 and \(countKey) = \(count)")
-    }
-    let sizeKey = family == .mixtral ? "intermediate_size" : "moe_intermediate_size"
-    guard let intermediateSize = try section.integer(sizeKey), intermediateSize > 0 else {
-      throw section.error(sizeKey, "must be a positive whole number")
-    }
-    return Experts(
-      count: count, perToken: perToken, intermediateSize: intermediateSize,
-      renormalise: family == .mixtral ? true : try section.boolean("norm_topk_prob") ?? false,
-      balancing: try balancing(section, overrides: overrides))
-  }
-
-  /// The load-balancing loss is on when the run names a coefficient, or when a model folder's `config.json` both names
-  /// one and says `output_router_logits: true`.
-  private static func balancing(_ section: ConfigurationSection, overrides: ConfigurationSection?) throws -> Balancing {
-    let run = overrides ?? section
-    let (switchKey, coefficientKey) = ("output_router_logits", "router_aux_loss_coef")
-    let isOn =
-      try overrides?.boolean(switchKey) ?? (overrides?.contains(coefficientKey) == true ? true : nil)
-      ?? section.boolean(switchKey) ?? (overrides == nil && section.contains(coefficientKey))
-    let coefficient = try overrides?.number(coefficientKey) ?? section.number(coefficientKey) ?? 0.001
-    let scopeName = try run.string("router_aux_loss_scope") ?? section.string("router_aux_loss_scope") ?? "model"
-    guard let scope = Balancing.Scope(rawValue: scopeName) else {
-      throw run.error("router_aux_loss_scope", "must be 'model' or 'layer', not '\(scopeName)'")
-    }
-    let z = try run.number("router_z_loss_coef") ?? section.number("router_z_loss_coef") ?? 0
-    return Balancing(loadCoefficient: isOn ? Float(coefficient) : 0, zCoefficient: Float(z), scope: scope)
   }
 }
 
@@ -173,6 +124,7 @@ private struct FamilyDefaults {
     case .mixtral: (keyValueHeads, maximumPositions, normEpsilon, theta) = (8, 131_072, 1e-5, 1_000_000)
     case .qwen3: (keyValueHeads, maximumPositions) = (32, 32_768)
     case .qwen3MoE: (keyValueHeads, maximumPositions) = (4, 32_768)
+    case .dots1: (keyValueHeads, maximumPositions) = (32, 2048)
     }
   }
 }

@@ -1,28 +1,40 @@
+import Kernels
+
 /// The shape of a decoder, in the terms of a Hugging Face `config.json`.
 ///
-/// One decoder covers five families; what differs between them is a value here, never a branch on the family's name.
+/// One decoder covers six families; what differs between them is a value here, never a branch on the family's name.
 public struct ModelConfiguration: Sendable, Equatable {
   public enum Family: String, Sendable, CaseIterable {
     case llama, mistral, mixtral, qwen3
     case qwen3MoE = "qwen3_moe"
+    case dots1
   }
 
-  /// Feed-forward layers made of routed experts.
+  /// Feed-forward layers made of routed experts, and what every token visits beside them.
   public struct Experts: Sendable, Equatable {
     public var count: Int
     /// Experts each token visits.
     public var perToken: Int
     /// Columns of one expert's hidden layer.
     public var intermediateSize: Int
-    /// Whether a token's weights are divided by their sum.
-    public var renormalise: Bool
+    /// Columns of the shared experts' hidden layer, which are one dense layer; 0 for none.
+    public var sharedIntermediateSize: Int
+    public var router: Router
+    /// How far a step of training moves the selection bias of an expert that has too much or too little to do; 0 leaves
+    /// the biases as they are, and nil is for a router without them.
+    public var biasUpdateRate: Float?
     public var balancing: Balancing
 
-    public init(count: Int, perToken: Int, intermediateSize: Int, renormalise: Bool, balancing: Balancing) {
+    public init(
+      count: Int, perToken: Int, intermediateSize: Int, sharedIntermediateSize: Int = 0, router: Router,
+      biasUpdateRate: Float? = nil, balancing: Balancing
+    ) {
       self.count = count
       self.perToken = perToken
       self.intermediateSize = intermediateSize
-      self.renormalise = renormalise
+      self.sharedIntermediateSize = sharedIntermediateSize
+      self.router = router
+      self.biasUpdateRate = biasUpdateRate
       self.balancing = balancing
     }
   }
@@ -103,6 +115,12 @@ public struct ModelConfiguration: Sendable, Equatable {
   public var queryKeyValueColumns: Int { queryColumns + 2 * keyValueColumns }
   public var sparseLayerCount: Int { sparseLayers.count { $0 } }
 
+  /// Columns of the feed-forward layer that every token visits: a dense layer's own, or the shared experts of a sparse
+  /// one; 0 where there is none.
+  public func denseWidth(layer: Int) -> Int {
+    sparseLayers[layer] ? experts?.sharedIntermediateSize ?? 0 : intermediateSize
+  }
+
   /// Floating-point operations of one token's forward and backward pass: 6 for each weight that multiplies it, and the
   /// attention products over `length` positions, causal (Chowdhery et al. 2022, appendix B).
   public func trainingOperationsPerToken(length: Int) -> Double {
@@ -112,9 +130,8 @@ public struct ModelConfiguration: Sendable, Equatable {
       weights += Double(hiddenSize * (queryKeyValueColumns + queryColumns))
       if sparseLayers[layer], let experts {
         weights += Double(hiddenSize * experts.count + experts.perToken * 3 * hiddenSize * experts.intermediateSize)
-      } else {
-        weights += Double(3 * hiddenSize * intermediateSize)
       }
+      weights += Double(3 * hiddenSize * denseWidth(layer: layer))
       let window = Double(min(windows[layer] ?? length, length))
       attended += Double(queryColumns) * (window - window * (window - 1) / Double(2 * length))
     }

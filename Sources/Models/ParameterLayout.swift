@@ -1,9 +1,19 @@
 /// One parameter tensor: its Hugging Face name and its place in the parameter arena.
 public struct ParameterTensor: Sendable, Equatable {
+  /// What a tensor is for; optimizers treat them differently.
+  public enum Role: Sendable {
+    case embedding, head, norm, bias, router
+    /// Added to a router's scores when experts are selected; moved by the load, not by a gradient.
+    case selectionBias
+    /// A matrix between hidden layers: attention and feed-forward weights.
+    case hidden
+  }
+
   public let name: String
   public let shape: [Int]
   /// Elements of the arena; gradients, moments and checkpoints use the same range.
   public let range: Range<Int>
+  public let role: Role
 
   /// Weight decay is for matrices; norm weights and biases are left alone.
   public var decays: Bool { shape.count >= 2 }
@@ -12,8 +22,8 @@ public struct ParameterTensor: Sendable, Equatable {
 /// Where every parameter lives in one flat arena.
 ///
 /// Matrices that multiply the same input stand next to each other and are used as one (queries, keys and values; gate
-/// and up). The arena is cut into *pieces*, the embedding, each block, and the head, which are what gradient reduction
-/// sends and what a backward pass finishes one after the other.
+/// and up). The arena is cut into *pieces*, which are what is sent between ranks: the embedding; of each block first what
+/// every rank computes with, then its experts, which may be spread over ranks; and the head.
 public struct ParameterLayout: Sendable {
   /// Offsets of one block's parameters, by role.
   public struct Block: Sendable {
@@ -29,10 +39,14 @@ public struct ParameterLayout: Sendable {
     public var postAttentionNorm = 0..<0
     /// `[experts, hidden]`
     public var router = 0..<0
-    /// `[2 · intermediate, hidden]`, or that for each expert.
+    /// `[experts]`
+    public var selectionBias = 0..<0
+    /// `[2 · width, hidden]` of a dense layer, or of the shared experts.
     public var gateUp = 0..<0
-    /// `[hidden, intermediate]`, or that for each expert.
+    /// `[hidden, width]` of a dense layer, or of the shared experts.
     public var down = 0..<0
+    /// All experts, one behind the other: for each `[2 · intermediate, hidden]`, then `[hidden, intermediate]`.
+    public var experts = 0..<0
   }
 
   public private(set) var tensors: [ParameterTensor] = []
@@ -43,65 +57,106 @@ public struct ParameterLayout: Sendable {
   public private(set) var finalNorm = 0..<0
   /// `[vocabulary, hidden]`; the embedding itself where the two are tied.
   public private(set) var head = 0..<0
+  /// Elements of one expert.
+  public let expertSize: Int
+  /// Experts of a sparse layer; 0 in a dense model.
+  public let expertCount: Int
 
   /// Elements of the arena: parameters without gaps, so that everything in it counts towards norms and sums.
   public private(set) var count = 0
   public var embeddingPiece: Int { 0 }
-  public func blockPiece(_ layer: Int) -> Int { layer + 1 }
   public var headPiece: Int { pieces.count - 1 }
+  private var blockPieces: [Int] = []
+  private var expertsPieces: [Int?] = []
+
+  /// What every rank computes with in a block: attention, norms, and a dense feed-forward layer or the router and the
+  /// shared experts.
+  public func blockPiece(_ layer: Int) -> Int { blockPieces[layer] }
+  /// The experts of a sparse layer; nil for a dense one.
+  public func expertsPiece(_ layer: Int) -> Int? { expertsPieces[layer] }
+  /// The elements of some experts of a sparse layer.
+  public func experts(_ experts: Range<Int>, layer: Int) -> Range<Int> {
+    let start = blocks[layer].experts.lowerBound
+    return start + experts.lowerBound * expertSize..<start + experts.upperBound * expertSize
+  }
 
   public init(_ configuration: ModelConfiguration) {
     let hidden = configuration.hiddenSize
-    embedding = add([("model.embed_tokens.weight", [configuration.vocabularySize, hidden])])
+    expertCount = configuration.experts?.count ?? 0
+    expertSize = 3 * hidden * (configuration.experts?.intermediateSize ?? 0)
+    embedding = add(.embedding, [("model.embed_tokens.weight", [configuration.vocabularySize, hidden])])
     closePiece()
-    for layer in 0..<configuration.layers {
-      blocks.append(addBlock(layer, configuration))
-      closePiece()
-    }
-    finalNorm = add([("model.norm.weight", [hidden])])
+    for layer in 0..<configuration.layers { addBlock(layer, configuration) }
+    finalNorm = add(.norm, [("model.norm.weight", [hidden])])
     head =
-      configuration.tiedEmbeddings ? embedding : add([("lm_head.weight", [configuration.vocabularySize, hidden])])
+      configuration.tiedEmbeddings
+      ? embedding : add(.head, [("lm_head.weight", [configuration.vocabularySize, hidden])])
     closePiece()
   }
 
-  private mutating func addBlock(_ layer: Int, _ c: ModelConfiguration) -> Block {
+  private mutating func addBlock(_ layer: Int, _ c: ModelConfiguration) {
     let prefix = "model.layers.\(layer)."
     let attention = prefix + "self_attn."
     var block = Block()
-    block.inputNorm = add([(prefix + "input_layernorm.weight", [c.hiddenSize])])
+    block.inputNorm = add(.norm, [(prefix + "input_layernorm.weight", [c.hiddenSize])])
     let projections = [("q_proj", c.queryColumns), ("k_proj", c.keyValueColumns), ("v_proj", c.keyValueColumns)]
-    block.queryKeyValue = add(projections.map { (attention + $0 + ".weight", [$1, c.hiddenSize]) })
-    if c.attentionBias { block.queryKeyValueBias = add(projections.map { (attention + $0 + ".bias", [$1]) }) }
+    block.queryKeyValue = add(.hidden, projections.map { (attention + $0 + ".weight", [$1, c.hiddenSize]) })
+    if c.attentionBias { block.queryKeyValueBias = add(.bias, projections.map { (attention + $0 + ".bias", [$1]) }) }
     if c.queryKeyNorm {
-      block.queryNorm = add([(attention + "q_norm.weight", [c.headDimension])])
-      block.keyNorm = add([(attention + "k_norm.weight", [c.headDimension])])
+      block.queryNorm = add(.norm, [(attention + "q_norm.weight", [c.headDimension])])
+      block.keyNorm = add(.norm, [(attention + "k_norm.weight", [c.headDimension])])
     }
-    block.output = add([(attention + "o_proj.weight", [c.hiddenSize, c.queryColumns])])
-    if c.attentionBias { block.outputBias = add([(attention + "o_proj.bias", [c.hiddenSize])]) }
-    block.postAttentionNorm = add([(prefix + "post_attention_layernorm.weight", [c.hiddenSize])])
+    block.output = add(.hidden, [(attention + "o_proj.weight", [c.hiddenSize, c.queryColumns])])
+    if c.attentionBias { block.outputBias = add(.bias, [(attention + "o_proj.bias", [c.hiddenSize])]) }
+    block.postAttentionNorm = add(.norm, [(prefix + "post_attention_layernorm.weight", [c.hiddenSize])])
     guard c.sparseLayers[layer], let experts = c.experts else {
-      let shape = [c.intermediateSize, c.hiddenSize]
-      block.gateUp = add(["gate_proj", "up_proj"].map { (prefix + "mlp.\($0).weight", shape) })
-      block.down = add([(prefix + "mlp.down_proj.weight", [c.hiddenSize, c.intermediateSize])])
-      return block
+      addFeedForward(prefix + "mlp.", width: c.intermediateSize, c, to: &block)
+      blockPieces.append(pieces.count)
+      expertsPieces.append(nil)
+      closePiece()
+      blocks.append(block)
+      return
     }
     let isMixtral = c.family == .mixtral
     let layerPrefix = prefix + (isMixtral ? "block_sparse_moe." : "mlp.")
     let (gate, up, down) = isMixtral ? ("w1", "w3", "w2") : ("gate_proj", "up_proj", "down_proj")
-    block.router = add([(layerPrefix + "gate.weight", [experts.count, c.hiddenSize])])
-    let names = (0..<experts.count).map { layerPrefix + "experts.\($0)." }
+    block.router = add(.router, [(layerPrefix + "gate.weight", [experts.count, c.hiddenSize])])
+    if experts.biasUpdateRate != nil {
+      block.selectionBias = add(.selectionBias, [(layerPrefix + "gate.e_score_correction_bias", [experts.count])])
+    }
+    if experts.sharedIntermediateSize > 0 {
+      addFeedForward(layerPrefix + "shared_experts.", width: experts.sharedIntermediateSize, c, to: &block)
+    }
+    blockPieces.append(pieces.count)
+    closePiece()
     let shape = [experts.intermediateSize, c.hiddenSize]
-    block.gateUp = add(names.flatMap { [($0 + gate + ".weight", shape), ($0 + up + ".weight", shape)] })
-    block.down = add(names.map { ($0 + down + ".weight", [c.hiddenSize, experts.intermediateSize]) })
-    return block
+    block.experts = add(
+      .hidden,
+      (0..<experts.count).flatMap { expert in
+        let name = layerPrefix + "experts.\(expert)."
+        return [
+          (name + gate + ".weight", shape), (name + up + ".weight", shape),
+          (name + down + ".weight", [c.hiddenSize, experts.intermediateSize]),
+        ]
+      })
+    expertsPieces.append(pieces.count)
+    closePiece()
+    blocks.append(block)
+  }
+
+  private mutating func addFeedForward(
+    _ prefix: String, width: Int, _ c: ModelConfiguration, to block: inout Block
+  ) {
+    block.gateUp = add(.hidden, ["gate_proj", "up_proj"].map { (prefix + $0 + ".weight", [width, c.hiddenSize]) })
+    block.down = add(.hidden, [(prefix + "down_proj.weight", [c.hiddenSize, width])])
   }
 
   /// Places tensors one directly behind the other and returns the range of all.
-  private mutating func add(_ members: [(name: String, shape: [Int])]) -> Range<Int> {
+  private mutating func add(_ role: ParameterTensor.Role, _ members: [(name: String, shape: [Int])]) -> Range<Int> {
     let start = count
     for (name, shape) in members {
       let range = count..<count + shape.reduce(1, *)
-      tensors.append(ParameterTensor(name: name, shape: shape, range: range))
+      tensors.append(ParameterTensor(name: name, shape: shape, range: range, role: role))
       count = range.upperBound
     }
     return start..<count

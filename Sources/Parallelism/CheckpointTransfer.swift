@@ -5,6 +5,7 @@ import Kernels
 import MPI
 import Models
 import Optimizers
+import Placement
 
 /// Writes and reads a run's state with all ranks at work, each on the shards that it owns.
 ///
@@ -14,18 +15,15 @@ public struct CheckpointTransfer {
   private let communicator: Communicator
   private let layout: ParameterLayout
   private let parameters: Buffer<Float>
-  private let optimizer: ShardedAdamW
+  private let optimizer: ShardedOptimizer
   private let threads: Int
 
   private static let firstPrefix = "optimizer.first."
   private static let secondPrefix = "optimizer.second."
 
-  public init(
-    communicator: Communicator, layout: ParameterLayout, parameters: Buffer<Float>, optimizer: ShardedAdamW,
-    threads: Int
-  ) {
+  public init(communicator: Communicator, parameters: Buffer<Float>, optimizer: ShardedOptimizer, threads: Int) {
     self.communicator = communicator
-    self.layout = layout
+    self.layout = optimizer.state.placement.layout
     self.parameters = parameters
     self.optimizer = optimizer
     self.threads = threads
@@ -38,22 +36,27 @@ public struct CheckpointTransfer {
     let values: Buffer<Float>
   }
 
-  /// This rank's parts of the parameters and of both moments.
+  /// This rank's parts of the parameters and of the moments.
   private var parts: [Part] {
-    let adamW = optimizer.adamW
-    return adamW.shards.flatMap { shard in
-      layout.tensors.filter { $0.range.overlaps(shard.range) }.flatMap { tensor in
-        let range = tensor.range.clamped(to: shard.range)
-        let offset = range.lowerBound - tensor.range.lowerBound
-        let start = shard.momentOffset + range.lowerBound - shard.range.lowerBound
-        let moments = start..<start + range.count
-        return [
-          Part(description: describe(tensor), offset: offset, values: parameters[range]),
-          Part(description: describe(tensor, Self.firstPrefix), offset: offset, values: adamW.first[moments]),
-          Part(description: describe(tensor, Self.secondPrefix), offset: offset, values: adamW.second[moments]),
-        ]
+    let owned = optimizer.state.owned.filter { !$0.isEmpty }
+    var parts = layout.parts(of: owned).map { tensor, range in
+      Part(description: describe(tensor), offset: range.lowerBound - tensor.range.lowerBound, values: parameters[range])
+    }
+    // Without sharding a rank has more moments than it owns.
+    var next = 0
+    for part in optimizer.optimizer.parts {
+      while next < owned.count, owned[next].upperBound <= part.range.lowerBound { next += 1 }
+      guard next < owned.count, owned[next].overlaps(part.range) else { continue }
+      let range = part.range.clamped(to: owned[next])
+      let tensor = layout.tensors[part.tensor]
+      let moments = range.lowerBound - part.range.lowerBound..<range.upperBound - part.range.lowerBound
+      let offset = range.lowerBound - tensor.range.lowerBound
+      parts.append(Part(description: describe(tensor, Self.firstPrefix), offset: offset, values: part.first[moments]))
+      if let second = part.second {
+        parts.append(Part(description: describe(tensor, Self.secondPrefix), offset: offset, values: second[moments]))
       }
     }
+    return parts
   }
 
   private func describe(_ tensor: ParameterTensor, _ prefix: String = "") -> TensorDescription {
@@ -61,7 +64,8 @@ public struct CheckpointTransfer {
   }
 
   private var tensors: [TensorDescription] {
-    ["", Self.firstPrefix, Self.secondPrefix].flatMap { prefix in layout.tensors.map { describe($0, prefix) } }
+    layout.tensors.map { describe($0) } + layout.tensors.map { describe($0, Self.firstPrefix) }
+      + zip(layout.tensors, optimizer.hasSecondMoment).filter(\.1).map { describe($0.0, Self.secondPrefix) }
   }
 
   /// Writes a checkpoint. Collective: every rank writes its own shards, rank 0 commits.
@@ -90,7 +94,7 @@ public struct CheckpointTransfer {
     }
   }
 
-  /// Reads this rank's shards and starts gathering the parameters. Collective.
+  /// Reads this rank's shards and brings them to all who keep them. Collective.
   ///
   /// - Throws: `ForgeError.badInput` on every rank when any of them found damage; parameters and moments are then
   ///   undefined.
@@ -103,6 +107,7 @@ public struct CheckpointTransfer {
             destination: UnsafeMutableRawBufferPointer($0.values.pointer))
         }, threads: threads)
     }
-    optimizer.gatherParameters()
+    try optimizer.state.gatherOwned()
+    try optimizer.gatherOwnedMoments()
   }
 }

@@ -1,4 +1,6 @@
+import Kernels
 import MPI
+import Placement
 
 /// What the communication thread does with a piece: exchange, add, gather, by plans made beforehand.
 ///
@@ -14,44 +16,44 @@ final class PieceExchange: @unchecked Sendable {
   // How long to sleep between looks whether all ranks have come to a piece: short against the time a piece takes.
   private static let lookInterval: UInt32 = 100
 
-  private let communicator: Communicator
-  private let sharding: ArenaSharding
-  private let gradient: UnsafeMutableBufferPointer<Int64>
-  private let parameters: UnsafeMutableBufferPointer<Float>
-  // What the other ranks sent of a chunk, `[ranks, shareSize]`.
+  private let groups: [Communicator]
+  private let pieces: [ExchangedPiece]
+  private let gradient: Arena<Int64>
+  private let parameters: Arena<Float>
+  private let remainder: ExactGradientReducer.Remainder
+  // What the other ranks sent of a chunk, `[ranks, share]`.
   private let received: UnsafeMutableBufferPointer<Int64>
-  private let shareSize: Int
   private let chunks: [[Chunk]]
 
   init(
-    communicator: Communicator, sharding: ArenaSharding, gradient: UnsafeMutableBufferPointer<Int64>,
-    parameters: UnsafeMutableBufferPointer<Float>
+    groups: [Communicator], pieces: [ExchangedPiece], gradient: Arena<Int64>, parameters: Arena<Float>,
+    remainder: ExactGradientReducer.Remainder
   ) {
-    let (rank, size) = (communicator.rank, communicator.size)
-    let shareSize = max(1, ExactGradientReducer.chunkSize / size)
-    self.communicator = communicator
-    self.sharding = sharding
+    self.groups = groups
+    self.pieces = pieces
     self.gradient = gradient
     self.parameters = parameters
-    self.shareSize = shareSize
-    received = .allocate(capacity: size * shareSize)
+    self.remainder = remainder
+    received = .allocate(capacity: groups.map { $0.size * ExchangeChunk.share(ranks: $0.size) }.max() ?? 0)
     received.initialize(repeating: 0)
-    chunks = zip(sharding.pieces, sharding.owned).map { piece, owned in
-      Self.chunks(of: owned, piece: piece, rank: rank, shareSize: shareSize)
+    chunks = pieces.map { piece in
+      let group = groups[piece.group]
+      return Self.chunks(of: piece, rank: group.rank, share: ExchangeChunk.share(ranks: group.size))
     }
   }
 
   deinit { received.deallocate() }
 
-  /// Cuts the owned ranges of a piece into shares of `shareSize`, and plans the exchange of each rank's first share,
-  /// then second, and so on. Chunks that differ in nothing but `advance` use one plan.
-  private static func chunks(of owned: [Range<Int>], piece: Range<Int>, rank: Int, shareSize: Int) -> [Chunk] {
-    precondition(piece.count <= Int(Int32.max), "a piece has at most 2,147,483,647 elements")
+  /// Cuts the owned ranges of a piece into shares, and plans the exchange of each rank's first share, then second, and
+  /// so on. Chunks that differ in nothing but `advance` use one plan.
+  private static func chunks(of piece: ExchangedPiece, rank: Int, share: Int) -> [Chunk] {
+    precondition(piece.range.count <= Int(Int32.max), "a piece has at most 2,147,483,647 elements")
+    let owned = piece.owned
     let longest = owned.map(\.count).max() ?? 0
-    let offsets = owned.map { $0.lowerBound - piece.lowerBound }
+    let offsets = owned.map { $0.isEmpty ? 0 : $0.lowerBound - piece.range.lowerBound }
     var chunks: [Chunk] = []
-    for advance in stride(from: 0, to: longest, by: shareSize) {
-      let shares = owned.map { min(shareSize, max(0, $0.count - advance)) }
+    for advance in stride(from: 0, to: longest, by: share) {
+      let shares = owned.map { min(share, max(0, $0.count - advance)) }
       if let last = chunks.last, last.gather.counts == shares {
         chunks.append(Chunk(advance: advance, exchange: last.exchange, gather: last.gather))
         continue
@@ -63,40 +65,55 @@ final class PieceExchange: @unchecked Sendable {
       receive[rank] = 0
       let exchange = ExchangePlan(
         send: Layout(counts: send, offsets: offsets),
-        receive: Layout(counts: receive, offsets: owned.indices.map { $0 * shareSize }))
-      chunks.append(Chunk(advance: advance, exchange: exchange, gather: Layout(counts: shares, offsets: offsets)))
+        receive: Layout(counts: receive, offsets: owned.indices.map { $0 * share }))
+      chunks.append(
+        Chunk(advance: advance, exchange: exchange, gather: Layout(counts: shares, offsets: offsets)))
     }
     return chunks
   }
 
   /// Adds the other ranks' contributions to this rank's owned range of `piece`.
-  func reduce(_ piece: Int) throws {
+  func reduce(_ index: Int) throws {
+    let piece = pieces[index]
+    let group = groups[piece.group]
     // Ranks come here at different times. Waiting in the exchange itself would take a core from the computation.
-    try communicator.barrier(lookingEvery: Self.lookInterval)
-    let range = sharding.pieces[piece]
-    let mine = sharding.owned[piece][communicator.rank]
-    for chunk in chunks[piece] {
-      let source = UnsafeBufferPointer(rebasing: gradient[range.dropFirst(chunk.advance)])
-      try communicator.allToAll(arena: source, into: received, plan: chunk.exchange)
-      let count = chunk.gather.counts[communicator.rank]
-      guard count > 0, let sum = gradient.baseAddress?.advanced(by: mine.lowerBound + chunk.advance) else { continue }
-      for rank in 0..<communicator.size where rank != communicator.rank {
-        add(rank, count, to: sum)
+    try group.barrier(lookingEvery: Self.lookInterval)
+    let mine = piece.owned[group.rank]
+    let values = gradient.buffer.pointer
+    for chunk in chunks[index] {
+      let source = UnsafeBufferPointer(rebasing: values[piece.range.dropFirst(chunk.advance)])
+      try group.allToAll(arena: source, into: received, plan: chunk.exchange)
+      let count = chunk.gather.counts[group.rank]
+      guard count > 0, let sum = values.baseAddress?.advanced(by: mine.lowerBound + chunk.advance) else { continue }
+      for rank in 0..<group.size where rank != group.rank {
+        add(rank * ExchangeChunk.share(ranks: group.size), count, to: sum)
       }
+    }
+    switch remainder {
+    case .keep: break
+    case .discard:
+      gradient.discard(piece.range.lowerBound..<mine.clamped(to: piece.range).lowerBound)
+      gradient.discard(mine.clamped(to: piece.range).upperBound..<piece.range.upperBound)
+    case .gather: try gather(index, values)
     }
   }
 
-  private func add(_ rank: Int, _ count: Int, to sum: UnsafeMutablePointer<Int64>) {
-    guard let addend = received.baseAddress?.advanced(by: rank * shareSize) else { return }
+  private func add(_ offset: Int, _ count: Int, to sum: UnsafeMutablePointer<Int64>) {
+    guard let addend = received.baseAddress?.advanced(by: offset) else { return }
     for index in 0..<count { sum[index] &+= addend[index] }
   }
 
   /// Brings every rank's owned range of the parameters of `piece` to all ranks.
-  func gather(_ piece: Int) throws {
-    try communicator.barrier(lookingEvery: Self.lookInterval)
-    for chunk in chunks[piece] {
-      let range = sharding.pieces[piece].dropFirst(chunk.advance)
-      try communicator.allGather(arena: .init(rebasing: parameters[range]), layout: chunk.gather)
+  func gather(_ index: Int) throws {
+    try groups[pieces[index].group].barrier(lookingEvery: Self.lookInterval)
+    try gather(index, parameters.buffer.pointer)
+  }
+
+  private func gather<E: CollectiveElement>(_ index: Int, _ values: UnsafeMutableBufferPointer<E>) throws {
+    let piece = pieces[index]
+    for chunk in chunks[index] {
+      let range = piece.range.dropFirst(chunk.advance)
+      try groups[piece.group].allGather(arena: .init(rebasing: values[range]), layout: chunk.gather)
     }
   }
 }

@@ -4,11 +4,11 @@ import Glibc
 /// condition variable when there is none.
 ///
 /// Blocking MPI calls need it: a task on Swift's thread pool must not block.
-final class SerialThread<Work: Sendable>: Sendable {
+package final class SerialThread<Work: Sendable>: Sendable {
   private let state: State
 
   /// Starts the thread, which runs `body` with each piece of work.
-  init(_ body: @escaping @Sendable (Work) throws -> Void) {
+  package init(_ body: @escaping @Sendable (Work) throws -> Void) {
     let state = State(body)
     self.state = state
     startThread { state.run() }
@@ -28,7 +28,7 @@ final class SerialThread<Work: Sendable>: Sendable {
   ///
   /// - Returns: its number in the order of submission, to wait for.
   @discardableResult
-  func submit(_ work: Work) -> Int {
+  package func submit(_ work: Work) -> Int {
     state.locked {
       state.queue.append(work)
       state.submitted += 1
@@ -40,7 +40,7 @@ final class SerialThread<Work: Sendable>: Sendable {
   /// Returns when the work with this number, and so all before it, is done.
   ///
   /// - Throws: the first error thrown by any work; nothing is done after it.
-  func wait(for number: Int) throws {
+  package func wait(for number: Int) throws {
     try state.locked {
       while state.completed < number && state.error == nil { pthread_cond_wait(state.changed, state.mutex) }
       if let error = state.error { throw error }

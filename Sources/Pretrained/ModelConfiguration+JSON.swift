@@ -10,7 +10,7 @@ extension ModelConfiguration {
   public func huggingFaceJSON(dtype: ScalarType = .float32) -> Data {
     let architectures: [Family: String] = [
       .llama: "LlamaForCausalLM", .mistral: "MistralForCausalLM", .mixtral: "MixtralForCausalLM",
-      .qwen3: "Qwen3ForCausalLM", .qwen3MoE: "Qwen3MoeForCausalLM",
+      .qwen3: "Qwen3ForCausalLM", .qwen3MoE: "Qwen3MoeForCausalLM", .dots1: "Dots1ForCausalLM",
     ]
     var keys: [String: JSONValue] = [
       "architectures": .array([.string(architectures[family] ?? "")]), "model_type": .string(family.rawValue),
@@ -32,25 +32,34 @@ extension ModelConfiguration {
 
   private func add(_ experts: Experts, to keys: inout [String: JSONValue]) {
     let balancing = experts.balancing
-    keys[family == .mixtral ? "num_local_experts" : "num_experts"] = .integer(experts.count)
+    let countKeys: [Family: String] = [.mixtral: "num_local_experts", .dots1: "n_routed_experts"]
+    keys[countKeys[family] ?? "num_experts"] = .integer(experts.count)
     keys["num_experts_per_tok"] = .integer(experts.perToken)
     keys["output_router_logits"] = .boolean(balancing.loadCoefficient != 0)
     keys["router_aux_loss_coef"] = Self.number(balancing.loadCoefficient)
     if balancing.zCoefficient != 0 { keys["router_z_loss_coef"] = Self.number(balancing.zCoefficient) }
     if balancing.scope != .model { keys["router_aux_loss_scope"] = .string(balancing.scope.rawValue) }
-    guard family == .qwen3MoE else { return }
+    guard family != .mixtral else { return }
     keys["moe_intermediate_size"] = .integer(experts.intermediateSize)
-    keys["norm_topk_prob"] = .boolean(experts.renormalise)
-    keys["decoder_sparse_step"] = 1
-    keys["mlp_only_layers"] = .array(sparseLayers.indices.filter { !sparseLayers[$0] }.map(JSONValue.integer))
+    keys["norm_topk_prob"] = .boolean(experts.router.renormalise)
+    guard family == .dots1 else {
+      keys["decoder_sparse_step"] = 1
+      keys["mlp_only_layers"] = .array(sparseLayers.indices.filter { !sparseLayers[$0] }.map(JSONValue.integer))
+      return
+    }
+    keys["n_shared_experts"] = .integer(experts.sharedIntermediateSize / experts.intermediateSize)
+    keys["n_group"] = .integer(experts.router.groups)
+    keys["topk_group"] = .integer(experts.router.groupsPerToken)
+    keys["routed_scaling_factor"] = Self.number(experts.router.scalingFactor)
+    keys["first_k_dense_replace"] = .integer(sparseLayers.firstIndex(of: true) ?? layers)
+    if let rate = experts.biasUpdateRate { keys["router_bias_update_rate"] = Self.number(rate) }
   }
 
   private func addWindows(to keys: inout [String: JSONValue]) {
     let window = windows.compactMap { $0 }.first
     if family != .llama { keys["sliding_window"] = Self.integer(window) }
-    guard family == .qwen3 || family == .qwen3MoE else { return }
-    keys["use_sliding_window"] = .boolean(window != nil)
-    guard family == .qwen3 else { return }
+    if family == .qwen3 || family == .qwen3MoE { keys["use_sliding_window"] = .boolean(window != nil) }
+    guard family == .qwen3 || family == .dots1 else { return }
     keys["layer_types"] = .array(windows.map { $0 == nil ? "full_attention" : "sliding_attention" })
     keys["max_window_layers"] = .integer(windows.firstIndex { $0 != nil } ?? layers)
   }

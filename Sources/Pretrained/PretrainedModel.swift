@@ -72,24 +72,31 @@ public struct PretrainedModel {
     }
   }
 
-  /// Reads every parameter into its place, as fp32.
+  /// Reads parameters into their places, as fp32.
   ///
-  /// - Parameter parameters: `[layout.count]`.
+  /// - Parameters:
+  ///   - parameters: `[layout.count]`.
+  ///   - ranges: what to read of it, ascending and disjoint; nil reads everything.
   /// - Throws: `ForgeError.badInput` that names a missing, mis-shaped or damaged tensor.
-  public func load(into parameters: Buffer<Float>, threads: Int = 1) throws {
+  public func load(into parameters: Buffer<Float>, ranges: [Range<Int>]? = nil, threads: Int = 1) throws {
     let layout = ParameterLayout(configuration)
     precondition(parameters.count == layout.count)
+    let parts = layout.parts(of: ranges ?? [0..<layout.count]).map { tensor, part in
+      let start = part.lowerBound - tensor.range.lowerBound
+      return (tensor: tensor, elements: start..<start + part.count, values: parameters[part])
+    }
     switch weights {
     case .safetensors(let collection):
-      for tensor in layout.tensors {
-        try collection.read(tensor.name, shape: tensor.shape, into: parameters[tensor.range].pointer)
+      for part in parts {
+        try collection.read(
+          part.tensor.name, shape: part.tensor.shape, elements: part.elements, into: part.values.pointer)
       }
     case .checkpoint(let reader):
       try reader.read(
-        layout.tensors.map {
+        parts.map {
           CheckpointReader.Request(
-            tensor: $0.name, elements: 0..<$0.range.count,
-            destination: UnsafeMutableRawBufferPointer(parameters[$0.range].pointer))
+            tensor: $0.tensor.name, elements: $0.elements,
+            destination: UnsafeMutableRawBufferPointer($0.values.pointer))
         }, threads: threads)
     }
   }
@@ -97,7 +104,8 @@ public struct PretrainedModel {
   /// Writes a folder that `transformers` loads: `config.json` and the weights.
   ///
   /// - Parameters:
-  ///   - dtype: of the weights; narrower ones are rounded to nearest even.
+  ///   - dtype: of the weights; narrower ones are rounded to nearest even. Selection biases stay as they are, since
+  ///     a bias moves by less than a narrow type tells apart.
   ///   - maximumShardBytes: above it the weights are split into shards with an index.
   /// - Throws: `ForgeError.tryAgain` when the disk fails.
   public static func write(
@@ -112,7 +120,10 @@ public struct PretrainedModel {
     }
     let writer = try SafetensorsWriter(
       folder: folder,
-      tensors: layout.tensors.map { SafetensorsWriter.Tensor(name: $0.name, shape: $0.shape, dtype: dtype) },
+      tensors: layout.tensors.map {
+        SafetensorsWriter.Tensor(
+          name: $0.name, shape: $0.shape, dtype: $0.role == .selectionBias ? .float32 : dtype)
+      },
       maximumShardByteCount: maximumShardBytes)
     for tensor in layout.tensors {
       try writer.write(tensor.name, UnsafeBufferPointer(parameters[tensor.range].pointer))

@@ -1,6 +1,7 @@
 import Diagnostics
 import Kernels
 import MPI
+import Settings
 
 /// What all ranks must have in common before they compute together.
 enum Agreement {
@@ -17,6 +18,9 @@ enum Agreement {
       "read another configuration than rank 0; give every node the same file"
     }
     try check(Version.current, "version", communicator) { "runs version \($1) and rank 0 \($0); install the same" }
+    try check(ProgramDigest.current(), "program", communicator) { _, _ in
+      "runs another build of forge-dist than rank 0; install the same on every node"
+    }
   }
 
   private static func check(

@@ -1,5 +1,7 @@
 import Datasets
 import Models
+import Placement
+import Settings
 
 /// Cuts global batches into micro-batches and deals them to ranks.
 ///
@@ -8,9 +10,9 @@ struct BatchLoader {
   private let sequenceLength: Int
   private let microBatch: Int
   private let rank: Int
-  private let ranks: Int
-  /// Room for this rank's micro-batches of one step.
+  /// Room for this rank's micro-batches of one step; memory that is never used costs nothing.
   private let rooms: [MicroBatch]
+  private let empty: MicroBatch
   private let memory: TokenMemory
 
   /// The buffers that one sequence is read into.
@@ -29,36 +31,34 @@ struct BatchLoader {
     }
   }
 
-  init(sequenceLength: Int, batch: RunConfiguration.Batch, rank: Int, ranks: Int) {
+  init(sequenceLength: Int, batch: RunConfiguration.Batch, rank: Int) {
     self.sequenceLength = sequenceLength
     microBatch = batch.microBatch
     self.rank = rank
-    self.ranks = ranks
-    let most = (batch.microBatches + ranks - 1) / ranks
-    rooms = (0..<max(1, most)).map { _ in MicroBatch(sequences: batch.microBatch, length: sequenceLength) }
+    rooms = (0..<batch.microBatches).map { _ in MicroBatch(sequences: batch.microBatch, length: sequenceLength) }
+    empty = MicroBatch(sequences: 0, length: sequenceLength)
     memory = TokenMemory(length: sequenceLength)
   }
 
-  static func plannedBytes(sequenceLength: Int, batch: RunConfiguration.Batch, ranks: Int) -> Int {
-    let most = (batch.microBatches + ranks - 1) / ranks
-    return 4 * most * MicroBatch.words(sequences: batch.microBatch, length: sequenceLength)
-  }
+  /// Micro-batches that `count` sequences make.
+  func microBatches(of count: Int) -> Int { (count + microBatch - 1) / microBatch }
 
-  /// This rank's micro-batches of the sequences `first..<first + count` of the stream, in order. The last micro-batch of
-  /// a count that is no multiple of its size is smaller.
+  /// This rank's micro-batches of the sequences `first..<first + count` of the stream: one for every round, empty ones
+  /// where it has none. The last micro-batch of a count that is no multiple of its size is smaller.
   ///
   /// - Parameter read: fills in one sequence, as `TrainingData.read` does.
   func load(
-    first: Int, count: Int,
+    first: Int, count: Int, dealing: MicroBatchDealing,
     read: (_ sequence: Int, UnsafeMutableBufferPointer<Int32>, UnsafeMutableBufferPointer<Int32>) -> Void
   ) -> [MicroBatch] {
-    let total = (count + microBatch - 1) / microBatch
-    return stride(from: rank, to: total, by: ranks).enumerated().map { place, index in
-      let start = index * microBatch
+    let mine = dealing.microBatches(of: rank)
+    return (0..<dealing.rounds).map { round in
+      guard round < mine.count else { return empty }
+      let start = mine[round] * microBatch
       let sequences = min(microBatch, count - start)
       let room =
-        sequences == microBatch && place < rooms.count
-        ? rooms[place] : MicroBatch(sequences: sequences, length: sequenceLength)
+        sequences == microBatch && round < rooms.count
+        ? rooms[round] : MicroBatch(sequences: sequences, length: sequenceLength)
       for sequence in 0..<sequences {
         read(first + start + sequence, memory.tokens, memory.documentStarts)
         room.set(

@@ -6,13 +6,14 @@ import Foundation
 /// Numbers have the fewest digits that read back to the same value, so two runs are equal bit for bit when their lines
 /// are. JSON has no NaN or infinity: they become `null`.
 final class MetricsLog {
-  enum Value {
+  indirect enum Value {
     case integer(Int)
     case number(Double)
     /// Printed with the digits that a `Float` needs.
     case single(Float)
     case boolean(Bool)
     case string(String)
+    case list([Value])
   }
 
   private let path: String
@@ -76,6 +77,7 @@ final class MetricsLog {
     case .single(let value): value.isFinite ? "\(value)" : "null"
     case .boolean(let value): "\(value)"
     case .string(let value): quoted(value)
+    case .list(let values): "[\(values.map(text).joined(separator: ", "))]"
     }
   }
 

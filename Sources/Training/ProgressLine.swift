@@ -45,13 +45,14 @@ final class ProgressLine {
   /// - Parameters:
   ///   - loss: mean nats per token.
   ///   - peakShare: this step's part of what the CPUs' matrix products reach, 0 to 1; nil when it is not known.
-  func update(step: Int, loss: Double, tokensPerSecond: Double, peakShare: Double?) {
+  ///   - imbalance: an expert's largest over mean load, when that is worth telling.
+  func update(step: Int, loss: Double, tokensPerSecond: Double, peakShare: Double?, imbalance: Double? = nil) {
     let now = clock()
     let done = step - firstStep
     let remaining = done > 0 ? (now - start) / Double(done) * Double(steps - step) : nil
     let status = ProgressStatus(
       step: step, steps: steps, loss: loss, tokensPerSecond: tokensPerSecond, peakShare: peakShare,
-      secondsLeft: remaining)
+      secondsLeft: remaining, imbalance: imbalance)
     self.status = status
     let isLast = step == steps
     if isTerminal, now - lastDrawn >= 0.1 || isLast {
@@ -119,6 +120,7 @@ struct ProgressStatus {
   var tokensPerSecond: Double
   var peakShare: Double?
   var secondsLeft: Double?
+  var imbalance: Double?
 
   /// `step 120/1000 · loss 3.2145 · 1,532 tokens/s · 71 % of peak · 3 min 20 s left`, without the least important parts
   /// when the line has fewer columns.
@@ -128,6 +130,7 @@ struct ProgressStatus {
       ("\(Self.grouped(tokensPerSecond)) tokens/s", 2),
     ]
     if let peakShare { parts.append(("\(Int((peakShare * 100).rounded())) % of peak", 1)) }
+    if let imbalance { parts.append(("busiest expert \(String(format: "%.1f", imbalance)) × the mean", 2)) }
     if let secondsLeft, step < steps { parts.append(("\(Self.duration(secondsLeft)) left", 3)) }
     func line() -> String { parts.map(\.text).joined(separator: " · ") }
     while line().count > columns, parts.count > 1 {

@@ -4,6 +4,7 @@ import Diagnostics
 import Foundation
 import Kernels
 import Pretrained
+import Settings
 
 /// What a checkpoint says about its run beside the tensors: enough to go on, and to refuse going on differently.
 struct RunRecord {
@@ -13,6 +14,7 @@ struct RunRecord {
   private static let updatesKey = "updates"
   private static let settingsKey = "settings"
   private static let familyKey = "kernel_family"
+  private static let standardOptimizer = "adamw"
 
   /// Settings that decide what the next step computes. Changing one inside a run would silently end its history.
   private var settings: [(name: String, value: String)] {
@@ -22,6 +24,7 @@ struct RunRecord {
         ("model", String(decoding: configuration.model.huggingFaceJSON(), as: UTF8.self)),
         ("run.seed", "\(configuration.run.seed)"), ("batch.sequences", "\(configuration.batch.sequences)"),
         ("batch.micro_batch", "\(configuration.batch.microBatch)"), ("data.sequence_length", "\(data.sequenceLength)"),
+        ("optimizer.name", configuration.optimizer.muon == nil ? Self.standardOptimizer : "muon"),
         ("data.shuffle", "\(data.shuffle)"), ("data.document_mask", "\(data.documentMask)"),
         ("data.train", data.train.map { "\($0.path) × \($0.weight)" }.joined(separator: ", ")),
       ]
@@ -55,7 +58,8 @@ struct RunRecord {
     }
     self.updates = updates
     for (name, value) in try settings {
-      let before = recorded[name]?.string ?? "nothing"
+      // Checkpoints of the first version do not name it.
+      let before = recorded[name]?.string ?? (name == "optimizer.name" ? Self.standardOptimizer : "nothing")
       guard before != value else { continue }
       let detail = name == "model" ? "another model" : "\(name) = \(before), not \(value)"
       throw ForgeError.badInput(

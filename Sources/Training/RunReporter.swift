@@ -3,8 +3,11 @@ import Diagnostics
 import Formats
 import Foundation
 import Kernels
-import Models
 import MPI
+import Models
+import Placement
+import Planning
+import Settings
 
 /// Everything a run says: `metrics.jsonl`, TensorBoard events, the progress line and the log. Rank 0 speaks.
 final class RunReporter {
@@ -18,6 +21,9 @@ final class RunReporter {
   /// The measured speed of matrix products on one core, FLOP/s.
   private var peak = 0.0
   private var skippedInARow = 0
+  /// The ranks' hosts; known to the leader.
+  private var hosts: [String] = []
+  private var toldStragglers: Set<Int> = []
 
   init(_ configuration: RunConfiguration, directory: RunDirectory, isLeader: Bool, warning: String?) {
     self.configuration = configuration
@@ -28,6 +34,9 @@ final class RunReporter {
 
   /// Opens the files, drops the metrics beyond the step that the run continues from, and introduces the run.
   func begin(_ trainer: Trainer) throws {
+    hosts = try trainer.communicator.gather(Array(Launcher.hostName.utf8), root: 0).map {
+      String(decoding: $0, as: UTF8.self)
+    }
     guard isLeader else { return }
     let steps = configuration.run.steps
     metrics = try MetricsLog(path: directory.metrics, resumingAfter: trainer.step)
@@ -42,9 +51,27 @@ final class RunReporter {
       "\(configuration.run.name): \(model.family.rawValue), \(Self.millions(trainer.decoder.layout.count)) "
         + "parameters, \(ranks) rank\(ranks == 1 ? "" : "s") × \(threads) thread\(threads == 1 ? "" : "s"), CPU kernels "
         + "\(KernelFamily.current)")
-    note(trainer.memory.description)
+    note(layoutSentence(trainer.optimizer.state.placement))
+    note(
+      "memory a rank: \(MemoryPlan.mebibytes(trainer.baselineBytes + trainer.memory.bytes)) predicted "
+        + "(\(trainer.memory.description), program \(MemoryPlan.mebibytes(trainer.baselineBytes)))")
     if let warning { note(warning) }
     if trainer.step > 0 { note("continuing after step \(trainer.step) of \(steps)") }
+  }
+
+  /// `each expert group has 4 ranks; optimizer state is sharded over those that hold the same weights`
+  private func layoutSentence(_ placement: StatePlacement) -> String {
+    guard placement.ranks > 1 else { return "one rank keeps everything" }
+    let experts =
+      placement.experts.experts == 0
+      ? "" : "each expert group has \(placement.experts.degree) rank\(placement.experts.degree == 1 ? "" : "s"); "
+    let sharding =
+      switch placement.sharding {
+      case .none: "every rank keeps the optimizer state of all that it computes with"
+      case .optimizer: "optimizer state is sharded over the ranks that hold the same weights"
+      case .full: "parameters, gradients and optimizer state are sharded over the ranks that use them"
+      }
+    return experts + sharding
   }
 
   private func header(_ trainer: Trainer) -> String {
@@ -63,10 +90,11 @@ final class RunReporter {
       var values: [(String, MetricsLog.Value)] = [
         ("step", .integer(step)), ("loss", .number(outcome.loss)), ("grad_norm", .number(outcome.gradientNorm)),
         ("learning_rate", .number(outcome.learningRate)), ("tokens_per_second", .number(Double(tokens) / seconds)),
-        ("step_seconds", .number(seconds)), ("tokens", .integer(step * tokens)),
+        ("step_seconds", .number(seconds)), ("exposed_communication_seconds", .number(outcome.exposedSeconds)),
+        ("tokens", .integer(step * tokens)),
       ]
       if let loss = outcome.auxiliaryLoss { values.append(("auxiliary_loss", .number(loss))) }
-      if let imbalance = outcome.expertImbalance { values.append(("expert_imbalance", .number(imbalance))) }
+      values += loadValues(outcome.expertLoads, isDetailed: step % Self.loadInterval == 0 || step == 1)
       if !outcome.isApplied { values.append(("skipped", .boolean(true))) }
       if let validationLoss {
         values.append(("validation_loss", .number(validationLoss)))
@@ -78,7 +106,8 @@ final class RunReporter {
       let speed = Double(tokens) / seconds
       let operations = configuration.model.trainingOperationsPerToken(length: configuration.data.sequenceLength)
       progress?.update(
-        step: step, loss: outcome.loss, tokensPerSecond: speed, peakShare: peak > 0 ? operations * speed / peak : nil)
+        step: step, loss: outcome.loss, tokensPerSecond: speed, peakShare: peak > 0 ? operations * speed / peak : nil,
+        imbalance: imbalance(outcome.expertLoads))
       if !outcome.isApplied { note("step \(step): a gradient was not finite or too large; the update was skipped") }
       if let validationLoss {
         note(
@@ -91,6 +120,25 @@ final class RunReporter {
         "20 updates in a row were skipped, up to step \(step): training has diverged; lower optimizer.learning_rate or "
           + "start from an earlier checkpoint")
     }
+  }
+
+  /// Names ranks that have become slow, once each time.
+  func tell(_ balance: SpeedBalance) {
+    guard isLeader else { return }
+    for (rank, factor) in balance.stragglers.sorted(by: { $0.key < $1.key }) where !toldStragglers.contains(rank) {
+      let consequence =
+        if configuration.parallelism.balance == .even {
+          "set parallelism.balance to auto to give it fewer micro-batches"
+        } else if !balance.isAutomatic {
+          "its machine may be busy or hot, or its experts the busiest"
+        } else {
+          balance.hasLess(rank) ? "it gets fewer micro-batches" : "there are too few micro-batches to give it less"
+        }
+      note(
+        "rank \(rank) (host \(hosts[rank])) is \(String(format: "%.1f", factor)) times slower than usual; \(consequence)"
+      )
+    }
+    toldStragglers = Set(balance.stragglers.keys)
   }
 
   /// Makes what was recorded durable, so that a checkpoint is never ahead of its metrics.
@@ -110,14 +158,18 @@ final class RunReporter {
 
   /// The run is complete: peak memory beside the prediction, and the weights' hash. Collective.
   func end(_ trainer: Trainer) throws {
-    var peaks = [Int64(MemoryReport.residentBytes()), Int64(trainer.memory.predictedPeak)]
+    let state = trainer.optimizer.state
+    // Without full sharding memory only grows, so what is resident at the end is the peak.
+    let peak = max(state.peakResidentBytes, ResidentMemory.bytes())
+    var peaks = [Int64(peak), Int64(trainer.baselineBytes + trainer.memory.bytes)]
     try peaks.withUnsafeMutableBufferPointer { try trainer.communicator.allReduce(arena: $0, .max) }
+    let digest = try WeightsDigest.sha256(state)
     guard isLeader else { return }
     let ratio = Double(peaks[0]) / Double(peaks[1])
     note(
-      "peak memory of a rank: \(MemoryReport.mebibytes(Int(peaks[0]))) measured, "
-        + "\(MemoryReport.mebibytes(Int(peaks[1]))) predicted (ratio \(Self.rounded(ratio)), mapped files apart)")
-    note("final weights SHA-256 \(WeightsDigest.sha256(trainer.parameters.buffer, trainer.decoder.layout))")
+      "peak memory of a rank: \(MemoryPlan.mebibytes(Int(peaks[0]))) measured, "
+        + "\(MemoryPlan.mebibytes(Int(peaks[1]))) predicted (ratio \(Self.rounded(ratio)), mapped files apart)")
+    note("final weights SHA-256 \(digest)")
     try events?.flush()
     progress?.finish()
   }
@@ -126,6 +178,36 @@ final class RunReporter {
   func note(_ sentence: String) {
     guard isLeader else { return }
     if let progress { progress.note(sentence) } else { FileHandle.standardError.write(Data((sentence + "\n").utf8)) }
+  }
+
+  /// The worst layer's largest over mean load, once it is worth a look: experts that get several times their share are
+  /// slow, and those without any learn nothing.
+  private func imbalance(_ counts: [[Int]]) -> Double? {
+    guard let experts = configuration.model.experts,
+      let worst = counts.map({ ExpertLoad(counts: $0).largestOverMean }).max()
+    else { return nil }
+    // All tokens on the fewest possible experts is experts / perToken.
+    let most = Double(experts.count) / Double(experts.perToken)
+    return worst > 1 + 0.5 * (most - 1) ? worst : nil
+  }
+
+  /// Every so many steps the tokens of every single expert are recorded too.
+  private static let loadInterval = 10
+
+  /// How evenly the experts were used: the worst layer, each layer, and sometimes each expert.
+  private func loadValues(_ counts: [[Int]], isDetailed: Bool) -> [(String, MetricsLog.Value)] {
+    let layers = counts.map { ExpertLoad(counts: $0) }
+    guard let worst = layers.map(\.largestOverMean).max() else { return [] }
+    var values: [(String, MetricsLog.Value)] = [
+      ("expert_imbalance", .number(worst)),
+      ("expert_imbalance_by_layer", .list(layers.map { .number($0.largestOverMean) })),
+      ("expert_entropy_by_layer", .list(layers.map { .number($0.entropy) })),
+      ("dead_experts_by_layer", .list(layers.map { .integer($0.unused) })),
+    ]
+    if isDetailed {
+      values.append(("tokens_per_expert", .list(counts.map { .list($0.map { .integer($0) }) })))
+    }
+    return values
   }
 
   private static func rounded(_ value: Double) -> String { String(format: "%.3f", value) }

@@ -7,7 +7,10 @@ import Kernels
 import MPI
 import Models
 import Parallelism
+import Placement
+import Planning
 import Pretrained
+import Settings
 
 /// A training run on one rank. It only sequences: what happens in a step is `TrainingStep`'s affair, what is summed and
 /// sharded `Parallelism`'s, and what is computed `Models`'.
@@ -17,11 +20,13 @@ public final class Trainer {
   let directory: RunDirectory
   let decoder: Decoder
   let parameters: Arena<Float>
-  let optimizer: ShardedAdamW
+  let optimizer: ShardedOptimizer
   let trainingStep: TrainingStep
   let validation: Validation?
   let checkpoints: CheckpointTransfer
-  let memory: MemoryReport
+  let memory: MemoryPlan
+  /// Bytes that the process had before anything was laid out: program and libraries.
+  let baselineBytes: Int
   let reporter: RunReporter
   /// Steps done.
   private(set) var step = 0
@@ -42,8 +47,9 @@ public final class Trainer {
       step += 1
       let seconds = (ContinuousClock.now - started) / .seconds(1)
       let validationLoss =
-        isDue(configuration.validation.every) ? try validation?.loss(decoder, optimizer.reducer) : nil
+        isDue(configuration.validation.every) ? try validation?.loss(decoder, optimizer.state) : nil
       try reporter.record(step: step, outcome, seconds: seconds, validationLoss: validationLoss)
+      reporter.tell(trainingStep.balance)
       if outcome.stopRequested, step < configuration.run.steps {
         try save()
         reporter.stopped(step: step)
@@ -82,25 +88,40 @@ public final class Trainer {
     if rank == 0 { try directory.open() }
     try communicator.barrier()
 
-    memory = MemoryReport(configuration, ranks: ranks, threads: threads, baseline: MemoryReport.residentBytes())
+    baselineBytes = ResidentMemory.bytes()
     let compute = Compute(threads: threads)
     let layout = ParameterLayout(model)
-    parameters = Arena(count: layout.count)
+    let experts = ExpertPlacement(
+      experts: layout.expertCount, ranks: ranks, degree: try configuration.expertDegree(ranks: ranks))
+    let placement = StatePlacement(
+      layout: layout, experts: experts, sharding: configuration.parallelism.sharding,
+      wholeMatrices: configuration.needsWholeMatrices)
+    guard layout.pieces.indices.allSatisfy({ placement.computed(piece: $0, by: rank).count <= Int(Int32.max) }) else {
+      throw ForgeError.badInput(
+        "a rank's part of one layer has more than 2,147,483,647 parameters, which one exchange cannot carry; use a "
+          + "larger parallelism.expert, or a number of ranks that has one as a divisor")
+    }
+    memory = MemoryPlan(configuration, placement: placement, rank: rank, threads: threads)
+    let mesh = try ProcessMesh(world: communicator, expert: experts.degree)
+    let dispatcher = experts.degree > 1 ? try ExpertDispatcher(experts, group: mesh[.expert]) : nil
+    parameters = Arena(count: layout.count, hugePages: placement.usesHugePages)
+    let accumulator = GradientAccumulator(
+      count: layout.count, microBatches: configuration.batch.microBatches, hugePages: placement.usesHugePages)
+    let state = try ShardedState(
+      placement: placement, mesh: mesh, parameters: parameters, gradient: accumulator.memory)
     decoder = Decoder(
       model, parameters: parameters.buffer, sequences: configuration.batch.microBatch, length: settings.sequenceLength,
-      training: true, compute: compute)
-    let accumulator = GradientAccumulator(count: layout.count, microBatches: configuration.batch.microBatches)
-    optimizer = try ShardedAdamW(
-      settings: configuration.adamW, layout: layout, accumulator: accumulator, parameters: parameters,
-      communicator: communicator, compute: compute)
-    let loader = BatchLoader(
-      sequenceLength: settings.sequenceLength, batch: configuration.batch, rank: rank, ranks: ranks)
+      training: true, residence: state, dispatcher: dispatcher, compute: compute)
+    optimizer = ShardedOptimizer(
+      settings: configuration.optimizer, tensors: configuration.optimizedTensors(layout), state: state,
+      sums: accumulator.sums, parameters: parameters.buffer, communicator: communicator, compute: compute)
+    let loader = BatchLoader(sequenceLength: settings.sequenceLength, batch: configuration.batch, rank: rank)
     trainingStep = TrainingStep(
       configuration: configuration, communicator: communicator, decoder: decoder, accumulator: accumulator,
-      optimizer: optimizer, loader: loader, data: data)
+      optimizer: optimizer, dispatcher: dispatcher, loader: loader, data: data)
     validation = try Validation(configuration, loader: loader, communicator: communicator)
     checkpoints = CheckpointTransfer(
-      communicator: communicator, layout: layout, parameters: parameters.buffer, optimizer: optimizer, threads: threads)
+      communicator: communicator, parameters: parameters.buffer, optimizer: optimizer, threads: threads)
     reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warning: roomWarning)
   }
 
@@ -114,12 +135,19 @@ public final class Trainer {
   /// Continues from the newest sound checkpoint of the run directory, or starts from a pretrained model or at random.
   private func restoreOrInitialize() throws {
     if try restore() { return }
-    if let folder = configuration.pretrained {
-      try PretrainedModel(path: folder).load(into: parameters.buffer, threads: decoder.compute.team.count)
-    } else {
-      decoder.layout.initialize(
-        parameters.buffer, configuration: configuration.model, seed: configuration.run.seed, compute: decoder.compute)
+    // Every rank reads or computes what it owns; the rest comes from the other ranks.
+    let owned = optimizer.state.owned.filter { !$0.isEmpty }
+    try communicator.together {
+      if let folder = configuration.pretrained {
+        try PretrainedModel(path: folder).load(
+          into: parameters.buffer, ranges: owned, threads: decoder.compute.team.count)
+      } else {
+        decoder.layout.initialize(
+          parameters.buffer, ranges: owned, configuration: configuration.model, seed: configuration.run.seed,
+          compute: decoder.compute)
+      }
     }
+    try optimizer.state.gatherOwned()
   }
 
   /// Reads the newest checkpoint of which every chunk is sound; a damaged one is named and the one before it tried.
@@ -145,7 +173,6 @@ public final class Trainer {
         reporter.note("skipping a damaged checkpoint: \(damage)")
         continue
       }
-      try optimizer.waitForParameters()
       trainingStep.updates = record.updates
       step = candidate
       (savedStep, verifiedStep) = (candidate, candidate)
@@ -159,7 +186,7 @@ public final class Trainer {
   }
 
   private func save() throws {
-    try optimizer.waitForParameters()
+    try optimizer.state.waitForParameters()
     try communicator.together { try reporter.synchronize() }  // only rank 0 has files, but all must learn of a failure
     let started = ContinuousClock.now
     let record = RunRecord(updates: trainingStep.updates, configuration: configuration)

@@ -3,6 +3,8 @@ import Kernels
 import MPI
 import Models
 import Parallelism
+import Placement
+import Settings
 
 /// The loss on documents that training never sees; the same bits at any rank count, as for training.
 struct Validation {
@@ -32,12 +34,15 @@ struct Validation {
   }
 
   /// Mean over the target tokens, nats. Collective.
-  func loss(_ decoder: Decoder, _ reducer: ExactGradientReducer) throws -> Double {
-    for piece in decoder.layout.pieces.indices { try reducer.waitGather(piece: piece) }
+  func loss(_ decoder: Decoder, _ state: ShardedState) throws -> Double {
     var sums: [Int64] = [0, 0, 0]
-    let batches = loader.load(first: 0, count: sequences) { data.read(sequence: $0, tokens: $1, documentStarts: $2) }
+    let dealing = MicroBatchDealing(microBatches: loader.microBatches(of: sequences), ranks: communicator.size)
+    let batches = loader.load(first: 0, count: sequences, dealing: dealing) {
+      data.read(sequence: $0, tokens: $1, documentStarts: $2)
+    }
     for batch in batches {
-      let result = decoder.evaluate(batch, of: sequences * batch.length)
+      state.beginRound(training: false, last: false)
+      let result = try decoder.evaluate(batch, of: sequences * batch.length)
       sums[0] += result.loss ?? 0
       sums[1] += Int64(result.targets)
       sums[2] += result.loss == nil ? 1 : 0

@@ -1,15 +1,16 @@
 import Crypto
 import Foundation
 import Kernels
-import Models
+import Parallelism
 
 /// One hash over all weights: every tensor's fp32 values in the layout's order, little-endian.
 public enum WeightsDigest {
-  public static func sha256(_ parameters: Buffer<Float>, _ layout: ParameterLayout) -> String {
+  /// Collective; the same on every rank.
+  ///
+  /// - Throws: `MPIError`.
+  public static func sha256(_ state: ShardedState) throws -> String {
     var hash = SHA256()
-    for tensor in layout.tensors {
-      hash.update(bufferPointer: UnsafeRawBufferPointer(parameters[tensor.range].pointer))
-    }
+    try state.forEachParameters { hash.update(bufferPointer: UnsafeRawBufferPointer($0.pointer)) }
     return hash.finalize().map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
   }
 }

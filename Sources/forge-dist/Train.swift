@@ -1,6 +1,7 @@
 import ArgumentParser
 import Diagnostics
 import MPI
+import Settings
 import Training
 
 struct Train: ParsableCommand {

@@ -1,3 +1,4 @@
+import Kernels
 import MPI
 import Parallelism
 
@@ -26,7 +27,7 @@ func benchmarkReducer(_ world: Communicator, count: Int) throws {
     for piece in pieces.indices { reducer.submitGather(piece: piece) }
     for piece in pieces.indices { try reducer.waitGather(piece: piece) }
   }
-  let allReduce = try best { try world.allReduce(arena: arenas.gradient, .sum) }
+  let allReduce = try best { try world.allReduce(arena: arenas.gradient.pointer, .sum) }
   let computation = try best {
     for _ in pieces { compute() }
   }

@@ -1,5 +1,6 @@
 import Diagnostics
 import Glibc
+import Kernels
 import MPI
 import Parallelism
 
@@ -17,27 +18,37 @@ private func contribution(_ rank: Int, _ index: Int) -> Int64 {
   Int64(truncatingIfNeeded: (UInt64(index) &+ 1) &* 0x9e37_79b9_7f4a_7c15 &* (UInt64(rank) &+ 3))
 }
 
-/// Memory for the arenas of a test, which the reducer keeps as long as it may use it.
-final class Arenas: Sendable {
-  nonisolated(unsafe) let gradient: UnsafeMutableBufferPointer<Int64>
-  nonisolated(unsafe) let parameters: UnsafeMutableBufferPointer<Float>
+/// Memory for the arenas of a test, and a reducer for it.
+struct Arenas {
+  let memory: (gradient: Arena<Int64>, parameters: Arena<Float>)
+  var gradient: Buffer<Int64> { memory.gradient.buffer }
+  var parameters: Buffer<Float> { memory.parameters.buffer }
 
-  init(_ count: Int = arenaCount) {
-    gradient = .allocate(capacity: count)
-    gradient.initialize(repeating: 0)
-    parameters = .allocate(capacity: count)
-    parameters.initialize(repeating: 0)
-  }
+  init(_ count: Int = arenaCount) { memory = (Arena(count: count), Arena(count: count)) }
 
-  deinit {
-    gradient.deallocate()
-    parameters.deallocate()
-  }
-
-  func reducer(_ world: Communicator, _ pieces: [Range<Int>]) throws -> ExactGradientReducer {
+  func reducer(
+    _ world: Communicator, _ pieces: [Range<Int>], remainder: ExactGradientReducer.Remainder = .keep
+  ) throws -> ExactGradientReducer {
     try ExactGradientReducer(
-      communicator: world, gradient: gradient, parameters: parameters, pieces: pieces, owner: self)
+      groups: [world],
+      pieces: pieces.map { ExchangedPiece(group: 0, range: $0, owned: owners(of: $0, ranks: world.size)) },
+      gradient: memory.gradient, parameters: memory.parameters, remainder: remainder)
   }
+}
+
+/// Deals a piece unevenly: the last ranks first, some with nothing.
+func owners(of piece: Range<Int>, ranks: Int) -> [Range<Int>] {
+  let weights = (0..<ranks).map { ($0 * 5 + 3) % 4 }
+  let total = max(1, weights.reduce(0, +))
+  var (first, sum) = (piece.lowerBound, 0)
+  var owned = Array(repeating: piece.lowerBound..<piece.lowerBound, count: ranks)
+  for rank in (0..<ranks).reversed() {
+    sum += weights[rank]
+    let end = rank == 0 ? piece.upperBound : piece.lowerBound + piece.count * sum / total
+    owned[rank] = first..<end
+    first = end
+  }
+  return owned
 }
 
 let reducerTests: [DistributedTest] = [
@@ -51,7 +62,7 @@ let reducerTests: [DistributedTest] = [
       try reducer.wait()
       var expected = (0..<arenaCount).map { contribution(world.rank, $0) }
       for piece in pieces.indices {
-        for index in reducer.ownedRange(ofPiece: piece) {
+        for index in owners(of: pieces[piece], ranks: world.size)[world.rank] {
           expected[index] = (0..<world.size).reduce(0) { $0 &+ contribution($1, index) }
         }
       }
@@ -64,7 +75,7 @@ let reducerTests: [DistributedTest] = [
     let reducer = try arenas.reducer(world, pieces)
     for index in 0..<arenaCount { arenas.parameters[index] = -1 }
     for piece in pieces.indices {
-      for index in reducer.ownedRange(ofPiece: piece) { arenas.parameters[index] = Float(index) }
+      for index in owners(of: pieces[piece], ranks: world.size)[world.rank] { arenas.parameters[index] = Float(index) }
       reducer.submitGather(piece: piece)
     }
     for piece in pieces.indices.reversed() {
@@ -85,7 +96,9 @@ let reducerTests: [DistributedTest] = [
       for piece in pieces.indices.reversed() { reducer.submit(piece: piece) }
       try reducer.wait()
       for piece in pieces.indices {
-        for index in reducer.ownedRange(ofPiece: piece) { arenas.parameters[index] = Float(arenas.gradient[index]) }
+        for index in owners(of: pieces[piece], ranks: world.size)[world.rank] {
+          arenas.parameters[index] = Float(arenas.gradient[index])
+        }
         reducer.submitGather(piece: piece)
       }
       for piece in pieces.indices { try reducer.waitGather(piece: piece) }

@@ -101,6 +101,7 @@ struct KernelFamilyTests {
       }
     ),
     ("softmax_row", { t, n, x, y in [t.softmax_row(Int64(n), &x)] }),
+    ("sigmoid_row", { t, n, x, y in [t.sigmoid_row(Int64(n), &x)] }),
     (
       "cross_entropy_row",
       { t, n, x, y in

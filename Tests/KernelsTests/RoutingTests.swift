@@ -3,44 +3,14 @@ import Kernels
 import Testing
 
 struct RoutingTests {
-  /// A routing with its memory.
-  private struct Routed {
-    let k: Int
-    let probabilities: Arena<Float>
-    let logSumExp: Arena<Float>
-    let weights: Arena<Float>
-    let integers: Arena<Int32>
-    let routing: Routing
-    let matrix: Matrix
-
-    init(_ logits: [Float], experts: Int, k: Int, renormalise: Bool) {
-      let tokens = logits.count / experts
-      let slots = tokens * k
-      self.k = k
-      probabilities = Arena(logits)
-      logSumExp = Arena(count: tokens)
-      weights = Arena(count: slots)
-      integers = Arena(count: 3 * slots + experts + 1)
-      let part = { [integers] index in integers.buffer[index * slots..<(index + 1) * slots] }
-      routing = Routing(
-        experts: part(0), weights: weights.buffer, rowOfSlot: part(1), slotOfRow: part(2),
-        offsets: integers.buffer[3 * slots..<3 * slots + experts + 1])
-      matrix = probabilities.matrix(tokens, experts)
-      Compute(threads: 2).route(
-        matrix, topK: k, renormalise: renormalise, logSumExp: logSumExp.buffer, into: routing)
-    }
-
-    var experts: [Int32] { withExtendedLifetime(integers) { routing.experts.array() } }
-  }
-
   private func softmax(_ x: ArraySlice<Double>) -> [Double] {
     let sum = x.reduce(0) { $0 + exp($1) }
     return x.map { exp($0) / sum }
   }
 
-  @Test(arguments: [false, true])
-  func choosesTheLargest(renormalise: Bool) {
-    let (tokens, experts, k) = (70, 11, 3)
+  @Test(arguments: [false, true], [(11, 3), (160, 8)])
+  func choosesTheLargest(renormalise: Bool, shape: (Int, Int)) {
+    let (tokens, experts, k) = (70, shape.0, shape.1)
     var numbers = Numbers()
     let logits = numbers.array(tokens * experts).map { 3 * $0 }
     let routed = Routed(logits, experts: experts, k: k, renormalise: renormalise)
@@ -52,11 +22,11 @@ struct RoutingTests {
       let total = renormalise ? order.reduce(0) { $0 + p[$1] } : 1
       let weights = Array(routed.weights.array[token * k..<(token + 1) * k])
       #expect(relativeError(weights, order.map { p[$0] / total }) < 1e-6)
-      #expect(abs(Double(routed.logSumExp.buffer[token]) - log(line.reduce(0) { $0 + exp($1) })) < 1e-6)
+      #expect(abs(Double(routed.normaliser.buffer[token]) - log(line.reduce(0) { $0 + exp($1) })) < 1e-6)
     }
     #expect(
       relativeError(
-        routed.probabilities.array,
+        routed.scores.array,
         (0..<tokens).flatMap {
           softmax(logits.doubles[$0 * experts..<($0 + 1) * experts])
         }) < 1e-6)
@@ -100,8 +70,8 @@ struct RoutingTests {
     let routed = Routed(logits, experts: experts, k: k, renormalise: renormalise)
     let chosen = routed.experts
     Compute(threads: 2).routeBackward(
-      routed.matrix, topK: k, renormalised: renormalise, routing: routed.routing, weightGradient: weightGradient.buffer,
-      balance: balance.buffer, zScale: zScale, logSumExp: routed.logSumExp.buffer)
+      routed.matrix, router: routed.router, topK: k, routing: routed.routing, weightGradient: weightGradient.buffer,
+      balance: balance.buffer, zScale: zScale, normaliser: routed.normaliser.buffer)
     let expected = finiteDifferences(at: logits.doubles) { logits in
       (0..<tokens).reduce(0) { loss, token in
         let line = logits[token * experts..<(token + 1) * experts]
@@ -113,7 +83,7 @@ struct RoutingTests {
           + slots.reduce(0) { $0 + Double(weightGradient.buffer[$1]) * p[Int(chosen[$1])] / total }
       }
     }
-    #expect(relativeError(routed.probabilities.array, expected) < 1e-6)
+    #expect(relativeError(routed.scores.array, expected) < 1e-6)
   }
 
   @Test func gatherAndCombineAreTransposes() {
@@ -146,24 +116,46 @@ struct RoutingTests {
   }
 
   @Test func weightBackward() {
-    let (tokens, k, width) = (20, 2, 13)
+    let (rows, width) = (40, 13)
     var numbers = Numbers()
-    let routed = Routed(numbers.array(tokens * 5), experts: 5, k: k, renormalise: false)
-    let gradient = Arena(numbers.array(tokens * k * width))
+    let gradient = Arena(numbers.array(rows * width))
     let (activation, gateUp) = (Arena(numbers.array(gradient.count)), Arena(numbers.array(2 * gradient.count)))
     let (activationBefore, gateUpBefore) = (activation.doubles, gateUp.doubles)
-    let weightGradient = Arena<Float>(count: tokens * k)
+    // Weights are the last column of what arrives, and their gradients of what goes back.
+    let arrived = Arena(numbers.array(rows * 4))
+    let results = Arena<Float>(count: rows * 4)
     Compute(threads: 2).weightBackward(
-      gradient: gradient.matrix(tokens * k, width), activation: activation.matrix(tokens * k, width),
-      gateUpGradient: gateUp.matrix(tokens * k, 2 * width), routing: routed.routing,
-      weightGradient: weightGradient.buffer)
-    let weightOfRow = routed.routing.slotOfRow.array().map { Double(routed.weights.buffer[Int($0)]) }
-    let expected = (0..<tokens * k).map { slot in
-      let row = Int(routed.routing.rowOfSlot[slot])
-      return dot(gradient.doubles[row * width..<(row + 1) * width], activationBefore[row * width..<(row + 1) * width])
+      gradient: gradient.matrix(rows, width), activation: activation.matrix(rows, width),
+      gateUpGradient: gateUp.matrix(rows, 2 * width), weights: arrived.matrix(rows, 4).columns(3..<4),
+      weightGradients: results.matrix(rows, 4).columns(3..<4))
+    for row in 0..<rows {
+      let part = row * width..<(row + 1) * width
+      let expected = dot(gradient.doubles[part], activationBefore[part])
+      #expect(abs(results.doubles[4 * row + 3] - expected) < 1e-5)
+      #expect(results.doubles[4 * row..<4 * row + 3].allSatisfy { $0 == 0 })
     }
-    #expect(relativeError(weightGradient.array, expected) < 1e-6)
-    #expect(relativeError(activation.array, activationBefore.enumerated().map { $1 * weightOfRow[$0 / width] }) < 1e-7)
-    #expect(relativeError(gateUp.array, gateUpBefore.enumerated().map { $1 * weightOfRow[$0 / width / 2] }) < 1e-7)
+    let weights = (0..<rows).map { arrived.doubles[4 * $0 + 3] }
+    #expect(relativeError(activation.array, activationBefore.enumerated().map { $1 * weights[$0 / width] }) < 1e-7)
+    #expect(relativeError(gateUp.array, gateUpBefore.enumerated().map { $1 * weights[$0 / width / 2] }) < 1e-7)
+  }
+
+  @Test func weightsTravelWithTheirRows() {
+    let (tokens, k, width) = (9, 2, 5)
+    var numbers = Numbers()
+    let routed = Routed(numbers.array(tokens * 4), experts: 4, k: k, renormalise: true)
+    let x = Arena(numbers.array(tokens * width))
+    let rows = Arena<Float>(count: tokens * k * (width + 1))
+    let weights = Arena<Float>(count: tokens * k)
+    let compute = Compute(threads: 2)
+    let matrix = rows.matrix(tokens * k, width + 1)
+    compute.gatherWithWeights(x.matrix(tokens, width), routing: routed.routing, topK: k, into: matrix)
+    for row in 0..<tokens * k {
+      let token = Int(routed.routing.slotOfRow[row]) / k
+      #expect(
+        Array(rows.array[row * (width + 1)..<row * (width + 1) + width])
+          == Array(x.array[token * width..<(token + 1) * width]))
+    }
+    compute.scatter(matrix.columns(width..<width + 1), routing: routed.routing, into: weights.buffer)
+    #expect(weights.array == routed.weights.array)
   }
 }

@@ -131,7 +131,8 @@ struct ThreadCountTests {
         let routing = Routing(
           experts: experts.buffer, weights: weights.buffer, rowOfSlot: rowOfSlot.buffer, slotOfRow: slotOfRow.buffer,
           offsets: offsets.buffer)
-        compute.route(logits.matrix(rows, 8), topK: 2, renormalise: true, logSumExp: logSumExp.buffer, into: routing)
+        let router = Router(scoring: .softmax, renormalise: true)
+        compute.route(logits.matrix(rows, 8), router: router, topK: 2, normaliser: logSumExp.buffer, into: routing)
         let (x, slots, sum) = (random(rows * 30), random(rows * 2 * 30), random(rows * 30))
         compute.gather(x.matrix(rows, 30), routing: routing, topK: 2, into: slots.matrix(2 * rows, 30))
         compute.combine(
@@ -139,12 +140,40 @@ struct ThreadCountTests {
         let (activation, gateUp) = (random(rows * 2 * 15), random(rows * 2 * 30))
         compute.weightBackward(
           gradient: slots.matrix(2 * rows, 15), activation: activation.matrix(2 * rows, 15),
-          gateUpGradient: gateUp.matrix(2 * rows, 30), routing: routing, weightGradient: weightGradient.buffer)
+          gateUpGradient: gateUp.matrix(2 * rows, 30), weights: weights.matrix(2 * rows, 1),
+          weightGradients: weightGradient.matrix(2 * rows, 1))
         compute.routeBackward(
-          logits.matrix(rows, 8), topK: 2, renormalised: true, routing: routing, weightGradient: weightGradient.buffer,
-          balance: nil, zScale: 0.1, logSumExp: logSumExp.buffer)
+          logits.matrix(rows, 8), router: router, topK: 2, routing: routing, weightGradient: weightGradient.buffer,
+          balance: nil, zScale: 0.1, normaliser: logSumExp.buffer)
         let order = slotOfRow.array.map(Float.init)
         return [order, logits.array, logSumExp.array, weights.array, sum.array, activation.array, gateUp.array]
+      }
+    ),
+    (
+      "sigmoid routing",
+      { compute in
+        let experts = 130
+        let (logits, normaliser, weights, balance) = (
+          random(rows * experts), random(rows), random(rows * 4), random(experts, seed: 3)
+        )
+        let (sums, bias, weightGradient) = (random(experts), random(experts, seed: 4), random(rows * 4))
+        let (chosen, rowOfSlot, slotOfRow, offsets) = (
+          Arena<Int32>(count: rows * 4), Arena<Int32>(count: rows * 4), Arena<Int32>(count: rows * 4),
+          Arena<Int32>(count: experts + 1)
+        )
+        let routing = Routing(
+          experts: chosen.buffer, weights: weights.buffer, rowOfSlot: rowOfSlot.buffer, slotOfRow: slotOfRow.buffer,
+          offsets: offsets.buffer)
+        let router = Router(
+          scoring: .sigmoid, renormalise: true, scalingFactor: 2.5, groups: 10, groupsPerToken: 3)
+        let matrix = logits.matrix(rows, experts)
+        compute.route(
+          matrix, router: router, topK: 4, selectionBias: bias.buffer, normaliser: normaliser.buffer, into: routing)
+        compute.sumProbabilities(matrix, router: router, normaliser: normaliser.buffer, into: sums.buffer)
+        compute.routeBackward(
+          matrix, router: router, topK: 4, routing: routing, weightGradient: weightGradient.buffer,
+          balance: balance.buffer, zScale: 0, normaliser: normaliser.buffer)
+        return [slotOfRow.array.map(Float.init), logits.array, normaliser.array, weights.array, sums.array]
       }
     ),
     (

@@ -7,11 +7,20 @@ import Testing
 struct GradientTests {
   static let sparse =
     "num_local_experts: 4\nnum_experts_per_tok: 2\nrouter_z_loss_coef: 0.05\nrouter_aux_loss_coef: 0.5\n"
+  static let sigmoid =
+    "num_experts_per_tok: 2\nmoe_intermediate_size: 6\nn_shared_experts: 1\n"
+    + "router_aux_loss_coef: 0.5\n"
 
   @Test(arguments: [
     ("llama", "attention_bias: true\ntie_word_embeddings: true"), ("qwen3", ""), ("mistral", "sliding_window: 3"),
     ("mixtral", sparse + "router_aux_loss_scope: model"), ("mixtral", sparse + "router_aux_loss_scope: layer"),
     ("qwen3_moe", sparse + "moe_intermediate_size: 6\nnorm_topk_prob: true\nmlp_only_layers: [0]"),
+    (
+      "dots1",
+      sigmoid + "n_routed_experts: 6\nn_group: 3\ntopk_group: 2\nnorm_topk_prob: true\nrouted_scaling_factor: 2.5\n"
+        + "first_k_dense_replace: 1"
+    ),
+    ("dots1", sigmoid + "n_routed_experts: 4\nn_group: 2\nrouter_aux_loss_scope: layer"),
   ])
   func matchesFiniteDifferences(family: String, extra: String) throws {
     let configuration = try tinyModel(family, extra + "\ninitializer_range: 0.4")
@@ -36,10 +45,9 @@ struct GradientTests {
     let accumulator = GradientAccumulator(count: layout.count, microBatches: 1)
     let targets = Double(batch.targetCount)
     func loss() throws -> Double {
-      accumulator.reset()
-      let result = decoder.train(
-        batch, lossScale: Float(1 / targets), microBatchScale: 1, accumulator: accumulator, pieceNeeded: { _ in },
-        pieceFinished: { _ in })
+      accumulator.reset([0..<layout.count], compute: compute)
+      let result = try decoder.train(
+        batch, lossScale: Float(1 / targets), microBatchScale: 1, accumulator: accumulator)
       return LossFixedPoint.decode(try #require(result.loss)) / targets
         + LossFixedPoint.decode(try #require(result.auxiliaryLoss))
     }

@@ -1,6 +1,7 @@
 import Configuration
 import Diagnostics
 import Foundation
+import Kernels
 import Models
 import Testing
 
@@ -37,14 +38,69 @@ struct ModelConfigurationTests {
     #expect(qwen.queryKeyNorm && qwen.windows == [nil, 7])
     let mixtral = try tinyModel("mixtral", "num_local_experts: 4")
     #expect(mixtral.sparseLayers == [true, true])
-    #expect(mixtral.experts?.perToken == 2 && mixtral.experts?.renormalise == true)
+    #expect(mixtral.experts?.perToken == 2 && mixtral.experts?.router == Router(scoring: .softmax, renormalise: true))
     #expect(mixtral.experts?.balancing.loadCoefficient == 0, "balancing is off until it is asked for")
     let moe = "num_experts: 4\nnum_experts_per_tok: 2\nmoe_intermediate_size: 4\n"
-    #expect(try tinyModel("qwen3_moe", moe).experts?.renormalise == false)
+    #expect(try tinyModel("qwen3_moe", moe).experts?.router.renormalise == false)
     #expect(try tinyModel("qwen3_moe", moe + "decoder_sparse_step: 2").sparseLayers == [false, true])
     #expect(try tinyModel("qwen3_moe", moe + "mlp_only_layers: [1]").sparseLayers == [true, false])
     #expect(try tinyModel("qwen3_moe", moe + "router_aux_loss_coef: 0.5").experts?.balancing.loadCoefficient == 0.5)
     #expect(try tinyModel("llama", "eos_token_id: [3, 4]").endOfSequence == 3)
+  }
+
+  static let dots1 = "n_routed_experts: 8\nnum_experts_per_tok: 2\nmoe_intermediate_size: 4\n"
+
+  /// What `Dots1Config` says about itself, and what it says about the keys that are left out.
+  @Test func sigmoidRouters() throws {
+    let plain = try tinyModel("dots1", Self.dots1)
+    let experts = try #require(plain.experts)
+    #expect(plain.queryKeyNorm && plain.windows == [nil, nil] && plain.sparseLayers == [true, true])
+    #expect(plain.maximumPositions == 2048 && plain.normEpsilon == 1e-6 && plain.rotary.theta == 10_000)
+    #expect(experts.router == Router(scoring: .sigmoid, renormalise: false))
+    #expect(experts.sharedIntermediateSize == 0 && experts.biasUpdateRate == 0.001)
+    #expect(try tinyModel("dots1", Self.dots1 + "max_window_layers: 1").windows == [nil, 4096])
+    #expect(try tinyModel("dots1", Self.dots1 + "max_window_layers: 1\nsliding_window: null").windows == [nil, nil])
+    let types = "sliding_window: 5\nlayer_types: [sliding_attention, full_attention]"
+    #expect(try tinyModel("dots1", Self.dots1 + types).windows == [5, nil])
+    let rich = try tinyModel(
+      "dots1",
+      Self.dots1 + "n_group: 4\ntopk_group: 3\nnorm_topk_prob: true\nrouted_scaling_factor: 2.5\nn_shared_experts: 3\n"
+        + "first_k_dense_replace: 1\nrouter_bias_update_rate: 0\nscoring_func: noaux_tc")
+    #expect(
+      rich.experts?.router
+        == Router(scoring: .sigmoid, renormalise: true, scalingFactor: 2.5, groups: 4, groupsPerToken: 3))
+    #expect(rich.experts?.sharedIntermediateSize == 12 && rich.experts?.biasUpdateRate == 0)
+    #expect(rich.sparseLayers == [false, true] && (0..<2).map(rich.denseWidth) == [10, 12])
+    #expect(try tinyModel("mixtral").experts?.biasUpdateRate == nil)
+  }
+
+  /// Each wish that cannot be granted is told by its key.
+  @Test(arguments: [
+    ("dots1", dots1 + "n_group: 3", "n_group", "does not divide the 8 experts"),
+    ("dots1", dots1 + "n_group: 8", "n_group", "one expert a group"),
+    ("dots1", dots1 + "n_group: 2\ntopk_group: 3", "topk_group", "between 1 and n_group = 2"),
+    ("dots1", dots1 + "topk_group: 0", "topk_group", "between 1"),
+    (
+      "dots1", "n_routed_experts: 8\nnum_experts_per_tok: 3\nmoe_intermediate_size: 4\nn_group: 4", "topk_group",
+      "fewer than num_experts_per_tok = 3"
+    ),
+    ("dots1", "num_experts_per_tok: 2\nmoe_intermediate_size: 4", "n_routed_experts", "is missing"),
+    ("dots1", "n_routed_experts: 4\nmoe_intermediate_size: 4", "num_experts_per_tok", "is missing"),
+    ("dots1", dots1 + "routed_scaling_factor: 0", "routed_scaling_factor", "positive"),
+    ("dots1", dots1 + "n_shared_experts: -1", "n_shared_experts", "negative"),
+    ("dots1", dots1 + "first_k_dense_replace: -1", "first_k_dense_replace", "negative"),
+    ("dots1", dots1 + "router_bias_update_rate: -0.1", "router_bias_update_rate", "negative"),
+    ("dots1", dots1 + "router_z_loss_coef: 0.1", "router_z_loss_coef", "softmax"),
+    ("dots1", dots1 + "scoring_func: softmax", "scoring_func", "sigmoid"),
+    ("qwen3_moe", "moe_intermediate_size: 4\nn_shared_experts: 1", "n_shared_experts", "dots1"),
+    ("mixtral", "router_bias_update_rate: 0.1", "router_bias_update_rate", "dots1"),
+    ("llama", "n_group: 2", "n_group", "dots1"),
+  ])
+  func impossibleRoutersAreRefused(family: String, extra: String, key: String, hint: String) {
+    let error = #expect(throws: ForgeError.self) { _ = try tinyModel(family, extra) }
+    #expect(error?.exitCode == 64)
+    let text = error?.description ?? ""
+    #expect(text.contains(" \(key) ") && text.contains(hint), "\(text)")
   }
 
   /// Each mistake is reported with the line, the key, and what would be right.

@@ -8,7 +8,10 @@ struct ParameterLayoutTests {
     ("mixtral", "num_local_experts: 3"),
     ("qwen3_moe", "num_experts: 3\nnum_experts_per_tok: 2\nmoe_intermediate_size: 4"),
     ("qwen3_moe", "num_experts: 3\nnum_experts_per_tok: 2\nmoe_intermediate_size: 4\nmlp_only_layers: [0]"),
+    ("dots1", dots1),
+    ("dots1", dots1 + "first_k_dense_replace: 1\nn_shared_experts: 2"),
   ]
+  static let dots1 = "n_routed_experts: 3\nnum_experts_per_tok: 2\nmoe_intermediate_size: 4\n"
 
   @Test(arguments: models)
   func tensorsFollowEachOther(family: String, extra: String) throws {
@@ -29,7 +32,7 @@ struct ParameterLayoutTests {
   func piecesCoverTheArena(family: String, extra: String) throws {
     let configuration = try tinyModel(family, extra)
     let layout = ParameterLayout(configuration)
-    #expect(layout.pieces.count == configuration.layers + 2)
+    #expect(layout.pieces.count == configuration.layers + configuration.sparseLayerCount + 2)
     #expect(layout.pieces.first?.lowerBound == 0 && layout.pieces.last?.upperBound == layout.count)
     for (piece, next) in zip(layout.pieces, layout.pieces.dropFirst()) { #expect(piece.upperBound == next.lowerBound) }
     for tensor in layout.tensors {
@@ -37,7 +40,8 @@ struct ParameterLayoutTests {
       #expect(owners.count == 1, "\(tensor.name)")
       let layer = tensor.name.hasPrefix("model.layers.") ? tensor.name.split(separator: ".").dropFirst(2).first : nil
       let isEmbedding = tensor.name == "model.embed_tokens.weight"
-      let expected = layer.flatMap { Int($0) }.map(layout.blockPiece)
+      let isExpert = tensor.name.contains(".experts.")
+      let expected = layer.flatMap { Int($0) }.map { isExpert ? layout.expertsPiece($0) ?? -1 : layout.blockPiece($0) }
       #expect(owners.first == expected ?? (isEmbedding ? layout.embeddingPiece : layout.headPiece), "\(tensor.name)")
     }
   }
@@ -58,6 +62,25 @@ struct ParameterLayoutTests {
     for index in 0..<2 { for (name, shape) in layer { expected["model.layers.\(index).\(name)"] = shape } }
     #expect(shapes == expected)
     #expect(layout.count == shapes.values.reduce(0) { $0 + $1.reduce(1, *) })
+  }
+
+  /// Of dots1 beside attention and experts, which are Qwen 3's.
+  @Test func namesOfTheRouterAndSharedExperts() throws {
+    let layout = try ParameterLayout(tinyModel("dots1", Self.dots1 + "first_k_dense_replace: 1\nn_shared_experts: 2"))
+    let shapes = layout.tensors.filter { $0.name.contains(".mlp.") && !$0.name.contains(".experts.") }
+      .map { "\($0.name) \($0.shape) \($0.role)" }
+    #expect(
+      shapes == [
+        "model.layers.0.mlp.gate_proj.weight [10, 12] hidden", "model.layers.0.mlp.up_proj.weight [10, 12] hidden",
+        "model.layers.0.mlp.down_proj.weight [12, 10] hidden", "model.layers.1.mlp.gate.weight [3, 12] router",
+        "model.layers.1.mlp.gate.e_score_correction_bias [3] selectionBias",
+        "model.layers.1.mlp.shared_experts.gate_proj.weight [8, 12] hidden",
+        "model.layers.1.mlp.shared_experts.up_proj.weight [8, 12] hidden",
+        "model.layers.1.mlp.shared_experts.down_proj.weight [12, 8] hidden",
+      ])
+    let values = initialised(try tinyModel("dots1", Self.dots1), seed: 7, threads: 1)
+    let bias = try #require(ParameterLayout(tinyModel("dots1", Self.dots1)).tensors.first { $0.role == .selectionBias })
+    #expect(values[bias.range].allSatisfy { $0 == 0 })
   }
 
   @Test func tiedEmbeddingsAreOneTensor() throws {
@@ -99,6 +122,14 @@ struct ParameterLayoutTests {
     }
     #expect(initialised(configuration, seed: 7, threads: 3) == values, "the number of threads leaves no trace")
     #expect(initialised(configuration, seed: 8, threads: 1) != values)
+    // A rank that fills only what it owns gets the same numbers, wherever its ranges begin and end.
+    let layout = ParameterLayout(configuration)
+    let parameters = Arena<Float>(count: layout.count)
+    let ranges = [3..<40_001, 40_001..<60_002, layout.count - 1..<layout.count]
+    layout.initialize(
+      parameters.buffer, ranges: ranges, configuration: configuration, seed: 7, compute: Compute(threads: 2))
+    for range in ranges { #expect(parameters.buffer[range].array() == Array(values[range])) }
+    #expect(parameters.buffer[60_002..<layout.count - 1].array().allSatisfy { $0 == 0 })
     let matrices = ParameterLayout(configuration).tensors.filter(\.decays)
     #expect(Set(matrices.map { values[$0.range.lowerBound] }).count == matrices.count, "tensors differ")
   }

@@ -7,36 +7,12 @@ struct AdamWTests {
   private static let settings = AdamW.Settings(beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0)
   private let compute = Compute(threads: 2)
 
-  private func shards(_ ranges: [Range<Int>]) -> [ParameterShard] {
-    var offset = 0
-    return ranges.map { range in
-      defer { offset += range.count }
-      return ParameterShard(range: range, momentOffset: offset)
-    }
-  }
-
-  private func sums(_ gradient: [Double]) -> Arena<Int64> {
-    let sums = Arena<Int64>(count: gradient.count)
-    for (index, value) in gradient.enumerated() { sums.buffer[index] = Int64(value * 0x1p52) }
-    return sums
-  }
-
-  /// Minimises a function from a starting point, given its gradient.
   private func minimise(
     from start: [Float], steps: Int, learningRate: (Int) -> Double, _ gradient: ([Double]) -> [Double]
   ) -> [Float] {
-    let all = 0..<start.count
-    let optimizer = AdamW(
-      settings: Self.settings, groups: [AdamW.Group(range: all, decays: true)], shards: shards([all]))
-    let parameters = Arena<Float>(count: start.count)
-    for index in all { parameters.buffer[index] = start[index] }
-    for step in 1...steps {
-      let sums = sums(gradient(parameters.buffer.array().map(Double.init)))
-      optimizer.update(
-        step: step, learningRate: learningRate(step), gradientScale: 1, sums: sums.buffer,
-        parameters: parameters.buffer, compute: compute)
-    }
-    return parameters.buffer.array()
+    OptimizersTests.minimise(
+      from: start, settings: OptimizerSettings(adamW: Self.settings), rule: .adamW(decays: true), steps: steps,
+      learningRate: learningRate, gradient)
   }
 
   @Test func findsTheVertexOfAParabola() {
@@ -56,18 +32,19 @@ struct AdamWTests {
   }
 
   /// Three tensors with gaps between them; the one in the middle has no decay.
-  private static let groups = [
-    AdamW.Group(range: 0..<40, decays: true), AdamW.Group(range: 48..<55, decays: false),
-    AdamW.Group(range: 64..<100, decays: true),
+  private static let tensors = [
+    OptimizedTensor(range: 0..<40, rule: .adamW(decays: true)),
+    OptimizedTensor(range: 48..<55, rule: .adamW(decays: false)),
+    OptimizedTensor(range: 64..<100, rule: .adamW(decays: true)),
   ]
 
   private func train(_ owners: [[Range<Int>]], weightDecay: Double, gradient: (Int) -> Double) -> [Float] {
     let parameters = Arena<Float>(count: 100)
     for index in 0..<100 { parameters.buffer[index] = 1 + Float(index) / 7 }
-    var settings = Self.settings
-    settings.weightDecay = weightDecay
-    let optimizers = owners.map { AdamW(settings: settings, groups: Self.groups, shards: shards($0)) }
-    let sums = sums((0..<100).map(gradient))
+    var settings = OptimizerSettings(adamW: Self.settings)
+    settings.adamW.weightDecay = weightDecay
+    let optimizers = owners.map { Optimizer(settings: settings, tensors: Self.tensors, shards: $0) }
+    let sums = fixedPoint((0..<100).map(gradient))
     for step in 1...5 {
       for optimizer in optimizers {
         optimizer.update(
@@ -78,11 +55,11 @@ struct AdamWTests {
     return parameters.buffer.array()
   }
 
-  @Test func decaysWhereTheGroupSays() {
+  @Test func decaysWhereTheRuleSays() {
     let after = train([[0..<100]], weightDecay: 0.5) { _ in 0 }
     for (index, value) in after.enumerated() {
       let before = 1 + Float(index) / 7
-      let decays = Self.groups.contains { $0.range.contains(index) && $0.decays }
+      let decays = Self.tensors.contains { $0.range.contains(index) && $0.rule == .adamW(decays: true) }
       let expected = decays ? before * pow(0.995, 5) : before
       #expect(abs(value - expected) <= (decays ? 4 * expected.ulp : 0), "element \(index)")
     }
@@ -99,7 +76,7 @@ struct AdamWTests {
 
   @Test func gapsAreNeverTouched() {
     let after = train([[0..<100]], weightDecay: 0.1) { _ in 1 }
-    for index in 0..<100 where !Self.groups.contains(where: { $0.range.contains(index) }) {
+    for index in 0..<100 where !Self.tensors.contains(where: { $0.range.contains(index) }) {
       #expect(after[index] == 1 + Float(index) / 7)
     }
   }

@@ -33,6 +33,8 @@ CASES = {
     "qwen3-rope-yarn": ["plain"],
     "qwen3_moe": ["plain", "balanced"],
     "qwen3_moe-raw": ["plain"],
+    "dots1": ["plain", "balanced"],
+    "dots1-raw": ["plain"],
 }
 
 

@@ -1,4 +1,4 @@
-"""Tiny random models of the five families, in every form a Hugging Face folder takes.
+"""Tiny random models of the six families, in every form a Hugging Face folder takes.
 
 A `Variant` is a config.json in the form that transformers 4 writes, kept small and awkward on purpose: grouped-query
 attention, a head_dim that is not hidden_size / heads, a sliding window shorter than the sequences, biases and norm
@@ -113,6 +113,31 @@ def _qwen3_moe(**keys) -> dict:
     return _qwen3(**(experts | keys))
 
 
+def _dots1(**keys) -> dict:
+    experts = {
+        "model_type": "dots1",
+        "architectures": ["Dots1ForCausalLM"],
+        "head_dim": 12,
+        "attention_bias": False,
+        "num_hidden_layers": 3,
+        "sliding_window": None,
+        "max_window_layers": 3,
+        "rms_norm_eps": 1e-06,
+        "n_routed_experts": 9,
+        "num_experts_per_tok": 3,
+        "moe_intermediate_size": 12,
+        "n_shared_experts": 2,
+        "n_group": 3,
+        "topk_group": 2,
+        "norm_topk_prob": True,
+        "routed_scaling_factor": 2.5,
+        "first_k_dense_replace": 1,
+        "output_router_logits": False,
+        "router_aux_loss_coef": 0.01,
+    }
+    return _family(experts | keys)
+
+
 _LLAMA3_SCALING = {
     "rope_type": "llama3",
     "factor": 4.0,
@@ -173,11 +198,33 @@ VARIANTS = [
             sliding_window=11,
         ),
     ),
+    Variant("dots1", _dots1()),
+    Variant(
+        "dots1-raw",
+        _dots1(
+            norm_topk_prob=False,
+            n_group=1,
+            topk_group=1,
+            num_hidden_layers=2,
+            n_shared_experts=1,
+            first_k_dense_replace=0,
+            attention_bias=True,
+            tie_word_embeddings=True,
+            sliding_window=11,
+            max_window_layers=1,
+        ),
+    ),
 ]
 
 
 def variant(name: str) -> Variant:
     return next(candidate for candidate in VARIANTS if candidate.name == name)
+
+
+def named_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """All that `model`'s file holds: its parameters, and the selection biases, which have no gradient."""
+    biases = {name: tensor for name, tensor in model.named_buffers() if name.endswith("e_score_correction_bias")}
+    return dict(model.named_parameters()) | biases
 
 
 def checkpoint_tensors(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -213,7 +260,7 @@ def random_tensors(variant: Variant) -> dict[str, torch.Tensor]:
     config = AutoConfig.for_model(**variant.config_json(5, "float32"))
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
-    shapes = checkpoint_tensors(model, dict(model.named_parameters()))
+    shapes = checkpoint_tensors(model, named_tensors(model))
     generator = torch.Generator().manual_seed(zlib.crc32(variant.name.encode()))
     return {name: _random(name, tuple(shapes[name].shape), generator) for name in sorted(shapes)}
 

@@ -26,12 +26,13 @@ import reference
 STEPS, SEQUENCES, MICRO_BATCH, LENGTH = 10, 8, 2, 64
 LEARNING_RATE, BETAS, EPSILON, WEIGHT_DECAY, CLIP_NORM = 1.0e-3, (0.9, 0.95), 1.0e-8, 0.1, 1.0
 LIMITS = {"loss": 1e-5, "norm": 3e-5, "gradient": 1e-4, "update": 2e-4}
-VARIANTS = ["llama", "llama-tied", "mistral", "mixtral", "qwen3", "qwen3_moe", "qwen3_moe-raw"]
-BALANCED = ["mixtral", "qwen3_moe-raw"]  # again with the load-balancing loss
+VARIANTS = ["llama", "llama-tied", "mistral", "mixtral", "qwen3", "qwen3_moe", "qwen3_moe-raw", "dots1", "dots1-raw"]
+BALANCED = ["mixtral", "qwen3_moe-raw", "dots1"]  # again with the load-balancing loss
+BIAS_UPDATE_RATE = 0.01  # of dots1's selection biases: within ten steps they change who is chosen
 
 CONFIG = """\
 run: {{ name: parity, directory: {run}, seed: 1, steps: {steps} }}
-model: {{ from: {folder} }}
+model: {{ from: {folder}{wishes} }}
 data: {{ sequence_length: {length}, shuffle: false, document_mask: false, train: [ {{ path: {data}, weight: 1.0 }} ] }}
 batch: {{ sequences: {sequences}, micro_batch: {micro_batch} }}
 optimizer: {{ name: adamw, learning_rate: 1.0e-3, betas: [0.9, 0.95], epsilon: 1.0e-8, weight_decay: 0.1, clip_norm: 1.0 }}
@@ -55,13 +56,17 @@ def pytorch_run(folder: pathlib.Path, tokens: numpy.ndarray) -> Run:
     vectors = [parameter for parameter in model.parameters() if parameter.dim() == 1]
     groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=BETAS, eps=EPSILON)
+    routers = reference.sigmoid_routers(model)
     run = Run([], [], {}, {})
     for step in range(STEPS):
         optimizer.zero_grad()
         loss = 0.0
+        loads = [torch.zeros_like(router.e_score_correction_bias) for router in routers]
         for first in range(step * SEQUENCES, (step + 1) * SEQUENCES, MICRO_BATCH):
             rows = [tokens[i * LENGTH : (i + 1) * LENGTH + 1] for i in range(first, first + MICRO_BATCH)]
             losses = reference.losses(model, torch.from_numpy(numpy.stack(rows).astype(numpy.int64)))
+            for load, (_, _, experts) in zip(loads, losses.routings, strict=True):
+                load += torch.bincount(experts.flatten(), minlength=len(load))
             part = losses.tokens.sum() / (SEQUENCES * LENGTH)
             loss += losses.tokens.double().sum().item() / (SEQUENCES * LENGTH)
             if losses.auxiliary is not None:
@@ -72,16 +77,21 @@ def pytorch_run(folder: pathlib.Path, tokens: numpy.ndarray) -> Run:
         run.losses.append(loss)
         run.norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM).item())
         optimizer.step()
+        for router, load in zip(routers, loads, strict=True):  # DeepSeek-V3, arXiv 2412.19437, §2.1.2
+            router.e_score_correction_bias += BIAS_UPDATE_RATE * torch.sign(load.mean() - load)
     run.weights = reference.weights(model)
     return run
 
 
 def forge_run(folder: pathlib.Path, data: pathlib.Path, scratch: pathlib.Path, options: argparse.Namespace) -> Run:
+    has_biases = json.loads((folder / "config.json").read_text())["model_type"] == "dots1"
+
     def config(name: str) -> pathlib.Path:
         file = scratch / f"{name}.yaml"
         text = CONFIG.format(
             run=scratch / name,
             folder=folder,
+            wishes=f", router_bias_update_rate: {BIAS_UPDATE_RATE}" if has_biases else "",
             data=data,
             steps=STEPS,
             length=LENGTH,
@@ -114,9 +124,11 @@ def relative(ours: float, expected: float) -> float:
 
 
 def l2_error(ours: torch.Tensor, expected: torch.Tensor) -> float:
-    """‖ours − expected‖ / ‖expected‖; infinite for another shape."""
+    """‖ours − expected‖ / ‖expected‖, where 0 / 0 is 0; infinite for another shape."""
     if ours.shape != expected.shape:
         return float("inf")
+    if torch.equal(ours, expected):
+        return 0.0
     return ((ours - expected).double().norm() / expected.double().norm()).item()
 
 

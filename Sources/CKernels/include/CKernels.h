@@ -60,6 +60,8 @@ struct CK_SENDABLE ck_table {
 
   /// In-place softmax of one row; returns its log-sum-exp.
   float (*softmax_row)(int64_t n, float *x);
+  /// x = 1 / (1 + exp(-x)) of one row, in place; returns the sum.
+  float (*sigmoid_row)(int64_t n, float *x);
   /// Log-sum-exp of one row; with `gradient` the row becomes (softmax(x) - onehot(target)) * gradient_scale.
   float (*cross_entropy_row)(int64_t n, float *logits, int64_t target, bool gradient, float gradient_scale);
 

@@ -5,6 +5,7 @@ import Diagnostics
 import Foundation
 import Models
 import Optimizers
+import Placement
 import Pretrained
 
 /// Everything that decides a run, read from YAML and checked before any work starts.
@@ -36,6 +37,20 @@ public struct RunConfiguration: Sendable {
     public var microBatches: Int { sequences / microBatch }
   }
 
+  public struct Parallelism: Sendable {
+    public enum Balance: String, Sendable, CaseIterable {
+      /// Slow ranks get fewer micro-batches.
+      case auto
+      /// All ranks get the same number, as far as possible.
+      case even
+    }
+
+    /// Ranks that share the experts of a layer; nil takes as many as serve.
+    public var expert: Int?
+    public var sharding: StateSharding
+    public var balance: Balance
+  }
+
   public struct Validation: Sendable {
     /// Steps between validations; 0 never validates.
     public var every: Int
@@ -58,7 +73,8 @@ public struct RunConfiguration: Sendable {
   public var pretrained: String?
   public var data: Data
   public var batch: Batch
-  public var adamW: AdamW.Settings
+  public var parallelism: Parallelism
+  public var optimizer: OptimizerSettings
   public var clipNorm: Double?
   public var schedule: LearningRateSchedule
   public var validation: Validation
@@ -93,9 +109,11 @@ public struct RunConfiguration: Sendable {
     let dataSection = try section("data")
     data = try Self.data(dataSection)
     batch = try Self.batch(section("batch"))
-    let optimizer = try section("optimizer")
-    (adamW, clipNorm) = try Self.optimizer(optimizer)
-    schedule = try Self.schedule(root.section("schedule"), peak: optimizer.positive("learning_rate"), steps: run.steps)
+    parallelism = try Self.parallelism(root.section("parallelism"))
+    let optimizerSection = try section("optimizer")
+    (optimizer, clipNorm) = try Self.optimizer(optimizerSection)
+    schedule = try Self.schedule(
+      root.section("schedule"), peak: optimizerSection.positive("learning_rate"), steps: run.steps)
     validation = try Self.validation(root.section("validation"))
     checkpoint = try Self.checkpoint(root.section("checkpoint"))
     try validate(dataSection)
@@ -107,7 +125,10 @@ public struct RunConfiguration: Sendable {
     "run": ["name", "directory", "seed", "steps", "threads", "kernel_family"],
     "data": ["sequence_length", "shuffle", "document_mask", "train", "validation"],
     "batch": ["sequences", "micro_batch"],
-    "optimizer": ["name", "learning_rate", "betas", "epsilon", "weight_decay", "clip_norm"],
+    "parallelism": ["expert", "sharding", "balance"],
+    "optimizer": [
+      "name", "learning_rate", "betas", "epsilon", "weight_decay", "clip_norm", "momentum", "newton_schulz_steps",
+    ],
     "schedule": ["name", "warmup_steps", "decay_steps", "minimum_ratio"],
     "validation": ["every", "sequences"],
     "checkpoint": ["every", "keep_last", "keep_every", "level"],
@@ -151,6 +172,7 @@ public struct RunConfiguration: Sendable {
     _ = try section.number("router_aux_loss_coef")
     _ = try section.number("router_z_loss_coef")
     _ = try section.string("router_aux_loss_scope")
+    _ = try section.number("router_bias_update_rate")
     try section.finish()
     return (model, folder)
   }
@@ -187,9 +209,45 @@ public struct RunConfiguration: Sendable {
     return batch
   }
 
-  private static func optimizer(_ section: ConfigurationSection) throws -> (AdamW.Settings, clipNorm: Double?) {
+  private static func parallelism(_ section: ConfigurationSection?) throws -> Parallelism {
+    var parallelism = Parallelism(expert: nil, sharding: .optimizer, balance: .auto)
+    guard let section else { return parallelism }
+    if section.contains("expert"), (try? section.string("expert")) != "auto" {
+      guard let degree = try? section.integer("expert"), degree > 0 else {
+        throw section.error("expert", "must be 'auto' or the number of ranks that share the experts of a layer")
+      }
+      parallelism.expert = degree
+    }
+    if let sharding: StateSharding = try section.choice("sharding") { parallelism.sharding = sharding }
+    if let balance: Parallelism.Balance = try section.choice("balance") { parallelism.balance = balance }
+    return parallelism
+  }
+
+  /// The ranks that share the experts of a layer, of `ranks` in all; 1 for a dense model.
+  ///
+  /// - Throws: `ForgeError.badInput` when the degree that was asked for cannot be.
+  public func expertDegree(ranks: Int) throws -> Int {
+    let experts = model.experts?.count ?? 0
+    guard let degree = parallelism.expert else {
+      return ExpertPlacement.automaticDegree(experts: experts, ranks: ranks)
+    }
+    guard let section = try ConfigurationSection(source).section("parallelism") else { return degree }
+    guard ranks % degree == 0 else {
+      throw section.error(
+        "expert", "is \(degree), which does not divide the \(ranks) ranks; use a divisor, or 'auto'")
+    }
+    guard degree <= max(1, experts) else {
+      throw section.error(
+        "expert", "is \(degree), more than the model's \(experts) experts; use at most that, or 'auto'")
+    }
+    return degree
+  }
+
+  private static func optimizer(_ section: ConfigurationSection) throws -> (OptimizerSettings, clipNorm: Double?) {
     let name = try section.string("name") ?? "adamw"
-    guard name == "adamw" else { throw section.error("name", "'\(name)' is not supported; use adamw") }
+    guard name == "adamw" || name == "muon" else {
+      throw section.error("name", "'\(name)' is not supported; use adamw or muon")
+    }
     let betas = try section.numbers("betas") ?? [0.9, 0.95]
     guard betas.count == 2, betas.allSatisfy({ (0..<1).contains($0) }) else {
       throw section.error("betas", "must be two numbers in [0, 1)")
@@ -201,7 +259,24 @@ public struct RunConfiguration: Sendable {
     guard settings.weightDecay >= 0 else { throw section.error("weight_decay", "must not be negative") }
     let clipNorm = try section.number("clip_norm")
     if let clipNorm, clipNorm <= 0 { throw section.error("clip_norm", "must be positive; leave it out to never clip") }
-    return (settings, clipNorm)
+    return (
+      OptimizerSettings(adamW: settings, muon: try muon(section, isUsed: name == "muon", decay: settings.weightDecay)),
+      clipNorm
+    )
+  }
+
+  private static func muon(_ section: ConfigurationSection, isUsed: Bool, decay: Double) throws -> Muon.Settings? {
+    guard isUsed else {
+      for key in ["momentum", "newton_schulz_steps"] where section.contains(key) {
+        throw section.error(key, "is Muon's; set optimizer.name to muon, or leave it out")
+      }
+      return nil
+    }
+    var muon = Muon.Settings(weightDecay: decay)
+    muon.momentum = try section.number("momentum") ?? muon.momentum
+    guard (0..<1).contains(muon.momentum) else { throw section.error("momentum", "must be a number in [0, 1)") }
+    muon.newtonSchulzSteps = try section.positive("newton_schulz_steps", default: muon.newtonSchulzSteps)
+    return muon
   }
 
   private static func schedule(
@@ -242,6 +317,17 @@ public struct RunConfiguration: Sendable {
 }
 
 extension ConfigurationSection {
+  /// One of an enumeration's names.
+  fileprivate func choice<Choice: RawRepresentable & CaseIterable>(_ key: String) throws -> Choice?
+  where Choice.RawValue == String {
+    guard let name = try string(key) else { return nil }
+    guard let choice = Choice(rawValue: name) else {
+      let names = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+      throw error(key, "'\(name)' is not known; use one of \(names)")
+    }
+    return choice
+  }
+
   fileprivate func positive(_ key: String, default standard: Int? = nil) throws -> Int {
     guard let value = try integer(key) ?? standard else { throw error(key, "is missing") }
     guard value > 0 else { throw error(key, "must be positive, not \(value)") }

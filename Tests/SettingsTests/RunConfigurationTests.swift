@@ -1,9 +1,10 @@
 import Configuration
 import Diagnostics
 import Foundation
+import Models
 import Testing
 
-@testable import Training
+@testable import Settings
 
 struct RunConfigurationTests {
   static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "../..").standardized
@@ -14,7 +15,7 @@ struct RunConfigurationTests {
     #expect(file == QuickstartRecipe.yaml)
   }
 
-  @Test(arguments: ["quickstart", "dense-32m", "moe-37m", "mixtral-8x7b-pretrain"])
+  @Test(arguments: ["quickstart", "dense-32m", "moe-37m", "tiny-64", "mixtral-8x7b-pretrain", "moe-128e-119b"])
   func shippedConfigurationIsValid(name: String) throws {
     let configuration = try RunConfiguration.load(path: Self.root + "/configs/\(name).yaml", overrides: [])
     #expect(configuration.run.name == name)
@@ -34,7 +35,12 @@ struct RunConfigurationTests {
     ("batch.sequences=5", "not a multiple of micro_batch"),
     ("optimizer.learning_rate=fast", "must be a number"),
     ("optimizer.learning_rate=-1", "must be positive"),
-    ("optimizer.name=sgd", "use adamw"),
+    ("optimizer.name=sgd", "use adamw or muon"),
+    ("optimizer.momentum=0.9", "is Muon's"),
+    ("parallelism.expert=0", "must be 'auto' or the number of ranks"),
+    ("parallelism.sharding=zero", "use one of none, optimizer, full"),
+    ("parallelism.balance=no", "use one of auto, even"),
+    ("parallelism.experts=2", "did you mean 'expert'?"),
     ("optimizer.betas=[0.9]", "two numbers"),
     ("schedule.name=linear", "constant, cosine, wsd"),
     ("data.sequence_length=4096", "max_position_embeddings"),
@@ -50,6 +56,28 @@ struct RunConfigurationTests {
     let error = try #require(throws: ForgeError.self) { try RunConfiguration.load(path: nil, overrides: [override]) }
     #expect(error.exitCode == 64)
     #expect(error.description.contains(expected), "\(error.description)")
+  }
+
+  @Test func theExpertDegreeMustDivideTheRanks() throws {
+    let automatic = try RunConfiguration.load(path: nil, overrides: [])
+    #expect(try automatic.expertDegree(ranks: 6) == 6 && automatic.expertDegree(ranks: 11) == 1)
+    let fixed = try RunConfiguration.load(path: nil, overrides: ["parallelism.expert=4"])
+    #expect(try fixed.expertDegree(ranks: 8) == 4)
+    let error = try #require(throws: ForgeError.self) { try fixed.expertDegree(ranks: 6) }
+    #expect(error.description.contains("parallelism.expert is 4, which does not divide the 6 ranks"))
+    let large = try RunConfiguration.load(path: nil, overrides: ["parallelism.expert=16"])
+    let second = try #require(throws: ForgeError.self) { try large.expertDegree(ranks: 16) }
+    #expect(second.description.contains("more than the model's 8 experts"))
+  }
+
+  @Test func muonIsForMatricesBetweenHiddenLayers() throws {
+    let configuration = try RunConfiguration.load(
+      path: nil, overrides: ["optimizer={name: muon, learning_rate: 0.01, momentum: 0.9}"])
+    #expect(configuration.optimizer.muon?.momentum == 0.9 && configuration.needsWholeMatrices)
+    let layout = ParameterLayout(configuration.model)
+    let byMuon = layout.tensors.filter { if case .muon = configuration.rule($0) { true } else { false } }
+    #expect(byMuon.allSatisfy { $0.name.contains("_proj") || $0.name.contains(".experts.") })
+    #expect(byMuon.count == 4 * (4 + 8 * 3))
   }
 
   @Test func misspeltRequiredKeyIsNamedWithItsLine() throws {

@@ -1,0 +1,118 @@
+import Kernels
+import MPI
+import Models
+import Optimizers
+import Parallelism
+import Settings
+
+/// What others do: fp32 sums by `MPI_Allreduce`, behind the computation like the exact ones. The update stays sharded and
+/// parameters are gathered, so that nothing but the sums differs.
+final class PlainVariant: StepVariant, ParameterResidence {
+  private let model: StepModel
+  private let plain: PlainSums
+  private let reducer: PlainReducer
+  var sums: any GradientSums { plain }
+  var residence: any ParameterResidence { self }
+
+  /// Collective.
+  ///
+  /// - Throws: `MPIError`.
+  init(_ model: StepModel) throws {
+    self.model = model
+    plain = PlainSums(count: model.layout.count)
+    reducer = try PlainReducer(plain.memory, pieces: model.layout.pieces, communicator: model.world)
+  }
+
+  func begin() {
+    model.state.gatherUpdated()
+    plain.memory.buffer.fill(0)
+  }
+
+  func combine(_ values: inout [Int64]) throws {
+    try values.withUnsafeMutableBufferPointer { try model.world.allReduce(arena: $0, .sum) }
+  }
+
+  func gradientNorm() throws -> Double {
+    try reducer.wait()
+    let squares = model.ownedSumOfSquares(plain.memory.buffer) { [compute = model.compute] in
+      compute.sumsOfSquares($0, blockSize: $1, into: $2)
+    }
+    return try model.world.allReduce(squares, .sum).squareRoot()
+  }
+
+  func update(_ numbers: UpdateNumbers) {
+    let settings = model.configuration.optimizer.adamW
+    for part in model.optimizer.optimizer.parts {
+      guard let second = part.second else { preconditionFailure("plain sums are for AdamW") }
+      let step = AdamWStep(
+        learningRate: numbers.learningRate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
+        weightDecay: model.layout.tensors[part.tensor].decays ? settings.weightDecay : 0, step: numbers.step)
+      model.compute.adamW(
+        step, gradientScale: numbers.gradientScale, gradient: plain.memory.buffer[part.range], first: part.first,
+        second: second, parameters: model.parameters.buffer[part.range])
+    }
+  }
+
+  func acquire(_ piece: Int) throws { try model.state.acquire(piece) }
+  func release(_ piece: Int) {}
+  func beginGradient(_ piece: Int) {}
+  func endGradient(_ piece: Int) { reducer.submit(piece: piece) }
+}
+
+/// Gradients summed in fp32, in the order in which they come.
+final class PlainSums: GradientSums {
+  /// `[parameters]`
+  let memory: Arena<Float>
+
+  init(count: Int) { memory = Arena(count: count) }
+
+  func add(_ gradient: Buffer<Float>, at range: Range<Int>, compute: Compute) {
+    let sum = memory.buffer[range]
+    compute.team.forEachChunk(of: range.count, size: 1 << 15) { part, _ in
+      Self.add(gradient.base + part.lowerBound, part.count, to: sum.base + part.lowerBound)
+    }
+  }
+
+  func add(rows: Matrix, ids: Buffer<Int32>, at range: Range<Int>, compute: Compute) {
+    let sum = memory.buffer[range]
+    compute.team.forEachChunk(of: rows.columns, size: 64) { columns, _ in
+      for row in 0..<rows.rows {
+        Self.add(
+          rows.base + row * rows.stride + columns.lowerBound, columns.count,
+          to: sum.base + Int(ids[row]) * rows.columns + columns.lowerBound)
+      }
+    }
+  }
+
+  private static func add(_ addend: UnsafePointer<Float>, _ count: Int, to sum: UnsafeMutablePointer<Float>) {
+    for index in 0..<count { sum[index] += addend[index] }
+  }
+}
+
+/// A communication thread that replaces each submitted piece by its sum over ranks.
+final class PlainReducer {
+  /// Elements of one `MPI_Allreduce`: the size that was fastest with Open MPI on one node.
+  static let chunkSize = 1024 * 1024
+
+  private let thread: SerialThread<Int>
+  private var last = 0
+
+  /// Collective.
+  ///
+  /// - Throws: `MPIError`.
+  init(_ gradient: Arena<Float>, pieces: [Range<Int>], communicator: Communicator) throws {
+    let communicator = try communicator.duplicate()
+    thread = SerialThread { piece in
+      try communicator.barrier(lookingEvery: 100)  // as the exact reducer waits, without taking the core
+      let range = pieces[piece]
+      for start in stride(from: range.lowerBound, to: range.upperBound, by: Self.chunkSize) {
+        let chunk = start..<min(range.upperBound, start + Self.chunkSize)
+        try communicator.allReduce(arena: gradient.buffer[chunk].pointer, .sum)
+      }
+    }
+  }
+
+  func submit(piece: Int) { last = thread.submit(piece) }
+
+  func wait() throws { try thread.wait(for: last) }
+}

@@ -1,0 +1,96 @@
+import Kernels
+import MPI
+import Models
+import Optimizers
+import Parallelism
+import Placement
+import Settings
+
+/// One rank's part of a model in training, which the variants of a step use in turn.
+///
+/// They share parameters, activations, exact sums and moments, so that they differ in nothing but what is measured.
+final class StepModel {
+  let configuration: RunConfiguration
+  let world: Communicator
+  let compute: Compute
+  let layout: ParameterLayout
+  let placement: StatePlacement
+  let parameters: Arena<Float>
+  let accumulator: GradientAccumulator
+  let state: ShardedState
+  let optimizer: ShardedOptimizer
+  private let decoder: Decoder
+  private let residence = ExchangeableResidence()
+  private let squares: Arena<Double>
+
+  /// Collective.
+  ///
+  /// - Parameter expertDegree: ranks that share the experts of a layer.
+  /// - Throws: `MPIError`.
+  init(_ configuration: RunConfiguration, expertDegree: Int, world: Communicator, compute: Compute) throws {
+    self.configuration = configuration
+    self.world = world
+    self.compute = compute
+    layout = ParameterLayout(configuration.model)
+    let experts = ExpertPlacement(experts: layout.expertCount, ranks: world.size, degree: expertDegree)
+    placement = StatePlacement(
+      layout: layout, experts: experts, sharding: configuration.parallelism.sharding,
+      wholeMatrices: configuration.needsWholeMatrices)
+    let mesh = try ProcessMesh(world: world, expert: expertDegree)
+    parameters = Arena(count: layout.count, hugePages: placement.usesHugePages)
+    accumulator = GradientAccumulator(
+      count: layout.count, microBatches: world.size, hugePages: placement.usesHugePages)
+    state = try ShardedState(placement: placement, mesh: mesh, parameters: parameters, gradient: accumulator.memory)
+    decoder = Decoder(
+      configuration.model, parameters: parameters.buffer, sequences: configuration.batch.microBatch,
+      length: configuration.data.sequenceLength, training: true, residence: residence,
+      dispatcher: expertDegree > 1 ? try ExpertDispatcher(experts, group: mesh[.expert]) : nil, compute: compute)
+    optimizer = ShardedOptimizer(
+      settings: configuration.optimizer, tensors: configuration.optimizedTensors(layout), state: state,
+      sums: accumulator.sums, parameters: parameters.buffer, communicator: world, compute: compute)
+    squares = Arena(count: layout.count / StatePlacement.blockSize + layout.tensors.count)
+    layout.initialize(
+      parameters.buffer, ranges: state.owned.filter { !$0.isEmpty }, configuration: configuration.model,
+      seed: configuration.run.seed, compute: compute)
+    try state.gatherOwned()
+  }
+
+  /// One optimizer step with one micro-batch a rank, as `TrainingStep` makes it; what a variant left to be gathered is
+  /// gathered at the beginning, behind the forward pass, where the next step of a run would do it.
+  ///
+  /// - Parameter number: counted from 1.
+  /// - Returns: the gradient's norm.
+  /// - Throws: `MPIError`.
+  func step(_ number: Int, _ batch: MicroBatch, _ variant: any StepVariant) throws -> Double {
+    residence.current = variant.residence
+    variant.begin()
+    var targets = [Int64(batch.targetCount)]
+    try variant.combine(&targets)
+    let result = try decoder.train(
+      batch, lossScale: 1 / Float(max(1, targets[0])), microBatchScale: 1 / Float(world.size),
+      accumulator: variant.sums)
+    let loads = (0..<configuration.model.layers).flatMap { decoder.expertLoads(layer: $0) }
+    var sums = [result.loss ?? 0, result.auxiliaryLoss ?? 0, Int64(result.targets)] + loads.map { Int64($0) }
+    let norm = try variant.gradientNorm()
+    try variant.combine(&sums)
+    variant.update(
+      UpdateNumbers(
+        step: number, gradientScale: GradientClipping.factor(norm: norm, maximum: configuration.clipNorm)))
+    return norm
+  }
+
+  /// The sum of the squares of what this rank owns of a gradient, `[parameters]`.
+  ///
+  /// - Parameter kernel: `Compute.sumsOfSquares` for these elements: a range, the size of a block, a sum for each block.
+  func ownedSumOfSquares<Element>(
+    _ gradient: Buffer<Element>, kernel: (Buffer<Element>, Int, Buffer<Double>) -> Void
+  ) -> Double {
+    var blocks = 0
+    for (_, part) in layout.parts(of: state.owned.filter { !$0.isEmpty }) {
+      let count = (part.count + StatePlacement.blockSize - 1) / StatePlacement.blockSize
+      kernel(gradient[part], StatePlacement.blockSize, squares.buffer[blocks..<blocks + count])
+      blocks += count
+    }
+    return squares.buffer.prefix(blocks).pointer.reduce(0, +)
+  }
+}

@@ -1,0 +1,74 @@
+import CKernels
+
+/// A micro-batch's rows on their way to the experts and back.
+extension Compute {
+  /// `rows[r] = x[token of row r]`: `x` `[tokens, hidden]`, `rows` `[slots, hidden]`.
+  public func gather(_ x: Matrix, routing: Routing, topK k: Int, into rows: Matrix) {
+    precondition(rows.rows == x.rows * k && rows.columns == x.columns)
+    team.forEachChunk(of: rows.rows, size: Self.rowsPerTask) { range, _ in
+      for row in range {
+        let token = Int(routing.slotOfRow[row]) / k
+        (rows.base + row * rows.stride).update(from: x.base + token * x.stride, count: x.columns)
+      }
+    }
+  }
+
+  /// `gather` with the weight of each row's choice in one more column: `rows` `[slots, hidden + 1]`.
+  public func gatherWithWeights(_ x: Matrix, routing: Routing, topK k: Int, into rows: Matrix) {
+    precondition(rows.rows == x.rows * k && rows.columns == x.columns + 1)
+    team.forEachChunk(of: rows.rows, size: Self.rowsPerTask) { range, _ in
+      for row in range {
+        let slot = Int(routing.slotOfRow[row])
+        let line = rows.base + row * rows.stride
+        line.update(from: x.base + slot / k * x.stride, count: x.columns)
+        line[x.columns] = routing.weights[slot]
+      }
+    }
+  }
+
+  /// `y[t] += Σ over the choices, in order, of weight · rows[row of the choice]`; without weights when `weighted` is
+  /// false, which is `gather`'s backward pass.
+  public func combine(_ rows: Matrix, routing: Routing, topK k: Int, weighted: Bool, addingTo y: Matrix) {
+    precondition(rows.rows == y.rows * k && rows.columns == y.columns)
+    team.forEachChunk(of: y.rows, size: Self.rowsPerTask) { [table] range, _ in
+      for token in range {
+        for slot in token * k..<(token + 1) * k {
+          table.axpy(
+            Int64(y.columns), weighted ? routing.weights[slot] : 1,
+            rows.base + Int(routing.rowOfSlot[slot]) * rows.stride, y.base + token * y.stride)
+        }
+      }
+    }
+  }
+
+  /// Brings one column of the rows back into the order of slots: `rows` `[slots, 1]`, `values` `[slots]`.
+  public func scatter(_ rows: Matrix, routing: Routing, into values: Buffer<Float>) {
+    precondition(rows.columns == 1 && values.count >= rows.rows)
+    for row in 0..<rows.rows { values[Int(routing.slotOfRow[row])] = rows.base[row * rows.stride] }
+  }
+
+  /// The backward pass of the weights in `combine`, where the experts are, given what their rows would be without them:
+  /// with `gradient` the unweighted gradient of the `activation` `[rows, intermediate]`, a weight's gradient is
+  /// ⟨gradient, activation⟩; then the rows of `activation` and of `gateUpGradient` `[rows, 2 · intermediate]` are scaled by
+  /// their weights.
+  ///
+  /// - Parameters: `weights`, `weightGradients` `[rows, 1]`.
+  public func weightBackward(
+    gradient: Matrix, activation: Matrix, gateUpGradient: Matrix, weights: Matrix, weightGradients: Matrix
+  ) {
+    precondition(gradient.rows == activation.rows && gateUpGradient.rows == activation.rows)
+    precondition(gradient.columns == activation.columns)
+    precondition(weights.rows == gradient.rows && weightGradients.rows == gradient.rows)
+    team.forEachChunk(of: gradient.rows, size: Self.rowsPerTask) { [table] range, _ in
+      for row in range {
+        let weight = weights.base[row * weights.stride]
+        let line = activation.base + row * activation.stride
+        let gateUp = gateUpGradient.base + row * gateUpGradient.stride
+        weightGradients.base[row * weightGradients.stride] = table.dot(
+          Int64(gradient.columns), gradient.base + row * gradient.stride, line)
+        table.scale(Int64(activation.columns), weight, line, line)
+        table.scale(Int64(gateUpGradient.columns), weight, gateUp, gateUp)
+      }
+    }
+  }
+}

@@ -1,0 +1,114 @@
+import Kernels
+
+/// The router of a mixture-of-experts layer: which experts each token visits, with what weight, and the losses that keep
+/// them evenly used.
+extension Decoder {
+  /// The routing of a layer, as the last forward pass left it.
+  func routing(_ layer: Int, slots: Int) -> Routing {
+    let a = activationLayout.blocks[layer]
+    return Routing(
+      experts: integers.buffer[a.slotExperts].prefix(slots), weights: floats.buffer[a.slotWeights].prefix(slots),
+      rowOfSlot: integers.buffer[a.rowOfSlot].prefix(slots), slotOfRow: integers.buffer[a.slotOfRow].prefix(slots),
+      offsets: integers.buffer[a.expertOffsets])
+  }
+
+  private func scores(_ layer: Int, _ tokens: Int, _ experts: ModelConfiguration.Experts) -> Matrix {
+    floats.buffer[activationLayout.blocks[layer].scores].matrix(tokens, experts.count)
+  }
+
+  /// Chooses the experts of every token of the normed residual stream.
+  func routeForward(_ layer: Int, tokens n: Int, _ experts: ModelConfiguration.Experts) -> Routing {
+    let a = activationLayout.blocks[layer]
+    let routing = routing(layer, slots: n * experts.perToken)
+    guard n > 0 else {
+      routing.offsets.fill(0)
+      return routing
+    }
+    let p = layout.blocks[layer]
+    let logits = scores(layer, n, experts)
+    let router = parameters[p.router].matrix(experts.count, configuration.hiddenSize)
+    compute.multiply(MatrixProduct(hidden(a.middleNormed, n), router.transposed, into: logits))
+    compute.route(
+      logits, router: experts.router, topK: experts.perToken,
+      selectionBias: p.selectionBias.isEmpty ? nil : parameters[p.selectionBias],
+      normaliser: floats.buffer[a.scoreNormaliser], into: routing)
+    return routing
+  }
+
+  /// From the gradients of the chosen weights, `[slots]`, and the auxiliary losses to the gradients of the router and of
+  /// the normed residual stream, which is overwritten. The selection bias has none: it is moved by the load.
+  func routeBackward(
+    _ layer: Int, tokens n: Int, _ experts: ModelConfiguration.Experts, weightGradient: Buffer<Float>,
+    into normedGradient: Matrix, auxiliaryScale: Float
+  ) {
+    let a = activationLayout.blocks[layer]
+    let p = layout.blocks[layer]
+    let logits = scores(layer, n, experts)
+    let normalisation = auxiliaryScale / Float(n * configuration.sparseLayerCount)
+    var balance: Buffer<Float>?
+    if experts.balancing.loadCoefficient != 0 {
+      balance = loadGradient(layer, tokens: n, experts, scale: normalisation)
+    }
+    compute.routeBackward(
+      logits, router: experts.router, topK: experts.perToken,
+      routing: routing(layer, slots: n * experts.perToken), weightGradient: weightGradient, balance: balance,
+      zScale: experts.balancing.zCoefficient * normalisation, normaliser: floats.buffer[a.scoreNormaliser])
+    compute.multiply(
+      MatrixProduct(
+        logits.transposed, hidden(a.middleNormed, n),
+        into: gradientBuffer(p.router, layer).matrix(experts.count, configuration.hiddenSize)))
+    compute.multiply(
+      MatrixProduct(
+        logits, parameters[p.router].matrix(experts.count, configuration.hiddenSize), into: normedGradient))
+    if !p.selectionBias.isEmpty { gradientBuffer(p.selectionBias, layer).fill(0) }
+  }
+
+  // MARK: Load balancing
+
+  /// Tokens that went to each expert of a sparse layer in the last forward pass, `[experts]`.
+  public func expertLoads(layer: Int) -> [Int] {
+    guard let experts = configuration.experts, configuration.sparseLayers[layer] else { return [] }
+    let routing = routing(layer, slots: 0)
+    return (0..<experts.count).map { routing.rows(ofExpert: $0).count }
+  }
+
+  /// The loads that the balancing loss compares with a layer's probabilities: its own, or the mean over all layers.
+  private func measuredLoads(_ layer: Int, _ experts: ModelConfiguration.Experts) -> [Float] {
+    if experts.balancing.scope == .layer { return expertLoads(layer: layer).map(Float.init) }
+    var sums = Array(repeating: 0, count: experts.count)
+    for layer in 0..<configuration.layers where configuration.sparseLayers[layer] {
+      for (expert, load) in expertLoads(layer: layer).enumerated() { sums[expert] += load }
+    }
+    return sums.map { Float($0) / Float(configuration.sparseLayerCount) }
+  }
+
+  /// ∂loss/∂P[t, e] = coefficient · E · f_e / (tokens · layers), the same for every token of the layer.
+  private func loadGradient(
+    _ layer: Int, tokens: Int, _ experts: ModelConfiguration.Experts, scale: Float
+  ) -> Buffer<Float> {
+    let balance = floats.buffer[activationLayout.balance]
+    let factor = experts.balancing.loadCoefficient * Float(experts.count) * scale / Float(tokens)
+    for (expert, load) in measuredLoads(layer, experts).enumerated() { balance[expert] = factor * load }
+    return balance
+  }
+
+  /// The balancing and z losses of the micro-batch, fixed point; 0 where both are off.
+  func balancingLoss(tokens n: Int, of microBatches: Int) -> Int64? {
+    guard let experts = configuration.experts,
+      experts.balancing.loadCoefficient != 0 || experts.balancing.zCoefficient != 0, configuration.sparseLayerCount > 0
+    else { return 0 }
+    var total = 0.0
+    let sums = floats.buffer[activationLayout.balance]
+    for layer in 0..<configuration.layers where configuration.sparseLayers[layer] {
+      let normaliser = floats.buffer[activationLayout.blocks[layer].scoreNormaliser]
+      compute.sumProbabilities(scores(layer, n, experts), router: experts.router, normaliser: normaliser, into: sums)
+      let loads = measuredLoads(layer, experts)
+      let product = (0..<experts.count).reduce(0.0) { $0 + Double(loads[$1]) * Double(sums[$1]) }
+      total += Double(experts.balancing.loadCoefficient) * Double(experts.count) * product / Double(n * n)
+      if experts.balancing.zCoefficient == 0 { continue }
+      let squares = (0..<n).reduce(0.0) { $0 + Double(normaliser[$1]) * Double(normaliser[$1]) }
+      total += Double(experts.balancing.zCoefficient) * squares / Double(n)
+    }
+    return LossFixedPoint.encode(Float(total / Double(configuration.sparseLayerCount)), of: microBatches)
+  }
+}

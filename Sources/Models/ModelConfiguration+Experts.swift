@@ -1,0 +1,147 @@
+import Configuration
+import Diagnostics
+import Kernels
+
+/// What a `config.json` or a `model:` section says about experts and their router.
+extension ModelConfiguration {
+  /// Keys that mean something in `dots1` only; in another family they would be a wish that nobody grants.
+  private static let sigmoidRouterKeys = [
+    "n_routed_experts", "n_shared_experts", "n_group", "topk_group", "routed_scaling_factor", "first_k_dense_replace",
+    "router_bias_update_rate",
+  ]
+
+  static func sparseLayers(_ section: ConfigurationSection, family: Family, layers: Int) throws -> [Bool] {
+    switch family {
+    case .llama, .mistral, .qwen3: return Array(repeating: false, count: layers)
+    case .mixtral: return Array(repeating: true, count: layers)
+    case .qwen3MoE:
+      let dense = Set(try section.integers("mlp_only_layers") ?? [])
+      let step = try section.integer("decoder_sparse_step") ?? 1
+      guard step > 0 else { throw section.error("decoder_sparse_step", "must be positive, not \(step)") }
+      return (0..<layers).map { !dense.contains($0) && ($0 + 1) % step == 0 }
+    case .dots1:
+      let dense = try section.integer("first_k_dense_replace") ?? 0
+      guard dense >= 0 else { throw section.error("first_k_dense_replace", "must not be negative, but is \(dense)") }
+      return (0..<layers).map { $0 >= dense }
+    }
+  }
+
+  /// - Returns: nil for a dense family.
+  static func experts(
+    _ section: ConfigurationSection, overrides: ConfigurationSection?, family: Family
+  ) throws -> Experts? {
+    if family != .dots1 {
+      for section in [overrides, section].compactMap({ $0 }) {
+        for key in sigmoidRouterKeys where section.contains(key) {
+          throw section.error(key, "is not for \(family.rawValue) models; of the families here only dots1 has it")
+        }
+      }
+    }
+    guard family == .mixtral || family == .qwen3MoE || family == .dots1 else { return nil }
+    let countKeys = [Family.qwen3MoE: "num_experts", .dots1: "n_routed_experts"]
+    let countKey = countKeys[family].flatMap { section.contains($0) ? $0 : nil } ?? "num_local_experts"
+    // transformers has no number of its own for dots1.
+    let standard: (count: Int?, perToken: Int?) =
+      switch family {
+      case .mixtral: (8, 2)
+      case .qwen3MoE: (128, 8)
+      default: (nil, nil)
+      }
+    guard let count = try section.integer(countKey) ?? standard.count else {
+      throw section.error(countKeys[family] ?? countKey, "is missing")
+    }
+    guard let perToken = try section.integer("num_experts_per_tok") ?? standard.perToken else {
+      throw section.error("num_experts_per_tok", "is missing")
+    }
+    guard count > 0 else { throw section.error(countKey, "must be positive, not \(count)") }
+    guard perToken > 0, perToken <= count else {
+      throw section.error("num_experts_per_tok", "is \(perToken); it must be between 1 and \(countKey) = \(count)")
+    }
+    let sizeKey = family == .mixtral ? "intermediate_size" : "moe_intermediate_size"
+    guard let intermediateSize = try section.integer(sizeKey), intermediateSize > 0 else {
+      throw section.error(sizeKey, "must be a positive whole number")
+    }
+    let shared = try section.integer("n_shared_experts") ?? 0
+    guard shared >= 0 else { throw section.error("n_shared_experts", "must not be negative, but is \(shared)") }
+    let router =
+      family == .dots1
+      ? try sigmoidRouter(section, count: count, perToken: perToken)
+      : Router(
+        scoring: .softmax, renormalise: family == .mixtral ? true : try section.boolean("norm_topk_prob") ?? false)
+    return Experts(
+      count: count, perToken: perToken, intermediateSize: intermediateSize,
+      sharedIntermediateSize: shared * intermediateSize, router: router,
+      biasUpdateRate: family == .dots1 ? try biasUpdateRate(section, overrides: overrides) : nil,
+      balancing: try balancing(section, overrides: overrides, scoring: router.scoring))
+  }
+
+  private static func sigmoidRouter(_ section: ConfigurationSection, count: Int, perToken: Int) throws -> Router {
+    // Files that name the method name this one.
+    for (key, names) in [("scoring_func", ["sigmoid", "noaux_tc"]), ("topk_method", ["noaux_tc"])] {
+      if let name = try section.string(key), !names.contains(name) {
+        throw section.error(key, "'\(name)' is not supported; only \(names.joined(separator: " and ")) is")
+      }
+    }
+    if let step = try section.integer("moe_layer_freq"), step != 1 {
+      throw section.error("moe_layer_freq", "is \(step); only 1 is supported")
+    }
+    let groups = try section.integer("n_group") ?? 1
+    let groupsPerToken = try section.integer("topk_group") ?? 1
+    guard groups > 0, count % groups == 0 else {
+      throw section.error("n_group", "is \(groups), which does not divide the \(count) experts")
+    }
+    let size = count / groups
+    guard groups == 1 || size > 1 else {
+      throw section.error("n_group", "is \(groups), which leaves one expert a group; a group is judged by its best two")
+    }
+    guard groupsPerToken > 0, groupsPerToken <= groups else {
+      throw section.error("topk_group", "is \(groupsPerToken); it must be between 1 and n_group = \(groups)")
+    }
+    guard groupsPerToken * size >= perToken else {
+      throw section.error(
+        "topk_group",
+        "is \(groupsPerToken), and so many groups have \(groupsPerToken * size) experts, fewer than "
+          + "num_experts_per_tok = \(perToken)")
+    }
+    let factor = try section.number("routed_scaling_factor") ?? 1
+    guard factor > 0, factor.isFinite else { throw section.error("routed_scaling_factor", "must be positive") }
+    return Router(
+      scoring: .sigmoid, renormalise: try section.boolean("norm_topk_prob") ?? false, scalingFactor: Float(factor),
+      groups: groups, groupsPerToken: groupsPerToken)
+  }
+
+  private static func biasUpdateRate(
+    _ section: ConfigurationSection, overrides: ConfigurationSection?
+  ) throws -> Float {
+    let key = "router_bias_update_rate"
+    let rate = try overrides?.number(key) ?? section.number(key) ?? 0.001
+    guard rate >= 0, rate.isFinite else {
+      throw (overrides?.contains(key) == true ? overrides ?? section : section).error(
+        key, "must not be negative; 0 leaves the selection biases as they are")
+    }
+    return Float(rate)
+  }
+
+  /// The load-balancing loss is on when the run names a coefficient, or when a model folder's `config.json` both names
+  /// one and says `output_router_logits: true`.
+  private static func balancing(
+    _ section: ConfigurationSection, overrides: ConfigurationSection?, scoring: Router.Scoring
+  ) throws -> Balancing {
+    let run = overrides ?? section
+    let (switchKey, coefficientKey, zKey) = ("output_router_logits", "router_aux_loss_coef", "router_z_loss_coef")
+    let isOn =
+      try overrides?.boolean(switchKey) ?? (overrides?.contains(coefficientKey) == true ? true : nil)
+      ?? section.boolean(switchKey) ?? (overrides == nil && section.contains(coefficientKey))
+    let coefficient = try overrides?.number(coefficientKey) ?? section.number(coefficientKey) ?? 0.001
+    let scopeName = try run.string("router_aux_loss_scope") ?? section.string("router_aux_loss_scope") ?? "model"
+    guard let scope = Balancing.Scope(rawValue: scopeName) else {
+      throw run.error("router_aux_loss_scope", "must be 'model' or 'layer', not '\(scopeName)'")
+    }
+    let z = try run.number(zKey) ?? section.number(zKey) ?? 0
+    guard z == 0 || scoring == .softmax else {
+      throw (run.contains(zKey) ? run : section).error(
+        zKey, "is for routers with a softmax; this one scores every expert by itself, so leave the key out")
+    }
+    return Balancing(loadCoefficient: isOn ? Float(coefficient) : 0, zCoefficient: Float(z), scope: scope)
+  }
+}

@@ -1,0 +1,86 @@
+public import Kernels
+
+/// An optimizer over the shards of the parameter arena that a rank updates, with a rule for each tensor.
+///
+/// AdamW's elements are independent, and Muon's matrices are whole and independent, so how they are dealt to ranks does
+/// not change a bit. Moments stand in arenas of this rank's own, without gaps; `second` holds AdamW's elements only.
+public final class Optimizer {
+  /// A run of elements of one tensor, and its moments.
+  public struct Part {
+    /// Index of the tensor.
+    public let tensor: Int
+    /// Elements of the parameter arena.
+    public let range: Range<Int>
+    /// The running mean of the gradient.
+    public let first: Buffer<Float>
+    /// AdamW: the running mean of its square.
+    public let second: Buffer<Float>?
+  }
+
+  public let settings: OptimizerSettings
+  /// Ascending.
+  public let parts: [Part]
+  private let tensors: [OptimizedTensor]
+  private let owned: OwnedParts
+  private let memory: (first: Arena<Float>, second: Arena<Float>, scratch: Arena<Float>)
+
+  /// - Parameters:
+  ///   - tensors: all of the arena, ascending and disjoint.
+  ///   - shards: ranges of the arena that this rank updates, ascending and disjoint. A matrix of Muon's is wholly inside
+  ///     one of them or wholly outside all.
+  public init(settings: OptimizerSettings, tensors: [OptimizedTensor], shards: [Range<Int>]) {
+    let owned = OwnedParts(tensors: tensors, shards: shards)
+    precondition(owned.batches.isEmpty || settings.muon != nil, "Muon's tensors need its settings")
+    let memory = (
+      first: Arena<Float>(count: owned.firstCount), second: Arena<Float>(count: owned.secondCount),
+      scratch: Arena<Float>(count: owned.scratchCount)
+    )
+    self.settings = settings
+    self.tensors = tensors
+    self.owned = owned
+    self.memory = memory
+    parts = owned.parts.map { part in
+      Part(
+        tensor: part.tensor, range: part.range, first: memory.first.buffer[part.first],
+        second: part.second.map { memory.second.buffer[$0] })
+    }
+  }
+
+  /// Bytes of the moments and, with Muon, of scratch memory, for the arguments of `init`.
+  public static func plannedBytes(tensors: [OptimizedTensor], shards: [Range<Int>]) -> Int {
+    OwnedParts(tensors: tensors, shards: shards).bytes
+  }
+
+  /// Updates this rank's shards.
+  ///
+  /// - Parameters:
+  ///   - step: counted from 1.
+  ///   - gradientScale: the clipping factor.
+  ///   - sums: exact gradient sums, an element per parameter; read in this rank's shards only.
+  public func update(
+    step: Int, learningRate: Double, gradientScale: Float, sums: Buffer<Int64>, parameters: Buffer<Float>,
+    compute: Compute
+  ) {
+    for part in owned.parts {
+      guard case .adamW(let decays) = tensors[part.tensor].rule, let second = part.second else { continue }
+      let numbers = AdamWStep(
+        learningRate: learningRate, beta1: settings.adamW.beta1, beta2: settings.adamW.beta2,
+        epsilon: settings.adamW.epsilon, weightDecay: decays ? settings.adamW.weightDecay : 0, step: step)
+      compute.adamW(
+        numbers, gradientScale: gradientScale, accumulator: sums[part.range], first: memory.first.buffer[part.first],
+        second: memory.second.buffer[second], parameters: parameters[part.range])
+    }
+    guard let muon = settings.muon else { return }
+    let numbers = MuonStep(
+      learningRate: learningRate, momentum: muon.momentum, weightDecay: muon.weightDecay,
+      newtonSchulzSteps: muon.newtonSchulzSteps)
+    for batch in owned.batches {
+      let matrices = batch.map { matrix in
+        MuonMatrix(
+          rows: matrix.rows, columns: matrix.columns, accumulator: sums[matrix.part.range],
+          momentum: memory.first.buffer[matrix.part.first], parameters: parameters[matrix.part.range])
+      }
+      compute.muon(numbers, gradientScale: gradientScale, matrices: matrices, scratch: memory.scratch.buffer)
+    }
+  }
+}

@@ -1,0 +1,36 @@
+/// Which ranks compute with which experts.
+///
+/// `degree` neighbouring ranks share the experts of every layer: each holds a run of them, of nearly the same length. The
+/// other axis is data parallelism: ranks at the same place of different groups hold the same experts.
+public struct ExpertPlacement: Sendable, Equatable {
+  /// Experts of a sparse layer; 0 in a dense model.
+  public let experts: Int
+  public let ranks: Int
+  /// Ranks that share the experts; it divides `ranks`.
+  public let degree: Int
+
+  public init(experts: Int, ranks: Int, degree: Int) {
+    precondition(degree > 0 && ranks % degree == 0, "the expert degree divides the number of ranks")
+    self.experts = experts
+    self.ranks = ranks
+    self.degree = degree
+  }
+
+  /// The largest degree that serves: it divides the ranks and leaves no rank without an expert.
+  public static func automaticDegree(experts: Int, ranks: Int) -> Int {
+    (1...max(1, min(experts, ranks))).last { ranks % $0 == 0 } ?? 1
+  }
+
+  /// A rank's place among those that share the experts.
+  public func place(of rank: Int) -> Int { rank % degree }
+
+  /// The experts at a place.
+  public func experts(at place: Int) -> Range<Int> {
+    place * experts / degree..<(place + 1) * experts / degree
+  }
+
+  public func experts(of rank: Int) -> Range<Int> { experts(at: place(of: rank)) }
+
+  /// The ranks that hold the experts of a place, in order.
+  public func ranks(at place: Int) -> [Int] { Array(stride(from: place, to: ranks, by: degree)) }
+}

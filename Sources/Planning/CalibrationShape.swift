@@ -1,0 +1,82 @@
+import Models
+
+/// A small model of the same making, whose parts cost per operation what those of the real one cost: a few layers of each
+/// kind, and where even these are too much, narrower ones with as many rows for each expert.
+struct CalibrationShape: Sendable, Equatable {
+  private(set) var configuration: ModelConfiguration
+  private(set) var sequences: Int
+  private(set) var length: Int
+  /// Whether layers are as wide, and micro-batches as large, as the real ones.
+  private(set) var isExact = true
+
+  var work: PassWork { PassWork(configuration, sequences: sequences, length: length) }
+
+  /// - Parameters:
+  ///   - operations: the most that a pass may take.
+  ///   - parameters: the most elements that the model may have.
+  init(
+    _ model: ModelConfiguration, sequences: Int, length: Int, operations: Double, parameters: Int
+  ) {
+    configuration = model
+    self.sequences = sequences
+    self.length = length
+    keepLayers(2)
+    func isTooMuch() -> Bool { work.operations > operations || ParameterLayout(configuration).count > parameters }
+    if isTooMuch() { keepLayers(1) }
+    while isTooMuch(), shrink() { isExact = false }
+  }
+
+  /// Keeps the last layers of each kind.
+  private mutating func keepLayers(_ count: Int) {
+    let c = configuration
+    let kept = [true, false].flatMap { kind in
+      Array(c.sparseLayers.indices.filter { c.sparseLayers[$0] == kind }.suffix(count))
+    }.sorted()
+    configuration.layers = kept.count
+    configuration.sparseLayers = kept.map { c.sparseLayers[$0] }
+    configuration.windows = kept.map { c.windows[$0] }
+  }
+
+  /// Halves something that its parts' speed depends on least; false when there is nothing left.
+  private mutating func shrink() -> Bool {
+    let c = configuration
+    if c.hiddenSize > 1024, c.hiddenSize % 2 == 0 {
+      configuration.hiddenSize /= 2
+      configuration.intermediateSize = max(1, c.intermediateSize / 2)
+      configuration.experts?.intermediateSize = max(1, (c.experts?.intermediateSize ?? 0) / 2)
+      configuration.experts?.sharedIntermediateSize /= 2
+      if c.keyValueHeads % 2 == 0 {
+        configuration.heads /= 2
+        configuration.keyValueHeads /= 2
+      }
+    } else if c.vocabularySize > 8192 {
+      configuration.vocabularySize /= 2
+    } else if sequences > 1 {
+      halveExperts(tokensFrom: sequences, to: sequences / 2)
+      sequences /= 2
+    } else if length > 256 {
+      halveExperts(tokensFrom: length, to: length / 2)
+      length /= 2
+    } else if let experts = c.experts, experts.count >= 2 * experts.perToken {
+      setExperts(experts.count / 2)
+    } else if c.hiddenSize > 128, c.hiddenSize % 4 == 0 {
+      configuration.hiddenSize /= 2
+    } else {
+      return false
+    }
+    return true
+  }
+
+  /// With fewer tokens fewer experts, so that each gets as many rows.
+  private mutating func halveExperts(tokensFrom before: Int, to after: Int) {
+    guard let experts = configuration.experts else { return }
+    setExperts(max(experts.perToken, experts.count * after / before))
+  }
+
+  /// Groups of experts are let go: what choosing among them costs is little.
+  private mutating func setExperts(_ count: Int) {
+    configuration.experts?.count = count
+    configuration.experts?.router.groups = 1
+    configuration.experts?.router.groupsPerToken = 1
+  }
+}

@@ -1,0 +1,28 @@
+public import Models
+import Placement
+public import Settings
+
+/// Tries every way to lay out a run on a cluster.
+public enum LayoutSearch {
+  /// The layouts that fit the nodes' memory, fastest first; of equally fast ones the one with less memory.
+  public static func run(
+    _ configuration: RunConfiguration, _ layout: ParameterLayout, cluster: Cluster, rates: MachineRates
+  ) -> [LayoutPlan] {
+    let experts = layout.expertCount
+    return degrees(experts: experts, ranks: cluster.ranks).flatMap { degree in
+      shardings(ranks: cluster.ranks).map { sharding in
+        let placement = StatePlacement(
+          layout: layout, experts: ExpertPlacement(experts: experts, ranks: cluster.ranks, degree: degree),
+          sharding: sharding, wholeMatrices: configuration.needsWholeMatrices)
+        return LayoutPlan(configuration, placement: placement, cluster: cluster, rates: rates)
+      }
+    }.filter { $0.fits(cluster) }.sorted { ($0.time.total, $0.nodeMemory) < ($1.time.total, $1.nodeMemory) }
+  }
+
+  /// Ranks that may share the experts of a layer: they divide the ranks, and each has an expert.
+  static func degrees(experts: Int, ranks: Int) -> [Int] {
+    (1...max(1, min(experts, ranks))).filter { ranks % $0 == 0 }
+  }
+
+  static func shardings(ranks: Int) -> [StateSharding] { ranks == 1 ? [.optimizer] : StateSharding.allCases }
+}

@@ -1,0 +1,102 @@
+import Kernels
+import Models
+import Optimizers
+public import Placement
+public import Settings
+
+/// A rank's memory, by role: from the formulas that lay it out.
+public struct MemoryPlan: Sendable {
+  public struct Part: Sendable, Equatable {
+    public let role: String
+    public let bytes: Int
+  }
+
+  /// Largest first.
+  public let parts: [Part]
+  public var bytes: Int { parts.reduce(0) { $0 + $1.bytes } }
+
+  /// How many rows arrive at the experts of the rank that gets most, for each that it sends, usually and at the worst
+  /// moment of a run: routers are never quite even, and the fewer experts a rank has, the less even.
+  static func usualArrivals(experts: Int) -> Double { 1 + 0.4 / Double(max(1, experts)) }
+  static func peakArrivals(experts: Int) -> Double { 1 + 1.2 / Double(max(1, experts)) }
+
+  /// - Parameters:
+  ///   - rank: of `placement.ranks`.
+  ///   - threads: of a rank.
+  public init(_ configuration: RunConfiguration, placement: StatePlacement, rank: Int, threads: Int) {
+    let layout = placement.layout
+    let pieces = layout.pieces.indices
+    let page = placement.usesHugePages ? 1 << 21 : 4096
+    let kept = pieces.map { placement.kept(piece: $0, by: rank) }
+    let updated = pieces.map { placement.updated(piece: $0, by: rank) }.filter { !$0.isEmpty }
+    let experts = placement.experts.experts(of: rank).count
+    let arrivals = Self.peakArrivals(experts: experts)
+    let activations = Decoder.plannedBytes(
+      configuration.model, sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength,
+      training: true, experts: experts,
+      arrivals: placement.experts.degree > 1 ? { Int(Double($0) * arrivals) } : nil)
+    let inUse = Self.piecesInUse(placement, rank: rank)
+    var parts = [
+      Part(role: "parameters", bytes: Self.resident(kept, elementSize: 4, page: page)),
+      Part(role: "gradient sums", bytes: Self.resident(kept, elementSize: 8, page: page)),
+      Part(
+        role: "moments",
+        bytes: Optimizer.plannedBytes(tensors: configuration.optimizedTensors(layout), shards: updated)),
+      Part(role: "activations", bytes: activations),
+      Part(
+        role: "buffers",
+        bytes: Self.exchangeBytes(placement) + threads * Compute.plannedBytesPerThread
+          + 4 * MicroBatchDealing(microBatches: configuration.batch.microBatches, ranks: placement.ranks).rounds
+          * MicroBatch.words(sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength)),
+    ]
+    if inUse > 0 { parts.append(Part(role: "pieces in use", bytes: inUse)) }
+    self.parts = parts.sorted { $0.bytes > $1.bytes }
+  }
+
+  /// The memory of the pages that some ranges of an arena touch.
+  static func resident(_ ranges: [Range<Int>], elementSize: Int, page: Int) -> Int {
+    var (pages, end) = (0, 0)
+    for range in ranges where !range.isEmpty {
+      let first = max(end, range.lowerBound * elementSize / page)
+      end = max(first, (range.upperBound * elementSize + page - 1) / page)
+      pages += end - first
+    }
+    return pages * page
+  }
+
+  /// With full sharding, what is here for a moment beyond what is kept: the parameters of a block, of its experts and of
+  /// the piece that is prefetched, and the sums of the piece that is being written and of the one before it.
+  private static func piecesInUse(_ placement: StatePlacement, rank: Int) -> Int {
+    guard placement.sharding == .full else { return 0 }
+    let layout = placement.layout
+    func extra(_ piece: Int?) -> Int {
+      guard let piece else { return 0 }
+      return placement.computed(piece: piece, by: rank).count - placement.owned[piece][rank].count
+    }
+    let tied = layout.head == layout.embedding ? extra(layout.embeddingPiece) : 0
+    var most =
+      4 * (extra(layout.headPiece) + tied + extra(layout.blockPiece(layout.blocks.count - 1)))
+      + 8 * (extra(layout.headPiece) + tied)
+    for layer in layout.blocks.indices {
+      let block = extra(layout.blockPiece(layer))
+      let experts = extra(layout.expertsPiece(layer))
+      let next = layer > 0 ? extra(layout.blockPiece(layer - 1)) : 0
+      let before =
+        layer + 1 < layout.blocks.count ? extra(layout.blockPiece(layer + 1)) : extra(layout.headPiece)
+      most = max(most, 4 * (block + experts + next) + 8 * (tied + max(experts + before, block + max(experts, before))))
+    }
+    return most
+  }
+
+  /// The exchange's buffers: one chunk of every other rank's numbers.
+  private static func exchangeBytes(_ placement: StatePlacement) -> Int {
+    placement.ranks > 1 ? 8 * placement.ranks * ExchangeChunk.share(ranks: placement.ranks) : 0
+  }
+
+  public static func mebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 19)) >> 20) MiB" }
+
+  /// `parameters 12 MiB, moments 3 MiB, …`
+  public var description: String {
+    parts.map { "\($0.role) \(Self.mebibytes($0.bytes))" }.joined(separator: ", ")
+  }
+}

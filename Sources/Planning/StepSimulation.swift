@@ -1,0 +1,313 @@
+import Models
+import Placement
+import Settings
+
+/// Plays a step of one rank through, event by event: computation acquires pieces, hands over gradients and sends rows as
+/// `Decoder` does; communication threads serve them one after the other as `ShardedState` and `ExpertDispatcher` do.
+///
+/// All ranks are alike here, so a collective takes as long everywhere; what makes ranks unlike is in `imbalance`.
+struct StepSimulation {
+  /// A communication thread: what is submitted begins when everything before it is done.
+  private struct Queue {
+    var free = 0.0
+    /// The time it spent handling bytes.
+    var busy = 0.0
+
+    mutating func submit(at now: Double, taking seconds: Double, handling: Double) -> Double {
+      free = max(now, free) + seconds
+      busy += handling
+      return free
+    }
+  }
+
+  /// A transfer's duration, and the part of it for which a core works.
+  struct Transfer {
+    var seconds = 0.0
+    var handling = 0.0
+  }
+
+  // By piece.
+  private let gathers: [Transfer]
+  private let reductions: [Transfer]
+  /// A chunk's rows to their experts or back, forward and backward.
+  private let rows: (forward: Transfer, backward: Transfer)
+  private let dispatchPlan: Double
+  /// Of a micro-batch's parts, on cores of their own.
+  private let work: PassWork
+  private let placement: StatePlacement
+  private let cluster: Cluster
+  private let imbalance: Double
+  private let layout: ParameterLayout
+  private let rounds: Int
+  /// Of first uses of sums' memory in a round, by piece.
+  private let faults: [Double]
+  private let atStart: Double
+  private let atEnd: Double
+  private let collectives: Double
+
+  // A run's state.
+  private var now = 0.0
+  private var time = StepTime()
+  private var pieces = Queue()
+  private var rowQueue = Queue()
+  private var gathered: [Double]
+  private var reduced: [Double]
+  private var isGathered: [Bool]
+  private var schedule: [Int] = []
+  private var position = 0
+  private var handedOver: (last: Int?, before: Int?) = (nil, nil)
+
+  /// - Parameters:
+  ///   - bytesAreFree, messagesAreFree: for telling what a step spends on bytes that travel, and on messages as such.
+  init(
+    _ configuration: RunConfiguration, placement: StatePlacement, rank: Int, cluster: Cluster, rates: MachineRates,
+    bytesAreFree: Bool = false, messagesAreFree: Bool = false
+  ) {
+    var cluster = cluster
+    var rates = rates
+    if bytesAreFree {
+      cluster.bandwidth = .infinity
+      (rates.copy, rates.copyAndAdd) = (0, 0)
+    }
+    if messagesAreFree { (cluster.latency, rates.oversleep) = (0, 0) }
+    self.placement = placement
+    self.cluster = cluster
+    layout = placement.layout
+    let model = configuration.model
+    let (sequences, length) = (configuration.batch.microBatch, configuration.data.sequenceLength)
+    let slow = cluster.oversubscription
+    rounds = MicroBatchDealing(microBatches: configuration.batch.microBatches, ranks: placement.ranks).rounds
+    work = rates.seconds(PassWork(model, sequences: sequences, length: length), sparseLayers: model.sparseLayers)
+      .scaled(by: slow)
+    let degree = placement.experts.degree
+    imbalance = degree > 1 ? MemoryPlan.usualArrivals(experts: placement.experts.experts(of: rank).count) - 1 : 0
+
+    let isFull = placement.sharding == .full
+    let fresh = isFull ? rates.pageFault : 0
+    let look = messagesAreFree ? 0 : 100e-6 + rates.oversleep
+    var (gathers, reductions, faults) = ([Transfer](), [Transfer](), [Double]())
+    for piece in layout.pieces.indices {
+      let group =
+        placement.isExperts(piece)
+        ? Cluster.Group(size: placement.ranks / degree, stride: degree)
+        : Cluster.Group(size: placement.ranks, stride: 1)
+      let held = Double(placement.computed(piece: piece, by: rank).count)
+      let largest = placement.holders(piece: piece, of: rank).map { placement.owned[piece][$0].count }.max() ?? 0
+      let share = ExchangeChunk.share(ranks: group.size)
+      let chunks = Double((largest + share - 1) / share)
+      func transfer(bytes: Double, rate: Double) -> Transfer {
+        guard group.size > 1 else { return Transfer() }
+        let exchange = cluster.exchange(group, bytes: bytes, messages: chunks, secondsPerByte: rate * slow)
+        return Transfer(
+          seconds: exchange + (messagesAreFree ? 0 : cluster.meeting(group, look: look)), handling: bytes * rate * slow)
+      }
+      let others = held * Double(group.size - 1) / Double(group.size)
+      var reduction = transfer(bytes: 8 * Double(largest * (group.size - 1)), rate: rates.copyAndAdd)
+      if placement.sharding == .none {
+        let back = transfer(bytes: 8 * others, rate: rates.copy)
+        reduction.seconds += back.seconds
+        reduction.handling += back.handling
+      }
+      reductions.append(reduction)
+      gathers.append(
+        placement.sharding == .none ? Transfer() : transfer(bytes: 4 * others, rate: rates.copy + fresh))
+      faults.append(isFull && group.size > 1 ? 8 * others * fresh : 0)
+    }
+    (self.gathers, self.reductions, self.faults) = (gathers, reductions, faults)
+
+    let expertGroup = Cluster.Group(size: degree, stride: 1)
+    let slots = Double(sequences * length * (model.experts?.perToken ?? 0))
+    let rowLook = messagesAreFree ? 0 : 20e-6 + rates.oversleep
+    func chunk(columns: Int) -> Transfer {
+      guard degree > 1 else { return Transfer() }
+      let bytes = 4 * slots * Double(columns) * Double(degree - 1) / Double(degree) / 2
+      return Transfer(
+        seconds: cluster.exchange(expertGroup, bytes: bytes, messages: 1, secondsPerByte: rates.copy * slow)
+          + (messagesAreFree ? 0 : cluster.meeting(expertGroup, look: rowLook)), handling: bytes * rates.copy * slow)
+    }
+    rows = (chunk(columns: model.hiddenSize), chunk(columns: model.hiddenSize + 1))
+    dispatchPlan =
+      degree > 1
+      ? (messagesAreFree ? 0 : cluster.meeting(expertGroup, look: rowLook))
+        + cluster.exchange(
+          expertGroup, bytes: 4 * Double((degree - 1) * (model.experts?.count ?? 0)), messages: 1,
+          secondsPerByte: rates.copy) : 0
+
+    let kept = Double(layout.pieces.indices.reduce(0) { $0 + placement.kept(piece: $1, by: rank).count })
+    let owned = Double(placement.owned.reduce(0) { $0 + $1[rank].count })
+    let tensors = configuration.optimizedTensors(layout)
+    let updated = layout.pieces.indices.map { placement.updated(piece: $0, by: rank) }.filter { !$0.isEmpty }
+    var next = 0
+    let parts = updated.flatMap { range in
+      while next < tensors.count, tensors[next].range.upperBound <= range.lowerBound { next += 1 }
+      return tensors[next...].prefix { $0.range.lowerBound < range.upperBound }.map {
+        (tensor: $0, elements: $0.range.clamped(to: range).count)
+      }
+    }
+    atStart = kept * rates.zero
+    atEnd = (owned * rates.norm + rates.update(parts)) * slow
+
+    let world = Cluster.Group(size: placement.ranks, stride: 1)
+    // Blocks' squared norms, everybody's to everybody, and three short messages.
+    let norms = 8 * Double(layout.count / StatePlacement.blockSize)
+    let isAlone = placement.ranks == 1
+    let hops = 2 * (cluster.neighbours(world) < world.size ? cluster.latency : Cluster.localLatency)
+    let trips = 4 * Double(placement.ranks.bitWidth - (placement.ranks - 1).leadingZeroBitCount)
+    collectives =
+      isAlone ? 0 : cluster.exchange(world, bytes: 2 * norms, messages: 0, secondsPerByte: rates.copy) + trips * hops
+
+    gathered = Array(repeating: 0, count: layout.pieces.count)
+    reduced = gathered
+    isGathered = Array(repeating: false, count: layout.pieces.count)
+  }
+
+  /// The time of a step in the middle of a run.
+  mutating func run() -> StepTime {
+    time.optimizer += atStart
+    now += atStart
+    if placement.sharding == .optimizer {
+      for piece in layout.pieces.indices { submitGather(piece) }
+    }
+    for round in 0..<rounds { pass(isLast: round == rounds - 1) }
+    for piece in layout.pieces.indices { wait(until: reduced[piece], \.reduction) }
+    time.collectives += collectives
+    time.optimizer += atEnd
+    // Cores that computation waits on are free for communication; the rest is taken from it.
+    let waited = time.gather + time.reduction + time.dispatch
+    time.sharedCores = cluster.crowding * max(0, pieces.busy + rowQueue.busy - waited)
+    return time
+  }
+
+  // MARK: A pass
+
+  private mutating func pass(isLast: Bool) {
+    let blocks = layout.blocks.indices.map { [layout.blockPiece($0)] + [layout.expertsPiece($0)].compactMap(\.self) }
+    schedule =
+      [layout.embeddingPiece] + blocks.flatMap(\.self) + [layout.headPiece] + blocks.reversed().flatMap(\.self)
+    position = 0
+    acquire(layout.embeddingPiece)
+    compute(work.embedding, \.embedding)
+    release(layout.embeddingPiece)
+    for layer in layout.blocks.indices {
+      let part = work.layers[layer]
+      acquire(layout.blockPiece(layer))
+      compute(part.scores, \.attention)
+      compute(part.front, \.layers)
+      if let experts = layout.expertsPiece(layer) {
+        expertLayer(experts, rows.forward, combine: part.combine, experts: part.experts, after: 0)
+      }
+      release(layout.blockPiece(layer))
+    }
+    acquire(layout.headPiece)
+    beginGradient(layout.headPiece)
+    compute(work.head, \.crossEntropy)
+    compute(work.headAccumulation, \.accumulation)
+    endGradient(layout.headPiece, isLast: isLast)
+    release(layout.headPiece)
+    for layer in layout.blocks.indices.reversed() {
+      let part = work.layers[layer]
+      let piece = layout.blockPiece(layer)
+      acquire(piece)
+      if let experts = layout.expertsPiece(layer) {
+        expertLayer(
+          experts, rows.backward, combine: part.combineBackward, experts: part.expertsBackward,
+          after: part.expertAccumulation, isBackward: true)
+        endGradient(experts, isLast: isLast)
+      }
+      compute(part.scoresBackward, \.attention)
+      compute(part.frontBackward, \.layers)
+      beginGradient(piece)
+      compute(part.accumulation, \.accumulation)
+      endGradient(piece, isLast: isLast)
+      release(piece)
+    }
+    beginGradient(layout.embeddingPiece)
+    compute(work.embeddingGradient, \.embedding)
+    endGradient(layout.embeddingPiece, isLast: isLast)
+  }
+
+  /// Two chunks of rows travel to their experts and back while the other one's are computed with.
+  private mutating func expertLayer(
+    _ piece: Int, _ rows: Transfer, combine: Double, experts: Double, after: Double, isBackward: Bool = false
+  ) {
+    let isDistributed = placement.experts.degree > 1
+    if isDistributed, !isBackward { wait(until: now + dispatchPlan, \.dispatch) }
+    compute(combine / 2, \.layers)
+    var arrivals: [Double] = []
+    let chunks = isDistributed ? 2 : 1
+    if isDistributed { arrivals = (0..<chunks).map { _ in submitRows(rows) } }
+    acquire(piece)
+    if isBackward { beginGradient(piece) }
+    var returned = 0.0
+    for chunk in 0..<chunks {
+      if isDistributed { wait(until: arrivals[chunk], \.dispatch) }
+      compute(experts / Double(chunks), \.experts)
+      compute((experts + after) / Double(chunks) * imbalance, \.imbalance)
+      if isDistributed { returned = submitRows(rows) }
+      compute(after / Double(chunks), \.accumulation)
+    }
+    release(piece)
+    if isDistributed { wait(until: returned, \.dispatch) }
+    compute(combine / 2, \.layers)
+  }
+
+  private mutating func compute(_ seconds: Double, _ part: WritableKeyPath<StepTime, Double>) {
+    now += seconds
+    time[keyPath: part] += seconds
+  }
+
+  private mutating func wait(until end: Double, _ part: WritableKeyPath<StepTime, Double>) {
+    guard end > now else { return }
+    time[keyPath: part] += end - now
+    now = end
+  }
+
+  private mutating func submitRows(_ rows: Transfer) -> Double {
+    rowQueue.submit(at: now, taking: rows.seconds, handling: rows.handling)
+  }
+
+  // MARK: Pieces, as ShardedState handles them
+
+  private mutating func submitGather(_ piece: Int) {
+    gathered[piece] = pieces.submit(at: now, taking: gathers[piece].seconds, handling: gathers[piece].handling)
+  }
+
+  private mutating func acquire(_ piece: Int) {
+    if placement.sharding == .full {
+      prefetch(piece)
+      position += 1
+      if position < schedule.count { prefetch(schedule[position]) }
+    }
+    wait(until: gathered[piece], \.gather)
+  }
+
+  private mutating func prefetch(_ piece: Int) {
+    guard !isGathered[piece] else { return }
+    isGathered[piece] = true
+    submitGather(piece)
+  }
+
+  private mutating func release(_ piece: Int) { isGathered[piece] = false }
+
+  private mutating func beginGradient(_ piece: Int) {
+    guard placement.sharding == .full else { return }
+    wait(until: reduced[piece], \.reduction)
+    if let before = handedOver.before { wait(until: reduced[before], \.reduction) }
+    compute(faults[piece], \.accumulation)
+  }
+
+  private mutating func endGradient(_ piece: Int, isLast: Bool) {
+    guard placement.sharding == .full || isLast else { return }
+    reduced[piece] = pieces.submit(at: now, taking: reductions[piece].seconds, handling: reductions[piece].handling)
+    handedOver = (piece, handedOver.last)
+  }
+}
+
+extension PassWork {
+  fileprivate func scaled(by factor: Double) -> PassWork {
+    PassWork(
+      embedding: embedding * factor, embeddingGradient: embeddingGradient * factor, head: head * factor,
+      headAccumulation: headAccumulation * factor,
+      layers: layers.map { Layer($0.array.map { $0 * factor }) })
+  }
+}

@@ -1,0 +1,58 @@
+import Models
+import Placement
+import Testing
+
+@testable import Planning
+
+/// Bytes counted element by element, from who owns and who computes with each.
+@Suite struct TrafficTests {
+  @Test(arguments: StateSharding.allCases)
+  func elementsAreCountedOneByOne(_ sharding: StateSharding) throws {
+    let configuration = try configuration(model: sparse)
+    let (ranks, degree, rounds) = (4, 2, 3)
+    let placement = placement(configuration, ranks: ranks, degree: degree, sharding: sharding)
+    let layout = placement.layout
+    for rank in 0..<ranks {
+      var gradients = 0
+      var sums = 0
+      var parameters = 0
+      for (piece, range) in layout.pieces.enumerated() {
+        // A block is used in two passes of a round, the embedding and the head in one.
+        let passes = piece == 0 || piece == layout.pieces.count - 1 ? 1 : 2
+        for element in range {
+          let holders = (0..<ranks).filter { placement.computed(piece: piece, by: $0).contains(element) }
+          let owner = try #require((0..<ranks).first { placement.owned[piece][$0].contains(element) })
+          guard holders.contains(rank) else { continue }
+          let times = sharding == .full ? rounds : 1
+          if owner == rank {
+            gradients += 8 * (holders.count - 1) * times
+          } else {
+            switch sharding {
+            case .none: sums += 8
+            case .optimizer: parameters += 4
+            case .full: parameters += 4 * times * passes
+            }
+          }
+        }
+      }
+      let traffic = Traffic(placement, rank: rank, rounds: rounds, slots: 0, hidden: 64, sparseLayers: 3)
+      #expect(traffic.gradients == Double(gradients))
+      #expect(traffic.sums == Double(sums))
+      #expect(traffic.parameters == Double(parameters))
+      #expect(traffic.rows == 0)
+    }
+  }
+
+  @Test func rowsTravelFourTimes() throws {
+    let placement = placement(try configuration(model: sparse), ranks: 4, degree: 4)
+    // 3 of 4 slots are chosen elsewhere: 64 columns there and back, 65 in the backward pass, 2 rounds of 3 layers.
+    let traffic = Traffic(placement, rank: 0, rounds: 2, slots: 400, hidden: 64, sparseLayers: 3)
+    let columns = 64 + 64 + 65 + 65
+    #expect(traffic.rows == Double(4 * 300 * columns * 6))
+  }
+
+  @Test func oneRankSendsNothing() throws {
+    let placement = placement(try configuration(model: dense), ranks: 1)
+    #expect(Traffic(placement, rank: 0, rounds: 2, slots: 0, hidden: 64, sparseLayers: 0).total == 0)
+  }
+}
