@@ -83,8 +83,8 @@ let package = Package(
     .executableTarget(
       name: "forge",
       dependencies: [
-        "Configuration", "Diagnostics", "Documents", "Formats", "Generation", "Kernels", "Models", "Planning",
-        "Pretrained", "Reporting", "Settings", "Tokenizers",
+        "Checkpoints", "Configuration", "Diagnostics", "Documents", "Formats", "Generation", "Kernels", "Models",
+        "Planning", "Pretrained", "Reporting", "Settings", "Tokenizers",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -103,9 +103,16 @@ let package = Package(
       ],
       path: "Benchmarks/StepBenchmark"),
 
+    // Run by scripts/benchmark-checkpoint.
+    .executableTarget(
+      name: "checkpoint-benchmark",
+      dependencies: ["Checkpoints", "Diagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: "Benchmarks/CheckpointBenchmark"),
+
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Diagnostics"], exclude: ["Fixtures"]),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Diagnostics"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Diagnostics", "Formats"]),
+    .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
     .testTarget(
       name: "DocumentsTests", dependencies: ["Datasets", "Diagnostics", "Documents", "Formats", "Tokenizers"]),
     .testTarget(name: "FormatsTests", dependencies: ["Diagnostics", "Formats"], exclude: ["Fixtures"]),

@@ -8,7 +8,7 @@ import Foundation
 /// (rank 0) may use the methods that change the folder.
 public struct CheckpointFolder: Sendable {
   public let path: String
-  let files: any FileOperations
+  public let files: any FileOperations
 
   public init(path: String, files: any FileOperations = PosixFiles()) {
     self.path = path
@@ -23,38 +23,67 @@ public struct CheckpointFolder: Sendable {
     return "step-" + String(repeating: "0", count: max(0, 8 - digits.count)) + digits
   }
 
+  /// The step of which this is the folder's name; nil for any other name.
+  static func step(name: some StringProtocol) -> Int? {
+    guard name.hasPrefix("step-"), let step = Int(name.dropFirst(5)), Self.name(step: step) == name else { return nil }
+    return step
+  }
+
   public func path(step: Int) -> String { "\(path)/\(Self.name(step: step))" }
+
+  /// Where the ranks write a checkpoint in the making.
+  public func partialPath(step: Int) -> String { path(step: step) + Self.partialSuffix }
+
+  /// Where the metadata of a checkpoint has its validation loss, nats per token.
+  public static let validationLossKey = "validation_loss"
 
   static let partialSuffix = ".partial"
   static let replacedSuffix = ".replaced"
   static let deletingSuffix = ".deleting"
   static let latestName = "latest"
+  var latest: String { "\(path)/\(Self.latestName)" }
 
-  /// The steps that have a folder, in ascending order, whether it is sound or not.
+  /// The steps that have a folder, in ascending order, whether it is sound or not. One that was about to be replaced
+  /// when the machine stopped is among them.
   public func steps() -> [Int] {
-    entries().compactMap { name in
-      guard name.hasPrefix("step-"), let step = Int(name.dropFirst(5)), Self.name(step: step) == name else {
-        return nil
+    let names = entries().map { $0.hasSuffix(Self.replacedSuffix) ? $0.dropLast(Self.replacedSuffix.count) : $0[...] }
+    return Set(names.compactMap(Self.step)).sorted()
+  }
+
+  /// The names of what interrupted saves and deletions left, and ``recover()`` removes or puts back.
+  public func leftovers() -> [String] {
+    entries().filter { name in
+      guard let dot = name.lastIndex(of: ".") else { return false }
+      return switch name[dot...] {
+      case Self.partialSuffix: name[..<dot] == Self.latestName || Self.step(name: name[..<dot]) != nil
+      case Self.replacedSuffix, Self.deletingSuffix: Self.step(name: name[..<dot]) != nil
+      default: false
       }
-      return step
-    }.sorted()
+    }
+  }
+
+  /// The step that `latest` names, whether it is there or not; nil when there is no `latest` or it is damaged.
+  public var latestStep: Int? {
+    guard let bytes = try? ShardFile.contents(latest) else { return nil }
+    return String(decoding: bytes, as: UTF8.self).split(separator: " ").first.flatMap(Self.step)
   }
 
   private func entries() -> [String] {
     ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
   }
 
-  private func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+  func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
 
   // MARK: Saving
 
-  /// Makes the empty temporary folder into which every rank's ``ChunkWriter`` writes.
+  /// Makes the empty temporary folder, ``partialPath(step:)``, into which every rank's ``ChunkWriter`` writes.
   ///
   /// - Returns: its path.
+  @discardableResult
   public func begin(step: Int) throws -> String {
-    try files.makeFolder(path)
+    try files.makeFolderDurably(path)
     try recover()
-    let partial = path(step: step) + Self.partialSuffix
+    let partial = partialPath(step: step)
     try files.makeFolder(partial)
     return partial
   }
@@ -71,93 +100,67 @@ public struct CheckpointFolder: Sendable {
   public func commit(
     step: Int, tensors: [TensorDescription], chunks: [ChunkRecord], metadata: JSONValue
   ) throws {
+    try commit(
+      step: step, manifest: Self.manifest(step: step, tensors: tensors, chunks: chunks, metadata: metadata))
+  }
+
+  /// The bytes of the manifest that ``commit(step:tensors:chunks:metadata:)`` writes, for folders that share one.
+  public static func manifest(
+    step: Int, tensors: [TensorDescription], chunks: [ChunkRecord], metadata: JSONValue
+  ) throws -> [UInt8] {
     let manifest = CheckpointManifest(step: step, metadata: metadata, tensors: tensors, chunks: chunks)
     do { try manifest.validate() } catch {
       preconditionFailure("the ranks' chunks do not make a checkpoint: \(error.description)")
     }
+    return try manifest.encoded().bytes
+  }
+
+  /// As ``commit(step:tensors:chunks:metadata:)``, with a manifest that is made already.
+  public func commit(step: Int, manifest: [UInt8]) throws {
     let complete = path(step: step)
     let partial = complete + Self.partialSuffix
     let replaced = complete + Self.replacedSuffix
-    let (bytes, root) = try manifest.encoded()
-    try files.writeDurably(bytes, to: "\(partial)/\(CheckpointManifest.fileName)")
+    try files.writeDurably(manifest, to: "\(partial)/\(CheckpointManifest.fileName)")
     try files.synchronizeFolder(partial)
     let isReplacing = exists(complete)
-    if isReplacing { try files.rename(complete, to: replaced) }
+    if isReplacing {
+      if latestStep == step {  // it has the root hash of the one that goes
+        try files.removeFile(latest)
+        try files.synchronizeFolder(path)
+      }
+      try files.rename(complete, to: replaced)
+    }
     try files.rename(partial, to: complete)
     try files.synchronizeFolder(path)
-    try moveLatest(to: step, root: root)
+    try moveLatest(to: step, root: CheckpointManifest.root(of: manifest))
     if isReplacing { try files.removeTree(replaced) }
   }
 
-  private func moveLatest(to step: Int, root: String) throws {
-    let latest = "\(path)/\(Self.latestName)"
+  func moveLatest(to step: Int, root: String) throws {
     try files.writeDurably(Array("\(Self.name(step: step)) \(root)\n".utf8), to: latest + Self.partialSuffix)
     try files.rename(latest + Self.partialSuffix, to: latest)
     try files.synchronizeFolder(path)
   }
 
   /// Removes what interrupted saves and deletions have left, and puts back a checkpoint whose replacement never came.
+  ///
+  /// To be called before ``prune(keepLast:keepEvery:keepBest:verified:threads:report:)`` by a process that has saved
+  /// nothing.
   public func recover() throws {
-    for name in entries() {
+    guard exists(path) else { return }
+    // Whoever was here before may have been killed between a rename and its synchronisation. What looks superfluous now
+    // is deleted only when what replaces it is certain to stay.
+    try files.synchronizeFolder(path)
+    for name in leftovers() {
       let entry = "\(path)/\(name)"
-      if name.hasSuffix(Self.replacedSuffix) {
-        let original = String(entry.dropLast(Self.replacedSuffix.count))
-        if exists(original) {
-          try files.removeTree(entry)
-        } else {
-          try files.rename(entry, to: original)
-          try files.synchronizeFolder(path)
-        }
-      } else if name == Self.latestName + Self.partialSuffix {
+      if name == Self.latestName + Self.partialSuffix {
         try files.removeFile(entry)
-      } else if name.hasPrefix("step-"), name.hasSuffix(Self.partialSuffix) || name.hasSuffix(Self.deletingSuffix) {
+      } else if name.hasSuffix(Self.replacedSuffix) {
+        let original = String(entry.dropLast(Self.replacedSuffix.count))
+        if exists(original) { try files.removeTree(entry) } else { try files.rename(entry, to: original) }
+      } else {
         try files.removeTree(entry)
       }
-    }
-  }
-
-  // MARK: Retention
-
-  /// Deletes all but the newest `keepLast` checkpoints (and every step that is a multiple of `keepEvery`), oldest first.
-  ///
-  /// Nothing is deleted before one of those that stay has been read back and verified, so there is always a sound one.
-  ///
-  /// - Parameters:
-  ///   - verified: a step that this process has already read back or resumed from; saves reading it again.
-  ///   - report: told about every kept checkpoint that turns out to be damaged.
-  /// - Returns: the step that was verified, for the next call.
-  @discardableResult
-  public func prune(
-    keepLast: Int, keepEvery: Int? = nil, verified: Int? = nil, threads: Int = 1,
-    report: (ForgeError) -> Void = { _ in }
-  ) throws -> Int? {
-    precondition(keepLast > 0, "a run keeps at least one checkpoint")
-    let steps = steps()
-    let newest = steps.suffix(keepLast)
-    let condemned = steps.dropLast(keepLast).filter { step in keepEvery.map { step % $0 != 0 } ?? true }
-    guard !condemned.isEmpty else { return verified }
-    let sound = verified.flatMap { newest.contains($0) ? $0 : nil }
-    guard let sound = sound ?? newest.reversed().first(where: { isSound(step: $0, threads: threads, report) }) else {
-      return nil
-    }
-    for step in condemned {
-      let deleting = path(step: step) + Self.deletingSuffix
-      try files.rename(path(step: step), to: deleting)
-      try files.synchronizeFolder(path)
-      try files.removeTree(deleting)
-    }
-    return sound
-  }
-
-  private func isSound(step: Int, threads: Int, _ report: (ForgeError) -> Void) -> Bool {
-    do {
-      try CheckpointReader(path: path(step: step)).verify(threads: threads)
-      return true
-    } catch let error as ForgeError {
-      report(error)
-      return false
-    } catch {
-      return false
     }
   }
 }

@@ -91,6 +91,9 @@ struct CheckpointManifest: Codable, Sendable {
     return (Array((body + "\"root\":\"\(root)\"}\n").utf8), root)
   }
 
+  /// The root hash that a manifest's bytes end with, unchecked.
+  static func root(of bytes: [UInt8]) -> String { String(decoding: bytes.suffix(67).prefix(64), as: UTF8.self) }
+
   /// Reads what ``encoded()`` wrote, and throws a plain sentence about what is wrong with it.
   static func decode(_ bytes: [UInt8]) throws(Defect) -> (manifest: CheckpointManifest, root: String) {
     guard bytes.count > tailLength else { throw Defect("it is truncated") }

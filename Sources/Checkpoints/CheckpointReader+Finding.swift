@@ -18,9 +18,7 @@ extension CheckpointReader {
     let checkpoints = CheckpointFolder(path: folder)
     let steps = checkpoints.steps()
     guard !steps.isEmpty else { return nil }
-    if case .failure(let error) = Result(catching: { try followLatest("\(folder)/\(CheckpointFolder.latestName)") }) {
-      report(describe(error))
-    }
+    if let problem = problemOfLatest(in: folder) { report(problem) }
     for step in steps.reversed() {
       do {
         let reader = try CheckpointReader(path: checkpoints.path(step: step))
@@ -34,10 +32,25 @@ extension CheckpointReader {
       "none of the \(steps.count) checkpoints in '\(folder)' is sound; remove the folder to start the run anew")
   }
 
+  /// What is wrong with a folder's `latest`; nil when it is sound, or not there.
+  public static func problemOfLatest(in folder: String) -> ForgeError? {
+    let latest = "\(folder)/\(CheckpointFolder.latestName)"
+    guard FileManager.default.fileExists(atPath: latest) else { return nil }
+    do {
+      _ = try followLatest(latest)
+      return nil
+    } catch {
+      return describe(error)
+    }
+  }
+
   /// The checkpoint's folder that `path` means: itself, or what `latest` in or under it names.
   static func resolve(_ path: String) throws -> String {
     func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
     if exists("\(path)/\(CheckpointManifest.fileName)") { return path }
+    // A crash between the two renames of a replacement leaves the one that was to be replaced.
+    let replaced = path + CheckpointFolder.replacedSuffix
+    if !exists(path), exists("\(replaced)/\(CheckpointManifest.fileName)") { return replaced }
     let latest = CheckpointFolder.latestName
     if (path as NSString).lastPathComponent == latest, exists(path) { return try followLatest(path) }
     for folder in [path, path + "/checkpoints"] {

@@ -39,12 +39,24 @@ public final class CheckpointReader: Sendable {
   /// - Parameter path: a checkpoint's folder, a `latest` file, a run's `checkpoints` folder or the run's folder (these
   ///   three mean the checkpoint that `latest` names).
   /// - Throws: `ForgeError` (bad input) that names the file and what is wrong with it.
-  public init(path: String) throws {
+  public convenience init(path: String) throws {
+    try self.init(partsIn: path)
+    for file in manifest.files { try checkLength(file) }
+  }
+
+  /// Opens a checkpoint of which the folder may lack shards, as the nodes' own copies do.
+  ///
+  /// - Throws: `ForgeError` (bad input) when the manifest is damaged or missing.
+  public init(partsIn path: String) throws {
     self.path = try Self.resolve(path)
     do {
       (manifest, root) = try CheckpointManifest.decode(
         ShardFile.contents("\(self.path)/\(CheckpointManifest.fileName)"))
       try manifest.validate()
+      let name = (self.path as NSString).lastPathComponent
+      if let step = CheckpointFolder.step(name: name), step != manifest.step {
+        throw Defect("it is that of step \(manifest.step)")
+      }
     } catch let defect as Defect {
       throw ForgeError.badInput(
         "checkpoint '\(self.path)' is damaged: \(CheckpointManifest.fileName): \(defect.description)")
@@ -52,7 +64,6 @@ public final class CheckpointReader: Sendable {
     tensorsByName = Dictionary(uniqueKeysWithValues: manifest.tensors.map { ($0.name, $0) })
     chunksByTensor = Dictionary(grouping: manifest.chunks, by: \.tensor)
       .mapValues { $0.sorted { $0.start < $1.start } }
-    for file in manifest.files { try checkLength(file) }
   }
 
   public subscript(tensor: String) -> TensorDescription? { tensorsByName[tensor] }
@@ -157,7 +168,46 @@ public final class CheckpointReader: Sendable {
     }
   }
 
+  /// Reads every chunk and tells all that are damaged, each by its file, tensor and number; verification, above, stops at
+  /// the first.
+  ///
+  /// - Parameter file: only the chunks in this shard.
+  public func damage(in file: String? = nil, threads: Int = 1) -> [ForgeError] {
+    let indexed = manifest.tensors.flatMap { Array((chunksByTensor[$0.name] ?? []).enumerated()) }
+      .filter { file == nil || $0.element.file == file }
+    let work = OrderedWork(count: indexed.count)
+    let found = Mutex<[Int: ForgeError]>([:])
+    // Nothing is thrown: each failure is one that is told.
+    try? work.run(threads: threads) { _ in
+      let buffers = ReadBuffers()
+      while let next = work.take() {
+        do { _ = try load(indexed[next].element, index: indexed[next].offset, buffers) } catch {
+          found.withLock { $0[next] = error as? ForgeError ?? ForgeError(.bug, "\(error)") }
+        }
+      }
+    }
+    return found.withLock { found in found.sorted { $0.key < $1.key }.map(\.value) }
+  }
+
   // MARK: Files
+
+  /// Every shard and its length in bytes, whether it is there or not.
+  public var fileLengths: [String: Int] {
+    Dictionary(uniqueKeysWithValues: manifest.files.map { ($0.name, $0.length) })
+  }
+
+  /// The shards that are there with their full length.
+  public var presentFiles: Set<String> {
+    Set(manifest.files.filter { (try? checkLength($0)) != nil }.map(\.name))
+  }
+
+  /// The shards that hold what `requests` ask for.
+  public func files(for requests: [Request]) throws -> Set<String> {
+    Set(try requests.flatMap(parts).map(\.chunk.file))
+  }
+
+  /// What the file of the manifest holds.
+  public func manifestBytes() throws -> [UInt8] { try ShardFile.contents("\(path)/\(CheckpointManifest.fileName)") }
 
   private func shard(_ name: String) throws -> ShardFile {
     try opened.withLock { opened in

@@ -87,7 +87,7 @@ public final class ChunkWriter {
   /// - Returns: the chunks written, in order.
   public func finish() throws -> [ChunkRecord] {
     precondition(isOpen, "the shard is finished")
-    try files.synchronize(file)
+    if !records.isEmpty { try files.synchronize(file) }
     isOpen = false
     try files.close(file)
     if records.isEmpty { try files.removeFile(file.path) }  // a rank may own nothing

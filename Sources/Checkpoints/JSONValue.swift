@@ -26,6 +26,10 @@ public enum JSONValue: Sendable, Equatable {
     }
   }
 
+  public var array: [JSONValue]? {
+    if case .array(let values) = self { values } else { nil }
+  }
+
   public var string: String? {
     if case .string(let value) = self { value } else { nil }
   }

@@ -2,11 +2,11 @@ import Diagnostics
 import Foundation
 
 /// A file of a checkpoint that is open for reading.
-final class ShardFile: Sendable {
+package final class ShardFile: Sendable {
   private let descriptor: Int32
   private let path: String
 
-  init(path: String) throws {
+  package init(path: String) throws {
     descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw systemError("open", path) }
     self.path = path
@@ -14,7 +14,7 @@ final class ShardFile: Sendable {
 
   deinit { close(descriptor) }
 
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+  package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     var done = 0
     while done < buffer.count {
       let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[done...])

@@ -9,7 +9,7 @@ public struct TrainingData: Sendable {
   /// Inputs in a sequence.
   public let sequenceLength: Int
 
-  private let sources: [PackedTokens]
+  let sources: [PackedTokens]
   private let mixture: Mixture
   private let shuffle: Bool
   private let mixtureKey: UInt64

@@ -58,6 +58,9 @@ public final class TensorBoardWriter {
     }
   }
 
+  /// Forgets what was added since the last `flush`, for a writer that may write no more.
+  public func abandon() { pending.removeAll() }
+
   /// Creates a file that does not exist yet, numbered when two writers start in the same second.
   private static func create(_ name: String) -> (path: String, descriptor: Int32) {
     var number = 0

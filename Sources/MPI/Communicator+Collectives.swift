@@ -4,118 +4,133 @@
 extension Communicator {
   /// Combines the buffers of all ranks, element by element, and leaves the result in every one of them.
   public func allReduce<E: CollectiveElement>(
-    _ buffer: inout MutableSpan<E>, _ reduction: Reduction
+    _ buffer: inout MutableSpan<E>, _ reduction: Reduction, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
     try buffer.withUnsafeMutableBufferPointer { (buffer) throws(MPIError) in
-      try allReduce(arena: buffer, reduction)
+      try allReduce(arena: buffer, reduction, file: file, line: line)
     }
   }
 
   /// Combines the `source` of all ranks, element by element, into everybody's `destination`, of the same count.
   public func allReduce<E: CollectiveElement>(
-    from source: Span<E>, into destination: inout MutableSpan<E>, _ reduction: Reduction
+    from source: Span<E>, into destination: inout MutableSpan<E>, _ reduction: Reduction, file: StaticString = #fileID,
+    line: UInt32 = #line
   ) throws(MPIError) {
     try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
-      try allReduce(arena: source, into: destination, reduction)
+      try allReduce(arena: source, into: destination, reduction, file: file, line: line)
     }
   }
 
   /// Combines one value of every rank.
-  public func allReduce<E: CollectiveElement>(_ value: E, _ reduction: Reduction) throws(MPIError) -> E {
+  public func allReduce<E: CollectiveElement>(
+    _ value: E, _ reduction: Reduction, file: StaticString = #fileID, line: UInt32 = #line
+  ) throws(MPIError) -> E {
     var result = value
     try withUnsafeMutablePointer(to: &result) { (pointer) throws(MPIError) in
-      try allReduce(arena: .init(start: pointer, count: 1), reduction)
+      try allReduce(arena: .init(start: pointer, count: 1), reduction, file: file, line: line)
     }
     return result
   }
 
   /// Combines the `source` of all ranks, a block for each rank, and leaves block `r` in the `destination` of rank `r`.
   public func reduceScatter<E: CollectiveElement>(
-    from source: Span<E>, into destination: inout MutableSpan<E>, _ reduction: Reduction
+    from source: Span<E>, into destination: inout MutableSpan<E>, _ reduction: Reduction, file: StaticString = #fileID,
+    line: UInt32 = #line
   ) throws(MPIError) {
     try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
-      try reduceScatter(arena: source, into: destination, reduction)
+      try reduceScatter(arena: source, into: destination, reduction, file: file, line: line)
     }
   }
 
   /// Copies the buffer of `root` into everybody's.
-  public func broadcast<E: CollectiveElement>(_ buffer: inout MutableSpan<E>, root: Int) throws(MPIError) {
+  public func broadcast<E: CollectiveElement>(
+    _ buffer: inout MutableSpan<E>, root: Int, file: StaticString = #fileID, line: UInt32 = #line
+  ) throws(MPIError) {
     try buffer.withUnsafeMutableBufferPointer { (buffer) throws(MPIError) in
-      try broadcast(arena: buffer, root: root)
+      try broadcast(arena: buffer, root: root, file: file, line: line)
     }
   }
 
   /// The bytes of `root`, on every rank; the other ranks' are ignored.
-  public func broadcast(_ bytes: [UInt8], root: Int) throws(MPIError) -> [UInt8] {
-    let count = try allReduce(rank == root ? Int64(bytes.count) : 0, .max)
+  public func broadcast(_ bytes: [UInt8], root: Int, file: StaticString = #fileID, line: UInt32 = #line)
+    throws(MPIError) -> [UInt8]
+  {
+    let count = try allReduce(rank == root ? Int64(bytes.count) : 0, .max, file: file, line: line)
     var result = rank == root ? bytes : [UInt8](repeating: 0, count: Int(count))
     var span = result.mutableSpan
-    try broadcast(&span, root: root)
+    try broadcast(&span, root: root, file: file, line: line)
     return result
   }
 
   /// Copies every rank's `source` into block `r` of everybody's `destination`; all blocks are equal.
   public func allGather<E: CollectiveElement>(
-    from source: Span<E>, into destination: inout MutableSpan<E>
+    from source: Span<E>, into destination: inout MutableSpan<E>, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
     try allGather(
-      from: source, into: &destination, layout: Layout(contiguous: .init(repeating: source.count, count: size)))
+      from: source, into: &destination, layout: Layout(contiguous: .init(repeating: source.count, count: size)),
+      file: file, line: line)
   }
 
   /// Copies every rank's `source` to its place in everybody's `destination`; `layout` is the same on every rank.
   public func allGather<E: CollectiveElement>(
-    from source: Span<E>, into destination: inout MutableSpan<E>, layout: Layout
+    from source: Span<E>, into destination: inout MutableSpan<E>, layout: Layout, file: StaticString = #fileID,
+    line: UInt32 = #line
   ) throws(MPIError) {
     try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
       fillOwnRange(of: destination, layout, from: source)
-      try allGather(arena: destination, layout: layout)
+      try allGather(arena: destination, layout: layout, file: file, line: line)
     }
   }
 
   /// Sends block `r` of `source` to rank `r`; block `r` of `destination` comes from rank `r`. All blocks are equal.
   public func allToAll<E: CollectiveElement>(
-    from source: Span<E>, into destination: inout MutableSpan<E>
+    from source: Span<E>, into destination: inout MutableSpan<E>, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
     try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
-      try allToAll(arena: source, into: destination)
+      try allToAll(arena: source, into: destination, file: file, line: line)
     }
   }
 
   /// Sends each rank what `plan` says it gets, and receives the same way.
   public func allToAll<E: CollectiveElement>(
-    from source: Span<E>, into destination: inout MutableSpan<E>, plan: ExchangePlan
+    from source: Span<E>, into destination: inout MutableSpan<E>, plan: ExchangePlan, file: StaticString = #fileID,
+    line: UInt32 = #line
   ) throws(MPIError) {
     try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
-      try allToAll(arena: source, into: destination, plan: plan)
+      try allToAll(arena: source, into: destination, plan: plan, file: file, line: line)
     }
   }
 
   /// Brings every rank's `source` to block `r` of the `destination` of `root`; elsewhere `destination` is not used.
   public func gather<E: CollectiveElement>(
-    from source: Span<E>, into destination: inout MutableSpan<E>, root: Int
+    from source: Span<E>, into destination: inout MutableSpan<E>, root: Int, file: StaticString = #fileID,
+    line: UInt32 = #line
   ) throws(MPIError) {
     let blocks = Layout(contiguous: .init(repeating: source.count, count: size))
-    try gather(from: source, into: &destination, layout: blocks, root: root)
+    try gather(from: source, into: &destination, layout: blocks, root: root, file: file, line: line)
   }
 
   /// Brings every rank's `source` to its place in the `destination` of `root`; `layout` is the same on every rank.
   public func gather<E: CollectiveElement>(
-    from source: Span<E>, into destination: inout MutableSpan<E>, layout: Layout, root: Int
+    from source: Span<E>, into destination: inout MutableSpan<E>, layout: Layout, root: Int,
+    file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
     try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
-      try gather(arena: source, into: destination, layout: layout, root: root)
+      try gather(arena: source, into: destination, layout: layout, root: root, file: file, line: line)
     }
   }
 
   /// Every rank's bytes, in the order of ranks, on `root`; nothing elsewhere.
-  public func gather(_ bytes: [UInt8], root: Int) throws(MPIError) -> [[UInt8]] {
+  public func gather(_ bytes: [UInt8], root: Int, file: StaticString = #fileID, line: UInt32 = #line) throws(MPIError)
+    -> [[UInt8]]
+  {
     var counts = [Int64](repeating: 0, count: size)
     var countSpan = counts.mutableSpan
-    try allGather(from: [Int64(bytes.count)].span, into: &countSpan)
+    try allGather(from: [Int64(bytes.count)].span, into: &countSpan, file: file, line: line)
     let layout = Layout(contiguous: counts.map { Int($0) })
     var all = [UInt8](repeating: 0, count: rank == root ? layout.extent : 0)
     var span = all.mutableSpan
-    try gather(from: bytes.span, into: &span, layout: layout, root: root)
+    try gather(from: bytes.span, into: &span, layout: layout, root: root, file: file, line: line)
     return rank == root ? (0..<size).map { Array(all[layout.range(of: $0)]) } : []
   }
 

@@ -8,24 +8,27 @@ internal import COpenMPI
 extension Communicator {
   /// Starts `allReduce` in place.
   public func startAllReduce<E: CollectiveElement>(
-    arena buffer: UnsafeMutableBufferPointer<E>, _ reduction: Reduction
+    arena buffer: UnsafeMutableBufferPointer<E>, _ reduction: Reduction, file: StaticString = #fileID,
+    line: UInt32 = #line
   ) throws(MPIError) -> Request {
-    try reduceParts(forge_mpi_in_place(), into: buffer, reduction)
+    try reduceParts(forge_mpi_in_place(), into: buffer, reduction, file: file, line: line)
   }
 
   /// Starts `allReduce` of `source` into `destination`.
   public func startAllReduce<E: CollectiveElement>(
-    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, _ reduction: Reduction
+    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, _ reduction: Reduction,
+    file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) -> Request {
     precondition(source.count == destination.count, "an all-reduce has as many results as elements")
-    return try reduceParts(source.baseAddress, into: destination, reduction)
+    return try reduceParts(source.baseAddress, into: destination, reduction, file: file, line: line)
   }
 
   private func reduceParts<E: CollectiveElement>(
-    _ source: UnsafeRawPointer?, into destination: UnsafeMutableBufferPointer<E>, _ reduction: Reduction
+    _ source: UnsafeRawPointer?, into destination: UnsafeMutableBufferPointer<E>, _ reduction: Reduction,
+    file: StaticString, line: UInt32
   ) throws(MPIError) -> Request {
     let isInPlace = source == UnsafeRawPointer(forge_mpi_in_place())
-    var request = Request()
+    var request = Request(entry: enter("MPI_Iallreduce", bytes: destination.count * MemoryLayout<E>.stride, file, line))
     for part in parts(of: destination.count) {
       let from = isInPlace ? source : source?.advanced(by: part.lowerBound * MemoryLayout<E>.stride)
       try request.add("MPI_Iallreduce") {
@@ -38,10 +41,12 @@ extension Communicator {
 
   /// Starts `reduceScatter`.
   public func startReduceScatter<E: CollectiveElement>(
-    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, _ reduction: Reduction
+    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, _ reduction: Reduction,
+    file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) -> Request {
     precondition(source.count == destination.count * size, "a reduce-scatter has a block for every rank")
-    var request = Request()
+    var request = Request(
+      entry: enter("MPI_Ireduce_scatter_block", bytes: source.count * MemoryLayout<E>.stride, file, line))
     guard !fits(source.count) else {
       try request.add("MPI_Ireduce_scatter_block") {
         MPI_Ireduce_scatter_block(
@@ -64,19 +69,21 @@ extension Communicator {
 
   /// Starts `broadcast`.
   public func startBroadcast<E: CollectiveElement>(
-    arena buffer: UnsafeMutableBufferPointer<E>, root: Int
+    arena buffer: UnsafeMutableBufferPointer<E>, root: Int, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) -> Request {
-    var request = Request()
+    var request = Request(entry: enter("MPI_Ibcast", bytes: buffer.count * MemoryLayout<E>.stride, file, line))
     try addBroadcast(of: buffer, root: root, to: &request)
     return request
   }
 
   /// Starts `allGather` in place: each rank's own range of `layout` is filled already.
   public func startAllGather<E: CollectiveElement>(
-    arena buffer: UnsafeMutableBufferPointer<E>, layout: Layout
+    arena buffer: UnsafeMutableBufferPointer<E>, layout: Layout, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) -> Request {
     precondition(layout.counts.count == size && layout.extent <= buffer.count, "the layout is not of this buffer")
-    var request = Request(keeping: [layout])
+    var request = Request(
+      keeping: [layout],
+      entry: enter("MPI_Iallgatherv", bytes: layout.counts[rank] * MemoryLayout<E>.stride, file, line))
     guard !fits(layout.extent) else {
       try request.add("MPI_Iallgatherv") {
         MPI_Iallgatherv(
@@ -103,15 +110,16 @@ extension Communicator {
 
   /// Starts `allToAll` with equal blocks.
   public func startAllToAll<E: CollectiveElement>(
-    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>
+    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, file: StaticString = #fileID,
+    line: UInt32 = #line
   ) throws(MPIError) -> Request {
     precondition(source.count == destination.count && source.count % size == 0, "all-to-all has a block for every rank")
     let block = source.count / size
     guard fits(source.count) else {
       let blocks = Layout(contiguous: .init(repeating: block, count: size))
-      return try startPairwise(source, blocks, into: destination, blocks)
+      return try startPairwise(source, blocks, into: destination, blocks, file: file, line: line)
     }
-    var request = Request()
+    var request = Request(entry: enter("MPI_Ialltoall", bytes: source.count * MemoryLayout<E>.stride, file, line))
     try request.add("MPI_Ialltoall") {
       MPI_Ialltoall(
         source.at(0), Int32(block), E.datatype.handle, destination.at(0), Int32(block), E.datatype.handle, handle, $0)
@@ -121,13 +129,16 @@ extension Communicator {
 
   /// Starts `allToAll` by `plan`.
   public func startAllToAll<E: CollectiveElement>(
-    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, plan: ExchangePlan
+    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, plan: ExchangePlan,
+    file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) -> Request {
     validate(plan, source, destination)
     if plan.needsParts {
-      return try startPairwise(source, plan.send, into: destination, plan.receive)
+      return try startPairwise(source, plan.send, into: destination, plan.receive, file: file, line: line)
     }
-    var request = Request(keeping: [plan.send, plan.receive])
+    var request = Request(
+      keeping: [plan.send, plan.receive],
+      entry: enter("MPI_Ialltoallv", bytes: plan.send.total * MemoryLayout<E>.stride, file, line))
     try request.add("MPI_Ialltoallv") {
       MPI_Ialltoallv(
         source.at(0), plan.send.mpiCounts, plan.send.mpiOffsets, E.datatype.handle, destination.at(0),
@@ -146,7 +157,8 @@ extension Communicator {
 
   /// Starts `gather`; `layout` must be the same on every rank, `destination` is used on `root` only.
   public func startGather<E: CollectiveElement>(
-    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, layout: Layout, root: Int
+    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, layout: Layout, root: Int,
+    file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) -> Request {
     precondition(layout.counts[rank] == source.count, "this rank's count is not the layout's")
     precondition(rank != root || layout.extent <= destination.count, "the layout is not of this buffer")
@@ -154,9 +166,11 @@ extension Communicator {
       let none = Layout(contiguous: .init(repeating: 0, count: size))
       var send = none.counts
       send[root] = source.count
-      return try startPairwise(source, Layout(contiguous: send), into: destination, rank == root ? layout : none)
+      return try startPairwise(
+        source, Layout(contiguous: send), into: destination, rank == root ? layout : none, file: file, line: line)
     }
-    var request = Request(keeping: [layout])
+    var request = Request(
+      keeping: [layout], entry: enter("MPI_Igatherv", bytes: source.count * MemoryLayout<E>.stride, file, line))
     try request.add("MPI_Igatherv") {
       MPI_Igatherv(
         source.at(0), Int32(source.count), E.datatype.handle, destination.at(0), layout.mpiCounts, layout.mpiOffsets,
@@ -166,8 +180,8 @@ extension Communicator {
   }
 
   /// Starts a barrier, which is complete when every rank has started it.
-  public func startBarrier() throws(MPIError) -> Request {
-    var request = Request()
+  public func startBarrier(file: StaticString = #fileID, line: UInt32 = #line) throws(MPIError) -> Request {
+    var request = Request(entry: enter("MPI_Ibarrier", bytes: 0, file, line))
     try request.add("MPI_Ibarrier") { MPI_Ibarrier(handle, $0) }
     return request
   }
@@ -176,10 +190,12 @@ extension Communicator {
   ///
   /// MPI keeps messages between two ranks in order, so the parts of several operations cannot be mixed up.
   private func startPairwise<E: CollectiveElement>(
-    _ source: UnsafeBufferPointer<E>, _ send: Layout, into destination: UnsafeMutableBufferPointer<E>, _ receive: Layout
+    _ source: UnsafeBufferPointer<E>, _ send: Layout, into destination: UnsafeMutableBufferPointer<E>,
+    _ receive: Layout, file: StaticString, line: UInt32
   ) throws(MPIError) -> Request {
     let tag: Int32 = 0
-    var request = Request()
+    var request = Request(
+      entry: enter("MPI_Isend and MPI_Irecv", bytes: send.total * MemoryLayout<E>.stride, file, line))
     for distance in 0..<size {
       let sender = (rank - distance + size) % size
       for part in parts(of: receive.counts[sender]) where !part.isEmpty {

@@ -21,7 +21,7 @@ struct FailureConsensus {
   // Messages of its own, so that collectives left unfinished elsewhere cannot be mistaken for them.
   private let communicator: Communicator
 
-  init(world: Communicator) throws(MPIError) { communicator = try world.duplicate() }
+  init(world: Communicator) throws(MPIError) { communicator = try world.duplicate(name: "failures") }
 
   func settle(_ description: String, exitCode: Int32) -> Verdict {
     if communicator.size == 1 { return Verdict(speaks: true, namesRank: false, exitCode: exitCode) }

@@ -1,5 +1,5 @@
 internal import COpenMPI
-import Diagnostics
+internal import Diagnostics
 import Glibc
 
 /// Runs a program on the ranks of a job, and ends all of them together, whatever happens to one.
@@ -36,10 +36,13 @@ public enum Launcher {
     }
     do {
       let code = try world.allReduce(body(world), .max)
+      BlackBox.installed?.end(.normal, exitCode: code)
       // Where every rank is well an ordinary end will do, unless it makes mpirun say more than the program.
       guard code != 0 && environment.launcher == .mpirun else { finalizeAndLeave(code) }
       endJob(code: code, isLeader: world.rank == 0)
     } catch {
+      let ending: BlackBox.Ending = error is MPIError ? .consequence : .failure
+      BlackBox.installed?.end(ending, exitCode: exitCode(of: error), sentence: "\(error)")
       let verdict = failures.settle("\(error)", exitCode: exitCode(of: error))
       if verdict.speaks {
         say("\(program): \(verdict.namesRank ? "rank \(world.rank) (host \(hostName)): " : "")\(error)")
@@ -49,10 +52,22 @@ public enum Launcher {
   }
 
   /// The name of the machine this rank runs on.
-  public static var hostName: String {
-    var bytes = [CChar](repeating: 0, count: 256)
-    gethostname(&bytes, bytes.count - 1)
-    return String(decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  public static var hostName: String { ProcessTable.hostName }
+
+  /// Ends every rank of the job at once, from any thread, whatever the others are stuck in.
+  ///
+  /// - Parameters:
+  ///   - code: not 0.
+  ///   - sentence: goes to standard error first; nil when another rank tells.
+  public static func abortJob(code: Int32, sentence: String?) -> Never {
+    if let sentence { say(sentence) }
+    if LaunchEnvironment.current.launcher == .none { _exit(code) }
+    // The abort itself may wait for what hangs; the alarm does not.
+    signal(SIGALRM, SIG_DFL)
+    alarm(10)
+    usleep(50_000)  // lets the launcher collect what was printed
+    forge_mpi_abort(code)
+    _exit(code)
   }
 
   private static func initialize() throws -> Communicator {

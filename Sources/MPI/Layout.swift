@@ -6,6 +6,8 @@ public final class Layout: Sendable {
   public let offsets: [Int]
   /// One past the last element that the layout touches.
   public let extent: Int
+  /// The elements of all ranks together.
+  public let total: Int
 
   // The same as MPI wants them, at addresses that stay put while a nonblocking call is under way; nil when too large
   // for MPI, which then never sees them. Written once here and only read afterwards.
@@ -19,6 +21,7 @@ public final class Layout: Sendable {
     self.counts = counts
     self.offsets = offsets
     self.extent = zip(counts, offsets).map { $0 == 0 ? 0 : $0 + $1 }.max() ?? 0
+    total = counts.reduce(0, +)
     guard let largest = offsets.max(), max(largest, extent) <= Int(Int32.max) else {
       mpiCounts = nil
       mpiOffsets = nil
@@ -84,16 +87,18 @@ extension Communicator {
   ///
   /// - Parameter sendCounts: the elements that this rank has for each rank, which lie contiguously in that order; what
   ///   is received does too.
-  public func planExchange(sendCounts: [Int]) throws(MPIError) -> ExchangePlan {
+  public func planExchange(sendCounts: [Int], file: StaticString = #fileID, line: UInt32 = #line) throws(MPIError)
+    -> ExchangePlan
+  {
     precondition(sendCounts.count == size, "an exchange needs a count for every rank")
     let total = sendCounts.reduce(0, +)
     let outgoing = sendCounts.map { Int64($0) }
     var incoming = [Int64](repeating: 0, count: size)
     var incomingSpan = incoming.mutableSpan
-    try allToAll(from: outgoing.span, into: &incomingSpan)
+    try allToAll(from: outgoing.span, into: &incomingSpan, file: file, line: line)
     let received = incoming.map { Int($0) }
     // All ranks must go the same way, in parts or not, so the largest buffer anywhere decides.
-    let largest = try allReduce(Int64(max(total, received.reduce(0, +))), .max)
+    let largest = try allReduce(Int64(max(total, received.reduce(0, +))), .max, file: file, line: line)
     return ExchangePlan(
       send: Layout(contiguous: sendCounts), receive: Layout(contiguous: received), needsParts: !fits(Int(largest)))
   }

@@ -1,4 +1,6 @@
 internal import COpenMPI
+internal import Diagnostics
+import Glibc
 
 /// A nonblocking operation under way on memory that its caller keeps alive and leaves alone until `wait` returns.
 ///
@@ -8,15 +10,18 @@ public struct Request: ~Copyable {
   private var parts: [MPI_Request?] = []
   // Count arrays that MPI reads until the operation is complete.
   private let layouts: [Layout]
+  // The operation in the black box.
+  private let entry: BlackBox.Entry?
 
-  init(keeping layouts: [Layout] = []) {
+  init(keeping layouts: [Layout] = [], entry: BlackBox.Entry?) {
     self.layouts = layouts
+    self.entry = entry
   }
 
   deinit {
     guard !parts.isEmpty else { return }
     do {
-      try Request.complete(parts)
+      try Request.complete(parts, entry)
     } catch {
       fatalError("a request was dropped before it was complete, and could not be completed: \(error)")
     }
@@ -33,19 +38,39 @@ public struct Request: ~Copyable {
   public consuming func wait() throws(MPIError) {
     let pending = parts
     parts = []
-    try Request.complete(pending)
+    try Request.complete(pending, entry)
   }
+
+  /// Returns when the operation is complete, for a thread that must leave its core to others while it waits: within a
+  /// node, where memory is copied, it moves the operation forward without a pause; what takes longer waits for the
+  /// network, and then it sleeps between looks.
+  ///
+  /// - Parameter interval: the time between looks in microseconds.
+  public consuming func wait(lookingEvery interval: UInt32) throws(MPIError) {
+    let start = ContinuousClock.now
+    entry?.wait()
+    while try !isComplete() {
+      if ContinuousClock.now - start > Self.impatience { usleep(interval) } else { sched_yield() }
+    }
+    parts = []
+  }
+
+  /// What copying a chunk within a node takes at most.
+  private static let impatience = Duration.milliseconds(1)
 
   /// Whether the operation is complete, giving MPI a chance to move it forward.
   public mutating func isComplete() throws(MPIError) -> Bool {
     var flag: Int32 = 0
     try check(MPI_Testall(Int32(parts.count), &parts, &flag, forge_mpi_statuses_ignore()), "MPI_Testall")
+    if flag != 0 { entry?.finish() }
     return flag != 0
   }
 
-  private static func complete(_ parts: [MPI_Request?]) throws(MPIError) {
+  private static func complete(_ parts: [MPI_Request?], _ entry: BlackBox.Entry?) throws(MPIError) {
     var parts = parts
+    entry?.wait()
     try check(MPI_Waitall(Int32(parts.count), &parts, forge_mpi_statuses_ignore()), "MPI_Waitall")
+    entry?.finish()
   }
 }
 

@@ -1,13 +1,13 @@
 import Checkpoints
 import Diagnostics
-import Foundation
 import Kernels
 import MPI
 import Models
 import Optimizers
 import Placement
 
-/// Writes and reads a run's state with all ranks at work, each on the shards that it owns.
+/// A run's state as a checkpoint has it: what this rank writes, and reading it back with all ranks at work, each on the
+/// shards that it owns. ``CheckpointSaver`` does the writing.
 ///
 /// Tensors go by their own names, moments by `optimizer.first.NAME` and `optimizer.second.NAME`, and a manifest knows
 /// nothing of ranks, so any number of them can read what any other number wrote.
@@ -63,34 +63,29 @@ public struct CheckpointTransfer {
     TensorDescription(name: prefix + tensor.name, dtype: .f32, shape: tensor.shape)
   }
 
-  private var tensors: [TensorDescription] {
+  /// All tensors of a checkpoint, whoever owns them.
+  var tensors: [TensorDescription] {
     layout.tensors.map { describe($0) } + layout.tensors.map { describe($0, Self.firstPrefix) }
       + zip(layout.tensors, optimizer.hasSecondMoment).filter(\.1).map { describe($0.0, Self.secondPrefix) }
   }
 
-  /// Writes a checkpoint. Collective: every rank writes its own shards, rank 0 commits.
-  ///
-  /// - Throws: `ForgeError.tryAgain` on every rank when any of them could not write; earlier checkpoints are intact.
-  public func save(step: Int, in folder: CheckpointFolder, level: Int, metadata: JSONValue) throws {
-    var partial: [UInt8] = []
-    try communicator.together { if communicator.rank == 0 { partial = Array(try folder.begin(step: step).utf8) } }
-    partial = try communicator.broadcast(partial, root: 0)
-    var records: [UInt8] = []
-    try communicator.together {
-      let writer = try ChunkWriter(
-        folder: String(decoding: partial, as: UTF8.self), rank: communicator.rank, level: level, threads: threads)
-      try writer.write(
-        parts.map {
-          ChunkWriter.Piece(
-            tensor: $0.description, elementOffset: $0.offset, bytes: UnsafeRawBufferPointer($0.values.pointer))
-        })
-      records = Array(try JSONEncoder().encode(writer.finish()))
+  /// What this rank writes into a checkpoint.
+  var pieces: [ChunkWriter.Piece] {
+    parts.map {
+      ChunkWriter.Piece(
+        tensor: $0.description, elementOffset: $0.offset, bytes: UnsafeRawBufferPointer($0.values.pointer))
     }
-    let gathered = try communicator.gather(records, root: 0)
-    try communicator.together {
-      guard communicator.rank == 0 else { return }
-      let chunks = try gathered.flatMap { try JSONDecoder().decode([ChunkRecord].self, from: Data($0)) }
-      try folder.commit(step: step, tensors: tensors, chunks: chunks, metadata: metadata)
+  }
+
+  /// The shards that this rank reads.
+  func files(_ reader: CheckpointReader) throws -> Set<String> { try reader.files(for: requests) }
+
+  /// What this rank reads from a checkpoint.
+  private var requests: [CheckpointReader.Request] {
+    parts.map {
+      CheckpointReader.Request(
+        tensor: $0.description.name, elements: $0.offset..<$0.offset + $0.values.count,
+        destination: UnsafeMutableRawBufferPointer($0.values.pointer))
     }
   }
 
@@ -100,12 +95,7 @@ public struct CheckpointTransfer {
   ///   undefined.
   public func load(_ reader: CheckpointReader) throws {
     try communicator.together {
-      try reader.read(
-        parts.map {
-          CheckpointReader.Request(
-            tensor: $0.description.name, elements: $0.offset..<$0.offset + $0.values.count,
-            destination: UnsafeMutableRawBufferPointer($0.values.pointer))
-        }, threads: threads)
+      try reader.read(requests, threads: threads)
     }
     try optimizer.state.gatherOwned()
     try optimizer.gatherOwnedMoments()

@@ -79,7 +79,7 @@ public final class ExactGradientReducer {
       thread = nil
       return
     }
-    let groups = try groups.map { try $0.duplicate() }
+    let groups = try groups.map { try $0.duplicate(name: "gradients (\($0.name))") }
     let exchange = PieceExchange(
       groups: groups, pieces: pieces, gradient: gradient, parameters: parameters, remainder: remainder)
     thread = SerialThread { work in

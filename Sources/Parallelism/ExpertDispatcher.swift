@@ -3,7 +3,7 @@ public import MPI
 public import Models
 public import Placement
 
-/// Expert parallelism: rows travel between the ranks that share the experts of every layer, by `MPI_Alltoallv`.
+/// Expert parallelism: rows travel between the ranks that share the experts of every layer, by `MPI_Ialltoallv`.
 ///
 /// A communication thread of its own runs the transfers in the order in which they were started, so that the experts of
 /// one chunk work while the rows of another are on their way: Open MPI moves nothing unless a thread waits in it. All
@@ -49,7 +49,7 @@ public final class ExpertDispatcher: TokenDispatcher {
     precondition(group.size == placement.degree, "a group has as many ranks as share the experts")
     self.placement = placement
     chunks = placement.experts / placement.degree >= 2 ? 2 : 1
-    let group = try group.duplicate()
+    let group = try group.duplicate(name: "expert rows")
     self.group = group
     localExperts = placement.experts(at: group.rank)
     counts = Counts(group.size * placement.experts)
@@ -92,9 +92,10 @@ public final class ExpertDispatcher: TokenDispatcher {
       send: Self.layout(outgoing, columns), receive: Self.layout(incoming, columns), largest: largest * columns)
     return thread.submit { [group] in
       try group.barrier(lookingEvery: Self.lookInterval)
-      try group.allToAll(
+      try group.startAllToAll(
         arena: UnsafeBufferPointer(start: source.base, count: source.rows * columns),
-        into: UnsafeMutableBufferPointer(start: destination.base, count: destination.rows * columns), plan: exchange)
+        into: UnsafeMutableBufferPointer(start: destination.base, count: destination.rows * columns), plan: exchange
+      ).wait(lookingEvery: Self.lookInterval)
     }
   }
 

@@ -82,7 +82,8 @@ final class PieceExchange: @unchecked Sendable {
     let values = gradient.buffer.pointer
     for chunk in chunks[index] {
       let source = UnsafeBufferPointer(rebasing: values[piece.range.dropFirst(chunk.advance)])
-      try group.allToAll(arena: source, into: received, plan: chunk.exchange)
+      try group.startAllToAll(arena: source, into: received, plan: chunk.exchange).wait(
+        lookingEvery: Self.lookInterval)
       let count = chunk.gather.counts[group.rank]
       guard count > 0, let sum = values.baseAddress?.advanced(by: mine.lowerBound + chunk.advance) else { continue }
       for rank in 0..<group.size where rank != group.rank {
@@ -113,7 +114,8 @@ final class PieceExchange: @unchecked Sendable {
     let piece = pieces[index]
     for chunk in chunks[index] {
       let range = piece.range.dropFirst(chunk.advance)
-      try groups[piece.group].allGather(arena: .init(rebasing: values[range]), layout: chunk.gather)
+      try groups[piece.group].startAllGather(arena: .init(rebasing: values[range]), layout: chunk.gather).wait(
+        lookingEvery: Self.lookInterval)
     }
   }
 }

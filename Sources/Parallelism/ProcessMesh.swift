@@ -28,8 +28,8 @@ public struct ProcessMesh: Sendable {
     let expertPlace = world.rank % expert
     var groups: [Axis: Communicator] = [:]
     // A group is made of those with the same place along the other axis.
-    groups[.data] = try world.split(color: expertPlace, key: dataPlace)
-    groups[.expert] = try world.split(color: dataPlace, key: expertPlace)
+    groups[.data] = try world.split(color: expertPlace, key: dataPlace, name: "data")
+    groups[.expert] = try world.split(color: dataPlace, key: expertPlace, name: "expert")
     self.groups = groups
   }
 

@@ -15,7 +15,7 @@ public final class ShardedOptimizer {
   let hasSecondMoment: [Bool]
   private let layout: ParameterLayout
   private let sums: Buffer<Int64>
-  private let parameters: Buffer<Float>
+  public let parameters: Buffer<Float>
   private let compute: Compute
   private let communicator: Communicator
   private let blockNorms: Arena<Double>

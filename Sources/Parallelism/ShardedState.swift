@@ -13,7 +13,8 @@ public final class ShardedState: ParameterResidence {
   public let placement: StatePlacement
   public let rank: Int
   private let world: Communicator
-  private let groups: [Communicator]
+  /// All ranks, and those that hold the same experts.
+  let groups: [Communicator]
   private let pieces: [ExchangedPiece]
   private let reducer: ExactGradientReducer
   private let parameters: Arena<Float>
@@ -72,6 +73,13 @@ public final class ShardedState: ParameterResidence {
   public var kept: [Range<Int>] { pieces.indices.map { placement.kept(piece: $0, by: rank) } }
   /// The ranges that this rank updates, by piece.
   public var updated: [Range<Int>] { pieces.indices.map { placement.updated(piece: $0, by: rank) } }
+
+  /// What a member of one of the groups owns of what the group holds.
+  func owned(by member: Int, inGroup group: Int) -> [Range<Int>] {
+    pieces.filter { $0.group == group }.map { $0.owned[member] }
+  }
+
+  func holdsPieces(inGroup group: Int) -> Bool { pieces.contains { $0.group == group } }
 
   // MARK: A step
 

@@ -49,6 +49,14 @@ public struct MemoryPlan: Sendable {
           + 4 * MicroBatchDealing(microBatches: configuration.batch.microBatches, ranks: placement.ranks).rounds
           * MicroBatch.words(sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength)),
     ]
+    if configuration.keepsSnapshot {
+      let owned = pieces.map { placement.owned[$0][rank] }.filter { !$0.isEmpty }
+      parts.append(
+        Part(
+          role: "copy for checkpoints",
+          bytes: 4 * owned.reduce(0) { $0 + $1.count }
+            + Optimizer.plannedBytes(tensors: configuration.optimizedTensors(layout), shards: owned)))
+    }
     if inUse > 0 { parts.append(Part(role: "pieces in use", bytes: inUse)) }
     self.parts = parts.sorted { $0.bytes > $1.bytes }
   }

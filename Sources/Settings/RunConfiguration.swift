@@ -19,6 +19,8 @@ public struct RunConfiguration: Sendable {
     public var threads: Int?
     /// Pins the CPU kernel family, so that machines of different age agree.
     public var kernelFamily: String?
+    /// Steps between two comparisons of the ranks' copies of the parameters; 0 never compares.
+    public var compareReplicas: Int
   }
 
   public struct Data: Sendable {
@@ -63,9 +65,25 @@ public struct RunConfiguration: Sendable {
     public var every: Int
     public var keepLast: Int
     public var keepEvery: Int?
+    /// So many of the lowest validation loss stay too.
+    public var keepBest: Int
+    /// Training goes on while a copy of the state is written.
+    public var isAsynchronous: Bool
     /// zstd's, for the bytes that compress; negative levels are its fast ones.
     public var level: Int
+    /// Where every node keeps copies of its own between checkpoints.
+    public var local: Local?
   }
+
+  public struct Local: Sendable {
+    /// A folder on a disk of the node; `%h` in it stands for the host's name.
+    public var folder: String
+    /// Steps between copies.
+    public var every: Int
+  }
+
+  /// Whether a rank keeps room for a copy of its state, which is written while training goes on.
+  public var keepsSnapshot: Bool { checkpoint.isAsynchronous && (checkpoint.every > 0 || checkpoint.local != nil) }
 
   public var run: Run
   public var model: ModelConfiguration
@@ -79,6 +97,8 @@ public struct RunConfiguration: Sendable {
   public var schedule: LearningRateSchedule
   public var validation: Validation
   public var checkpoint: Checkpoint
+  public var spikes: Spikes
+  public var watchdog: Watchdog
   /// The configuration as the user wrote it, overrides applied.
   public let source: ConfigurationNode
 
@@ -116,13 +136,16 @@ public struct RunConfiguration: Sendable {
       root.section("schedule"), peak: optimizerSection.positive("learning_rate"), steps: run.steps)
     validation = try Self.validation(root.section("validation"))
     checkpoint = try Self.checkpoint(root.section("checkpoint"))
+    spikes = try Self.spikes(root.section("spikes"))
+    watchdog = try Self.watchdog(root.section("watchdog"))
     try validate(dataSection)
+    if let section = try root.section("checkpoint") { try validate(checkpoints: section) }
   }
 
   /// Every key that a section may have. They are checked before any value is read, so that a misspelt key is told as
   /// such and not as the absence of the right one. The model's own keys are `ModelConfiguration`'s affair.
   private static let keys: [String: Set<String>] = [
-    "run": ["name", "directory", "seed", "steps", "threads", "kernel_family"],
+    "run": ["name", "directory", "seed", "steps", "threads", "kernel_family", "compare_replicas"],
     "data": ["sequence_length", "shuffle", "document_mask", "train", "validation"],
     "batch": ["sequences", "micro_batch"],
     "parallelism": ["expert", "sharding", "balance"],
@@ -131,7 +154,9 @@ public struct RunConfiguration: Sendable {
     ],
     "schedule": ["name", "warmup_steps", "decay_steps", "minimum_ratio"],
     "validation": ["every", "sequences"],
-    "checkpoint": ["every", "keep_last", "keep_every", "level"],
+    "checkpoint": ["every", "keep_last", "keep_every", "keep_best", "asynchronous", "level", "local", "local_every"],
+    "spikes": ["policy", "z_score", "window", "maximum_gradient_norm"],
+    "watchdog": ["factor", "minimum_seconds"],
   ]
 
   private static func checkKeys(_ root: ConfigurationSection) throws {
@@ -150,6 +175,15 @@ public struct RunConfiguration: Sendable {
     }
   }
 
+  private func validate(checkpoints section: ConfigurationSection) throws {
+    guard checkpoint.keepBest > 0 else { return }
+    guard validation.every > 0, checkpoint.every > 0, checkpoint.every % validation.every == 0 else {
+      throw section.error(
+        "keep_best",
+        "needs the validation loss of every checkpoint: make checkpoint.every a multiple of validation.every")
+    }
+  }
+
   // MARK: Sections
 
   private static func run(_ section: ConfigurationSection) throws -> Run {
@@ -160,7 +194,8 @@ public struct RunConfiguration: Sendable {
       name: name, directory: try section.string("directory") ?? "runs/\(name)", seed: UInt64(seed),
       steps: try section.positive("steps"),
       threads: section.contains("threads") ? try section.positive("threads") : nil,
-      kernelFamily: try section.string("kernel_family"))
+      kernelFamily: try section.string("kernel_family"),
+      compareReplicas: try section.notNegative("compare_replicas", default: 1))
     return run
   }
 
@@ -306,19 +341,43 @@ public struct RunConfiguration: Sendable {
   }
 
   private static func checkpoint(_ section: ConfigurationSection?) throws -> Checkpoint {
-    guard let section else { return Checkpoint(every: 0, keepLast: 2, keepEvery: nil, level: ChunkWriter.defaultLevel) }
-    let checkpoint = Checkpoint(
+    guard let section else {
+      return Checkpoint(
+        every: 0, keepLast: 2, keepEvery: nil, keepBest: 0, isAsynchronous: true, level: ChunkWriter.defaultLevel)
+    }
+    var checkpoint = Checkpoint(
       every: try section.notNegative("every", default: 0), keepLast: try section.positive("keep_last", default: 2),
       keepEvery: section.contains("keep_every") ? try section.positive("keep_every") : nil,
+      keepBest: try section.notNegative("keep_best", default: 0),
+      isAsynchronous: try section.boolean("asynchronous") ?? true,
       level: try section.integer("level") ?? ChunkWriter.defaultLevel)
     guard (-100...22).contains(checkpoint.level) else { throw section.error("level", "must be between -100 and 22") }
+    checkpoint.local = try local(section, every: checkpoint.every)
     return checkpoint
+  }
+
+  private static func local(_ section: ConfigurationSection, every: Int) throws -> Local? {
+    guard let folder = try section.string("local") else {
+      guard !section.contains("local_every") else {
+        throw section.error("local_every", "needs checkpoint.local, the folder of the nodes' own copies")
+      }
+      return nil
+    }
+    guard !folder.isEmpty else { throw section.error("local", "must name a folder on a disk of the node") }
+    guard every > 0 || section.contains("local_every") else {
+      throw section.error("local", "needs checkpoint.local_every where checkpoint.every is 0")
+    }
+    let interval: Int = try section.positive("local_every", default: max(1, every / 5))
+    guard every == 0 || interval < every || !section.contains("local_every") else {
+      throw section.error("local_every", "is \(interval), not less than checkpoint.every = \(every)")
+    }
+    return Local(folder: folder, every: interval)
   }
 }
 
 extension ConfigurationSection {
   /// One of an enumeration's names.
-  fileprivate func choice<Choice: RawRepresentable & CaseIterable>(_ key: String) throws -> Choice?
+  func choice<Choice: RawRepresentable & CaseIterable>(_ key: String) throws -> Choice?
   where Choice.RawValue == String {
     guard let name = try string(key) else { return nil }
     guard let choice = Choice(rawValue: name) else {
@@ -328,19 +387,19 @@ extension ConfigurationSection {
     return choice
   }
 
-  fileprivate func positive(_ key: String, default standard: Int? = nil) throws -> Int {
+  func positive(_ key: String, default standard: Int? = nil) throws -> Int {
     guard let value = try integer(key) ?? standard else { throw error(key, "is missing") }
     guard value > 0 else { throw error(key, "must be positive, not \(value)") }
     return value
   }
 
-  fileprivate func notNegative(_ key: String, default standard: Int) throws -> Int {
+  func notNegative(_ key: String, default standard: Int) throws -> Int {
     let value = try integer(key) ?? standard
     guard value >= 0 else { throw error(key, "must not be negative, but is \(value)") }
     return value
   }
 
-  fileprivate func positive(_ key: String) throws -> Double {
+  func positive(_ key: String) throws -> Double {
     guard let value = try number(key) else { throw error(key, "is missing") }
     guard value > 0, value.isFinite else { throw error(key, "must be positive, not \(value)") }
     return value

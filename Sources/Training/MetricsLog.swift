@@ -16,33 +16,23 @@ final class MetricsLog {
     case list([Value])
   }
 
-  private let path: String
-  private let descriptor: Int32
+  let file: AppendedFile
 
   /// Opens the log for appending after step `step`, and drops what it holds beyond that step (or cut short by a crash):
   /// the resumed run writes those lines again.
   ///
   /// - Throws: `ForgeError.tryAgain` when the file cannot be read or written.
   init(path: String, resumingAfter step: Int) throws {
-    self.path = path
     try Self.truncate(path, after: step)
-    descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw Self.systemError("open", path) }
+    file = try AppendedFile(path: path)
   }
-
-  deinit { close(descriptor) }
 
   /// Appends one line with the values in the given order.
   ///
   /// - Throws: `ForgeError.tryAgain`, for example on a full disk.
   func append(_ values: [(String, Value)]) throws {
     let members = values.map { "\(Self.quoted($0.0)): \(Self.text($0.1))" }
-    try Self.write(Array("{\(members.joined(separator: ", "))}\n".utf8), to: descriptor, path)
-  }
-
-  /// Returns once every line is on the disk; called before a checkpoint becomes the one to resume from.
-  func synchronize() throws {
-    guard fsync(descriptor) == 0 else { throw Self.systemError("synchronize", path) }
+    try file.append("{\(members.joined(separator: ", "))}\n")
   }
 
   // MARK: Resuming
@@ -60,11 +50,10 @@ final class MetricsLog {
     let rewritten = kept.flatMap { $0 + [UInt8(ascii: "\n")] }
     guard !rewritten.elementsEqual(contents) else { return }
     let replacement = path + ".partial"
-    let descriptor = open(replacement, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw systemError("create", replacement) }
-    defer { close(descriptor) }
-    try write(rewritten, to: descriptor, replacement)
-    guard fsync(descriptor) == 0 else { throw systemError("synchronize", replacement) }
+    unlink(replacement)
+    let file = try AppendedFile(path: replacement)
+    try file.append(String(decoding: rewritten, as: UTF8.self))
+    try file.synchronize()
     guard rename(replacement, path) == 0 else { throw systemError("replace", path) }
   }
 
@@ -92,21 +81,5 @@ final class MetricsLog {
       }
     }
     return "\"\(escaped.joined())\""
-  }
-
-  // MARK: System calls
-
-  private static func write(_ bytes: [UInt8], to descriptor: Int32, _ path: String) throws {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-      if count < 0, errno == EINTR { continue }
-      guard count > 0 else { throw systemError("write", path) }
-      rest = rest.dropFirst(count)
-    }
-  }
-
-  private static func systemError(_ action: String, _ path: String) -> ForgeError {
-    ForgeError.tryAgain("cannot \(action) '\(path)': \(String(cString: strerror(errno)))")
   }
 }

@@ -8,12 +8,22 @@ import Settings
 
 /// What a checkpoint says about its run beside the tensors: enough to go on, and to refuse going on differently.
 struct RunRecord {
-  var updates: Int
+  var progress: TrainingStep.Progress
+  /// How much of the ledger there was; only rank 0 knows it of the present run.
+  var ledger: StepLedger.Position?
+  /// Of the checkpoint's own step; nil when it was not validated.
+  var validationLoss: Double?
+  /// The hash of what the run was told to compute when the checkpoint was written.
+  var continuedSettings: String?
   var configuration: RunConfiguration
 
   private static let updatesKey = "updates"
   private static let settingsKey = "settings"
   private static let familyKey = "kernel_family"
+  private static let lossesKey = "recent_losses"
+  private static let skippedKey = "skipped_batches"
+  private static let ledgerKey = "ledger"
+  private static let settingsHashKey = "settings_sha256"
   private static let standardOptimizer = "adamw"
 
   /// Settings that decide what the next step computes. Changing one inside a run would silently end its history.
@@ -36,7 +46,14 @@ struct RunRecord {
       .object([
         PretrainedModel.metadataKey: .string(
           String(decoding: configuration.model.huggingFaceJSON(), as: UTF8.self)),
-        Self.updatesKey: .integer(updates), Self.familyKey: .string(KernelFamily.current.name),
+        Self.updatesKey: .integer(progress.updates),
+        // As bits: a resumed run must judge the next loss by the same numbers.
+        Self.lossesKey: .array(progress.spikes.losses.map { .string(StepLedger.bits($0)) }),
+        Self.skippedKey: .array(progress.skippedBatches.map { .integer($0) }),
+        Self.ledgerKey: ledger.map { ["offset": .integer($0.offset), "hash": .string($0.hash)] } ?? .null,
+        CheckpointFolder.validationLossKey: validationLoss.map { $0.isFinite ? .number($0) : .null } ?? .null,
+        Self.settingsHashKey: .string(RunReporter.settingsHash(configuration)),
+        Self.familyKey: .string(KernelFamily.current.name),
         Self.settingsKey: .object(
           Dictionary(uniqueKeysWithValues: try settings.map { ($0.name, JSONValue.string($0.value)) })),
         "configuration": .string(configuration.source.yaml()),
@@ -56,7 +73,20 @@ struct RunRecord {
     else {
       throw ForgeError.badInput("checkpoint '\(reader.path)' was not written by a training run")
     }
-    self.updates = updates
+    progress = TrainingStep.Progress(
+      updates: updates,
+      spikes: SpikeGuard(
+        configuration.spikes,
+        losses: (reader.metadata[Self.lossesKey]?.array ?? []).compactMap {
+          $0.string.flatMap { UInt64($0, radix: 16) }.map(Double.init(bitPattern:))
+        }),
+      skippedBatches: (reader.metadata[Self.skippedKey]?.array ?? []).compactMap(\.integer))
+    if let offset = reader.metadata[Self.ledgerKey]?["offset"]?.integer,
+      let hash = reader.metadata[Self.ledgerKey]?["hash"]?.string
+    {
+      ledger = StepLedger.Position(offset: offset, hash: hash)
+    }
+    continuedSettings = reader.metadata[Self.settingsHashKey]?.string
     for (name, value) in try settings {
       // Checkpoints of the first version do not name it.
       let before = recorded[name]?.string ?? (name == "optimizer.name" ? Self.standardOptimizer : "nothing")
@@ -75,8 +105,13 @@ struct RunRecord {
     }
   }
 
-  init(updates: Int, configuration: RunConfiguration) {
-    self.updates = updates
+  init(
+    progress: TrainingStep.Progress, ledger: StepLedger.Position?, validationLoss: Double?,
+    configuration: RunConfiguration
+  ) {
+    self.progress = progress
+    self.ledger = ledger
+    self.validationLoss = validationLoss
     self.configuration = configuration
   }
 }

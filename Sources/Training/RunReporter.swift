@@ -11,8 +11,8 @@ import Settings
 
 /// Everything a run says: `metrics.jsonl`, TensorBoard events, the progress line and the log. Rank 0 speaks.
 final class RunReporter {
-  private let configuration: RunConfiguration
-  private let directory: RunDirectory
+  let configuration: RunConfiguration
+  let directory: RunDirectory
   private let isLeader: Bool
   private let warning: String?
   private var metrics: MetricsLog?
@@ -22,7 +22,10 @@ final class RunReporter {
   private var peak = 0.0
   private var skippedInARow = 0
   /// The ranks' hosts; known to the leader.
-  private var hosts: [String] = []
+  var hosts: [String] = []
+  /// Opened at the start; rank 0 has it.
+  var ledger: StepLedger?
+  var toldDifference = false
   private var toldStragglers: Set<Int> = []
 
   init(_ configuration: RunConfiguration, directory: RunDirectory, isLeader: Bool, warning: String?) {
@@ -33,7 +36,9 @@ final class RunReporter {
   }
 
   /// Opens the files, drops the metrics beyond the step that the run continues from, and introduces the run.
-  func begin(_ trainer: Trainer) throws {
+  ///
+  /// - Parameter record: of the checkpoint that the run continues from.
+  func begin(_ trainer: Trainer, continuing record: RunRecord?) throws {
     hosts = try trainer.communicator.gather(Array(Launcher.hostName.utf8), root: 0).map {
       String(decoding: $0, as: UTF8.self)
     }
@@ -42,6 +47,7 @@ final class RunReporter {
     metrics = try MetricsLog(path: directory.metrics, resumingAfter: trainer.step)
     events = try TensorBoardWriter(directory: directory.path)
     progress = try ProgressLine(steps: steps, firstStep: trainer.step, log: directory.log)
+    try openLedger(trainer, continuing: record)
     try directory.write(configuration: header(trainer) + configuration.source.yaml())
     peak = trainer.decoder.compute.matrixProductPeak() * Double(trainer.communicator.size)
     let model = configuration.model
@@ -83,7 +89,11 @@ final class RunReporter {
   }
 
   /// - Throws: `ForgeError.tryAgain` when a file cannot be written, `badInput` when training has diverged.
-  func record(step: Int, _ outcome: StepOutcome, seconds: Double, validationLoss: Double?) throws {
+  ///
+  /// - Parameter documents: of the step's batch, for a step that was skipped.
+  func record(
+    step: Int, _ outcome: StepOutcome, seconds: Double, validationLoss: Double?, documents: () -> [String]
+  ) throws {
     skippedInARow = outcome.isApplied ? 0 : skippedInARow + 1
     let tokens = configuration.batch.sequences * configuration.data.sequenceLength
     if isLeader {
@@ -108,7 +118,8 @@ final class RunReporter {
       progress?.update(
         step: step, loss: outcome.loss, tokensPerSecond: speed, peakShare: peak > 0 ? operations * speed / peak : nil,
         imbalance: imbalance(outcome.expertLoads))
-      if !outcome.isApplied { note("step \(step): a gradient was not finite or too large; the update was skipped") }
+      try enterLedger(step: step, outcome)
+      if !outcome.isApplied { try skipped(step: step, outcome, documents: documents()) }
       if let validationLoss {
         note(
           "step \(step): validation loss \(Self.rounded(validationLoss)), perplexity \(Self.rounded(exp(validationLoss)))"
@@ -141,14 +152,22 @@ final class RunReporter {
     toldStragglers = Set(balance.stragglers.keys)
   }
 
-  /// Makes what was recorded durable, so that a checkpoint is never ahead of its metrics.
-  func synchronize() throws {
-    try metrics?.synchronize()
+  /// What makes all that was recorded so far durable, to be called from any thread; a checkpoint must not be ahead of its
+  /// metrics.
+  func synchronization() throws -> @Sendable () throws -> Void {
     try events?.flush()
+    let files = [metrics?.file, ledger?.file].compactMap(\.self)
+    return { for file in files { try file.synchronize() } }
   }
 
-  func saved(step: Int, seconds: Double) {
-    note("step \(step): checkpoint saved in \(Self.rounded(seconds)) s")
+  /// The run directory is another job's: what is not written yet stays so.
+  func abandon() { events?.abandon() }
+
+  /// Drops what the metrics hold beyond a step to which the run has gone back.
+  func rewind(to step: Int) throws {
+    guard isLeader else { return }
+    metrics = nil
+    metrics = try MetricsLog(path: directory.metrics, resumingAfter: step)
   }
 
   func stopped(step: Int) {
@@ -170,6 +189,7 @@ final class RunReporter {
       "peak memory of a rank: \(MemoryPlan.mebibytes(Int(peaks[0]))) measured, "
         + "\(MemoryPlan.mebibytes(Int(peaks[1]))) predicted (ratio \(Self.rounded(ratio)), mapped files apart)")
     note("final weights SHA-256 \(digest)")
+    try ledger?.append("end", [("step", .integer(trainer.step)), ("weights_sha256", .string(digest))])
     try events?.flush()
     progress?.finish()
   }
@@ -210,6 +230,6 @@ final class RunReporter {
     return values
   }
 
-  private static func rounded(_ value: Double) -> String { String(format: "%.3f", value) }
+  static func rounded(_ value: Double) -> String { String(format: "%.3f", value) }
   private static func millions(_ count: Int) -> String { String(format: "%.1f M", Double(count) / 1e6) }
 }

@@ -8,6 +8,7 @@ struct StepSums {
   var targets: Int64 = 0
   var refusals: Int64 = 0
   var stops: Int64 = 0
+  var saves: Int64 = 0
   var exposedMicroseconds: Int64 = 0
   /// By rank, what its micro-batches took, and their number.
   private var microseconds: [Int64]
@@ -50,12 +51,12 @@ struct StepSums {
 
   mutating func reduce(over communicator: Communicator) throws {
     let ranks = microseconds.count
-    var values = [loss, auxiliaryLoss, targets, refusals, stops, exposedMicroseconds]
+    var values = [loss, auxiliaryLoss, targets, refusals, stops, saves, exposedMicroseconds]
     let fixed = values.count
     values += microseconds + microBatches + loads
     try values.withUnsafeMutableBufferPointer { try communicator.allReduce(arena: $0, .sum) }
     (loss, auxiliaryLoss, targets) = (values[0], values[1], values[2])
-    (refusals, stops, exposedMicroseconds) = (values[3], values[4], values[5])
+    (refusals, stops, saves, exposedMicroseconds) = (values[3], values[4], values[5], values[6])
     microseconds = Array(values[fixed..<fixed + ranks])
     microBatches = Array(values[fixed + ranks..<fixed + 2 * ranks])
     loads = Array(values[(fixed + 2 * ranks)...])

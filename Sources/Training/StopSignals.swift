@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import Synchronization
 
@@ -13,7 +14,10 @@ enum StopSignals {
     // A global is made on first use; that must not be in the handler, where only the store itself is safe.
     flag.store(false, ordering: .relaxed)
     var action = sigaction()
-    action.__sigaction_handler.sa_handler = { _ in StopSignals.flag.store(true, ordering: .relaxed) }
+    action.__sigaction_handler.sa_handler = { signal in
+      StopSignals.flag.store(true, ordering: .relaxed)
+      BlackBox.noteSignal(signal)
+    }
     action.sa_flags = SA_RESTART
     sigemptyset(&action.sa_mask)
     for signal in [SIGUSR1, SIGTERM] { sigaction(signal, &action, nil) }

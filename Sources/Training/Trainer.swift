@@ -18,59 +18,113 @@ public final class Trainer {
   let configuration: RunConfiguration
   let communicator: Communicator
   let directory: RunDirectory
+  /// The right to write there; nil for a run that only looks.
+  let lease: RunLease?
+  /// Keeps the record of what this rank does, and ends a job that hangs; nil for a run that only looks.
+  let watchdog: Watchdog?
+  let data: TrainingData
   let decoder: Decoder
   let parameters: Arena<Float>
   let optimizer: ShardedOptimizer
   let trainingStep: TrainingStep
   let validation: Validation?
   let checkpoints: CheckpointTransfer
+  let saver: CheckpointSaver
+  /// Checkpoints on the nodes' own disks; nil where there are none.
+  let copies: LocalCopies?
   let memory: MemoryPlan
   /// Bytes that the process had before anything was laid out: program and libraries.
   let baselineBytes: Int
   let reporter: RunReporter
   /// Steps done.
-  private(set) var step = 0
-  private var savedStep: Int?
-  /// A checkpoint that this process has read back.
-  private var verifiedStep: Int?
+  var step = 0
+  var saves = SaveState()
+  var lastCopy = CopyState()
 
   /// The main loop.
   ///
   /// - Returns: the process's exit code: 0 when the run is complete, 75 when it was asked to stop and can be continued.
   /// - Throws: `ForgeError`, `MPIError`.
   public func run() throws -> Int32 {
-    try restoreOrInitialize()
-    try reporter.begin(self)
+    let restored = try during(.restoring) { try restoreOrInitialize() }
+    try reporter.begin(self, continuing: restored)
+    var validationLoss: Double?
     while step < configuration.run.steps {
       let started = ContinuousClock.now
-      let outcome = try trainingStep.run(step: step + 1, stopRequested: StopSignals.requested)
+      guard let outcome = try nextStep() else { continue }
       step += 1
       let seconds = (ContinuousClock.now - started) / .seconds(1)
-      let validationLoss =
-        isDue(configuration.validation.every) ? try validation?.loss(decoder, optimizer.state) : nil
-      try reporter.record(step: step, outcome, seconds: seconds, validationLoss: validationLoss)
+      validationLoss =
+        isDue(configuration.validation.every)
+        ? try during(.validation) { try validation?.loss(decoder, optimizer.state) } : nil
+      try checkLease()
+      try reporter.record(step: step, outcome, seconds: seconds, validationLoss: validationLoss) {
+        documents(of: outcome)
+      }
       reporter.tell(trainingStep.balance)
-      if outcome.stopRequested, step < configuration.run.steps {
-        try save()
+      try settleSave()
+      guard step < configuration.run.steps else { break }
+      if outcome.stopRequested {
+        try during(.checkpoint) { try saveAndWait(validationLoss) }
         reporter.stopped(step: step)
+        try lease?.release()
         return ForgeError.Kind.tryAgain.exitCode
       }
-      if isDue(configuration.checkpoint.every) { try saveIfPossible() }
+      if isDue(configuration.checkpoint.every) || outcome.saveRequested {
+        try during(.checkpoint) { try startSave(validationLoss) }
+      } else if try isCopyDue() {
+        try during(.checkpoint) { try startCopy(validationLoss) }
+      }
     }
-    if savedStep != step { try save() }
-    try reporter.end(self)
+    try during(.checkpoint) { try saveAndWait(validationLoss) }
+    try during(.ending) {
+      try reporter.end(self)
+      discardCopies()
+    }
+    try lease?.release()
     return 0
   }
 
+  /// Something that is no step, and may take longer.
+  private func during<Result>(_ phase: BlackBox.Phase, _ body: () throws -> Result) rethrows -> Result {
+    try watchdog?.phase(phase, body) ?? body()
+  }
+
+  /// One step; nil when the run had to go back instead, and continues from where it is now.
+  private func nextStep() throws -> StepOutcome? {
+    do {
+      let wishes = TrainingStep.Wishes(stop: StopSignals.requested, save: saves.isRetryDue)
+      watchdog?.beginStep(step + 1)
+      let outcome = try trainingStep.run(step: step + 1, wishes: wishes)
+      watchdog?.endStep()
+      let goesBack = !outcome.isApplied && configuration.spikes.policy == .rollback
+      return try goesBack && rollBack(outcome) ? nil : outcome
+    } catch let damaged as TrainingStep.DamagedReplicas {
+      try repair(damaged.damage)
+      return nil
+    }
+  }
+
+  /// Ends a run whose directory another job has taken over, before it writes anything more.
+  private func checkLease() throws {
+    guard communicator.rank == 0 else { return }
+    do { try lease?.check() } catch {
+      reporter.abandon()
+      throw error
+    }
+  }
+
   /// Every so many steps, and at the end; never for 0.
-  private func isDue(_ interval: Int) -> Bool {
+  func isDue(_ interval: Int) -> Bool {
     interval > 0 && (step % interval == 0 || step == configuration.run.steps)
   }
 
-  /// - Parameter communicator: all ranks of the run.
+  /// - Parameters:
+  ///   - communicator: all ranks of the run.
+  ///   - writes: false for a run that only looks: it takes no lease and leaves the run directory as it is.
   /// - Throws: `ForgeError.badInput` for data, weights or a run directory that cannot be used.
-  public init(_ configuration: RunConfiguration, communicator: Communicator) throws {
-    StopSignals.install()
+  public init(_ configuration: RunConfiguration, communicator: Communicator, writes: Bool = true) throws {
+    if writes { StopSignals.install() }
     self.configuration = configuration
     self.communicator = communicator
     directory = RunDirectory(path: configuration.run.directory)
@@ -81,12 +135,15 @@ public final class Trainer {
 
     let model = configuration.model
     let settings = configuration.data
-    let data = try TrainingData(
+    data = try TrainingData(
       sources: settings.train, sequenceLength: settings.sequenceLength, shuffle: settings.shuffle,
       documentMask: settings.documentMask, seed: configuration.run.seed, vocabularySize: model.vocabularySize,
       checkingPart: rank, of: ranks)
-    if rank == 0 { try directory.open() }
-    try communicator.barrier()
+    reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warning: roomWarning)
+    lease = writes ? try directory.lease(configuration, communicator: communicator, say: reporter.note) : nil
+    watchdog =
+      writes
+      ? try Watchdog(configuration.watchdog, directory, communicator: communicator, warn: reporter.note) : nil
 
     baselineBytes = ResidentMemory.bytes()
     let compute = Compute(threads: threads)
@@ -122,7 +179,9 @@ public final class Trainer {
     validation = try Validation(configuration, loader: loader, communicator: communicator)
     checkpoints = CheckpointTransfer(
       communicator: communicator, parameters: parameters.buffer, optimizer: optimizer, threads: threads)
-    reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warning: roomWarning)
+    saver = try CheckpointSaver(
+      checkpoints, communicator: communicator, asynchronous: writes && configuration.keepsSnapshot, compute: compute)
+    copies = try Self.openCopies(directory, configuration, lease, communicator)
   }
 
   /// The node's cores, shared between its ranks; at most the cores that this rank is bound to.
@@ -130,99 +189,11 @@ public final class Trainer {
     max(1, min(ProcessorAffinity.allowedCores, ProcessorAffinity.onlineCores / LaunchEnvironment.current.localSize))
   }
 
-  // MARK: State
-
-  /// Continues from the newest sound checkpoint of the run directory, or starts from a pretrained model or at random.
-  private func restoreOrInitialize() throws {
-    if try restore() { return }
-    // Every rank reads or computes what it owns; the rest comes from the other ranks.
-    let owned = optimizer.state.owned.filter { !$0.isEmpty }
-    try communicator.together {
-      if let folder = configuration.pretrained {
-        try PretrainedModel(path: folder).load(
-          into: parameters.buffer, ranges: owned, threads: decoder.compute.team.count)
-      } else {
-        decoder.layout.initialize(
-          parameters.buffer, ranges: owned, configuration: configuration.model, seed: configuration.run.seed,
-          compute: decoder.compute)
-      }
-    }
-    try optimizer.state.gatherOwned()
-  }
-
-  /// Reads the newest checkpoint of which every chunk is sound; a damaged one is named and the one before it tried.
-  ///
-  /// - Returns: false when there is no checkpoint.
-  /// - Throws: `ForgeError.badInput` when all are damaged, or when the run was started with other settings.
-  private func restore() throws -> Bool {
-    let folder = directory.checkpoints
-    let candidates = try communicator.broadcast(folder.steps().flatMap { withUnsafeBytes(of: $0, Array.init) }, root: 0)
-    let steps = candidates.withUnsafeBytes { bytes in
-      stride(from: 0, to: bytes.count, by: 8).map { bytes.loadUnaligned(fromByteOffset: $0, as: Int.self) }
-    }
-    for candidate in steps.reversed() {
-      let reader: CheckpointReader
-      do {
-        reader = try communicator.together { try CheckpointReader(path: folder.path(step: candidate)) }
-      } catch let damage as ForgeError where damage.kind == .badInput {
-        reporter.note("skipping a damaged checkpoint: \(damage)")
-        continue
-      }
-      let record = try RunRecord(reader, continuing: configuration)
-      do { try checkpoints.load(reader) } catch let damage as ForgeError where damage.kind == .badInput {
-        reporter.note("skipping a damaged checkpoint: \(damage)")
-        continue
-      }
-      trainingStep.updates = record.updates
-      step = candidate
-      (savedStep, verifiedStep) = (candidate, candidate)
-      return true
-    }
-    guard steps.isEmpty else {
-      throw ForgeError.badInput(
-        "none of the \(steps.count) checkpoints in '\(folder.path)' is sound; remove the folder to start the run anew")
-    }
-    return false
-  }
-
-  private func save() throws {
-    try optimizer.state.waitForParameters()
-    try communicator.together { try reporter.synchronize() }  // only rank 0 has files, but all must learn of a failure
-    let started = ContinuousClock.now
-    let record = RunRecord(updates: trainingStep.updates, configuration: configuration)
-    try checkpoints.save(
-      step: step, in: directory.checkpoints, level: configuration.checkpoint.level, metadata: record.metadata)
-    savedStep = step
-    reporter.saved(step: step, seconds: (ContinuousClock.now - started) / .seconds(1))
-    if communicator.rank == 0 { prune() }
-  }
-
-  /// Deletes old checkpoints; failing to is no reason to stop.
-  private func prune() {
-    do {
-      verifiedStep = try directory.checkpoints.prune(
-        keepLast: configuration.checkpoint.keepLast, keepEvery: configuration.checkpoint.keepEvery,
-        verified: verifiedStep, threads: decoder.compute.team.count,
-        report: { reporter.note("a kept checkpoint is damaged: \($0)") })
-    } catch {
-      reporter.note("old checkpoints were not deleted: \(error)")
-    }
-  }
-
-  /// A checkpoint on the way. One that cannot be written, on a full disk for example, is told and the run goes on: the
-  /// ones before it are intact, and the next one may succeed.
-  private func saveIfPossible() throws {
-    do { try save() } catch let failure as ForgeError where failure.kind == .tryAgain {
-      if communicator.rank == 0 { try? directory.checkpoints.recover() }  // gives a full disk its room back
-      reporter.note("step \(step): no checkpoint was saved, training goes on: \(failure)")
-    }
-  }
-
   /// Writes the first step's gradients, before clipping, under their Hugging Face names, and leaves the weights alone:
   /// for comparing with another implementation. Collective; rank 0 writes.
   public func dumpGradients(to path: String) throws {
-    try restoreOrInitialize()
-    _ = try trainingStep.gradients(step: step + 1)
+    _ = try restoreOrInitialize()
+    _ = try trainingStep.gradients(batch: step)
     let gradients = try optimizer.completeGradients()
     guard communicator.rank == 0 else { return }
     let tensors = decoder.layout.tensors

@@ -17,10 +17,16 @@ struct StepOutcome {
   var gradientNorm: Double
   var learningRate: Double
   var targets: Int
-  /// False when a gradient was not finite or out of range: weights and moments stayed as they were.
-  var isApplied: Bool
+  /// Of the stream; a multiple of the batch's size.
+  var firstSequence: Int
+  /// Why the update was left out, in words; nil when it was made.
+  var objection: String?
+  /// False when weights and moments stayed as they were.
+  var isApplied: Bool { objection == nil }
   /// Whether a rank was asked to stop.
   var stopRequested: Bool
+  /// Whether rank 0 wants a checkpoint beyond those that are due.
+  var saveRequested: Bool
   /// Tokens that went to each expert, `[sparse layers][experts]`.
   var expertLoads: [[Int]]
   /// How long a rank's computation waited for other ranks, seconds, mean over ranks.
@@ -40,8 +46,34 @@ final class TrainingStep {
   /// Who computes how much. Where ranks work in lockstep, layer by layer, because experts or parameters are spread over
   /// them, a slow one holds up every round that there is: fewer micro-batches for it would mean more rounds.
   private(set) var balance: SpeedBalance
-  /// Updates so far: what Adam's bias correction counts.
-  var updates = 0
+  private let replicas: ReplicaCheck
+  /// What the next steps depend on besides parameters and moments.
+  var progress: Progress
+
+  /// What a checkpoint keeps of the steps done.
+  struct Progress {
+    /// Updates so far: what Adam's bias correction counts.
+    var updates = 0
+    var spikes: SpikeGuard
+    /// Batches of the stream, in ascending order, that a rollback has taken out of it.
+    var skippedBatches: [Int] = []
+
+    /// The place in the stream of a step's batch.
+    func batch(ofStep step: Int) -> Int {
+      skippedBatches.reduce(step - 1) { batch, skipped in skipped <= batch ? batch + 1 : batch }
+    }
+  }
+
+  /// What a rank would like the others to know.
+  struct Wishes {
+    var stop = false
+    var save = false
+  }
+
+  /// Memory that has changed by itself; nothing was updated.
+  struct DamagedReplicas: Error {
+    var damage: ReplicaCheck.Damage
+  }
 
   init(
     configuration: RunConfiguration, communicator: Communicator, decoder: Decoder, accumulator: GradientAccumulator,
@@ -55,6 +87,8 @@ final class TrainingStep {
     self.dispatcher = dispatcher
     self.loader = loader
     self.data = data
+    replicas = ReplicaCheck(state: optimizer.state, parameters: optimizer.parameters, compute: decoder.compute)
+    progress = Progress(spikes: SpikeGuard(configuration.spikes))
     balance = SpeedBalance(
       microBatches: configuration.batch.microBatches, ranks: communicator.size,
       isAutomatic: configuration.parallelism.balance == .auto && dispatcher == nil
@@ -63,49 +97,69 @@ final class TrainingStep {
 
   private var exposedSeconds: Double { optimizer.state.exposedSeconds + (dispatcher?.exposedSeconds ?? 0) }
 
+  /// Must be called before the first step, and after parameters were changed by anything but a step.
+  func parametersChanged() { if configuration.run.compareReplicas > 0 { replicas.remember() } }
+
+  private func comparesReplicas(before step: Int) -> Bool {
+    configuration.run.compareReplicas > 0 && step % configuration.run.compareReplicas == 0
+  }
+
   /// - Parameters:
   ///   - step: counted from 1; with the seed it decides the data.
-  ///   - stopRequested: whether this rank was asked to stop; told to all.
-  /// - Throws: `MPIError`.
-  func run(step: Int, stopRequested: Bool) throws -> StepOutcome {
+  ///   - batch: the place in the stream of the data; nil for the step's own.
+  ///   - wishes: of this rank; told to all.
+  /// - Throws: `DamagedReplicas` on all ranks, with weights and moments as they were; `MPIError`.
+  func run(step: Int, batch: Int? = nil, wishes: Wishes) throws -> StepOutcome {
     let exposedBefore = exposedSeconds
-    var sums = try gradients(step: step)
+    let batch = batch ?? progress.batch(ofStep: step)
+    var sums = try gradients(batch: batch)
     try optimizer.state.waitForSums()
-    sums.stops = stopRequested ? 1 : 0
+    sums.stops = wishes.stop ? 1 : 0
+    sums.saves = wishes.save ? 1 : 0
     sums.exposedMicroseconds = Int64((exposedSeconds - exposedBefore) * 1e6)
     try sums.reduce(over: communicator)
     balance.record(secondsPerMicroBatch: sums.secondsPerMicroBatch)
+    if comparesReplicas(before: step) {
+      try optimizer.state.waitForParameters()
+      if let damage = try replicas.compare() { throw DamagedReplicas(damage: damage) }
+    }
 
     let norm = try optimizer.gradientNorm()
+    let loss = LossFixedPoint.decode(sums.loss) / Double(max(1, sums.targets))
     let learningRate = configuration.schedule.learningRate(step: step)
-    let isApplied = sums.refusals == 0 && norm.isFinite
-    if isApplied {
-      updates += 1
+    let objection = progress.spikes.objection(loss: loss, gradientNorm: norm, refusals: sums.refusals)
+    if objection == nil {
+      progress.updates += 1
+      progress.spikes.accept(loss: loss)
       optimizer.update(
-        step: updates, learningRate: learningRate,
+        step: progress.updates, learningRate: learningRate,
         gradientScale: GradientClipping.factor(norm: norm, maximum: configuration.clipNorm))
       optimizer.updateSelectionBiases(
         loads: sums.expertLoads, rate: configuration.model.experts?.biasUpdateRate ?? 0)
       optimizer.state.gatherUpdated()
     }
+    if comparesReplicas(before: step + 1) { replicas.remember() }
     return StepOutcome(
-      loss: LossFixedPoint.decode(sums.loss) / Double(max(1, sums.targets)),
+      loss: loss,
       auxiliaryLoss: configuration.model.experts == nil
         ? nil : LossFixedPoint.decode(sums.auxiliaryLoss) / Double(configuration.batch.microBatches),
-      gradientNorm: isApplied ? norm : .nan, learningRate: learningRate, targets: Int(sums.targets),
-      isApplied: isApplied, stopRequested: sums.stops > 0, expertLoads: sums.expertLoads,
+      gradientNorm: objection == nil ? norm : .nan, learningRate: learningRate, targets: Int(sums.targets),
+      firstSequence: batch * configuration.batch.sequences, objection: objection, stopRequested: sums.stops > 0,
+      saveRequested: sums.saves > 0, expertLoads: sums.expertLoads,
       exposedSeconds: Double(sums.exposedMicroseconds) / 1e6 / Double(communicator.size))
   }
 
   /// The exact gradient sums of a step, complete in this rank's shards when `ShardedState.waitForSums` has returned.
   ///
   /// Ranks compute in rounds, each with its next micro-batch or without one.
-  func gradients(step: Int) throws -> StepSums {
+  ///
+  /// - Parameter batch: the place in the stream of the global batch.
+  func gradients(batch: Int) throws -> StepSums {
     let state = optimizer.state
     accumulator.reset(state.kept, compute: decoder.compute)
     var sums = StepSums(decoder.configuration, rank: communicator.rank, ranks: communicator.size)
     let batches = loader.load(
-      first: (step - 1) * configuration.batch.sequences, count: configuration.batch.sequences, dealing: balance.dealing,
+      first: batch * configuration.batch.sequences, count: configuration.batch.sequences, dealing: balance.dealing,
       read: { data.read(sequence: $0, tokens: $1, documentStarts: $2) })
     // The loss is a mean over the global batch's targets, so their number must be known before the first backward pass.
     let targets = try communicator.allReduce(Int64(batches.reduce(0) { $0 + $1.targetCount }), .sum)

@@ -3,6 +3,7 @@ import Diagnostics
 import Foundation
 import Kernels
 import MPI
+import Settings
 import Training
 
 /// The program that MPI launches.
@@ -18,12 +19,12 @@ struct ForgeDist: ParsableCommand {
       """,
     version: "forge-dist \(Version.current) (CPU kernels \(KernelFamily.current), \(KernelFamily.libraryDescription), "
       + "\(LibraryVersion.description))",
-    subcommands: [Train.self],
+    subcommands: [Train.self, ReplayCommand.self],
     defaultSubcommand: Train.self)
 
   /// OpenBLAS must run the right kernels before anything else happens, which may restart the program.
   static func main() {
-    KernelFamily.prepareProcess(pinned: Train.settings(of: CommandLine.arguments)?.kernelFamily)
+    KernelFamily.prepareProcess(pinned: Self.settings(of: CommandLine.arguments)?.kernelFamily)
     do {
       var command = try parseAsRoot()
       try command.run()
@@ -31,6 +32,15 @@ struct ForgeDist: ParsableCommand {
       // What is wrong with the arguments, or help, is said once and not by every rank.
       if LaunchEnvironment.current.rank == 0 { exit(withError: error) }
       Foundation.exit(exitCode(for: error).rawValue)
+    }
+  }
+
+  /// The `run:` section that these arguments lead to, if it can be read; what is wrong with it is told later.
+  private static func settings(of arguments: [String]) -> RunConfiguration.Run? {
+    switch try? parseAsRoot(Array(arguments.dropFirst())) {
+    case let train as Train: train.settings
+    case let replay as ReplayCommand: replay.settings?.run
+    default: nil
     }
   }
 }

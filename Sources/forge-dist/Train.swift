@@ -35,13 +35,7 @@ struct Train: ParsableCommand {
     }
   }
 
-  /// The `run:` section that these arguments lead to, if it can be read; what is wrong with it is told later.
-  static func settings(of arguments: [String]) -> RunConfiguration.Run? {
-    guard let train = try? ForgeDist.parseAsRoot(Array(arguments.dropFirst())) as? Train else { return nil }
-    return train.settings
-  }
-
-  private var settings: RunConfiguration.Run? {
+  var settings: RunConfiguration.Run? {
     try? RunConfiguration.load(path: config, overrides: overrides).run
   }
 }

@@ -20,7 +20,7 @@ struct Forge: ParsableCommand {
     version: "forge \(Version.current) (CPU kernels \(KernelFamily.current), \(KernelFamily.libraryDescription))",
     subcommands: [
       DataCommand.self, TokenizerCommand.self, ScoreCommand.self, GenerateCommand.self, ExportCommand.self,
-      CurveCommand.self, PlanCommand.self,
+      CheckpointCommand.self, CurveCommand.self, PlanCommand.self, WhyCommand.self,
     ])
 
   /// OpenBLAS must run the right kernels before anything else happens, which may restart the program.

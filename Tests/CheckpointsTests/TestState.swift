@@ -7,8 +7,12 @@ import Testing
 final class TestFolder {
   let path: String
 
-  init() throws {
-    path = FileManager.default.temporaryDirectory.appendingPathComponent("checkpoints-\(UUID())").path
+  /// - Parameter isInMemory: for many small files, where the system has a folder in memory.
+  init(isInMemory: Bool = false) throws {
+    let memory = "/dev/shm"
+    let isThere = isInMemory && FileManager.default.isWritableFile(atPath: memory)
+    let above = isThere ? URL(fileURLWithPath: memory) : FileManager.default.temporaryDirectory
+    path = above.appendingPathComponent("checkpoints-\(UUID())").path
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 

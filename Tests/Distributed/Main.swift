@@ -14,6 +14,10 @@ struct DistributedTests {
       case "collectives": return try run(collectiveTests, on: world)
       case "requests": return try run(requestTests, on: world)
       case "reducer": return try run(reducerTests, on: world)
+      case "black-box": return try run(blackBoxTests, on: world)
+      case "black-box-benchmark":
+        try benchmarkBlackBox(world)
+        return 0
       case "large": return try run(largeTests, on: world)
       case "reducer-benchmark":
         try benchmarkReducer(world, count: max(number, 1))

@@ -182,9 +182,12 @@ def curve(directory):
 
 
 def tree_digest(path):
-    """One hash over the names, kinds and contents of everything below a folder."""
+    """One hash over the names, kinds and contents of everything below a folder, but for what every start leaves in a run
+    directory, be it refused or not: whose it was (.lock), and what each rank did last (blackbox)."""
     digest = hashlib.sha256()
     for entry in sorted(pathlib.Path(path).rglob("*")):
+        if entry.name in (".lock", "blackbox") or entry.parent.name == "blackbox":
+            continue
         digest.update(f"{entry.relative_to(path)} {entry.is_dir()}\n".encode())
         if entry.is_file():
             digest.update(hashlib.sha256(entry.read_bytes()).digest())

@@ -21,6 +21,21 @@ struct RunConfigurationTests {
     #expect(configuration.run.name == name)
   }
 
+  @Test func nodesCopyFiveTimesAsOftenUnlessToldOtherwise() throws {
+    func load(_ overrides: String...) throws -> RunConfiguration {
+      try RunConfiguration.load(path: nil, overrides: overrides)
+    }
+    let standard = try load("checkpoint.every=50", "checkpoint.local=/scratch/%h")
+    #expect(standard.checkpoint.local?.folder == "/scratch/%h" && standard.checkpoint.local?.every == 10)
+    #expect(try load("checkpoint.every=1", "checkpoint.local=/x").checkpoint.local?.every == 1)
+    let only = try load("checkpoint.every=0", "checkpoint.local=/x", "checkpoint.local_every=7")
+    #expect(only.checkpoint.local?.every == 7 && only.keepsSnapshot)
+    #expect(throws: ForgeError.self) { try load("checkpoint.every=0", "checkpoint.local=/x") }
+    #expect(throws: ForgeError.self) {
+      try load("checkpoint.every=5", "checkpoint.local=/x", "checkpoint.local_every=5")
+    }
+  }
+
   @Test func overridesReplaceValues() throws {
     let configuration = try RunConfiguration.load(
       path: nil, overrides: ["optimizer.learning_rate=1e-05", "data.train.0.weight=2", "run.threads=3"])
@@ -51,6 +66,8 @@ struct RunConfigurationTests {
     ("model.hidden_act=gelu", "only silu"),
     ("run.steps=0", "must be positive"),
     ("checkpoint.level=99", "between -100 and 22"),
+    ("checkpoint.local=''", "must name a folder"),
+    ("checkpoint.local_every=5", "needs checkpoint.local"),
   ])
   func mistakeIsNamed(override: String, expected: String) throws {
     let error = try #require(throws: ForgeError.self) { try RunConfiguration.load(path: nil, overrides: [override]) }

@@ -18,7 +18,7 @@ import Testing
     let log = try MetricsLog(path: path, resumingAfter: 0)
     for value in doubles { try log.append([("step", .integer(1)), ("x", .number(value))]) }
     for value in floats { try log.append([("step", .integer(1)), ("x", .single(value))]) }
-    try log.synchronize()
+    try log.file.synchronize()
     let texts = try contents().split(separator: "\n").map { line in
       try #require(line.split(separator: ": ").last?.dropLast())
     }

@@ -1,0 +1,27 @@
+/// Which checkpoints of a run stay: the newest few, some for ever, and the best by validation loss.
+public struct Retention: Sendable, Equatable {
+  public var keepLast: Int
+  /// Multiples of this many steps stay for ever; nil for none.
+  public var keepEvery: Int?
+  public var keepBest: Int
+
+  public init(keepLast: Int, keepEvery: Int? = nil, keepBest: Int = 0) {
+    precondition(keepLast > 0 && (keepEvery ?? 1) > 0 && keepBest >= 0, "a run keeps at least one checkpoint")
+    self.keepLast = keepLast
+    self.keepEvery = keepEvery
+    self.keepBest = keepBest
+  }
+
+  /// The steps that go, in ascending order.
+  ///
+  /// - Parameters:
+  ///   - steps: in ascending order.
+  ///   - losses: the validation losses of those steps that have one. Lower is better; of equal ones the older is.
+  public func condemned(steps: [Int], losses: [Int: Double]) -> [Int] {
+    let ranked = steps.filter { losses[$0] != nil }.sorted { (losses[$0] ?? 0, $0) < (losses[$1] ?? 0, $1) }
+    let best = Set(ranked.prefix(keepBest))
+    return steps.dropLast(keepLast).filter { step in
+      !best.contains(step) && keepEvery.map { step % $0 != 0 } ?? true
+    }
+  }
+}

@@ -1,0 +1,94 @@
+import Diagnostics
+import Kernels
+import MPI
+import Settings
+
+/// Computes steps of a run again and compares them with its ledger, bit by bit.
+public struct Replay {
+  /// What came of it.
+  public enum Verdict: Equatable, Sendable {
+    case identical(steps: Int)
+    /// The first step that differs, and how.
+    case differs(step: Int, how: String)
+
+    public var exitCode: Int32 { if case .identical = self { 0 } else { 1 } }
+  }
+
+  private let trainer: Trainer
+  private let recorded: [Int: StepLedger.Step]
+  private let steps: ClosedRange<Int>
+
+  /// - Parameters:
+  ///   - configuration: the run's own; the layout over ranks may be another.
+  ///   - steps: counted from 1.
+  /// - Throws: `ForgeError.badInput` when the ledger is damaged, lacks one of the steps, or was computed with CPU
+  ///   kernels that this machine does not use.
+  public init(_ configuration: RunConfiguration, communicator: Communicator, steps: ClosedRange<Int>) throws {
+    let directory = RunDirectory(path: configuration.run.directory)
+    let file = try communicator.together { try LedgerFile(path: directory.ledger) }
+    if let damage = file.damage { throw ForgeError.badInput("'\(directory.ledger)' is damaged: \(damage)") }
+    var recorded: [Int: StepLedger.Step] = [:]
+    // A step that was computed more than once counts as it was last.
+    for entry in file.entries {
+      guard let step = entry.step, steps.contains(step.step) else { continue }
+      recorded[step.step] = step
+      if let family = entry.kernelFamily, family != KernelFamily.current.name {
+        throw ForgeError.badInput(
+          "step \(step.step) was computed with the CPU kernels '\(family)' and this machine uses "
+            + "'\(KernelFamily.current)', which do not give the same bits; set run.kernel_family to '\(family)'")
+      }
+    }
+    if let missing = steps.first(where: { recorded[$0] == nil }) {
+      throw ForgeError.badInput("'\(directory.ledger)' has no step \(missing)")
+    }
+    self.recorded = recorded
+    self.steps = steps
+    trainer = try Trainer(configuration, communicator: communicator, writes: false)
+  }
+
+  /// Starts from the newest checkpoint before the interval, or from the run's beginning when there is none.
+  ///
+  /// - Throws: `ForgeError`, `MPIError`.
+  public func run() throws -> Verdict {
+    let verdict = try compare()
+    try trainer.optimizer.state.waitForParameters()  // what is on its way ends before the memory goes
+    return verdict
+  }
+
+  private func compare() throws -> Verdict {
+    if try trainer.restore(upTo: steps.lowerBound - 1) == nil { try trainer.initialize() }
+    trainer.reporter.note(
+      "replaying steps \(steps.lowerBound) to \(steps.upperBound) from step \(trainer.step), on "
+        + "\(trainer.communicator.size) rank\(trainer.communicator.size == 1 ? "" : "s")")
+    let sequences = trainer.configuration.batch.sequences
+    while trainer.step < steps.upperBound {
+      let step = trainer.step + 1
+      // The data that the record names, also where a rollback has left a batch out.
+      let expected = recorded[step]
+      let outcome = try trainer.trainingStep.run(
+        step: step, batch: expected.map { $0.sequences.lowerBound / sequences }, wishes: .init())
+      trainer.step = step
+      guard let expected else { continue }
+      let first = outcome.firstSequence
+      let computed = StepLedger.Step(
+        step: step, sequences: first..<first + sequences, loss: outcome.loss, gradientNorm: outcome.gradientNorm,
+        isApplied: outcome.isApplied)
+      if computed != expected { return .differs(step: step, how: Self.difference(expected, computed)) }
+    }
+    return .identical(steps: steps.count)
+  }
+
+  private static func difference(_ recorded: StepLedger.Step, _ computed: StepLedger.Step) -> String {
+    if recorded.sequences != computed.sequences {
+      return "sequences \(recorded.sequences) are recorded, \(computed.sequences) were used"
+    }
+    if recorded.isApplied != computed.isApplied {
+      return recorded.isApplied
+        ? "its update was made, and is left out now" : "its update was left out, and is made now"
+    }
+    let isLoss = recorded.loss.bitPattern != computed.loss.bitPattern
+    let (before, now) = isLoss ? (recorded.loss, computed.loss) : (recorded.gradientNorm, computed.gradientNorm)
+    return "\(isLoss ? "loss" : "gradient norm") \(before) (\(StepLedger.bits(before))) is recorded, "
+      + "\(now) (\(StepLedger.bits(now))) came out"
+  }
+}
