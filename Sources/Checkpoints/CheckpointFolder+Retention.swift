@@ -48,6 +48,18 @@ extension CheckpointFolder {
     try files.removeTree(deleting)
   }
 
+  /// Removes every checkpoint of a later step: what they hold is not to be trusted.
+  public func remove(after last: Int) throws {
+    let steps = steps()
+    guard let doubtful = steps.last, doubtful > last else { return }
+    if let kept = steps.last(where: { $0 <= last }), let latestStep, latestStep > last,
+      let root = try? CheckpointReader(path: path(step: kept)).root
+    {
+      try moveLatest(to: kept, root: root)
+    }
+    for step in steps.reversed() where step > last { try delete(step: step) }
+  }
+
   private func isSound(step: Int, threads: Int, _ report: (ForgeError) -> Void) -> Bool {
     do {
       try CheckpointReader(path: path(step: step)).verify(threads: threads)

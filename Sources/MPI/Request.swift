@@ -49,8 +49,13 @@ public struct Request: ~Copyable {
   public consuming func wait(lookingEvery interval: UInt32) throws(MPIError) {
     let start = ContinuousClock.now
     entry?.wait()
-    while try !isComplete() {
-      if ContinuousClock.now - start > Self.impatience { usleep(interval) } else { sched_yield() }
+    do throws(MPIError) {
+      while try !isComplete() {
+        if ContinuousClock.now - start > Self.impatience { usleep(interval) } else { sched_yield() }
+      }
+    } catch {
+      parts = []  // as it will never be complete, nobody must wait for it
+      throw error
     }
     parts = []
   }

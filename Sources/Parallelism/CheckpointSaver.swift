@@ -60,6 +60,8 @@ public final class CheckpointSaver {
     var request: Request
     /// Memory that nobody changes before the job is done.
     nonisolated(unsafe) var pieces: [ChunkWriter.Piece]
+    /// Where they are, if not in the state itself: an error elsewhere may end everything else before the job is done.
+    nonisolated(unsafe) var memory: StateSnapshot?
     var started: ContinuousClock.Instant
     var stallSeconds: Double
   }
@@ -180,7 +182,8 @@ public final class CheckpointSaver {
     let started = ContinuousClock.now
     let pieces = snapshot?.take(transfer.pieces) ?? transfer.pieces
     let stall = (ContinuousClock.now - started) / .seconds(1)
-    let number = thread.submit(Job(request: request, pieces: pieces, started: started, stallSeconds: stall))
+    let number = thread.submit(
+      Job(request: request, pieces: pieces, memory: snapshot, started: started, stallSeconds: stall))
     job = number
     if snapshot == nil { try thread.wait(for: number) }
     return stall

@@ -1,10 +1,24 @@
 import Diagnostics
 import Foundation
+import Synchronization
 
 /// A file that grows by whole lines. Its methods may be called from any thread.
+///
+/// What a full disk does not take is kept, in order, and written as soon as there is room again: training goes on
+/// meanwhile, but no checkpoint, which must not be ahead of its metrics.
 final class AppendedFile: Sendable {
   let path: String
   private let descriptor: Int32
+  private let state = Mutex(State())
+
+  private struct State {
+    /// Not written yet.
+    var pending: [UInt8] = []
+    var failure: ForgeError?
+  }
+
+  /// Bytes that are kept at most.
+  private static let room = 64 << 20
 
   /// - Throws: `ForgeError.tryAgain` when the file cannot be opened or made.
   init(path: String) throws {
@@ -15,16 +29,38 @@ final class AppendedFile: Sendable {
 
   deinit { close(descriptor) }
 
-  /// - Throws: `ForgeError.tryAgain`, for example on a full disk; a part of the line may be written then.
+  /// Why some lines are not written yet; nil when all are.
+  var failure: ForgeError? { state.withLock { $0.failure } }
+
+  /// - Throws: `ForgeError.tryAgain` when the disk has taken nothing for so long that no more lines can be kept.
   func append(_ line: String) throws {
-    var rest = Array(line.utf8)[...]
-    while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-      if count < 0, errno == EINTR { continue }
-      guard count > 0 else { throw systemError("write", path) }
-      rest = rest.dropFirst(count)
+    state.withLock { $0.pending += line.utf8 }
+    flush()
+    try state.withLock { state in
+      if let failure = state.failure, state.pending.count > Self.room { throw failure }
     }
   }
+
+  /// Writes what it can.
+  private func flush() {
+    state.withLock { state in
+      var written = 0
+      state.failure = nil
+      while written < state.pending.count {
+        let count = state.pending[written...].withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        if count < 0, errno == EINTR { continue }
+        guard count > 0 else {
+          state.failure = systemError("write", path)
+          break
+        }
+        written += count
+      }
+      state.pending.removeFirst(written)
+    }
+  }
+
+  /// Forgets what is not written yet, for a job that may write no more.
+  func abandon() { state.withLock { $0.pending.removeAll() } }
 
   /// Drops what is beyond so many bytes.
   func truncate(to count: Int) throws {
@@ -33,6 +69,8 @@ final class AppendedFile: Sendable {
 
   /// Returns once every line is on the disk.
   func synchronize() throws {
+    flush()
+    if let failure { throw failure }
     guard fsync(descriptor) == 0 else { throw systemError("synchronize", path) }
   }
 }

@@ -1,4 +1,5 @@
 import Diagnostics
+import Foundation
 import Kernels
 import MPI
 import Settings
@@ -15,6 +16,7 @@ public struct Replay {
   }
 
   private let trainer: Trainer
+  /// Up to the last step that is compared; those before say which data was used.
   private let recorded: [Int: StepLedger.Step]
   private let steps: ClosedRange<Int>
 
@@ -25,14 +27,19 @@ public struct Replay {
   ///   kernels that this machine does not use.
   public init(_ configuration: RunConfiguration, communicator: Communicator, steps: ClosedRange<Int>) throws {
     let directory = RunDirectory(path: configuration.run.directory)
-    let file = try communicator.together { try LedgerFile(path: directory.ledger) }
+    let file = try communicator.together {
+      guard FileManager.default.fileExists(atPath: directory.ledger) else {
+        throw ForgeError.badInput("'\(directory.path)' is not a run with a ledger: it has no ledger.jsonl")
+      }
+      return try LedgerFile(path: directory.ledger)
+    }
     if let damage = file.damage { throw ForgeError.badInput("'\(directory.ledger)' is damaged: \(damage)") }
     var recorded: [Int: StepLedger.Step] = [:]
     // A step that was computed more than once counts as it was last.
     for entry in file.entries {
-      guard let step = entry.step, steps.contains(step.step) else { continue }
+      guard let step = entry.step, step.step <= steps.upperBound else { continue }
       recorded[step.step] = step
-      if let family = entry.kernelFamily, family != KernelFamily.current.name {
+      if steps.contains(step.step), let family = entry.kernelFamily, family != KernelFamily.current.name {
         throw ForgeError.badInput(
           "step \(step.step) was computed with the CPU kernels '\(family)' and this machine uses "
             + "'\(KernelFamily.current)', which do not give the same bits; set run.kernel_family to '\(family)'")
@@ -68,7 +75,7 @@ public struct Replay {
       let outcome = try trainer.trainingStep.run(
         step: step, batch: expected.map { $0.sequences.lowerBound / sequences }, wishes: .init())
       trainer.step = step
-      guard let expected else { continue }
+      guard let expected, steps.contains(step) else { continue }
       let first = outcome.firstSequence
       let computed = StepLedger.Step(
         step: step, sequences: first..<first + sequences, loss: outcome.loss, gradientNorm: outcome.gradientNorm,

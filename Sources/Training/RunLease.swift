@@ -89,7 +89,13 @@ final class RunLease: Sendable {
     }
     // A new file, so that nobody reads half a record. The lock on the old one stays with a holder who is only silent, for
     // whom that file is no longer the lease.
-    let lease = RunLease(path: path, record: record, descriptor: try replace(path, record))
+    let held: Int32
+    do { held = try replace(path, record) } catch {
+      // A full disk has no room for another file, but the old one can be overwritten: restarts must be counted.
+      guard isFree, overwrite(descriptor, with: record) else { throw error }
+      held = dup(descriptor)
+    }
+    let lease = RunLease(path: path, record: record, descriptor: held)
     if !isFree { usleep(100_000) }  // two that take over at once: the later one has it
     try lease.check()
     return lease
@@ -112,6 +118,12 @@ final class RunLease: Sendable {
       }
       close(descriptor)  // another job replaced it meanwhile
     }
+  }
+
+  private static func overwrite(_ descriptor: Int32, with record: Record) -> Bool {
+    guard let bytes = try? JSONEncoder().encode(record) else { return false }
+    let isWritten = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) == $0.count }
+    return isWritten && ftruncate(descriptor, off_t(bytes.count)) == 0 && fsync(descriptor) == 0
   }
 
   /// Puts a new file, locked, into the place of the old one.

@@ -26,6 +26,7 @@ final class RunReporter {
   /// Opened at the start; rank 0 has it.
   var ledger: StepLedger?
   var toldDifference = false
+  private var toldOfDisk = false
   private var toldStragglers: Set<Int> = []
 
   init(_ configuration: RunConfiguration, directory: RunDirectory, isLeader: Bool, warning: String?) {
@@ -112,7 +113,8 @@ final class RunReporter {
       }
       try metrics?.append(values)
       for case (let tag, .number(let value)) in values { events?.add(scalar: Float(value), tag: tag, step: step) }
-      if step % 10 == 0 { try events?.flush() }
+      if step % 10 == 0 { try? events?.flush() }  // what is not written is kept
+      tellOfDisk(step: step)
       let speed = Double(tokens) / seconds
       let operations = configuration.model.trainingOperationsPerToken(length: configuration.data.sequenceLength)
       progress?.update(
@@ -154,18 +156,30 @@ final class RunReporter {
 
   /// What makes all that was recorded so far durable, to be called from any thread; a checkpoint must not be ahead of its
   /// metrics.
-  func synchronization() throws -> @Sendable () throws -> Void {
-    try events?.flush()
+  func synchronization() -> @Sendable () throws -> Void {
+    try? events?.flush()
     let files = [metrics?.file, ledger?.file].compactMap(\.self)
     return { for file in files { try file.synchronize() } }
   }
 
   /// The run directory is another job's: what is not written yet stays so.
-  func abandon() { events?.abandon() }
+  func abandon() {
+    events?.abandon()
+    metrics?.file.abandon()
+    ledger?.file.abandon()
+  }
+
+  /// Tells once that the disk takes no more.
+  private func tellOfDisk(step: Int) {
+    let failure = metrics?.file.failure ?? ledger?.file.failure
+    if let failure, !toldOfDisk { note("step \(step): \(failure); the record is kept in memory until there is room") }
+    toldOfDisk = failure != nil
+  }
 
   /// Drops what the metrics hold beyond a step to which the run has gone back.
   func rewind(to step: Int) throws {
     guard isLeader else { return }
+    try metrics?.file.synchronize()
     metrics = nil
     metrics = try MetricsLog(path: directory.metrics, resumingAfter: step)
   }
@@ -190,7 +204,7 @@ final class RunReporter {
         + "\(MemoryPlan.mebibytes(Int(peaks[1]))) predicted (ratio \(Self.rounded(ratio)), mapped files apart)")
     note("final weights SHA-256 \(digest)")
     try ledger?.append("end", [("step", .integer(trainer.step)), ("weights_sha256", .string(digest))])
-    try events?.flush()
+    try? events?.flush()
     progress?.finish()
   }
 

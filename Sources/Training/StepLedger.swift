@@ -89,10 +89,7 @@ final class StepLedger {
     let body = "{" + members.map { "\"\($0.0)\": \(MetricsLog.text($0.1))" }.joined(separator: ", ")
     let hash = Self.hash(body.utf8)
     let line = body + LedgerFile.hashKey + hash + "\"}\n"
-    do { try file.append(line) } catch {
-      try? file.truncate(to: position.offset)
-      throw error
-    }
+    try file.append(line)
     position = Position(offset: position.offset + line.utf8.count, hash: hash)
   }
 

@@ -38,7 +38,7 @@ extension Trainer {
       CheckpointSaver.Request(
         step: step, folder: copies.folder, level: configuration.checkpoint.level,
         metadata: LocalCopies.metadata(record(validationLoss).metadata, sharedStep: saves.savedStep ?? 0),
-        copies: copies, beforehand: try reporter.synchronization()))
+        copies: copies, beforehand: reporter.synchronization()))
     if !configuration.keepsSnapshot { try settleSave() }
   }
 

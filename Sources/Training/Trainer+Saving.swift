@@ -73,7 +73,7 @@ extension Trainer {
       CheckpointSaver.Request(
         step: step, folder: folder, level: settings.level, metadata: record(validationLoss).metadata,
         // A checkpoint is never ahead of what is recorded of its steps.
-        beforehand: try reporter.synchronization(),
+        beforehand: reporter.synchronization(),
         afterwards: { retention.prune(folder, settings, threads: threads) }))
     if !configuration.keepsSnapshot { try settleSave() }
   }

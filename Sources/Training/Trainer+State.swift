@@ -63,7 +63,9 @@ extension Trainer {
       reporter.note("\(problem); the checkpoints themselves are looked at")
     }
     var candidates = try shared.map { .shared(step: $0) } + soundCopies(after: shared.last ?? 0).map(Candidate.copies)
+    candidates.removeAll { $0.rank.step > last }
     candidates.sort { $0.rank < $1.rank }
+    var isTouched = false
     while let candidate = candidates.popLast() {
       let reader: CheckpointReader
       do { reader = try open(candidate, in: folder) } catch let damage as ForgeError where candidate.isLost(by: damage)
@@ -72,12 +74,13 @@ extension Trainer {
         continue
       }
       let record = try RunRecord(reader, continuing: configuration)
+      isTouched = true
       do { try checkpoints.load(reader) } catch let damage as ForgeError where candidate.isLost(by: damage) {
         candidates += try remains(of: candidate, damage)
         continue
       }
       trainingStep.progress = record.progress
-      trainingStep.parametersChanged()
+      trainingStep.parametersChanged(to: candidate.rank.step)
       step = candidate.rank.step
       lastCopy.step = step
       switch candidate {
@@ -93,6 +96,10 @@ extension Trainer {
     guard shared.isEmpty else {
       throw ForgeError.badInput(
         "none of the \(shared.count) checkpoints in '\(folder.path)' is sound; remove the folder to start the run anew")
+    }
+    // A part of it is in the state already, which is neither what it was nor a beginning.
+    guard !isTouched else {
+      throw ForgeError.tryAgain("the nodes' copies are damaged, and there is no checkpoint yet; start the run again")
     }
     return nil
   }
@@ -172,29 +179,47 @@ extension Trainer {
         "the run went back to step \(step) \(Self.mostRollbacks) times and always met a bad step again: training has "
           + "diverged; lower optimizer.learning_rate or start from an earlier checkpoint")
     }
+    try checkLease()
     try reporter.rolledBack(from: from, to: step, outcome, documents: documents(of: outcome))
     return true
   }
 
+  private static let mostRepairs = 3
+
   /// Mends parameters that changed by themselves; the step is computed again.
   func repair(_ damage: ReplicaCheck.Damage) throws {
     let hosts = reporter.describe(ranks: damage.ranks)
-    if damage.ownersAreSound {
+    repairs += 1
+    guard repairs <= Self.mostRepairs else {
+      throw ForgeError.tryAgain(
+        "\(hosts): parameters in memory change by themselves again and again; exclude the machine, and start the run again"
+      )
+    }
+    // With copies that every rank updates by itself, a change before the last comparison is in all gradients since.
+    let isFresh = configuration.parallelism.sharding != .none || configuration.run.compareReplicas == 1
+    if damage.ownersAreSound, isFresh {
+      try checkLease()
       try optimizer.state.gatherOwned()
       trainingStep.parametersChanged()
       try reporter.repaired(step: step + 1, hosts: hosts, how: "taken from the other ranks again")
-    } else {
-      try settleSave(waiting: true)
-      try optimizer.state.waitForParameters()
-      let from = step
-      guard try restore() != nil else {
-        throw ForgeError.tryAgain(
-          "\(hosts): parameters in memory have changed by themselves, and there is no checkpoint to return to; have the "
-            + "memory checked, and start the run again")
-      }
-      try reporter.repaired(step: from + 1, hosts: hosts, how: "restored from the checkpoint of step \(step)")
-      try reporter.rewind(to: step)
+      return
     }
+    try settleSave(waiting: true)
+    try optimizer.state.waitForParameters()
+    try checkLease()
+    // What was saved since the last comparison may hold the change.
+    let (from, sound) = (step, trainingStep.comparedStep)
+    try communicator.together {
+      guard communicator.rank == 0, let lease else { return }
+      try directory.checkpoints(under: lease).remove(after: sound)
+    }
+    guard try restore(upTo: sound) != nil else {
+      throw ForgeError.tryAgain(
+        "\(hosts): parameters in memory have changed by themselves, and there is no checkpoint to return to; have the "
+          + "memory checked, and start the run again")
+    }
+    try reporter.repaired(step: from + 1, hosts: hosts, how: "restored from the checkpoint of step \(step)")
+    try reporter.rewind(to: step)
   }
 
   /// The documents of a step's batch, by dataset; on rank 0 only, who records them.

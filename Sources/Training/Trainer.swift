@@ -39,6 +39,8 @@ public final class Trainer {
   /// Steps done.
   var step = 0
   var saves = SaveState()
+  /// Of memory, since the last step that was done.
+  var repairs = 0
   var lastCopy = CopyState()
 
   /// The main loop.
@@ -78,6 +80,7 @@ public final class Trainer {
     }
     try during(.checkpoint) { try saveAndWait(validationLoss) }
     try during(.ending) {
+      try checkLease()
       try reporter.end(self)
       discardCopies()
     }
@@ -98,15 +101,16 @@ public final class Trainer {
       let outcome = try trainingStep.run(step: step + 1, wishes: wishes)
       watchdog?.endStep()
       let goesBack = !outcome.isApplied && configuration.spikes.policy == .rollback
-      return try goesBack && rollBack(outcome) ? nil : outcome
+      repairs = 0
+      return try goesBack && during(.restoring, { try rollBack(outcome) }) ? nil : outcome
     } catch let damaged as TrainingStep.DamagedReplicas {
-      try repair(damaged.damage)
+      try during(.restoring) { try repair(damaged.damage) }
       return nil
     }
   }
 
   /// Ends a run whose directory another job has taken over, before it writes anything more.
-  private func checkLease() throws {
+  func checkLease() throws {
     guard communicator.rank == 0 else { return }
     do { try lease?.check() } catch {
       reporter.abandon()
@@ -143,7 +147,8 @@ public final class Trainer {
     lease = writes ? try directory.lease(configuration, communicator: communicator, say: reporter.note) : nil
     watchdog =
       writes
-      ? try Watchdog(configuration.watchdog, directory, communicator: communicator, warn: reporter.note) : nil
+      ? try Watchdog(configuration.watchdog, directory, communicator: communicator, lease: lease, warn: reporter.note)
+      : nil
 
     baselineBytes = ResidentMemory.bytes()
     let compute = Compute(threads: threads)

@@ -47,6 +47,8 @@ final class TrainingStep {
   /// them, a slow one holds up every round that there is: fewer micro-batches for it would mean more rounds.
   private(set) var balance: SpeedBalance
   private let replicas: ReplicaCheck
+  /// The last step after which all copies of the parameters were found equal, or that the run began with.
+  private(set) var comparedStep = 0
   /// What the next steps depend on besides parameters and moments.
   var progress: Progress
 
@@ -98,7 +100,12 @@ final class TrainingStep {
   private var exposedSeconds: Double { optimizer.state.exposedSeconds + (dispatcher?.exposedSeconds ?? 0) }
 
   /// Must be called before the first step, and after parameters were changed by anything but a step.
-  func parametersChanged() { if configuration.run.compareReplicas > 0 { replicas.remember() } }
+  ///
+  /// - Parameter step: the step that they belong to, when they were read anew.
+  func parametersChanged(to step: Int? = nil) {
+    if let step { comparedStep = step }
+    if configuration.run.compareReplicas > 0 { replicas.remember() }
+  }
 
   private func comparesReplicas(before step: Int) -> Bool {
     configuration.run.compareReplicas > 0 && step % configuration.run.compareReplicas == 0
@@ -122,6 +129,7 @@ final class TrainingStep {
     if comparesReplicas(before: step) {
       try optimizer.state.waitForParameters()
       if let damage = try replicas.compare() { throw DamagedReplicas(damage: damage) }
+      comparedStep = step - 1
     }
 
     let norm = try optimizer.gradientNorm()

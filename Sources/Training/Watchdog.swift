@@ -32,6 +32,7 @@ final class Watchdog: Sendable {
   private let box: BlackBox?
   private let run: String
   private let log: String
+  private let lease: RunLease?
   private let rank: Int
   private let state: Mutex<State>
 
@@ -43,9 +44,10 @@ final class Watchdog: Sendable {
   /// - Throws: `MPIError`.
   init(
     _ settings: RunConfiguration.Watchdog, _ directory: RunDirectory, communicator: Communicator,
-    warn: (String) -> Void
+    lease: RunLease?, warn: (String) -> Void
   ) throws(MPIError) {
     self.settings = settings
+    self.lease = lease
     run = directory.path
     log = directory.log
     rank = communicator.rank
@@ -169,6 +171,9 @@ final class Watchdog: Sendable {
     // The lowest of those who have found this out speaks and ends the job; the others only if that does not happen.
     Thread.sleep(forTimeInterval: Self.courtesy)
     if records().contains(where: { $0.rank < rank && $0.ending != nil }) { Thread.sleep(forTimeInterval: 10) }
+    do { try lease?.check() } catch let lost as ForgeError where lost.kind == .badInput {
+      Launcher.abortJob(code: lost.exitCode, sentence: "forge-dist: \(lost)")
+    } catch {}
     append(sentence)
     Launcher.abortJob(code: ForgeError.Kind.tryAgain.exitCode, sentence: "forge-dist: \(sentence)")
   }

@@ -130,9 +130,9 @@ def full_disk():
     steps = 240
     config, directory = configured("full", model, steps=steps, every=5, keep_last=2)
     reference = harness.run("forge-dist", configured("roomy", model, steps=steps, every=0)[0], ranks=2).weights
+    directory.mkdir()
     disk = directory / "checkpoints"
-    disk.mkdir(parents=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", disk], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", directory], capture_output=True)
     if mounted.returncode:
         print("       skipped: a full disk (only root can mount a small one)", flush=True)
         return
@@ -145,7 +145,7 @@ def full_disk():
 
         saved = harness.wait_for(lambda: (disk / "latest").exists(), process)
         says("prune is refused during a run", forge("prune", directory), 75, "a job is writing to the run")
-        with open(disk / "ballast", "wb", buffering=0) as ballast:
+        with open(directory / "ballast", "wb", buffering=0) as ballast:
             try:
                 while True:
                     ballast.write(bytes(1 << 16))
@@ -156,7 +156,7 @@ def full_disk():
                       log.read_text() if log.exists() else "no log")
         before = harness.last_step(directory)
         says("the earlier checkpoint is sound", forge("verify", disk / "latest"), 0, ": sound")
-        os.remove(disk / "ballast")
+        os.remove(directory / "ballast")
         freed = harness.last_step(directory)
         again = harness.wait_for(
             lambda: any(int(path.name[5:]) > freed for path in disk.glob("step-????????")), process)
@@ -167,7 +167,7 @@ def full_disk():
         says("its checkpoints are sound", forge("verify", directory), 0, rf"step-{steps:08}: sound")
     finally:
         for _ in range(20):
-            if not subprocess.run(["umount", disk], capture_output=True).returncode:
+            if not subprocess.run(["umount", directory], capture_output=True).returncode:
                 break
             time.sleep(0.1)
 
