@@ -20,7 +20,10 @@ def configured(name, steps, **sections):
 
 
 def lease(directory):
-    return json.loads((directory / ".lock").read_text())
+    """What the lease file says; an epoch of 0 before the first job has written it."""
+    path = directory / ".lock"
+    text = path.read_text() if path.exists() else ""
+    return json.loads(text) if text else {"epoch": 0}
 
 
 def files(directory):
@@ -101,8 +104,7 @@ harness.write_configuration(config, settings)
 for restart in range(5):
     harness.ENVIRONMENT["SLURM_RESTART_COUNT"] = str(restart)
     process = harness.launch("forge-dist", config, ranks=2)
-    harness.wait_for(lambda: lease(directory)["epoch"] == restart + 1 and harness.last_step(directory) >= 2
-                     if (directory / ".lock").exists() else False, process)
+    harness.wait_for(lambda: lease(directory)["epoch"] == restart + 1 and harness.last_step(directory) >= 2, process)
     harness.kill(process)
     ended = harness.end(process)
     if restart == 4:
