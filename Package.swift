@@ -124,11 +124,13 @@ let package = Package(
       name: "ModelsTests", dependencies: ["Configuration", "Diagnostics", "Formats", "Kernels", "Models"],
       exclude: ["Fixtures"]),
     .testTarget(name: "OptimizersTests", dependencies: ["Kernels", "Optimizers"], exclude: ["Fixtures"]),
-    .testTarget(name: "ParallelismTests", dependencies: ["Parallelism"]),
+    .testTarget(name: "ParallelismTests", dependencies: ["Checkpoints", "Parallelism"]),
     .testTarget(
       name: "PretrainedTests", dependencies: ["Configuration", "Formats", "Kernels", "Models", "Pretrained"]),
     .testTarget(name: "PlacementTests", dependencies: ["Configuration", "Models", "Placement"]),
-    .testTarget(name: "PlanningTests", dependencies: ["Configuration", "Planning", "Settings"]),
+    .testTarget(
+      name: "PlanningTests",
+      dependencies: ["Configuration", "Diagnostics", "Models", "Placement", "Planning", "Settings"]),
     .testTarget(name: "ReportingTests", dependencies: ["Diagnostics", "Reporting"]),
     .testTarget(name: "SettingsTests", dependencies: ["Configuration", "Diagnostics", "Models", "Settings"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Diagnostics", "Tokenizers"], exclude: ["Fixtures"]),

@@ -28,6 +28,8 @@ struct StepBenchmark: ParsableCommand {
     case silent
     /// Exact sums, with the experts of every layer spread over all ranks.
     case spread
+    /// The same, with no experts lent to less busy ranks.
+    case fixed
   }
 
   @Argument(help: "A YAML file.")
@@ -106,15 +108,19 @@ struct StepBenchmark: ParsableCommand {
     if variants.contains(.plain), degree > 1 {
       throw ForgeError.badInput("plain sums are for parallelism.expert = 1, not \(degree)")
     }
-    var models: [Int: StepModel] = [:]
+    var models: [Variant: StepModel] = [:]
     return try variants.map { variant in
-      let degree = variant == .spread ? world.size : degree
+      let isSpread = variant == .spread || variant == .fixed
+      var configuration = configuration
+      if variant == .fixed { configuration.parallelism.shadowExperts = .never }
+      let kind = isSpread ? variant : .exact
       let model =
-        try models[degree] ?? StepModel(configuration, expertDegree: degree, world: world, compute: compute)
-      models[degree] = model
+        try models[kind]
+        ?? StepModel(configuration, expertDegree: isSpread ? world.size : degree, world: world, compute: compute)
+      models[kind] = model
       let way: any StepVariant =
         switch variant {
-        case .exact, .spread: ExactVariant(model)
+        case .exact, .spread, .fixed: ExactVariant(model)
         case .plain: try PlainVariant(model)
         case .silent: SilentVariant(model)
         }
@@ -128,7 +134,7 @@ struct StepBenchmark: ParsableCommand {
     func found(by kinds: Set<Variant>) -> [Double] {
       zip(variants, norms).filter { kinds.contains($0.0) }.map(\.1)
     }
-    let exact = found(by: [.exact, .spread])
+    let exact = found(by: [.exact, .spread, .fixed])
     let all = exact + found(by: [.plain])
     guard let first = all.first else { return }
     guard exact.allSatisfy({ $0 == exact[0] }), all.allSatisfy({ abs($0 - first) <= 1e-5 * first }) else {

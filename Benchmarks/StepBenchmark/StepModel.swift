@@ -41,10 +41,15 @@ final class StepModel {
     accumulator = GradientAccumulator(
       count: layout.count, microBatches: world.size, hugePages: placement.usesHugePages)
     state = try ShardedState(placement: placement, mesh: mesh, parameters: parameters, gradient: accumulator.memory)
+    let dispatcher =
+      expertDegree > 1
+      ? try ExpertDispatcher(
+        experts, group: mesh[.expert], shadows: configuration.parallelism.shadowExperts,
+        threads: configuration.run.threads ?? 1) : nil
     decoder = Decoder(
       configuration.model, parameters: parameters.buffer, sequences: configuration.batch.microBatch,
       length: configuration.data.sequenceLength, training: true, residence: residence,
-      dispatcher: expertDegree > 1 ? try ExpertDispatcher(experts, group: mesh[.expert]) : nil, compute: compute)
+      dispatcher: dispatcher, compute: compute)
     optimizer = ShardedOptimizer(
       settings: configuration.optimizer, tensors: configuration.optimizedTensors(layout), state: state,
       sums: accumulator.sums, parameters: parameters.buffer, communicator: world, compute: compute)

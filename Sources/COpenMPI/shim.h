@@ -1,9 +1,11 @@
-// What Swift cannot import: Open MPI's handles and constants, which are macros, and three functions that headers hide.
+// What Swift cannot import: Open MPI's handles and constants, which are macros, three functions that headers hide, and a
+// system call with variable arguments.
 #pragma once
 
 #define OMPI_SKIP_MPICXX 1
 #include <mpi.h>
 #include <stddef.h>
+#include <sys/syscall.h>
 
 static inline MPI_Comm forge_mpi_comm_world(void) { return MPI_COMM_WORLD; }
 static inline MPI_Comm forge_mpi_comm_null(void) { return MPI_COMM_NULL; }
@@ -41,3 +43,21 @@ static inline void forge_mpi_abort(int code) {
 // glibc hides these two from programs that do not define _GNU_SOURCE, as Swift does not.
 extern int forge_sched_getaffinity(int pid, size_t size, void *mask) __asm__("sched_getaffinity");
 extern int forge_sched_setaffinity(int pid, size_t size, const void *mask) __asm__("sched_setaffinity");
+
+extern long forge_syscall(long number, ...) __asm__("syscall");
+
+// Asks for turns of so many nanoseconds for the calling thread, if its policy is the usual one; its nice value stays.
+// Before Linux 6.12 nothing changes.
+static inline void forge_set_turn(unsigned long long nanoseconds) {
+  struct {
+    unsigned size, policy;
+    unsigned long long flags;
+    int nice;
+    unsigned priority;
+    unsigned long long runtime, deadline, period;
+  } attributes = {0};
+  attributes.size = sizeof(attributes);
+  if (forge_syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0) != 0 || attributes.policy != 0) return;
+  attributes.runtime = nanoseconds;
+  forge_syscall(SYS_sched_setattr, 0, &attributes, 0);
+}

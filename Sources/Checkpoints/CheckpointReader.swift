@@ -84,12 +84,8 @@ public final class CheckpointReader: Sendable {
   ///   checkpoint does not have. What the destinations hold is then undefined.
   public func read(_ requests: [Request], threads: Int = 1) throws {
     let parts = try requests.flatMap(parts)
-    let work = OrderedWork(count: parts.count)
-    try work.run(threads: threads) { _ in
-      let buffers = ReadBuffers()
-      while let index = work.take() {
-        do { try read(parts[index], buffers) } catch { work.fail(error) }
-      }
+    try forEach(parts.map { ($0.chunk, $0.index) }, threads: threads) { position, stored, buffers in
+      try decode(stored.get(), parts[position], buffers)
     }
   }
 
@@ -120,9 +116,8 @@ public final class CheckpointReader: Sendable {
     }
   }
 
-  private func read(_ part: Part, _ buffers: ReadBuffers) throws {
+  private func decode(_ stored: UnsafeRawBufferPointer, _ part: Part, _ buffers: ReadBuffers) throws {
     let chunk = part.chunk
-    let stored = try load(chunk, index: part.index, buffers)
     do {
       if part.elements == chunk.elements {
         try buffers.decoder.decode(stored, of: chunk, into: part.destination)
@@ -138,16 +133,48 @@ public final class CheckpointReader: Sendable {
     }
   }
 
-  /// Reads a chunk's stored bytes and verifies them.
-  private func load(_ chunk: ChunkRecord, index: Int, _ buffers: ReadBuffers) throws -> UnsafeRawBufferPointer {
-    let stored = buffers.stored.grown(to: chunk.length)
+  /// Reads and verifies chunks on up to `threads` threads, each of which fetches its next ones while it works on one.
+  ///
+  /// - Parameters:
+  ///   - chunks: with their numbers within their tensors.
+  ///   - body: is given a chunk's position in `chunks` and its stored bytes, or what is wrong with them; what it throws
+  ///     ends the work.
+  private func forEach(
+    _ chunks: [(chunk: ChunkRecord, index: Int)], threads: Int,
+    _ body: (_ position: Int, _ stored: Result<UnsafeRawBufferPointer, any Error>, ReadBuffers) throws -> Void
+  ) throws {
+    let work = OrderedWork(count: chunks.count)
+    try work.run(threads: threads) { _ in
+      let buffers = ReadBuffers()
+      var ahead: [Int] = []
+      func fetchNext() {
+        guard let position = work.take() else { return }
+        let chunk = chunks[position].chunk
+        buffers.fetch { try self.shard(chunk.file).read(chunk.length, at: chunk.offset, in: $0) }
+        ahead.append(position)
+      }
+      for _ in 0..<ReadBuffers.ahead { fetchNext() }
+      while !ahead.isEmpty {
+        let position = ahead.removeFirst()
+        let fetched = buffers.take()
+        fetchNext()
+        let (chunk, index) = chunks[position]
+        let stored = Result { try verified(fetched, chunk, index: index) }
+        do { try body(position, stored, buffers) } catch { work.fail(error) }
+      }
+    }
+  }
+
+  private func verified(
+    _ fetched: Result<UnsafeRawBufferPointer, any Error>, _ chunk: ChunkRecord, index: Int
+  ) throws -> UnsafeRawBufferPointer {
     do {
-      try shard(chunk.file).read(into: stored, at: chunk.offset)
-      try ChunkDecoder.verify(UnsafeRawBufferPointer(stored), against: chunk)
+      let stored = try fetched.get()
+      try ChunkDecoder.verify(stored, against: chunk)
+      return stored
     } catch let defect as Defect {
       throw damaged(chunk, index: index, defect)
     }
-    return UnsafeRawBufferPointer(stored)
   }
 
   // MARK: Verification
@@ -156,16 +183,9 @@ public final class CheckpointReader: Sendable {
   ///
   /// - Throws: `ForgeError` (bad input) that names the file, tensor and chunk that is damaged.
   public func verify(share: Int = 0, of shares: Int = 1, threads: Int = 1) throws {
-    let indexed = manifest.tensors.flatMap { Array((chunksByTensor[$0.name] ?? []).enumerated()) }
-    let mine = indexed[indexed.count * share / shares..<indexed.count * (share + 1) / shares]
-    let work = OrderedWork(count: mine.count)
-    try work.run(threads: threads) { _ in
-      let buffers = ReadBuffers()
-      while let next = work.take() {
-        let (index, chunk) = mine[mine.startIndex + next]
-        do { _ = try load(chunk, index: index, buffers) } catch { work.fail(error) }
-      }
-    }
+    let chunks = indexedChunks
+    let mine = Array(chunks[chunks.count * share / shares..<chunks.count * (share + 1) / shares])
+    try forEach(mine, threads: threads) { _, stored, _ in _ = try stored.get() }
   }
 
   /// Reads every chunk and tells all that are damaged, each by its file, tensor and number; verification, above, stops at
@@ -173,20 +193,21 @@ public final class CheckpointReader: Sendable {
   ///
   /// - Parameter file: only the chunks in this shard.
   public func damage(in file: String? = nil, threads: Int = 1) -> [ForgeError] {
-    let indexed = manifest.tensors.flatMap { Array((chunksByTensor[$0.name] ?? []).enumerated()) }
-      .filter { file == nil || $0.element.file == file }
-    let work = OrderedWork(count: indexed.count)
     let found = Mutex<[Int: ForgeError]>([:])
     // Nothing is thrown: each failure is one that is told.
-    try? work.run(threads: threads) { _ in
-      let buffers = ReadBuffers()
-      while let next = work.take() {
-        do { _ = try load(indexed[next].element, index: indexed[next].offset, buffers) } catch {
-          found.withLock { $0[next] = error as? ForgeError ?? ForgeError(.bug, "\(error)") }
-        }
-      }
+    try? forEach(indexedChunks.filter { file == nil || $0.chunk.file == file }, threads: threads) {
+      position, stored, _ in
+      guard case .failure(let error) = stored else { return }
+      found.withLock { $0[position] = error as? ForgeError ?? ForgeError(.bug, "\(error)") }
     }
     return found.withLock { found in found.sorted { $0.key < $1.key }.map(\.value) }
+  }
+
+  /// Every chunk with its number within its tensor, tensor by tensor.
+  private var indexedChunks: [(chunk: ChunkRecord, index: Int)] {
+    manifest.tensors.flatMap { tensor in
+      (chunksByTensor[tensor.name] ?? []).enumerated().map { (chunk: $0.element, index: $0.offset) }
+    }
   }
 
   // MARK: Files

@@ -11,16 +11,13 @@ final class ChunkEncoder {
 
   private let context: OpaquePointer
   private let planeBytes: UnsafeMutableBufferPointer<UInt8>
-  private let storedBytes: UnsafeMutableBufferPointer<UInt8>
+  /// The zstd frames, one after another.
+  private let frameBytes: UnsafeMutableBufferPointer<UInt8>
   private let sample: UnsafeMutableBufferPointer<UInt8>
 
-  /// What ``encode(_:width:)`` produced last.
-  private(set) var planes: [Int] = []
+  /// What ``encode(_:width:)`` produced last: each plane's stored bytes, and the hash of all of them.
+  private(set) var planes: [UnsafeRawBufferPointer] = []
   private(set) var sha256 = ""
-  var stored: UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(storedBytes)[..<length])
-  }
-  private var length = 0
 
   /// - Parameters:
   ///   - level: zstd's compression level; negative ones are faster.
@@ -32,14 +29,14 @@ final class ChunkEncoder {
     self.context = context
     planeBytes = .allocate(capacity: chunkBytes)
     // The last plane may fail to compress, and needs room to do so.
-    storedBytes = .allocate(capacity: chunkBytes + ZSTD_compressBound(chunkBytes))
+    frameBytes = .allocate(capacity: chunkBytes + ZSTD_compressBound(chunkBytes))
     sample = .allocate(capacity: ZSTD_compressBound(Self.sampleParts * Self.samplePartLength))
   }
 
   deinit {
     ZSTD_freeCCtx(context)
     planeBytes.deallocate()
-    storedBytes.deallocate()
+    frameBytes.deallocate()
     sample.deallocate()
   }
 
@@ -48,32 +45,27 @@ final class ChunkEncoder {
     let count = bytes.count / width
     BytePlanes.split(source, width: width, count: count, into: split)
     planes.removeAll(keepingCapacity: true)
-    length = 0
-    for index in 0..<width {
-      let plane = UnsafeRawBufferPointer(
-        rebasing: UnsafeRawBufferPointer(planeBytes)[index * count..<(index + 1) * count])
-      let storedLength = compress(plane) ?? copy(plane)
-      planes.append(storedLength)
-      length += storedLength
-    }
+    var room = UnsafeMutableRawBufferPointer(frameBytes)
     var hash = SHA256()
-    hash.update(bufferPointer: stored)
+    for index in 0..<width {
+      let plane = UnsafeRawBufferPointer(start: split + index * count, count: count)
+      let frame = compress(plane, into: room)
+      room = UnsafeMutableRawBufferPointer(rebasing: room[(frame?.count ?? 0)...])
+      planes.append(frame ?? plane)
+      hash.update(bufferPointer: frame ?? plane)
+    }
     sha256 = hexadecimal(hash.finalize())
   }
 
-  /// The length of the plane's zstd frame, or nil when it is not worth having.
-  private func compress(_ plane: UnsafeRawBufferPointer) -> Int? {
+  /// The plane's zstd frame, or nil when it is not worth having.
+  private func compress(
+    _ plane: UnsafeRawBufferPointer, into room: UnsafeMutableRawBufferPointer
+  ) -> UnsafeRawBufferPointer? {
     guard sampleCompresses(plane) else { return nil }
-    let room = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(storedBytes)[length...])
     let size = ZSTD_compress2(context, room.baseAddress, room.count, plane.baseAddress, plane.count)
     precondition(ZSTD_isError(size) == 0, "zstd refuses a plane although there is room for it")
-    return Double(size) <= Self.worthwhile * Double(plane.count) ? size : nil
-  }
-
-  private func copy(_ plane: UnsafeRawBufferPointer) -> Int {
-    let room = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(storedBytes)[length...])
-    room.copyMemory(from: plane)
-    return plane.count
+    guard Double(size) <= Self.worthwhile * Double(plane.count) else { return nil }
+    return UnsafeRawBufferPointer(rebasing: room[..<size])
   }
 
   /// Tries a few kilobytes from all over a long plane: mantissas cost nothing more than that.

@@ -24,43 +24,42 @@ public final class ChunkWriter {
   /// The most raw bytes in a chunk: large enough for the disk, small enough for a reader that needs a part of it.
   public static let defaultChunkBytes = 4 << 20
 
+  /// How much is written at a time; large enough for any disk.
+  public static let defaultBlockBytes = SequentialFile.defaultBlockBytes
+
   /// On the exponents of weights and moments this level compresses as well as level 1 at twice the speed (the mean of
   /// all three within 1 %).
   public static let defaultLevel = -50
 
   private let files: any FileOperations
-  private let file: OpenFile
+  private let file: SequentialFile
   private let fileName: String
   private let chunkBytes: Int
   private let encoders: [ChunkEncoder]
-  private var end = 0
   private var records: [ChunkRecord] = []
   private var isOpen = true
 
   /// - Parameters:
   ///   - folder: what ``CheckpointFolder/begin(step:)`` returned on rank 0.
   ///   - level: zstd's compression level for the planes that compress; negative ones are the fast ones.
-  ///   - threads: how many chunks are encoded at a time; each takes about 8 MiB of buffers.
+  ///   - threads: how many chunks are encoded at a time; each takes about 8 MiB of buffers, and the file another 8.
+  ///   - blockBytes: the file is written by so many bytes.
   /// - Throws: `ForgeError.tryAgain` when the file cannot be made.
   public init(
     folder: String, rank: Int, level: Int = defaultLevel, threads: Int = 1, chunkBytes: Int = defaultChunkBytes,
-    files: any FileOperations = PosixFiles()
+    blockBytes: Int = defaultBlockBytes, files: any FileOperations = PosixFiles()
   ) throws {
     precondition(threads > 0 && chunkBytes > 0 && chunkBytes % 8 == 0)
     let digits = String(rank)
     fileName = "shard-" + String(repeating: "0", count: max(0, 5 - digits.count)) + digits + ".forge"
     self.files = files
     self.chunkBytes = chunkBytes
-    file = try files.create("\(folder)/\(fileName)")
+    file = try SequentialFile(path: "\(folder)/\(fileName)", files: files, blockBytes: blockBytes)
     encoders = (0..<threads).map { _ in ChunkEncoder(level: level, chunkBytes: chunkBytes) }
   }
 
-  deinit {
-    if isOpen { try? files.close(file) }
-  }
-
   /// Bytes written so far.
-  public var byteCount: Int { end }
+  public var byteCount: Int { file.end }
 
   /// Writes a range of a tensor that begins at element `elementOffset`.
   public func write(tensor: TensorDescription, elementOffset: Int = 0, bytes: UnsafeRawBufferPointer) throws {
@@ -87,21 +86,20 @@ public final class ChunkWriter {
   /// - Returns: the chunks written, in order.
   public func finish() throws -> [ChunkRecord] {
     precondition(isOpen, "the shard is finished")
-    if !records.isEmpty { try files.synchronize(file) }
     isOpen = false
-    try files.close(file)
+    try file.finish()
     if records.isEmpty { try files.removeFile(file.path) }  // a rank may own nothing
     return records
   }
 
   private func append(_ chunk: Piece, _ encoder: ChunkEncoder) throws {
-    try files.write(encoder.stored, to: file, at: end)
+    let offset = file.end
+    for plane in encoder.planes { try file.append(plane) }
     records.append(
       ChunkRecord(
         tensor: chunk.tensor.name, start: chunk.elementOffset, count: chunk.bytes.count / chunk.tensor.dtype.width,
-        file: fileName, offset: end, length: encoder.stored.count, rawLength: chunk.bytes.count, encoding: .planes,
-        planes: encoder.planes, sha256: encoder.sha256))
-    end += encoder.stored.count
+        file: fileName, offset: offset, length: file.end - offset, rawLength: chunk.bytes.count, encoding: .planes,
+        planes: encoder.planes.map(\.count), sha256: encoder.sha256))
   }
 
   /// Cuts a range into chunks of at most `chunkBytes`.

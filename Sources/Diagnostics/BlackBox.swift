@@ -10,7 +10,7 @@ import Synchronization
 public struct BlackBox: @unchecked Sendable {
   /// What a rank is doing, beside the step's number.
   public enum Phase: UInt8, Sendable, CaseIterable {
-    case starting, restoring, training, validation, checkpoint, ending
+    case starting, restoring, training, validation, checkpoint, ending, recording
   }
 
   /// How a process said that it ends.

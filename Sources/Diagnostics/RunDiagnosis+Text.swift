@@ -161,6 +161,7 @@ extension RunDiagnosis {
     case .training: "in step \(record.step)"
     case .starting, .restoring: "while \(record.phase)"
     case .validation: "in the validation after step \(record.step)"
+    case .recording: "while step \(record.step) is recorded"
     case .checkpoint: "in the checkpoint after step \(record.step)"
     case .ending: "at the end"
     }

@@ -69,7 +69,8 @@ public struct RunDiagnosis: Sendable {
     }
     return records.map { record in
       record.communicators.compactMap { communicator in
-        guard let last = communicator.operations.last, last.isOpen, last.isWaiting else { return nil }
+        // Others may have been started behind the one that is waited for.
+        guard let last = communicator.operations.first(where: { $0.isOpen && $0.isWaiting }) else { return nil }
         let ranks = done[communicator.id] ?? [:]
         let others = communicator.members.filter { $0 != record.rank }
         var mismatched: [Int: String] = [:]

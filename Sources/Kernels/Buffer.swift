@@ -91,6 +91,13 @@ public struct Matrix: @unchecked Sendable {  // as Buffer
     return Matrix(base: base + range.lowerBound * stride, rows: range.count, columns: columns, stride: stride)
   }
 
+  /// Copies whole rows that lie one directly behind the other in both matrices.
+  @inlinable
+  public func copy(from other: Matrix) {
+    precondition(rows == other.rows && columns == other.columns && stride == columns && other.stride == columns)
+    base.update(from: other.base, count: rows * columns)
+  }
+
   @inlinable
   public func columns(_ range: Range<Int>) -> Matrix {
     precondition(range.lowerBound >= 0 && range.upperBound <= columns, "columns outside the matrix")

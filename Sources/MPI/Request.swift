@@ -45,13 +45,15 @@ public struct Request: ~Copyable {
   /// node, where memory is copied, it moves the operation forward without a pause; what takes longer waits for the
   /// network, and then it sleeps between looks.
   ///
-  /// - Parameter interval: the time between looks in microseconds.
-  public consuming func wait(lookingEvery interval: UInt32) throws(MPIError) {
+  /// - Parameters:
+  ///   - interval: the time between looks in microseconds.
+  ///   - isPatient: whether it sleeps from the beginning, because other ranks may start the operation much later.
+  public consuming func wait(lookingEvery interval: UInt32, isPatient: Bool = false) throws(MPIError) {
     let start = ContinuousClock.now
     entry?.wait()
     do throws(MPIError) {
       while try !isComplete() {
-        if ContinuousClock.now - start > Self.impatience { usleep(interval) } else { sched_yield() }
+        if isPatient || ContinuousClock.now - start > Self.impatience { usleep(interval) } else { sched_yield() }
       }
     } catch {
       parts = []  // as it will never be complete, nobody must wait for it
@@ -59,6 +61,9 @@ public struct Request: ~Copyable {
     }
     parts = []
   }
+
+  /// Lets go of an operation that will never be complete, because another one has failed: nobody waits for it.
+  public consuming func abandon() { parts = [] }
 
   /// What copying a chunk within a node takes at most.
   private static let impatience = Duration.milliseconds(1)

@@ -20,29 +20,36 @@ extension Decoder {
     let inputs = rows(a.arrivedInputs, plan.arriving, hiddenSize)
     let dispatches = (0..<plan.chunks).map { dispatcher.startDispatch($0, of: plan, from: own, to: inputs) }
     try residence.acquire(expertsPiece(layer))
+    let lending = startLending(layer, plan)
 
     let gateUp = rows(a.gateUp, plan.arriving, 2 * width)
     let activation = rows(activationLayout.activation, plan.arriving, width)
     let outputs = rows(activationLayout.arrivedRows, plan.arriving, hiddenSize)
     let returned = rows(activationLayout.slotRows, slots, hiddenSize)
+    func feedForward(_ segments: [DispatchPlan.Segment], _ range: Range<Int>, _ weights: (Int) -> ExpertMatrices) {
+      compute.multiply(
+        segments.map {
+          MatrixProduct(inputs.rows($0.rows), weights($0.expert).gateUp.transposed, into: gateUp.rows($0.rows))
+        })
+      compute.swiGLU(gateUp.rows(range), into: activation.rows(range))
+      compute.multiply(
+        segments.map {
+          MatrixProduct(activation.rows($0.rows), weights($0.expert).down.transposed, into: outputs.rows($0.rows))
+        })
+    }
     var lastReturn = 0
     for chunk in 0..<plan.chunks {
       try dispatcher.wait(for: dispatches[chunk])
-      compute.multiply(
-        plan.segments[chunk].map { segment in
-          MatrixProduct(
-            inputs.rows(segment.rows), expert(layer, segment.expert).gateUp.transposed, into: gateUp.rows(segment.rows))
-        })
-      compute.swiGLU(gateUp.rows(plan.rows[chunk]), into: activation.rows(plan.rows[chunk]))
-      compute.multiply(
-        plan.segments[chunk].map { segment in
-          MatrixProduct(
-            activation.rows(segment.rows), expert(layer, segment.expert).down.transposed,
-            into: outputs.rows(segment.rows))
-        })
+      feedForward(plan.segments[chunk], plan.rows[chunk]) { expert(layer, $0) }
       lastReturn = dispatcher.startReturn(chunk, of: plan, from: outputs, to: returned)
     }
+    if let lending { try dispatcher.wait(for: lending) }
     try residence.release(expertsPiece(layer))
+    if let (segment, ownRows) = plan.borrowed {
+      inputs.rows(segment.rows).copy(from: own.rows(ownRows))
+      feedForward([segment], segment.rows) { _ in borrowedExpert }
+      returned.rows(ownRows).copy(from: outputs.rows(segment.rows))
+    }
     try dispatcher.wait(for: lastReturn)
     compute.combine(returned, routing: routing, topK: experts.perToken, weighted: true, addingTo: output)
   }
@@ -75,6 +82,7 @@ extension Decoder {
       compute.gather(hidden(a.middleNormed, n), routing: routing, topK: experts.perToken, into: inputs)
     }
     try residence.acquire(expertsPiece(layer))
+    let lending = startLending(layer, plan)
     try residence.beginGradient(expertsPiece(layer))
 
     let gateUp = rows(a.gateUp, plan.arriving, 2 * width)
@@ -82,15 +90,13 @@ extension Decoder {
     let activationGradient = rows(activationLayout.activationGradient, plan.arriving, width)
     let columns = 0..<hiddenSize
     let weightColumn = hiddenSize..<hiddenSize + 1
-    var lastReturn = 0
-    for chunk in 0..<plan.chunks {
-      try dispatcher.wait(for: dispatches[chunk])
-      let range = plan.rows[chunk]
+    func feedForwardBackward(
+      _ segments: [DispatchPlan.Segment], _ range: Range<Int>, _ weights: (Int) -> ExpertMatrices
+    ) {
       compute.multiply(
-        plan.segments[chunk].map { segment in
+        segments.map {
           MatrixProduct(
-            arrived.rows(segment.rows).columns(columns), expert(layer, segment.expert).down,
-            into: activationGradient.rows(segment.rows))
+            arrived.rows($0.rows).columns(columns), weights($0.expert).down, into: activationGradient.rows($0.rows))
         })
       compute.swiGLUBackward(
         outGradient: activationGradient.rows(range), gateUpToGradient: gateUp.rows(range), out: activation.rows(range))
@@ -99,18 +105,42 @@ extension Decoder {
         gateUpGradient: gateUp.rows(range),
         weights: arrived.rows(range).columns(weightColumn), weightGradients: results.rows(range).columns(weightColumn))
       compute.multiply(
-        plan.segments[chunk].map { segment in
+        segments.map {
           MatrixProduct(
-            gateUp.rows(segment.rows), expert(layer, segment.expert).gateUp,
-            into: results.rows(segment.rows).columns(columns))
+            gateUp.rows($0.rows), weights($0.expert).gateUp, into: results.rows($0.rows).columns(columns))
         })
+    }
+    func weightGradients(_ segments: ArraySlice<DispatchPlan.Segment>, into memory: Buffer<Float>) {
+      let size = layout.expertSize
+      compute.multiply(
+        segments.enumerated().flatMap { place, segment in
+          let gradient = expertMatrices(memory[place * size..<(place + 1) * size])
+          return [
+            MatrixProduct(
+              arrived.columns(columns).rows(segment.rows).transposed, activation.rows(segment.rows),
+              into: gradient.down),
+            MatrixProduct(
+              gateUp.rows(segment.rows).transposed, inputs.rows(segment.rows), into: gradient.gateUp),
+          ]
+        })
+    }
+    var lastReturn = 0
+    for chunk in 0..<plan.chunks {
+      try dispatcher.wait(for: dispatches[chunk])
+      feedForwardBackward(plan.segments[chunk], plan.rows[chunk]) { expert(layer, $0) }
       lastReturn = dispatcher.startReturn(chunk, of: plan, from: results, to: returned)
       // The experts' own gradients, while the rows travel.
-      addExpertGradients(
-        layer, plan.segments[chunk], rowGradient: arrived.columns(columns), activation: activation,
-        gateUpGradient: gateUp, inputs: inputs, to: accumulator)
+      addExpertGradients(layer, plan.segments[chunk], to: accumulator, weightGradients)
     }
+    if let lending { try dispatcher.wait(for: lending) }
     try residence.release(expertsPiece(layer))
+    if let (segment, ownRows) = plan.borrowed {
+      arrived.rows(segment.rows).copy(from: own.rows(ownRows))
+      feedForwardBackward([segment], segment.rows) { _ in borrowedExpert }
+      returned.rows(ownRows).copy(from: results.rows(segment.rows))
+      weightGradients([segment], into: borrowedMemory)  // over the weights, which are not needed any more
+    }
+    try collectLentGradients(layer, plan, accumulator)
     try residence.endGradient(expertsPiece(layer))
     try dispatcher.wait(for: lastReturn)
     guard n > 0 else { return }
@@ -124,9 +154,11 @@ extension Decoder {
 
   /// Adds each segment's weight gradients to the exact sums, as many experts of a micro-batch at a time as the scratch
   /// memory holds. An expert without rows contributes nothing.
+  ///
+  /// - Parameter weightGradients: writes the gradients of some segments' experts one behind the other.
   private func addExpertGradients(
-    _ layer: Int, _ segments: [DispatchPlan.Segment], rowGradient: Matrix, activation: Matrix, gateUpGradient: Matrix,
-    inputs: Matrix, to accumulator: any GradientSums
+    _ layer: Int, _ segments: [DispatchPlan.Segment], to accumulator: any GradientSums,
+    _ weightGradients: (ArraySlice<DispatchPlan.Segment>, Buffer<Float>) -> Void
   ) {
     let size = layout.expertSize
     let capacity = gradients.count / size
@@ -140,20 +172,36 @@ extension Decoder {
         batch = rest[batch.startIndex...batch.endIndex]
       }
       rest = rest[batch.endIndex...]
-      let products = batch.flatMap { segment -> [MatrixProduct] in
-        let place = (segment.expert - first.expert) * size
-        let gradient = expertMatrices(gradients.buffer[place..<place + size])
-        return [
-          MatrixProduct(
-            rowGradient.rows(segment.rows).transposed, activation.rows(segment.rows), into: gradient.down),
-          MatrixProduct(
-            gateUpGradient.rows(segment.rows).transposed, inputs.rows(segment.rows), into: gradient.gateUp),
-        ]
-      }
-      compute.multiply(products)
+      weightGradients(batch, gradients.buffer)
       accumulator.add(
         gradients.buffer.prefix(batch.count * size),
         at: layout.experts(first.expert..<first.expert + batch.count, layer: layer), compute: compute)
+    }
+  }
+
+  // MARK: Lent experts
+
+  private var borrowedMemory: Buffer<Float> { shadows.buffer.prefix(layout.expertSize) }
+  private var borrowedExpert: ExpertMatrices { expertMatrices(borrowedMemory) }
+
+  private func startLending(_ layer: Int, _ plan: DispatchPlan) -> Int? {
+    guard !plan.shadows.isEmpty else { return nil }
+    return dispatcher.startLending(
+      plan, from: parameters[layout.experts(dispatcher.localExperts, layer: layer)], to: borrowedMemory)
+  }
+
+  /// Adds what borrowers found to the exact sums of the experts that were lent to them.
+  private func collectLentGradients(_ layer: Int, _ plan: DispatchPlan, _ accumulator: any GradientSums) throws {
+    guard !plan.shadows.isEmpty else { return }
+    let size = layout.expertSize
+    let lent = shadows.buffer[size..<shadows.count]
+    let transfer = dispatcher.startReturningGradient(plan, from: borrowedMemory, to: lent)
+    guard !plan.lent.isEmpty else { return }
+    try dispatcher.wait(for: transfer)
+    for (place, shadow) in plan.lent.enumerated() {
+      accumulator.add(
+        lent[place * size..<(place + 1) * size],
+        at: layout.experts(shadow.expert..<shadow.expert + 1, layer: layer), compute: compute)
     }
   }
 
@@ -166,13 +214,15 @@ extension Decoder {
     floats.buffer[range].matrix(rows, columns)
   }
 
+  private typealias ExpertMatrices = (gateUp: Matrix, down: Matrix)
+
   /// One expert's weights.
-  private func expert(_ layer: Int, _ expert: Int) -> (gateUp: Matrix, down: Matrix) {
+  private func expert(_ layer: Int, _ expert: Int) -> ExpertMatrices {
     expertMatrices(parameters[layout.experts(expert..<expert + 1, layer: layer)])
   }
 
   /// `[2 · intermediate, hidden]` and, behind it, `[hidden, intermediate]`.
-  private func expertMatrices(_ memory: Buffer<Float>) -> (gateUp: Matrix, down: Matrix) {
+  private func expertMatrices(_ memory: Buffer<Float>) -> ExpertMatrices {
     let hiddenSize = configuration.hiddenSize
     let width = layout.expertSize / (3 * hiddenSize)
     let first = 2 * width * hiddenSize

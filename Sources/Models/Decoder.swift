@@ -32,6 +32,8 @@ public final class Decoder {
   var plans: [DispatchPlan?]
   /// The gradient of the piece in progress, in fp32; what is finished goes to the accumulator.
   let gradients: Arena<Float>
+  /// A borrowed expert's weights, then their gradient; behind it the gradients of lent experts.
+  let shadows: Arena<Float>
 
   /// - Parameters:
   ///   - sequences, length: the largest micro-batch.
@@ -71,6 +73,8 @@ public final class Decoder {
     rotary = RotaryTables(
       configuration.rotary, headDimension: configuration.headDimension, positions: cache?.capacity ?? length)
     gradients = Arena(count: training ? Self.gradientScratch(layout, experts: dispatcher.localExperts.count) : 0)
+    shadows = Arena(
+      count: dispatcher.lendsExperts ? (training ? 1 + ExpertShadow.mostLent : 1) * layout.expertSize : 0)
   }
 
   /// Bytes that a decoder uses: what `init` will do, from the same formulas.

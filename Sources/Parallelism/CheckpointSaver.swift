@@ -131,11 +131,9 @@ public final class CheckpointSaver {
         try copies.copyToPartners(shard, step: step, communicator: communicator)
         manifest = try communicator.broadcast(manifest, root: 0)
       }
-      try together {
-        guard commits(job) else { return }
-        try folder.commit(step: step, manifest: manifest)
-        try job.request.copies?.retire(keeping: step)
-      }
+      try together { if commits(job) { try folder.commit(step: step, manifest: manifest) } }
+      // Older copies go when all nodes have this one: a crash in between may leave it on some of them only.
+      if job.request.copies != nil { try together { if commits(job) { try folder.retire(keeping: step) } } }
     }
 
     private func together<Result>(_ body: () throws -> Result) throws -> Result {

@@ -48,16 +48,11 @@ public final class ExactGradientReducer {
   public private(set) var exposedSeconds = 0.0
 
   private let pieces: [ExchangedPiece]
-  private let thread: SerialThread<Work>?
+  private let thread: SerialThread<PieceExchange.Work>?
   private let isShared: [Bool]
   // By piece, the number of its last reduction and of its last gather.
   private var lastReduction: [Int]
   private var lastGather: [Int]
-
-  private enum Work: Sendable {
-    case reduce(piece: Int)
-    case gather(piece: Int)
-  }
 
   /// Plans the exchange. Collective.
   ///
@@ -82,12 +77,7 @@ public final class ExactGradientReducer {
     let groups = try groups.map { try $0.duplicate(name: "gradients (\($0.name))") }
     let exchange = PieceExchange(
       groups: groups, pieces: pieces, gradient: gradient, parameters: parameters, remainder: remainder)
-    thread = SerialThread { work in
-      switch work {
-      case .reduce(let piece): try exchange.reduce(piece)
-      case .gather(let piece): try exchange.gather(piece)
-      }
-    }
+    thread = SerialThread(isUrgent: true, lookingAhead: exchange.perform)
   }
 
   /// Says that this rank's gradient of `piece` is final, and starts its sum.

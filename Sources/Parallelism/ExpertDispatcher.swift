@@ -19,6 +19,10 @@ public final class ExpertDispatcher: TokenDispatcher {
   /// a rank has one expert there is nothing to cut.
   private let chunks: Int
 
+  /// Rows that lending an expert must take off a rank; nil when none are lent.
+  private let fewestRows: Int?
+  public var lendsExperts: Bool { fewestRows != nil }
+
   private let placement: ExpertPlacement
   private let group: Communicator
   private let thread: SerialThread<Transfer>
@@ -43,17 +47,28 @@ public final class ExpertDispatcher: TokenDispatcher {
 
   /// Collective.
   ///
-  /// - Parameter group: the ranks that share the experts, in the order of their places; a duplicate is used.
+  /// - Parameters:
+  ///   - group: the ranks that share the experts, in the order of their places; a duplicate is used.
+  ///   - shadows: when busy ranks lend experts to others.
+  ///   - threads: that a rank computes with.
   /// - Throws: `MPIError`.
-  public init(_ placement: ExpertPlacement, group: Communicator) throws {
+  public init(_ placement: ExpertPlacement, group: Communicator, shadows: ExpertShadowing, threads: Int) throws {
     precondition(group.size == placement.degree, "a group has as many ranks as share the experts")
     self.placement = placement
     chunks = placement.experts / placement.degree >= 2 ? 2 : 1
     let group = try group.duplicate(name: "expert rows")
     self.group = group
     localExperts = placement.experts(at: group.rank)
+    fewestRows =
+      switch shadows {
+      case .never: nil
+      case .always: 1
+      // Weights travel twice and their gradient once, 12 bytes a parameter, to save 6 floating-point operations a row.
+      // All ranks must choose alike, however many threads each has.
+      case .auto: try Nodes(group).ranks.count == 1 ? 128 * Int(group.allReduce(Int64(threads), .max)) : nil
+      }
     counts = Counts(group.size * placement.experts)
-    thread = SerialThread { transfer in try transfer() }
+    thread = SerialThread(isUrgent: true) { transfer in try transfer() }
   }
 
   public func arrivals(of rows: Int) -> Int { rows * placement.degree }
@@ -72,7 +87,8 @@ public final class ExpertDispatcher: TokenDispatcher {
       (0..<experts).map { Int(counts.values[rank * experts + $0]) }
     }
     return DispatchPlan(
-      counts: table, experts: (0..<ranks).map { placement.experts(at: $0) }, rank: group.rank, chunks: chunks)
+      counts: table, experts: (0..<ranks).map { placement.experts(at: $0) }, rank: group.rank, chunks: chunks,
+      fewestRows: fewestRows)
   }
 
   public func startDispatch(_ chunk: Int, of plan: DispatchPlan, from own: Matrix, to arriving: Matrix) -> Int {
@@ -90,13 +106,43 @@ public final class ExpertDispatcher: TokenDispatcher {
     let columns = source.columns
     let exchange = ExchangePlan(
       send: Self.layout(outgoing, columns), receive: Self.layout(incoming, columns), largest: largest * columns)
-    return thread.submit { [group] in
+    return start(
+      from: Buffer(base: source.base, count: source.rows * columns),
+      to: Buffer(base: destination.base, count: destination.rows * columns), exchange)
+  }
+
+  private func start(from source: Buffer<Float>, to destination: Buffer<Float>, _ exchange: ExchangePlan) -> Int {
+    thread.submit { [group] in
       try group.barrier(lookingEvery: Self.lookInterval)
       try group.startAllToAll(
-        arena: UnsafeBufferPointer(start: source.base, count: source.rows * columns),
-        into: UnsafeMutableBufferPointer(start: destination.base, count: destination.rows * columns), plan: exchange
+        arena: UnsafeBufferPointer(source.pointer), into: destination.pointer, plan: exchange
       ).wait(lookingEvery: Self.lookInterval)
     }
+  }
+
+  public func startLending(_ plan: DispatchPlan, from experts: Buffer<Float>, to borrowed: Buffer<Float>) -> Int {
+    start(from: experts, to: borrowed, shadowExchange(plan, size: borrowed.count, lending: true))
+  }
+
+  public func startReturningGradient(
+    _ plan: DispatchPlan, from borrowed: Buffer<Float>, to lent: Buffer<Float>
+  ) -> Int {
+    start(from: borrowed, to: lent, shadowExchange(plan, size: borrowed.count, lending: false))
+  }
+
+  /// Who gives how much to whom when experts are lent, or their gradients returned.
+  private func shadowExchange(_ plan: DispatchPlan, size: Int, lending: Bool) -> ExchangePlan {
+    var (counts, places) = (Array(repeating: 0, count: group.size), Array(repeating: 0, count: group.size))
+    for (place, shadow) in plan.lent.enumerated() {
+      counts[shadow.borrower] = size
+      places[shadow.borrower] = (lending ? shadow.expert - localExperts.lowerBound : place) * size
+    }
+    let lender = Layout(counts: counts, offsets: places)
+    counts = Array(repeating: 0, count: group.size)
+    if let shadow = plan.shadows.first(where: { $0.borrower == group.rank }) { counts[shadow.lender] = size }
+    let borrower = Layout(counts: counts, offsets: Array(repeating: 0, count: group.size))
+    let largest = max(ExpertShadow.mostLent, (placement.experts + group.size - 1) / group.size) * size
+    return ExchangePlan(send: lending ? lender : borrower, receive: lending ? borrower : lender, largest: largest)
   }
 
   private static func layout(_ rows: [Range<Int>], _ columns: Int) -> Layout {

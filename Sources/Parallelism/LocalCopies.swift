@@ -9,10 +9,6 @@ public import MPI
 /// A node's folder is an ordinary ``CheckpointFolder`` whose checkpoints have the same manifest on every node and only
 /// some of its shards. One rank of each node, its leader, changes the folder.
 public final class LocalCopies: Sendable {
-  /// Checkpoints that stay: the newest may have been committed on some nodes only when one was lost.
-  private static let kept = 2
-  private static let sharedStepKey = "shared_step"
-
   /// This node's.
   public let folder: CheckpointFolder
   public let nodes: Nodes
@@ -61,7 +57,7 @@ public final class LocalCopies: Sendable {
   /// The metadata of a copy made when the shared disk's newest checkpoint was that of `sharedStep`.
   public static func metadata(_ metadata: JSONValue, sharedStep: Int) -> JSONValue {
     guard case .object(var entries) = metadata else { return metadata }
-    entries[sharedStepKey] = .integer(sharedStep)
+    entries[LocalCheckpoint.sharedStepKey] = .integer(sharedStep)
     return .object(entries)
   }
 
@@ -82,14 +78,6 @@ public final class LocalCopies: Sendable {
       .copy(transfers, from: partial, to: partial)
   }
 
-  /// Deletes all but the copy of `step` and the one before it; also later ones, which belong to a course that the run has
-  /// left. For leaders.
-  func retire(keeping step: Int) throws {
-    let steps = folder.steps()
-    let wanted = steps.filter { $0 <= step }.suffix(Self.kept)
-    for step in steps where !wanted.contains(step) { try folder.delete(step: step) }
-  }
-
   /// Deletes everything: the run is complete. Collective.
   public func discard() throws {
     try communicator.together { if isLeader { try folder.discard() } }
@@ -108,16 +96,8 @@ public final class LocalCopies: Sendable {
   /// - Parameter report: told of damaged manifests.
   public func find(report: (String) -> Void) throws -> [LocalCheckpoint] {
     var survey = Survey()
-    for step in isLeader ? folder.steps() : [] {
-      do {
-        let reader = try CheckpointReader(partsIn: folder.path(step: step))
-        survey.holdings.append(
-          LocalHolding(
-            step: step, root: reader.root, sharedStep: reader.metadata[Self.sharedStepKey]?.integer ?? 0,
-            lengths: reader.fileLengths, present: reader.presentFiles))
-      } catch let error as ForgeError {
-        survey.damage.append("node \(Launcher.hostName): \(error)")
-      }
+    if isLeader {
+      survey.holdings = LocalHolding.all(in: folder) { survey.damage.append("node \(Launcher.hostName): \($0)") }
     }
     let all = try communicator.share(survey)
     all.flatMap(\.damage).forEach(report)

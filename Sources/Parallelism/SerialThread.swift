@@ -1,4 +1,5 @@
 import Glibc
+import MPI
 
 /// A thread of its own that does one piece of work after another, in the order they are submitted, and sleeps on a
 /// condition variable when there is none.
@@ -8,10 +9,24 @@ package final class SerialThread<Work: Sendable>: Sendable {
   private let state: State
 
   /// Starts the thread, which runs `body` with each piece of work.
-  package init(_ body: @escaping @Sendable (Work) throws -> Void) {
+  ///
+  /// - Parameter isUrgent: whether it mostly waits for other ranks, and they for it (``ThreadTurns``).
+  package convenience init(isUrgent: Bool = false, _ body: @escaping @Sendable (Work) throws -> Void) {
+    self.init(isUrgent: isUrgent, lookingAhead: { work, _ in try body(work) })
+  }
+
+  /// As above, for work that can be begun before the work in front of it is done.
+  ///
+  /// - Parameter body: also takes a function that returns the work that is next, once it was submitted.
+  package init(
+    isUrgent: Bool = false, lookingAhead body: @escaping @Sendable (Work, _ following: () -> Work?) throws -> Void
+  ) {
     let state = State(body)
     self.state = state
-    startThread { state.run() }
+    startThread {
+      if isUrgent { ThreadTurns.beShort() }
+      state.run()
+    }
   }
 
   /// Ends the thread. One that is still busy, because an error is taking the job down, is left behind with everything
@@ -50,7 +65,7 @@ package final class SerialThread<Work: Sendable>: Sendable {
   /// What the thread and its owner share; everything that changes is guarded by `mutex`, hence `@unchecked`.
   private final class State: @unchecked Sendable {
     // Let go when the thread ends, while its owner still waits: what it holds must not outlive MPI.
-    var body: (@Sendable (Work) throws -> Void)?
+    var body: (@Sendable (Work, () -> Work?) throws -> Void)?
     let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     var queue: [Work] = []
@@ -62,7 +77,7 @@ package final class SerialThread<Work: Sendable>: Sendable {
     var isEnding = false
     var hasEnded = false
 
-    init(_ body: @escaping @Sendable (Work) throws -> Void) {
+    init(_ body: @escaping @Sendable (Work, () -> Work?) throws -> Void) {
       self.body = body
       pthread_mutex_init(mutex, nil)
       pthread_cond_init(changed, nil)
@@ -85,7 +100,7 @@ package final class SerialThread<Work: Sendable>: Sendable {
     func run() {
       while let work = next() {
         do {
-          try body?(work)
+          try body?(work, following)
           finish(nil)
         } catch {
           finish(error)
@@ -107,6 +122,11 @@ package final class SerialThread<Work: Sendable>: Sendable {
         defer { nextIndex += 1 }
         return queue[nextIndex]
       }
+    }
+
+    /// The work that `next` will return when it is called again, if there is some.
+    private func following() -> Work? {
+      locked { isEnding || nextIndex == queue.count ? nil : queue[nextIndex] }
     }
 
     private func finish(_ failure: (any Error)?) {

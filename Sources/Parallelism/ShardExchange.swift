@@ -2,6 +2,7 @@ import Checkpoints
 import Diagnostics
 import Foundation
 import MPI
+import Placement
 
 /// A shard file that one rank reads from its node's folder and another one writes into its own.
 struct ShardTransfer: Equatable {
@@ -25,9 +26,30 @@ struct ShardTransfer: Equatable {
   }
 }
 
+extension LocalCheckpoint {
+  /// Who sends which shard to whom, so that every node has what its ranks need. The same on every rank.
+  ///
+  /// - Parameter needs: shards, by node.
+  func transfers(needs: [Set<String>], nodes: Nodes) -> [ShardTransfer] {
+    var transfers: [ShardTransfer] = []
+    for (node, files) in needs.enumerated() {
+      for file in files.sorted() {
+        guard let holders = holders[file], !holders.contains(node), let length = lengths[file] else { continue }
+        // Each transfer another pair of ranks, as far as there are any.
+        let number = transfers.count
+        let (from, to) = (nodes.ranks[holders[node % holders.count]], nodes.ranks[node])
+        transfers.append(
+          ShardTransfer(
+            file: file, length: length, source: from[number % from.count], destination: to[number % to.count]))
+      }
+    }
+    return transfers
+  }
+}
+
 /// Copies shard files between the nodes' folders over MPI.
 struct ShardExchange {
-  static let blockBytes = 4 << 20
+  static let blockBytes = CopyBlock.bytes
   /// How often a waiting thread looks, microseconds: a block on its way needs many looks.
   private static let lookInterval: UInt32 = 100
 
@@ -63,16 +85,11 @@ struct ShardExchange {
     let sent = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: min(Self.blockBytes, outgoing?.length ?? 0))
     let received = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: min(Self.blockBytes, incoming?.length ?? 0))
     sent.initialize(repeating: 0)
-    defer {
-      sent.deallocate()
-      received.deallocate()
-    }
     var shard: ShardFile?
-    var copy: OpenFile?
-    defer { if let copy { try? files.close(copy) } }
+    var copy: ShardCopy?
     attempt {
       shard = try outgoing.map { try ShardFile(path: "\(source)/\($0.file)") }
-      copy = try incoming.map { try files.create("\(destination)/\($0.file)") }
+      copy = try incoming.map { try ShardCopy(path: "\(destination)/\($0.file)", files: files) }
     }
     for start in stride(from: 0, to: wave.map(\.length).max() ?? 0, by: Self.blockBytes) {
       func block(_ transfer: ShardTransfer?) -> Int {
@@ -91,9 +108,12 @@ struct ShardExchange {
       try communicator.startAllToAll(arena: UnsafeBufferPointer(sent), into: received, plan: plan)
         .wait(lookingEvery: Self.lookInterval)
       if into > 0, let copy {
-        attempt { try files.write(.init(rebasing: UnsafeRawBufferPointer(received)[..<into]), to: copy, at: start) }
+        attempt { try copy.write(.init(rebasing: UnsafeRawBufferPointer(received)[..<into]), at: start) }
       }
     }
-    if let copy { attempt { try files.synchronize(copy) } }
+    attempt { try copy?.finish() }
+    // After an error of MPI they are never given back: an exchange may still be under way in them.
+    sent.deallocate()
+    received.deallocate()
   }
 }

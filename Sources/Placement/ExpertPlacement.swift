@@ -16,9 +16,17 @@ public struct ExpertPlacement: Sendable, Equatable {
     self.degree = degree
   }
 
-  /// The largest degree that serves: it divides the ranks and leaves no rank without an expert.
+  /// The largest degree that serves: it divides the ranks, and no rank has more than an eighth above an even share of the
+  /// experts, because all others would wait for it. Where only 1 is so even, the largest divisor that leaves no rank without
+  /// an expert: a run that has lost a rank may not have the memory for all experts on each.
   public static func automaticDegree(experts: Int, ranks: Int) -> Int {
-    (1...max(1, min(experts, ranks))).last { ranks % $0 == 0 } ?? 1
+    let degrees = (1...max(1, min(experts, ranks))).filter { ranks % $0 == 0 }
+    let largest = degrees.last ?? 1
+    let even = degrees.last { degree in
+      let most = (experts + degree - 1) / degree
+      return 8 * most * degree <= 9 * experts
+    }
+    return even.flatMap { $0 > 1 ? $0 : nil } ?? largest
   }
 
   /// A rank's place among those that share the experts.

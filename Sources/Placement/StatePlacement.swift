@@ -94,6 +94,16 @@ public struct StatePlacement: Sendable {
     return layout.experts(experts.experts(of: rank), layer: layer)
   }
 
+  /// Why no run can be placed so, in words; nil when it can.
+  public var objection: String? {
+    let isTooLarge = layout.pieces.indices.contains { piece in
+      (0..<experts.degree).contains { computed(piece: piece, by: $0).count > Int(Int32.max) }
+    }
+    return isTooLarge
+      ? "a rank's part of one layer has more than 2,147,483,647 parameters, which one exchange cannot carry; use a "
+        + "larger parallelism.expert, or a number of ranks that has one as a divisor" : nil
+  }
+
   /// The part of a piece whose parameters and gradient sums a rank keeps from one step to the next.
   public func kept(piece: Int, by rank: Int) -> Range<Int> {
     sharding == .full ? owned[piece][rank] : computed(piece: piece, by: rank)

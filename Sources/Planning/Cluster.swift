@@ -1,4 +1,5 @@
 import Foundation
+import Placement
 
 /// Where a run is to be placed: nodes, ranks and threads, and what connects them.
 public struct Cluster: Sendable, Equatable {
@@ -51,8 +52,20 @@ public struct Cluster: Sendable, Equatable {
   /// Ranks of a group that are on one node.
   func neighbours(_ group: Group) -> Int { min(group.size, max(1, ranksPerNode / group.stride)) }
 
+  /// Whether ranks that share experts lend them to each other.
+  func lendsExperts(_ shadowing: ExpertShadowing, degree: Int) -> Bool {
+    switch shadowing {
+    case .auto: degree > 1 && neighbours(Group(size: degree, stride: 1)) == degree
+    case .always: degree > 1
+    case .never: false
+    }
+  }
+
   /// A message within a node; measured with Open MPI 4.1 over shared memory.
   static let localLatency = 1.5e-6
+
+  /// Of a network's bytes, those that are not headers: TCP's segments in Ethernet frames of 1,514 bytes.
+  static let payload = 1448.0 / 1514
 
   /// The time of an exchange in which a rank receives `bytes` in all, the same number from every other rank of its group,
   /// while all ranks of its node do the same.
@@ -65,7 +78,7 @@ public struct Cluster: Sendable, Equatable {
     let local = neighbours(group)
     let remote = Double(group.size - local)
     let share = remote / Double(group.size - 1)
-    let wire = bytes * share * Double(min(ranks, ranksPerNode)) / bandwidth
+    let wire = bytes * share * Double(min(ranks, ranksPerNode)) / (bandwidth * Self.payload)
     return max(bytes * secondsPerByte, wire) + messages * (Double(local - 1) * Self.localLatency + remote * latency)
   }
 

@@ -27,7 +27,9 @@ public struct LayoutPlan: Sendable {
     sharding = placement.sharding
     let model = configuration.model
     let rank = Self.fullestRank(placement)
-    memory = MemoryPlan(configuration, placement: placement, rank: rank, threads: cluster.threads)
+    memory = MemoryPlan(
+      configuration, placement: placement, rank: rank, threads: cluster.threads,
+      lendsExperts: cluster.lendsExperts(configuration.parallelism.shadowExperts, degree: expertDegree))
     nodeMemory = (memory.bytes + Self.programBytes) * min(cluster.ranks, cluster.ranksPerNode)
     let tokens = configuration.batch.microBatch * configuration.data.sequenceLength
     traffic = Traffic(

@@ -4,16 +4,17 @@ public import Settings
 
 /// Tries every way to lay out a run on a cluster.
 public enum LayoutSearch {
-  /// The layouts that fit the nodes' memory, fastest first; of equally fast ones the one with less memory.
+  /// The layouts that the trainer takes and that fit the nodes' memory, fastest first; of equally fast ones the one with less memory.
   public static func run(
     _ configuration: RunConfiguration, _ layout: ParameterLayout, cluster: Cluster, rates: MachineRates
   ) -> [LayoutPlan] {
     let experts = layout.expertCount
     return degrees(experts: experts, ranks: cluster.ranks).flatMap { degree in
-      shardings(ranks: cluster.ranks).map { sharding in
+      shardings(ranks: cluster.ranks).compactMap { sharding -> LayoutPlan? in
         let placement = StatePlacement(
           layout: layout, experts: ExpertPlacement(experts: experts, ranks: cluster.ranks, degree: degree),
           sharding: sharding, wholeMatrices: configuration.needsWholeMatrices)
+        guard placement.objection == nil else { return nil }
         return LayoutPlan(configuration, placement: placement, cluster: cluster, rates: rates)
       }
     }.filter { $0.fits(cluster) }.sorted { ($0.time.total, $0.nodeMemory) < ($1.time.total, $1.nodeMemory) }

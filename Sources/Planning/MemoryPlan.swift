@@ -13,7 +13,10 @@ public struct MemoryPlan: Sendable {
 
   /// Largest first.
   public let parts: [Part]
-  public var bytes: Int { parts.reduce(0) { $0 + $1.bytes } }
+  public var bytes: Int { bytes(besides: []) }
+  public func bytes(besides roles: Set<String>) -> Int {
+    parts.reduce(0) { roles.contains($1.role) ? $0 : $0 + $1.bytes }
+  }
 
   /// How many rows arrive at the experts of the rank that gets most, for each that it sends, usually and at the worst
   /// moment of a run: routers are never quite even, and the fewer experts a rank has, the less even.
@@ -23,7 +26,10 @@ public struct MemoryPlan: Sendable {
   /// - Parameters:
   ///   - rank: of `placement.ranks`.
   ///   - threads: of a rank.
-  public init(_ configuration: RunConfiguration, placement: StatePlacement, rank: Int, threads: Int) {
+  ///   - lendsExperts: whether the ranks that share experts lend them to each other.
+  public init(
+    _ configuration: RunConfiguration, placement: StatePlacement, rank: Int, threads: Int, lendsExperts: Bool = false
+  ) {
     let layout = placement.layout
     let pieces = layout.pieces.indices
     let page = placement.usesHugePages ? 1 << 21 : 4096
@@ -56,6 +62,14 @@ public struct MemoryPlan: Sendable {
           role: "copy for checkpoints",
           bytes: 4 * owned.reduce(0) { $0 + $1.count }
             + Optimizer.plannedBytes(tensors: configuration.optimizedTensors(layout), shards: owned)))
+    }
+    if lendsExperts {
+      // One borrowed, and the gradient of one lent.
+      parts.append(Part(role: "lent experts", bytes: 8 * layout.expertSize))
+    }
+    if configuration.checkpoint.local != nil, placement.ranks > 1 {
+      let state = pieces.reduce(0) { $0 + 12 * placement.owned[$1][rank].count }
+      parts.append(Part(role: "blocks of copies", bytes: 2 * min(CopyBlock.bytes, state)))
     }
     if inUse > 0 { parts.append(Part(role: "pieces in use", bytes: inUse)) }
     self.parts = parts.sorted { $0.bytes > $1.bytes }
@@ -96,9 +110,9 @@ public struct MemoryPlan: Sendable {
     return most
   }
 
-  /// The exchange's buffers: one chunk of every other rank's numbers.
+  /// The exchange's buffers: every other rank's numbers of the chunks that are under way.
   private static func exchangeBytes(_ placement: StatePlacement) -> Int {
-    placement.ranks > 1 ? 8 * placement.ranks * ExchangeChunk.share(ranks: placement.ranks) : 0
+    placement.ranks > 1 ? 8 * ExchangeChunk.buffer(ranks: placement.ranks) : 0
   }
 
   public static func mebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 19)) >> 20) MiB" }

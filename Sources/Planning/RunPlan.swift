@@ -46,17 +46,19 @@ public struct RunPlan: Sendable {
     let scaled = rates.scaled(toThreads: cluster.threads)
     let experts = ExpertPlacement(
       experts: layout.expertCount, ranks: cluster.ranks, degree: try configuration.expertDegree(ranks: cluster.ranks))
-    configured = LayoutPlan(
-      configuration,
-      placement: StatePlacement(
-        layout: layout, experts: experts, sharding: configuration.parallelism.sharding,
-        wholeMatrices: configuration.needsWholeMatrices), cluster: cluster, rates: scaled)
+    let placement = StatePlacement(
+      layout: layout, experts: experts, sharding: configuration.parallelism.sharding,
+      wholeMatrices: configuration.needsWholeMatrices)
+    if let objection = placement.objection {
+      throw ForgeError.badInput("with \(cluster.ranks) ranks \(objection)")
+    }
+    configured = LayoutPlan(configuration, placement: placement, cluster: cluster, rates: scaled)
     alternatives = LayoutSearch.run(configuration, layout, cluster: cluster, rates: scaled)
     let tokensPerStep = configuration.batch.sequences * configuration.data.sequenceLength
     // Every node writes its share of parameters and moments as fast as this machine did.
     let saved = 12 * Double(parameters) / Double(cluster.nodes)
     schedule = Schedule(
-      tokens: request.tokens ?? Double(configuration.run.steps * tokensPerStep), tokensPerStep: tokensPerStep,
+      tokens: request.tokens ?? Double(configuration.run.steps) * Double(tokensPerStep), tokensPerStep: tokensPerStep,
       stepSeconds: configured.time.total, saveSeconds: saved * rates.save, cluster: cluster,
       meanTimeBetweenFailures: 3600 * request.failureHours, jobSeconds: 3600 * request.hours)
   }

@@ -6,7 +6,8 @@ public struct Schedule: Sendable, Equatable {
   public let tokens: Double
   /// Seconds of training alone, without saving and failures.
   public let trainingSeconds: Double
-  /// Of one checkpoint, written by all ranks; nothing is computed meanwhile.
+  /// Of one checkpoint, written by all ranks. Counted as if nothing were computed meanwhile, though
+  /// only copying the state stops training: compressing takes processor time from the steps that it hides behind.
   public let saveSeconds: Double
   /// Between two checkpoints; nil when the run is over before the first is due.
   public let interval: Double?
@@ -35,15 +36,18 @@ public struct Schedule: Sendable, Equatable {
     // At least one at the end of every job.
     let interval = min(best, jobSeconds)
     self.interval = interval < trainingSeconds ? interval : nil
-    stepsBetweenCheckpoints = self.interval.map { max(1, Int($0 / stepSeconds)) }
+    stepsBetweenCheckpoints = self.interval.map { max(1, Self.whole($0 / stepSeconds)) }
     // A failure costs half an interval on average, and reading the last checkpoint.
     let saving = saveSeconds / interval
     let lost = (interval / 2 + saveSeconds) / failures
     seconds = trainingSeconds * (1 + saving) / max(0.01, 1 - lost)
     tokensPerDay = tokens / seconds * 86400
     coreHours = seconds / 3600 * Double(cluster.ranks * cluster.threads)
-    jobs = max(1, Int((seconds / max(1, jobSeconds - 2 * saveSeconds)).rounded(.up)))
+    jobs = max(1, Self.whole((seconds / max(1, jobSeconds - 2 * saveSeconds)).rounded(.up)))
   }
+
+  /// What is beyond all reason is only very many.
+  private static func whole(_ number: Double) -> Int { Int(min(1e15, number)) }
 
   /// The best time between checkpoints (Daly 2006, "A higher order estimate of the optimum checkpoint interval"; its
   /// first term is Young's, 1974), seconds.

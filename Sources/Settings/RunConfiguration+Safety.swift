@@ -32,6 +32,8 @@ extension RunConfiguration {
     /// So many times the usual step time, and at least so many seconds. A factor of 0 waits for ever.
     public var factor: Double
     public var minimumSeconds: Double
+    /// What is not a step (restoring, saving, validating, recording) may take so many seconds.
+    public var pauseSeconds: Double
   }
 
   static func spikes(_ section: ConfigurationSection?) throws -> Spikes {
@@ -48,7 +50,7 @@ extension RunConfiguration {
   }
 
   static func watchdog(_ section: ConfigurationSection?) throws -> Watchdog {
-    var watchdog = Watchdog(factor: 10, minimumSeconds: 120)
+    var watchdog = Watchdog(factor: 10, minimumSeconds: 120, pauseSeconds: 1200)
     guard let section else { return watchdog }
     watchdog.factor = try section.number("factor") ?? watchdog.factor
     guard watchdog.factor == 0 || watchdog.factor >= 2, watchdog.factor.isFinite else {
@@ -56,6 +58,10 @@ extension RunConfiguration {
     }
     watchdog.minimumSeconds = try section.number("minimum_seconds") ?? watchdog.minimumSeconds
     guard watchdog.minimumSeconds >= 1 else { throw section.error("minimum_seconds", "must be at least 1") }
+    watchdog.pauseSeconds = try section.number("pause_seconds") ?? 10 * watchdog.minimumSeconds
+    guard watchdog.pauseSeconds >= watchdog.minimumSeconds else {
+      throw section.error("pause_seconds", "must be at least minimum_seconds = \(watchdog.minimumSeconds)")
+    }
     return watchdog
   }
 }

@@ -51,6 +51,8 @@ public struct RunConfiguration: Sendable {
     public var expert: Int?
     public var sharding: StateSharding
     public var balance: Balance
+    /// Whether busy ranks lend experts to those that share a layer's experts with them.
+    public var shadowExperts = ExpertShadowing.auto
   }
 
   public struct Validation: Sendable {
@@ -148,7 +150,7 @@ public struct RunConfiguration: Sendable {
     "run": ["name", "directory", "seed", "steps", "threads", "kernel_family", "compare_replicas"],
     "data": ["sequence_length", "shuffle", "document_mask", "train", "validation"],
     "batch": ["sequences", "micro_batch"],
-    "parallelism": ["expert", "sharding", "balance"],
+    "parallelism": ["expert", "sharding", "balance", "shadow_experts"],
     "optimizer": [
       "name", "learning_rate", "betas", "epsilon", "weight_decay", "clip_norm", "momentum", "newton_schulz_steps",
     ],
@@ -156,7 +158,7 @@ public struct RunConfiguration: Sendable {
     "validation": ["every", "sequences"],
     "checkpoint": ["every", "keep_last", "keep_every", "keep_best", "asynchronous", "level", "local", "local_every"],
     "spikes": ["policy", "z_score", "window", "maximum_gradient_norm"],
-    "watchdog": ["factor", "minimum_seconds"],
+    "watchdog": ["factor", "minimum_seconds", "pause_seconds"],
   ]
 
   private static func checkKeys(_ root: ConfigurationSection) throws {
@@ -228,15 +230,24 @@ public struct RunConfiguration: Sendable {
     let data = Data(
       sequenceLength: try section.positive("sequence_length"), shuffle: try section.boolean("shuffle") ?? true,
       documentMask: try section.boolean("document_mask") ?? true, train: train, validation: try sources("validation"))
+    guard data.sequenceLength <= Self.mostOfOneStep else {
+      throw section.error("sequence_length", "must be at most \(Self.mostOfOneStep), but is \(data.sequenceLength)")
+    }
     if !data.shuffle, train.count > 1 {
       throw section.error("shuffle", "can be false with one dataset only, not with \(train.count)")
     }
     return data
   }
 
+  /// Sequences in a batch, and tokens in a sequence.
+  private static let mostOfOneStep = 1 << 24
+
   private static func batch(_ section: ConfigurationSection) throws -> Batch {
     let batch = Batch(
       sequences: try section.positive("sequences"), microBatch: try section.positive("micro_batch"))
+    guard batch.sequences <= Self.mostOfOneStep else {
+      throw section.error("sequences", "must be at most \(Self.mostOfOneStep), but is \(batch.sequences)")
+    }
     guard batch.sequences % batch.microBatch == 0 else {
       throw section.error(
         "sequences", "is \(batch.sequences), not a multiple of micro_batch = \(batch.microBatch)")
@@ -255,6 +266,7 @@ public struct RunConfiguration: Sendable {
     }
     if let sharding: StateSharding = try section.choice("sharding") { parallelism.sharding = sharding }
     if let balance: Parallelism.Balance = try section.choice("balance") { parallelism.balance = balance }
+    if let shadows: ExpertShadowing = try section.choice("shadow_experts") { parallelism.shadowExperts = shadows }
     return parallelism
   }
 

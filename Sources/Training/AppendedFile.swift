@@ -74,8 +74,3 @@ final class AppendedFile: Sendable {
     guard fsync(descriptor) == 0 else { throw systemError("synchronize", path) }
   }
 }
-
-/// `cannot write 'runs/x/metrics.jsonl': No space left on device`, from the last system call's `errno`.
-func systemError(_ action: String, _ path: String) -> ForgeError {
-  ForgeError.tryAgain("cannot \(action) '\(path)': \(String(cString: strerror(errno)))")
-}

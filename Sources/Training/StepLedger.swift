@@ -99,6 +99,6 @@ final class StepLedger {
   }
 
   static func hash(_ bytes: some Sequence<UInt8>) -> String {
-    SHA256.hash(data: Array(bytes)).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+    SHA256.hash(data: Array(bytes)).hexadecimal
   }
 }

@@ -59,12 +59,14 @@ public final class Trainer {
       validationLoss =
         isDue(configuration.validation.every)
         ? try during(.validation) { try validation?.loss(decoder, optimizer.state) } : nil
-      try checkLease()
-      try reporter.record(step: step, outcome, seconds: seconds, validationLoss: validationLoss) {
-        documents(of: outcome)
+      try during(.recording) {
+        try checkLease()
+        try reporter.record(step: step, outcome, seconds: seconds, validationLoss: validationLoss) {
+          documents(of: outcome)
+        }
+        reporter.tell(trainingStep.balance)
+        try settleSave()
       }
-      reporter.tell(trainingStep.balance)
-      try settleSave()
       guard step < configuration.run.steps else { break }
       if outcome.stopRequested {
         try during(.checkpoint) { try saveAndWait(validationLoss) }
@@ -137,14 +139,15 @@ public final class Trainer {
     let roomWarning = ProcessorAffinity.makeRoom(forThreads: threads)
     let (rank, ranks) = (communicator.rank, communicator.size)
 
+    reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warning: roomWarning)
+    // Before all else that may fail: an automatic restart that comes to nothing is counted there.
+    lease = writes ? try directory.lease(configuration, communicator: communicator, say: reporter.note) : nil
     let model = configuration.model
     let settings = configuration.data
     data = try TrainingData(
       sources: settings.train, sequenceLength: settings.sequenceLength, shuffle: settings.shuffle,
       documentMask: settings.documentMask, seed: configuration.run.seed, vocabularySize: model.vocabularySize,
       checkingPart: rank, of: ranks)
-    reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warning: roomWarning)
-    lease = writes ? try directory.lease(configuration, communicator: communicator, say: reporter.note) : nil
     watchdog =
       writes
       ? try Watchdog(configuration.watchdog, directory, communicator: communicator, lease: lease, warn: reporter.note)
@@ -158,14 +161,24 @@ public final class Trainer {
     let placement = StatePlacement(
       layout: layout, experts: experts, sharding: configuration.parallelism.sharding,
       wholeMatrices: configuration.needsWholeMatrices)
-    guard layout.pieces.indices.allSatisfy({ placement.computed(piece: $0, by: rank).count <= Int(Int32.max) }) else {
-      throw ForgeError.badInput(
-        "a rank's part of one layer has more than 2,147,483,647 parameters, which one exchange cannot carry; use a "
-          + "larger parallelism.expert, or a number of ranks that has one as a divisor")
-    }
-    memory = MemoryPlan(configuration, placement: placement, rank: rank, threads: threads)
+    if let objection = placement.objection { throw ForgeError.badInput(objection) }
     let mesh = try ProcessMesh(world: communicator, expert: experts.degree)
-    let dispatcher = experts.degree > 1 ? try ExpertDispatcher(experts, group: mesh[.expert]) : nil
+    let dispatcher =
+      experts.degree > 1
+      ? try ExpertDispatcher(
+        experts, group: mesh[.expert], shadows: configuration.parallelism.shadowExperts, threads: threads) : nil
+    let planned = MemoryPlan(
+      configuration, placement: placement, rank: rank, threads: threads,
+      lendsExperts: dispatcher?.lendsExperts ?? false)
+    memory = planned
+    // Parameters and gradient sums are laid out whole, however little of them this rank keeps, and rows for the worst case.
+    let laidOut = Decoder.plannedBytes(
+      model, sequences: configuration.batch.microBatch, length: settings.sequenceLength, training: true,
+      experts: experts.experts(of: rank).count, arrivals: dispatcher?.arrivals)
+    try communicator.together {
+      try AddressSpace.check(
+        bytes: 12 * layout.count + laidOut + planned.bytes(besides: ["parameters", "gradient sums", "activations"]))
+    }
     parameters = Arena(count: layout.count, hugePages: placement.usesHugePages)
     let accumulator = GradientAccumulator(
       count: layout.count, microBatches: configuration.batch.microBatches, hugePages: placement.usesHugePages)

@@ -17,17 +17,23 @@ final class Watchdog: Sendable {
     var began = ContinuousClock.now
     var limit: Double
     var durations: RecentDurations = RecentDurations()
+    /// Until when it need not be asked again whether another rank pauses.
+    var pauseSeen: ContinuousClock.Instant?
   }
 
-  private static let otherFactor = 10.0
   private static let firstSteps = 2
   /// Seconds between two syncs of the record to the disk.
   private static let syncInterval = 10.0
   /// How long a rank that has found the job hanging waits for a lower one to say so first, seconds.
   private static let courtesy = 1.5
 
-  /// A step may take so many times the median of the last ones, and at least so long. What is not a step (restoring,
-  /// validating, saving, and the first steps) may take ten times as long.
+  /// A rank of this node that has given no sign of life for so many seconds does not pause: it has stopped. Of other
+  /// nodes' ranks signs come late, through the disk that may be the slow one.
+  private static let patience = 15.0
+  private static let pauseInterval = Duration.seconds(10)
+
+  /// A step may take so many times the median of the last ones, and at least so long. What is not a step, and the first
+  /// steps, have a limit of their own; and while a rank is busy with that, so do the steps of those that wait for it.
   private let settings: RunConfiguration.Watchdog
   private let box: BlackBox?
   private let run: String
@@ -51,7 +57,7 @@ final class Watchdog: Sendable {
     run = directory.path
     log = directory.log
     rank = communicator.rank
-    state = Mutex(State(limit: settings.minimumSeconds * Self.otherFactor))
+    state = Mutex(State(limit: settings.pauseSeconds))
     // All ranks of this start have one number, and a later start has a larger one, even when a clock was set back.
     let folder = BlackBox.folder(of: run)
     let last = (try? BlackBoxRecord.newest(in: folder))?.first?.attempt ?? 0
@@ -82,7 +88,7 @@ final class Watchdog: Sendable {
   func beginStep(_ step: Int) {
     enter(.training, step: step) { state in
       state.durations.count < Self.firstSteps
-        ? self.settings.minimumSeconds * Self.otherFactor
+        ? self.settings.pauseSeconds
         : max(self.settings.minimumSeconds, self.settings.factor * state.durations.median)
     }
   }
@@ -94,13 +100,13 @@ final class Watchdog: Sendable {
       return (state.durations.median, state.step)
     }
     box?.setExpectation(usual: usual, limit: max(settings.minimumSeconds, settings.factor * usual))
-    enter(.training, step: step) { _ in self.settings.minimumSeconds * Self.otherFactor }
+    enter(.training, step: step) { _ in self.settings.pauseSeconds }
   }
 
   /// Runs `body`, which is no step, under the generous limit; afterwards the rank is again where it was before.
   func phase<Result>(_ phase: BlackBox.Phase, _ body: () throws -> Result) rethrows -> Result {
     let before = state.withLock { $0 }
-    enter(phase, step: before.step) { _ in self.settings.minimumSeconds * Self.otherFactor }
+    enter(phase, step: before.step) { _ in self.settings.pauseSeconds }
     defer { enter(before.phase, step: before.step) { _ in before.limit } }
     return try body()
   }
@@ -150,6 +156,39 @@ final class Watchdog: Sendable {
 
   /// Why the job has to end, once it has to: `step 41 takes longer than 120 s, where 3.2 s is usual`.
   private func overdue() -> String? {
+    guard let reason = exceeded() else { return nil }
+    // Rank 0 alone writes to the run directory; on a slow disk the others wait for it in the next step.
+    let (mayPause, pauseSeen) = state.withLock {
+      let elapsed = (ContinuousClock.now - $0.began) / .seconds(1)
+      return ($0.phase == .training && elapsed < settings.pauseSeconds, $0.pauseSeen)
+    }
+    guard mayPause else { return reason }
+    if let pauseSeen, pauseSeen > .now { return nil }
+    // The disk may be what hangs; the alarm then ends this process, and the launcher the job.
+    signal(SIGALRM, SIG_DFL)
+    alarm(30)
+    defer { alarm(0) }
+    guard Self.isPausing(records(), besides: rank, atMost: settings.pauseSeconds) else { return reason }
+    state.withLock { $0.pauseSeen = .now + Self.pauseInterval }
+    return nil
+  }
+
+  /// Whether one of the other ranks is alive and busy with something that is no step.
+  ///
+  /// - Parameters:
+  ///   - limit: how old a sign of life from another node may be, seconds.
+  ///   - now: seconds since 1970.
+  static func isPausing(
+    _ records: [BlackBoxRecord], besides rank: Int, atMost limit: Double, now: Double = Date().timeIntervalSince1970
+  ) -> Bool {
+    let place = records.first { $0.rank == rank }?.place
+    return records.contains {
+      $0.rank != rank && $0.phase != .training && $0.ending == nil
+        && now - $0.lastBeat < ($0.place == place ? patience : limit)
+    }
+  }
+
+  private func exceeded() -> String? {
     state.withLock { state in
       guard (ContinuousClock.now - state.began) / .seconds(1) > state.limit else { return nil }
       let limit = String(format: "%.0f s", state.limit)

@@ -11,6 +11,11 @@ public enum WeightsDigest {
   public static func sha256(_ state: ShardedState) throws -> String {
     var hash = SHA256()
     try state.forEachParameters { hash.update(bufferPointer: UnsafeRawBufferPointer($0.pointer)) }
-    return hash.finalize().map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+    return hash.finalize().hexadecimal
   }
+}
+
+extension SHA256.Digest {
+  /// Lowercase, two digits a byte.
+  var hexadecimal: String { map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() }
 }

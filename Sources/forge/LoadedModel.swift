@@ -15,7 +15,9 @@ struct LoadedModel {
     guard threads > 0 else { throw ForgeError.badInput("--threads must be at least 1, not \(threads)") }
     let model = try PretrainedModel(path: path)
     configuration = model.configuration
-    parameters = Arena(count: ParameterLayout(configuration).count)
+    let count = ParameterLayout(configuration).count
+    try AddressSpace.check(bytes: 4 * count)
+    parameters = Arena(count: count)
     try model.load(into: parameters.buffer, threads: threads)
   }
 }

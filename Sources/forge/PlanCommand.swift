@@ -66,15 +66,21 @@ struct PlanCommand: ParsableCommand {
 
   /// - Throws: `ForgeError.badInput` for a number that cannot be.
   private func check() throws {
-    let numbers: [(String, Double?)] =
-      ranks.map { ("ranks", Double($0)) } + [
-        ("ranks-per-node", ranksPerNode.map(Double.init)), ("threads", threads.map(Double.init)),
-        ("cores", cores.map(Double.init)), ("memory", memory), ("network", network), ("hours", hours), ("mtbf", mtbf),
-        ("tokens", tokens),
+    let counts =
+      ranks.map { ("ranks", Optional($0)) } + [
+        ("ranks-per-node", ranksPerNode), ("threads", threads), ("cores", cores),
       ]
-    for (name, value) in numbers {
-      if let value, !(value > 0 && value.isFinite) { throw ForgeError.badInput("--\(name) must be positive") }
+    for case (let name, let value?) in counts where !(1...65_536).contains(value) {
+      throw ForgeError.badInput("--\(name) must be a number from 1 to 65536")
     }
-    if let latency, !(latency >= 0 && latency.isFinite) { throw ForgeError.badInput("--latency must not be negative") }
+    let amounts = [
+      ("memory", memory), ("network", network), ("hours", hours), ("mtbf", mtbf), ("tokens", tokens.map { $0 / 1e9 }),
+    ]
+    for case (let name, let value?) in amounts where !(value > 0) || value > 1e8 {
+      throw ForgeError.badInput("--\(name) must be positive, and not more than \(name == "tokens" ? "1e17" : "1e8")")
+    }
+    if let latency, !(0...1e8).contains(latency) {
+      throw ForgeError.badInput("--latency must be a number from 0 to 1e8")
+    }
   }
 }

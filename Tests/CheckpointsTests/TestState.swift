@@ -35,6 +35,7 @@ struct TestRandom: RandomNumberGenerator {
 /// A small training state: weights whose exponents compress, noise that does not, zeros, and odd shapes.
 struct TestState {
   static let chunkBytes = 4096
+  static let blockBytes = 8192
 
   let tensors: [TensorDescription]
   var bytes: [String: [UInt8]]
@@ -73,7 +74,8 @@ struct TestState {
     var chunks: [ChunkRecord] = []
     for rank in (0..<ranks).reversed() {
       let writer = try ChunkWriter(
-        folder: partial, rank: rank, level: level, threads: threads, chunkBytes: chunkBytes, files: folder.files)
+        folder: partial, rank: rank, level: level, threads: threads, chunkBytes: chunkBytes,
+        blockBytes: Self.blockBytes, files: folder.files)
       for tensor in tensors {
         let range = tensor.elementCount * rank / ranks..<tensor.elementCount * (rank + 1) / ranks
         let width = tensor.dtype.width

@@ -46,6 +46,17 @@ import Testing
     #expect(diagnosis.text().contains("waits for rank 2 since 19.0 s"))
   }
 
+  /// The exchange starts the next operation before it waits for the one in front of it.
+  @Test func othersWereStartedBehindTheOneWaitedFor() {
+    var records = oneMissing
+    for rank in [0, 1, 3] {
+      records[rank] = record(rank, [operation(6, open: false), operation(7), operation(8, waiting: false)])
+    }
+    let diagnosis = diagnosis(records)
+    #expect(diagnosis.kind == .computing && diagnosis.culprits == [2])
+    #expect(diagnosis.sentence.contains("ranks 0, 1, 3 wait for it in MPI_Allreduce no. 7"))
+  }
+
   @Test func stopped() {
     let diagnosis = diagnosis(oneMissing, states: [102: .stopped])
     #expect(diagnosis.kind == .stopped && diagnosis.culprits == [2])

@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import struct
+import subprocess
 
 import harness
 
@@ -163,6 +164,18 @@ def wrong_places():
                   and len(harness.sentences(ended.err)) == 1, ended)
 
 
+def no_memory():
+    """More than the system lets a process map, though most of it would never be used."""
+    settings = changed("model.intermediate_size", 1 << 21, directory="new/run")
+    harness.write_configuration(CONFIG, settings)
+    ended = harness.end(subprocess.Popen(
+        ["sh", "-c", 'ulimit -v 4000000; exec "$@"', "sh", harness.BIN / "forge-dist", CONFIG], env=harness.ENVIRONMENT,
+        text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    harness.check("memory that cannot be mapped", ended.code == 64 and len(harness.sentences(ended.err)) == 1
+                  and re.search(r"refuses a process \d+ MiB of memory .*vm.overcommit_memory", ended.err), ended)
+    shutil.rmtree(WORK / "new", ignore_errors=True)
+
+
 def wrong_continuations():
     for path, value in [
             ("batch.sequences", 6), ("batch.micro_batch", 1), ("data.sequence_length", 16), ("run.seed", 2),
@@ -184,6 +197,6 @@ def wrong_continuations():
 
 ended = harness.run("forge-dist", harness.write_configuration(CONFIG, SOUND), ranks=2)
 harness.check("the sound configuration runs", ended.code == 0, ended)
-for group in [wrong_settings, wrong_data, wrong_weights, wrong_places, wrong_continuations]:
+for group in [wrong_settings, wrong_data, wrong_weights, wrong_places, no_memory, wrong_continuations]:
     group()
 harness.finish()

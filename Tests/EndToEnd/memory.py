@@ -48,6 +48,11 @@ for sharding in ["optimizer", "full"]:
     sizes = [peaks[sharding, ranks][0] for ranks in [1, 2, 4, 8]]
     harness.check(f"sharding {sharding}: more ranks need less each: {sizes} MiB", sizes == sorted(sizes, reverse=True))
 
+ended = harness.run("forge-dist", configuration("whole-experts", "full", expert=1), ranks=4)
+measured, predicted = mebibytes(ended)
+harness.check(f"sharding full, 4 ranks, all experts on each: {measured} MiB measured, {predicted} MiB predicted",
+              ended.code == 0 and 0.9 <= measured / predicted <= 1.1, ended)
+
 # Control groups, version 1 or 2, one for each rank.
 ROOTS = [(pathlib.Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"), (pathlib.Path("/sys/fs/cgroup"), "memory.max")]
 

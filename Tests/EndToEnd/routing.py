@@ -2,8 +2,8 @@
 """Adversarial routing: exact and without a hang wherever the experts are.
 
 A router of zeros ties everywhere, so every token goes to the experts of the lowest index: one expert gets all tokens and
-the others starve, and the ranks that hold those have nothing to do. With 8 ranks and 3 micro-batches most ranks have no
-tokens of their own either.
+the others starve, and the ranks that hold those have nothing to do, unless they borrow it. With 8 ranks and 3
+micro-batches most ranks have no tokens of their own either.
 """
 
 import harness
@@ -35,9 +35,9 @@ def model(folder, router, chosen):
     return harness.write_model(folder, edit)
 
 
-def settings(directory, source, degree, sharding):
+def settings(directory, source, degree, sharding, shadows):
     made = harness.configuration(directory, {"from": str(source)}, DATA, steps=STEPS)
-    return made | {"parallelism": {"expert": degree, "sharding": sharding}}
+    return made | {"parallelism": {"expert": degree, "sharding": sharding, "shadow_experts": shadows}}
 
 
 CASES = {
@@ -48,9 +48,12 @@ CASES = {
 for name, (router, chosen) in CASES.items():
     source = model(WORK / f"model-{chosen}", router, chosen)
     reference = gradients = None
-    for ranks, degree, sharding in [(1, 1, "none"), (2, 2, "optimizer"), (3, 3, "full"), (4, 2, "none"), (8, 4, "full")]:
+    for ranks, degree, sharding, shadows in [
+            (1, 1, "none", "auto"), (2, 2, "optimizer", "always"), (3, 3, "full", "always"), (4, 2, "none", "never"),
+            (4, 4, "none", "always"), (8, 4, "full", "always")]:
         directory = WORK / f"{chosen}-{ranks}-{degree}"
-        configuration = harness.write_configuration(WORK / "run.yaml", settings(directory, source, degree, sharding))
+        configuration = harness.write_configuration(
+            WORK / "run.yaml", settings(directory, source, degree, sharding, shadows))
         dump = WORK / "gradients.safetensors"
         dumped = harness.run("forge-dist", configuration, "--dump-gradients", dump, ranks=ranks, timeout=60)
         found = dump.read_bytes() if dumped.code == 0 else None
@@ -64,7 +67,7 @@ for name, (router, chosen) in CASES.items():
             harness.check(f"{name}: the router does what the test is about", chosen == 3 or loads == expected, f"{loads}\n{ended}")
             harness.check(f"{name}: gradients and a run on one rank", found and ended.code == 0, f"{dumped}\n{ended}")
         else:
-            place = f"{name}: {ranks} ranks, expert {degree}, sharding {sharding}"
+            place = f"{name}: {ranks} ranks, expert {degree}, sharding {sharding}, experts lent {shadows}"
             harness.check(f"{place}: the same gradients", found is not None and found == gradients, dumped)
             harness.check(f"{place}: the same run", ended.code == 0 and result == reference, ended)
 harness.finish()

@@ -103,6 +103,11 @@ settings["checkpoint"]["every"] = 0
 harness.write_configuration(config, settings)
 for restart in range(5):
     harness.ENVIRONMENT["SLURM_RESTART_COUNT"] = str(restart)
+    if restart == 2:
+        ended = harness.run("forge-dist", config, "--set", "data.train.0.path=nowhere", ranks=2)
+        harness.check("a start that cannot read its data is counted, too",
+                      ended.code == 64 and "nowhere" in ended.err and lease(directory)["epoch"] == 3, ended)
+        continue
     process = harness.launch("forge-dist", config, ranks=2)
     harness.wait_for(lambda: lease(directory)["epoch"] == restart + 1 and harness.last_step(directory) >= 2, process)
     harness.kill(process)

@@ -120,6 +120,23 @@ def models():
             "--max-tokens", 200)
 
 
+def plans():
+    """Numbers that no cluster has."""
+    for name, pattern, arguments in [
+            ("ranks", "--ranks must be", ["--ranks", 99999999999999]),
+            ("ranks below one", "--ranks must be", ["--ranks", 0]),
+            ("threads", "--threads must be", ["--ranks", 2, "--threads", 9223372036854775807]),
+            ("memory", "--memory must be", ["--ranks", 2, "--memory", 1e300]),
+            ("hours", "--hours must be", ["--ranks", 2, "--hours", 1e300]),
+            ("tokens", "--tokens must be", ["--ranks", 2, "--tokens", 1e300]),
+            ("a latency that is no number", "--latency must be", ["--ranks", 2, "--latency", "nan"]),
+            ("sequences", r"batch\.sequences must be at most", ["--ranks", 2, "--set", "batch.sequences=9223372036854775807"]),
+    ]:
+        refused(f"plan: {name}", pattern, "plan", *arguments)
+    ended = harness.run("forge", "plan", "--ranks", 2, "--set", "run.steps=9223372036854775807", "--hours", "1e-6")
+    harness.check("plan: more steps than anyone can do", ended.code == 0, ended)
+
+
 DOCUMENTS.mkdir()
 EMPTY.mkdir()
 FILE.write_text("mine\n")
@@ -128,6 +145,6 @@ for name, text in [("a.txt", "one two three four " * 50), ("b.txt", "five six se
 ended = harness.run(
     "forge", "tokenizer", "train", "--input", DOCUMENTS, "--output", TOKENIZER, "--vocabulary-size", 300)
 harness.check("a tokenizer is trained", ended.code == 0, ended)
-for group in [scoring, weights, documents, models]:
+for group in [scoring, weights, documents, models, plans]:
     group()
 harness.finish()

@@ -8,17 +8,18 @@ import Testing
   private static let counts = [[3, 1, 0, 0, 2], [0, 0, 0, 0, 0], [1, 4, 2, 0, 5]]
   private static let experts = [0..<2, 2..<3, 3..<5]
 
-  private static func plan(_ rank: Int, chunks: Int) -> DispatchPlan {
-    DispatchPlan(counts: counts, experts: experts, rank: rank, chunks: chunks)
+  private static func plan(_ rank: Int, chunks: Int, fewestRows: Int? = nil) -> DispatchPlan {
+    DispatchPlan(counts: counts, experts: experts, rank: rank, chunks: chunks, fewestRows: fewestRows)
   }
 
   /// What one rank says it sends is what the other says it receives.
-  @Test(arguments: [1, 2, 3]) func ranksAgree(chunks: Int) {
+  @Test(arguments: [1, 2, 3], [nil, 1]) func ranksAgree(chunks: Int, fewestRows: Int?) {
+    let plans = (0..<3).map { Self.plan($0, chunks: chunks, fewestRows: fewestRows) }
     for chunk in 0..<chunks {
       for source in 0..<3 {
         for destination in 0..<3 {
-          let sent = Self.plan(source, chunks: chunks).outgoing[chunk][destination]
-          let received = Self.plan(destination, chunks: chunks).incoming[chunk][source]
+          let sent = plans[source].outgoing[chunk][destination]
+          let received = plans[destination].incoming[chunk][source]
           #expect(sent.count == received.count, "chunk \(chunk) from \(source) to \(destination)")
         }
       }
@@ -26,16 +27,22 @@ import Testing
   }
 
   /// Every own row is sent exactly once, to the rank of its expert, and arrives in the segment of its micro-batch and
-  /// expert.
-  @Test(arguments: [1, 2, 3]) func everyRowArrivesOnceAtItsExpert(chunks: Int) {
+  /// expert, unless that expert is borrowed for it.
+  @Test(arguments: [1, 2, 3], [nil, 1]) func everyRowArrivesOnceAtItsExpert(chunks: Int, fewestRows: Int?) {
+    let plans = (0..<3).map { Self.plan($0, chunks: chunks, fewestRows: fewestRows) }
     for source in 0..<3 {
       // The own rows, in expert order, by the expert that each chose.
       let rows = Self.counts[source].enumerated().flatMap { Array(repeating: $0, count: $1) }
       var sent: [Int] = []
+      if let (segment, ownRows) = plans[source].borrowed {
+        sent += ownRows
+        #expect(ownRows.allSatisfy { rows[$0] == segment.expert } && segment.source == source)
+        #expect(ownRows.count == segment.rows.count && !Self.experts[source].contains(segment.expert))
+      }
       for destination in 0..<3 {
-        let arrival = Self.plan(destination, chunks: chunks)
+        let arrival = plans[destination]
         for chunk in 0..<chunks {
-          let outgoing = Self.plan(source, chunks: chunks).outgoing[chunk][destination]
+          let outgoing = plans[source].outgoing[chunk][destination]
           let incoming = arrival.incoming[chunk][source]
           sent += outgoing
           for (own, arriving) in zip(outgoing, incoming) {
@@ -49,11 +56,14 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 2, 3]) func segmentsFillTheArrivingRows(chunks: Int) {
+  @Test(arguments: [1, 2, 3], [nil, 1]) func segmentsFillTheArrivingRows(chunks: Int, fewestRows: Int?) {
     for rank in 0..<3 {
-      let plan = Self.plan(rank, chunks: chunks)
-      #expect(plan.segments.flatMap { $0.flatMap(\.rows) } == Array(0..<plan.arriving))
-      #expect(plan.arriving == Self.counts.reduce(0) { $0 + $1[Self.experts[rank]].reduce(0, +) })
+      let plan = Self.plan(rank, chunks: chunks, fewestRows: fewestRows)
+      let borrowed = plan.borrowed.map { Array($0.segment.rows) } ?? []
+      #expect(plan.segments.flatMap { $0.flatMap(\.rows) } + borrowed == Array(0..<plan.arriving))
+      let held = Self.counts.reduce(0) { $0 + $1[Self.experts[rank]].reduce(0, +) }
+      let lent = plan.lent.reduce(0) { $0 + Self.counts[$1.borrower][$1.expert] }
+      #expect(plan.arriving == held - lent + borrowed.count)
       #expect(
         zip(plan.rows, plan.segments).allSatisfy { rows, segments in
           segments.allSatisfy { rows.contains($0.rows.lowerBound) }

@@ -1,5 +1,6 @@
 import Testing
 
+@testable import Checkpoints
 @testable import Parallelism
 
 @Suite struct NodesTests {

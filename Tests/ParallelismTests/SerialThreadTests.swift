@@ -14,6 +14,19 @@ import Testing
     }
   }
 
+  @Test func workKnowsWhatFollows() throws {
+    let gate = Mutex(())
+    let seen = Mutex<[Int?]>([])
+    let thread = SerialThread<Int>(lookingAhead: { _, following in
+      gate.withLock { _ in }
+      let next = following()
+      seen.withLock { $0.append(next) }
+    })
+    let last = gate.withLock { _ in (1...3).map { thread.submit($0) }.last! }
+    try thread.wait(for: last)
+    #expect(seen.withLock { $0 } == [2, 3, nil])
+  }
+
   @Test func anErrorReachesWhoWaitsAndEndsTheWork() throws {
     struct Failure: Error {}
     let done = Mutex<[Int]>([])

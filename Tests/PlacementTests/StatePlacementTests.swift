@@ -75,14 +75,6 @@ import Testing
     #expect(placement(.full).computed(piece: layout.headPiece, by: 2) == layout.pieces[layout.headPiece])
   }
 
-  @Test func theAutomaticDegreeIsTheLargestDivisorThatServes() {
-    func degree(_ experts: Int, _ ranks: Int) -> Int {
-      ExpertPlacement.automaticDegree(experts: experts, ranks: ranks)
-    }
-    #expect(degree(8, 6) == 6 && degree(8, 12) == 6 && degree(8, 7) == 7 && degree(8, 11) == 1)
-    #expect(degree(64, 64) == 64 && degree(64, 128) == 64 && degree(0, 4) == 1 && degree(5, 1) == 1)
-  }
-
   @Test(arguments: [(6, 4), (5, 5), (8, 3), (64, 64)]) func expertsAreDealtEvenly(experts: Int, degree: Int) {
     let placement = ExpertPlacement(experts: experts, ranks: 2 * degree, degree: degree)
     let ranges = (0..<degree).map(placement.experts(at:))

@@ -1,3 +1,4 @@
+import Settings
 import Testing
 
 @testable import Planning
@@ -7,5 +8,14 @@ import Testing
     #expect(MemoryPlan.resident([0..<1], elementSize: 4, page: 4096) == 4096)
     #expect(MemoryPlan.resident([1000..<1100, 1100..<1200, 5000..<5001], elementSize: 4, page: 4096) == 3 * 4096)
     #expect(MemoryPlan.resident([0..<0], elementSize: 8, page: 4096) == 0)
+  }
+
+  @Test func copiesOnTheNodesTakeTwoBlocksARank() throws {
+    func bytes(ranks: Int, _ overrides: [String]) throws -> Int {
+      let configuration = try RunConfiguration.load(path: nil, overrides: overrides)
+      return MemoryPlan(configuration, placement: placement(configuration, ranks: ranks), rank: 0, threads: 1).bytes
+    }
+    #expect(try bytes(ranks: 2, ["checkpoint.local=/x"]) - bytes(ranks: 2, []) == 8 << 20)
+    #expect(try bytes(ranks: 1, ["checkpoint.local=/x"]) == bytes(ranks: 1, []))
   }
 }

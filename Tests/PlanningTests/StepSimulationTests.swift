@@ -61,7 +61,7 @@ import Testing
         }
       return sum + 8 * 3 * Double(largest) + gathered * 0.75 * Double(piece.element.count)
     }
-    #expect(abs(plan.time.total * 1e5 / bytes - 1) < 0.02)
+    #expect(abs(plan.time.total * 1e5 * Planning.Cluster.payload / bytes - 1) < 0.02)
     #expect(plan.bytesCost > 0.9 * (plan.time.total - plan.time.compute))
     #expect(plan.bottleneck(configuration, slow) == "bandwidth between ranks")
   }
@@ -87,7 +87,7 @@ import Testing
     #expect(half.imbalance > 0 && abs(shared.imbalance / half.imbalance - 2) < 1e-9)  // one expert a rank, two
     // 192 of 256 slots travel four times through three layers: 64 or 65 columns of 4 bytes, at 1 MB/s.
     let bytes = Double(4 * 192 * 258 * 3)
-    #expect(abs(shared.dispatch * 1e6 / bytes - 1) < 0.05)
+    #expect(abs(shared.dispatch * 1e6 * Planning.Cluster.payload / bytes - 1) < 0.05)
   }
 
   @Test func theSearchKeepsToTheMemory() throws {

@@ -68,6 +68,8 @@ struct RunConfigurationTests {
     ("checkpoint.level=99", "between -100 and 22"),
     ("checkpoint.local=''", "must name a folder"),
     ("checkpoint.local_every=5", "needs checkpoint.local"),
+    ("batch.sequences=9223372036854775807", "batch.sequences must be at most 16777216"),
+    ("watchdog={minimum_seconds: 60, pause_seconds: 30}", "pause_seconds must be at least minimum_seconds = 60"),
   ])
   func mistakeIsNamed(override: String, expected: String) throws {
     let error = try #require(throws: ForgeError.self) { try RunConfiguration.load(path: nil, overrides: [override]) }
@@ -77,7 +79,7 @@ struct RunConfigurationTests {
 
   @Test func theExpertDegreeMustDivideTheRanks() throws {
     let automatic = try RunConfiguration.load(path: nil, overrides: [])
-    #expect(try automatic.expertDegree(ranks: 6) == 6 && automatic.expertDegree(ranks: 11) == 1)
+    #expect(try automatic.expertDegree(ranks: 6) == 3 && automatic.expertDegree(ranks: 11) == 1)
     let fixed = try RunConfiguration.load(path: nil, overrides: ["parallelism.expert=4"])
     #expect(try fixed.expertDegree(ranks: 8) == 4)
     let error = try #require(throws: ForgeError.self) { try fixed.expertDegree(ranks: 6) }

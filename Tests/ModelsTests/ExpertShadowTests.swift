@@ -1,0 +1,59 @@
+import Testing
+
+@testable import Models
+
+@Suite struct ExpertShadowTests {
+  private static func loads(_ counts: [[Int]], _ experts: [Range<Int>], _ shadows: [ExpertShadow]) -> [Int] {
+    var loads = experts.map { experts in counts.reduce(0) { $0 + $1[experts].reduce(0, +) } }
+    for shadow in shadows {
+      loads[shadow.lender] -= counts[shadow.borrower][shadow.expert]
+      loads[shadow.borrower] += counts[shadow.borrower][shadow.expert]
+    }
+    return loads
+  }
+
+  private static func choose(_ counts: [[Int]], _ experts: [Range<Int>], fewestRows: Int) -> [ExpertShadow] {
+    ExpertShadow.choose(counts: counts, experts: experts, chunks: 2, fewestRows: fewestRows)
+  }
+
+  @Test func theIdleRankBorrowsWhatEvensTheLoads() {
+    let counts = [[10, 20, 300, 170], [20, 30, 400, 50]]
+    let shadows = Self.choose(counts, [0..<2, 2..<4], fewestRows: 1)
+    #expect(shadows == [ExpertShadow(expert: 2, lender: 1, borrower: 0)])
+    #expect(Self.loads(counts, [0..<2, 2..<4], shadows) == [380, 620])
+  }
+
+  /// All tokens go to one expert: everybody computes with a copy of it.
+  @Test func theOnlyExpertInUseIsLentAsOftenAsMayBe() {
+    let counts = Array(repeating: [0, 0, 0, 90], count: 4)
+    let shadows = Self.choose(counts, [0..<1, 1..<2, 2..<3, 3..<4], fewestRows: 1)
+    #expect(shadows.count == ExpertShadow.mostLent && shadows.allSatisfy { $0.expert == 3 && $0.lender == 3 })
+    #expect(Set(shadows.map(\.borrower)).count == shadows.count)
+  }
+
+  @Test func littleIsNotWorthACopy() {
+    let counts = [[40, 60], [50, 75]]
+    #expect(Self.choose(counts, [0..<1, 1..<2], fewestRows: 60).isEmpty)
+    #expect(Self.choose([[50, 50], [50, 50]], [0..<1, 1..<2], fewestRows: 1).isEmpty)
+  }
+
+  /// A rank without tokens has nothing to borrow an expert for.
+  @Test func whoHasNoRowsBorrowsNothing() {
+    #expect(Self.choose([[0, 0], [90, 900]], [0..<1, 1..<2], fewestRows: 1).isEmpty)
+  }
+
+  /// Whatever the counts, nobody ends up busier than the busiest was, and nobody borrows twice.
+  @Test func lendingNeverHarms() {
+    var random = SystemRandomNumberGenerator()
+    for _ in 0..<200 {
+      let ranks = Int.random(in: 2...6, using: &random)
+      let experts = (0..<ranks).map { $0 * 16 / ranks..<($0 + 1) * 16 / ranks }
+      let counts = (0..<ranks).map { _ in (0..<16).map { _ in Int.random(in: 0...200, using: &random) } }
+      let shadows = Self.choose(counts, experts, fewestRows: 1)
+      let before = Self.loads(counts, experts, []).max() ?? 0
+      #expect(Self.loads(counts, experts, shadows).max() ?? 0 <= before - (shadows.isEmpty ? 0 : 1), "\(counts)")
+      #expect(Set(shadows.map(\.borrower)).count == shadows.count)
+      #expect(shadows.allSatisfy { experts[$0.lender].contains($0.expert) && $0.lender != $0.borrower })
+    }
+  }
+}
