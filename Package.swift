@@ -28,7 +28,7 @@ let package = Package(
     .target(name: "Formats", dependencies: ["Diagnostics"]),
     .target(
       name: "Checkpoints",
-      dependencies: ["CZstd", "Diagnostics", .product(name: "Crypto", package: "swift-crypto")]),
+      dependencies: ["CZstd", "Diagnostics", "Formats", .product(name: "Crypto", package: "swift-crypto")]),
 
     // Models and data, which know nothing of ranks.
     .target(name: "Models", dependencies: ["Configuration", "Diagnostics", "Kernels"]),

@@ -1,4 +1,5 @@
 import Diagnostics
+import Formats
 import Foundation
 
 /// In what two checkpoints differ.
@@ -73,8 +74,8 @@ extension CheckpointComparison.Change {
     switch dtype {
     case .f64: add(left, right) { (bits: UInt64) in Double(bitPattern: bits) }
     case .f32: add(left, right) { (bits: UInt32) in Double(Float(bitPattern: bits)) }
-    case .f16: add(left, right) { (bits: UInt16) in Double(Self.half(bits)) }
-    case .bf16: add(left, right) { (bits: UInt16) in Double(Float(bitPattern: UInt32(bits) << 16)) }
+    case .f16: add(left, right) { (bits: UInt16) in Double(floatFromFloat16(bits)) }
+    case .bf16: add(left, right) { (bits: UInt16) in Double(floatFromBFloat16(bits)) }
     case .i64: add(left, right) { (value: Int64) in Double(value) }
     case .i32: add(left, right) { (value: Int32) in Double(value) }
     case .i16: add(left, right) { (value: Int16) in Double(value) }
@@ -96,16 +97,6 @@ extension CheckpointComparison.Change {
       // A NaN stays, once there.
       if !(difference <= largest), !largest.isNaN { largest = difference }
     }
-  }
-
-  /// IEEE half precision, by its parts.
-  private static func half(_ bits: UInt16) -> Float {
-    let magnitude = UInt32(bits & 0x7FFF) << 13
-    let sign = UInt32(bits & 0x8000) << 16
-    if bits & 0x7C00 == 0x7C00 { return Float(bitPattern: sign | magnitude | 0x7F80_0000) }
-    // The exponent's bias is 127 here and 15 there; the product is exact, subnormal numbers included.
-    let scaled = Float(bitPattern: magnitude) * Float(sign: .plus, exponent: 112, significand: 1)
-    return sign == 0 ? scaled : -scaled
   }
 }
 

@@ -33,7 +33,7 @@ extension CheckpointFolder {
   public func condemned(by retention: Retention) -> [Int] {
     let steps = steps()
     var losses: [Int: Double] = [:]
-    if retention.keepBest > 0 {
+    if retention.keepBest > 0, steps.count > retention.keepLast {
       for step in steps { losses[step] = try? CheckpointReader(path: path(step: step)).validationLoss }
     }
     return retention.condemned(steps: steps, losses: losses)

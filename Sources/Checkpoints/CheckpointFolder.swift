@@ -118,7 +118,7 @@ public struct CheckpointFolder: Sendable {
   /// As ``commit(step:tensors:chunks:metadata:)``, with a manifest that is made already.
   public func commit(step: Int, manifest: [UInt8]) throws {
     let complete = path(step: step)
-    let partial = complete + Self.partialSuffix
+    let partial = partialPath(step: step)
     let replaced = complete + Self.replacedSuffix
     try files.writeDurably(manifest, to: "\(partial)/\(CheckpointManifest.fileName)")
     try files.synchronizeFolder(partial)

@@ -8,8 +8,8 @@ extension CheckpointReader {
   ///
   /// - Parameters:
   ///   - report: told about everything damaged on the way, `latest` included.
-  ///   - everyChunk: false checks only manifests and file lengths, which takes no time; every rank then finds damage
-  ///     within chunks when it reads them.
+  ///   - everyChunk: false checks only manifests and file lengths, which takes no time; damage within chunks is then found
+  ///     when they are read.
   /// - Returns: nil when the folder holds no checkpoints at all.
   /// - Throws: `ForgeError` (bad input) when there are checkpoints and none is sound, rather than let a run start anew.
   public static func newestSound(

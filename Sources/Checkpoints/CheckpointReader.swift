@@ -233,7 +233,7 @@ public final class CheckpointReader: Sendable {
   private func shard(_ name: String) throws -> ShardFile {
     try opened.withLock { opened in
       if let file = opened[name] { return file }
-      let file = try ShardFile(path: "\(path)/\(name)")
+      let file = try ShardFile(path: "\(path)/\(name)", isLarge: true)
       opened[name] = file
       return file
     }

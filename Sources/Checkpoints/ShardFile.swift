@@ -4,14 +4,15 @@ import Foundation
 /// A file of a checkpoint that is open for reading.
 package final class ShardFile: Sendable {
   private let descriptor: Int32
-  /// The same file past the page cache; -1 where the file system cannot do that.
+  /// The same file past the page cache; -1 where nobody asked for it or the file system cannot do that.
   private let direct: Int32
   private let path: String
 
-  package init(path: String) throws {
+  /// - Parameter isLarge: whether it is worth reading past the page cache.
+  package init(path: String, isLarge: Bool = false) throws {
     descriptor = Self.open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw systemError("open", path) }
-    direct = Self.open(path, O_RDONLY | O_CLOEXEC | __O_DIRECT)
+    direct = isLarge ? Self.open(path, O_RDONLY | O_CLOEXEC | __O_DIRECT) : -1
     self.path = path
   }
 

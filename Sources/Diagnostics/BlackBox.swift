@@ -5,9 +5,9 @@ import Synchronization
 ///
 /// The kernel owns the pages: what was stored before a SIGKILL is in the file. Nothing is allocated and no system call is
 /// made to record an operation. A ring is written by the one thread that uses its communicator at that time; everything
-/// else is single atomic stores. A reader in another process takes an entry only when its sequence number was the same
-/// before and after.
-public struct BlackBox: @unchecked Sendable {
+/// else is single stores of aligned words, and a sentence that is written before the word that says so. A reader in
+/// another process takes an entry only when its sequence number was the same before and after.
+public struct BlackBox: Sendable {
   /// What a rank is doing, beside the step's number.
   public enum Phase: UInt8, Sendable, CaseIterable {
     case starting, restoring, training, validation, checkpoint, ending, recording
@@ -23,7 +23,8 @@ public struct BlackBox: @unchecked Sendable {
     case consequence = 3
   }
 
-  private let base: UnsafeMutableRawPointer
+  // The shared memory: who may write what in it is said above.
+  nonisolated(unsafe) private let base: UnsafeMutableRawPointer
   private let size: Int
   private let slotSize: Int
 
@@ -147,8 +148,8 @@ public struct BlackBox: @unchecked Sendable {
   // MARK: Operations
 
   /// The ring of one communicator.
-  public struct Ring: @unchecked Sendable {
-    fileprivate let slot: UnsafeMutableRawPointer
+  public struct Ring: Sendable {
+    nonisolated(unsafe) fileprivate let slot: UnsafeMutableRawPointer
 
     fileprivate init(slot: UnsafeMutableRawPointer) { self.slot = slot }
 
@@ -200,7 +201,7 @@ public struct BlackBox: @unchecked Sendable {
   }
 
   /// An operation that has been recorded as begun.
-  public struct Entry: @unchecked Sendable {
+  public struct Entry {
     fileprivate let entry: UnsafeMutableRawPointer
     fileprivate let sequence: UInt64
 

@@ -23,11 +23,10 @@ public enum RankCondition: Sendable, Equatable {
   static let remotePatience = 75.0
 
   /// - Parameters:
-  ///   - newestSign: the newest sign of life of any rank.
   ///   - now: seconds since 1970.
   ///   - place: where `state` is asked.
   init(
-    _ record: BlackBoxRecord, newestSign: Double, now: Double, place: UInt64,
+    _ record: BlackBoxRecord, now: Double, place: UInt64,
     state: (_ pid: Int32, _ start: UInt64) -> ProcessTable.State
   ) {
     if let ending = record.ending {

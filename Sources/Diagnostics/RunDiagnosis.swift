@@ -48,7 +48,7 @@ public struct RunDiagnosis: Sendable {
   ) {
     let newestSign = records.map(\.lastSign).max() ?? now
     let conditions = records.map {
-      RankCondition($0, newestSign: newestSign, now: now, place: place, state: state)
+      RankCondition($0, now: now, place: place, state: state)
     }
     self.records = records
     self.conditions = conditions

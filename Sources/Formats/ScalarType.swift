@@ -34,7 +34,7 @@ public enum ScalarType: String, Sendable, Codable {
 
 /// The float whose upper half `bits` is.
 @inline(__always)
-func floatFromBFloat16(_ bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
+package func floatFromBFloat16(_ bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
 
 /// Rounds to nearest, ties to even; a NaN stays a (quiet) NaN.
 @inline(__always)
@@ -66,7 +66,7 @@ func float16FromFloat(_ value: Float) -> UInt16 {
 
 /// The exact value of an IEEE half-precision number.
 @inline(__always)
-func floatFromFloat16(_ bits: UInt16) -> Float {
+package func floatFromFloat16(_ bits: UInt16) -> Float {
   let sign = UInt32(bits & 0x8000) << 16
   let magnitude = UInt32(bits & 0x7FFF)
   let normal = (magnitude << 13) &+ (UInt32(127 - 15) << 23)

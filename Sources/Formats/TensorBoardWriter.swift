@@ -12,11 +12,8 @@ public final class TensorBoardWriter {
 
   /// Starts a new file in a folder, which must exist. Throws `badInput` when it cannot be created.
   public init(directory: String) throws {
-    var hostName = [CChar](repeating: 0, count: 256)
-    gethostname(&hostName, hostName.count - 1)
-    let host = String(decoding: hostName.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     // TensorBoard orders files by name and looks for "tfevents" in it.
-    let unique = "\(Int(Self.now)).\(host).\(getpid())"
+    let unique = "\(Int(Self.now)).\(ProcessTable.hostName).\(getpid())"
     let (path, descriptor) = Self.create(directory + "/events.out.tfevents." + unique)
     guard descriptor >= 0 else { throw ForgeError.badInput("cannot write '\(path)': \(systemMessage())") }
     self.path = path

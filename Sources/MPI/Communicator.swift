@@ -1,5 +1,4 @@
 internal import COpenMPI
-import Glibc
 import Synchronization
 
 /// A group of ranks that talk to each other and to nobody else (MPI 3.1, chapter 6).
@@ -132,16 +131,7 @@ public final class Communicator: Sendable {
   public func barrier(lookingEvery interval: UInt32, file: StaticString = #fileID, line: UInt32 = #line)
     throws(MPIError)
   {
-    let entry = enter("MPI_Ibarrier", bytes: 0, file, line, waits: true)
-    var request: MPI_Request?
-    try check(MPI_Ibarrier(handle, &request), "MPI_Ibarrier")
-    while true {
-      var flag: Int32 = 0
-      try check(MPI_Test(&request, &flag, forge_mpi_status_ignore()), "MPI_Test")
-      if flag != 0 { break }
-      usleep(interval)
-    }
-    entry?.finish()
+    try startBarrier(file: file, line: line).wait(lookingEvery: interval, isPatient: true)
   }
 
   /// Whether one MPI call can carry, or address, `count` elements.

@@ -91,15 +91,13 @@ extension Communicator {
     -> ExchangePlan
   {
     precondition(sendCounts.count == size, "an exchange needs a count for every rank")
-    let total = sendCounts.reduce(0, +)
     let outgoing = sendCounts.map { Int64($0) }
     var incoming = [Int64](repeating: 0, count: size)
     var incomingSpan = incoming.mutableSpan
     try allToAll(from: outgoing.span, into: &incomingSpan, file: file, line: line)
-    let received = incoming.map { Int($0) }
+    let (send, receive) = (Layout(contiguous: sendCounts), Layout(contiguous: incoming.map { Int($0) }))
     // All ranks must go the same way, in parts or not, so the largest buffer anywhere decides.
-    let largest = try allReduce(Int64(max(total, received.reduce(0, +))), .max, file: file, line: line)
-    return ExchangePlan(
-      send: Layout(contiguous: sendCounts), receive: Layout(contiguous: received), needsParts: !fits(Int(largest)))
+    let largest = try allReduce(Int64(max(send.total, receive.total)), .max, file: file, line: line)
+    return ExchangePlan(send: send, receive: receive, needsParts: !fits(Int(largest)))
   }
 }

@@ -24,9 +24,9 @@ public struct ExpertPlacement: Sendable, Equatable {
     let largest = degrees.last ?? 1
     let even = degrees.last { degree in
       let most = (experts + degree - 1) / degree
-      return 8 * most * degree <= 9 * experts
+      return degree > 1 && 8 * most * degree <= 9 * experts
     }
-    return even.flatMap { $0 > 1 ? $0 : nil } ?? largest
+    return even ?? largest
   }
 
   /// A rank's place among those that share the experts.

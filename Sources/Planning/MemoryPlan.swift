@@ -112,7 +112,7 @@ public struct MemoryPlan: Sendable {
 
   /// The exchange's buffers: every other rank's numbers of the chunks that are under way.
   private static func exchangeBytes(_ placement: StatePlacement) -> Int {
-    placement.ranks > 1 ? 8 * ExchangeChunk.buffer(ranks: placement.ranks) : 0
+    8 * ExchangeChunk.buffer(ranks: placement.ranks)
   }
 
   public static func mebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 19)) >> 20) MiB" }

@@ -4,7 +4,6 @@ import Foundation
 /// A ledger as it is read: its lines from some place on, checked.
 struct LedgerFile {
   struct Entry {
-    var kind: String
     /// Of a line about a step.
     var step: StepLedger.Step?
     var kernelFamily: String?
@@ -83,7 +82,7 @@ struct LedgerFile {
   }
 
   private static func entry(_ line: Line) -> Entry {
-    var entry = Entry(kind: line.kind, kernelFamily: line.kernel_family, settings: line.settings)
+    var entry = Entry(kernelFamily: line.kernel_family, settings: line.settings)
     if line.kind == "step", let step = line.step, let first = line.first_sequence, let count = line.sequences,
       let loss = line.loss_bits.flatMap({ UInt64($0, radix: 16) }),
       let norm = line.gradient_norm_bits.flatMap({ UInt64($0, radix: 16) }), let applied = line.applied, count >= 0

@@ -76,10 +76,7 @@ public struct Replay {
         step: step, batch: expected.map { $0.sequences.lowerBound / sequences }, wishes: .init())
       trainer.step = step
       guard let expected, steps.contains(step) else { continue }
-      let first = outcome.firstSequence
-      let computed = StepLedger.Step(
-        step: step, sequences: first..<first + sequences, loss: outcome.loss, gradientNorm: outcome.gradientNorm,
-        isApplied: outcome.isApplied)
+      let computed = StepLedger.Step(step: step, sequences: sequences, outcome)
       if computed != expected { return .differs(step: step, how: Self.difference(expected, computed)) }
     }
     return .identical(steps: steps.count)

@@ -43,10 +43,7 @@ extension RunReporter {
 
   /// Records a step, and tells when an earlier start computed it differently.
   func enterLedger(step: Int, _ outcome: StepOutcome) throws {
-    let first = outcome.firstSequence
-    let entry = StepLedger.Step(
-      step: step, sequences: first..<first + configuration.batch.sequences, loss: outcome.loss,
-      gradientNorm: outcome.gradientNorm, isApplied: outcome.isApplied)
+    let entry = StepLedger.Step(step: step, sequences: configuration.batch.sequences, outcome)
     let before = try ledger?.append(entry, kernelFamily: KernelFamily.current.name, ranks: hosts.count)
     if let before, !toldDifference {
       toldDifference = true

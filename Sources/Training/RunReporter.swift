@@ -9,7 +9,7 @@ import Placement
 import Planning
 import Settings
 
-/// Everything a run says: `metrics.jsonl`, TensorBoard events, the progress line and the log. Rank 0 speaks.
+/// Everything a run says: `metrics.jsonl`, the ledger, TensorBoard events, the progress line and the log. Rank 0 speaks.
 final class RunReporter {
   let configuration: RunConfiguration
   let directory: RunDirectory

@@ -102,3 +102,13 @@ final class StepLedger {
     SHA256.hash(data: Array(bytes)).hexadecimal
   }
 }
+
+extension StepLedger.Step {
+  /// - Parameter sequences: of a global batch.
+  init(step: Int, sequences: Int, _ outcome: StepOutcome) {
+    let first = outcome.firstSequence
+    self.init(
+      step: step, sequences: first..<first + sequences, loss: outcome.loss, gradientNorm: outcome.gradientNorm,
+      isApplied: outcome.isApplied)
+  }
+}

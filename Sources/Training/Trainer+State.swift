@@ -119,7 +119,8 @@ extension Trainer {
 
   /// The steps of the checkpoints on the shared disk, as rank 0 sees them.
   private func sharedSteps(in folder: CheckpointFolder) throws -> [Int] {
-    let found = try communicator.broadcast(folder.steps().flatMap { withUnsafeBytes(of: $0, Array.init) }, root: 0)
+    let steps = communicator.rank == 0 ? folder.steps() : []
+    let found = try communicator.broadcast(steps.flatMap { withUnsafeBytes(of: $0, Array.init) }, root: 0)
     return found.withUnsafeBytes { bytes in
       stride(from: 0, to: bytes.count, by: 8).map { bytes.loadUnaligned(fromByteOffset: $0, as: Int.self) }
     }

@@ -60,9 +60,12 @@ final class Watchdog: Sendable {
     state = Mutex(State(limit: settings.pauseSeconds))
     // All ranks of this start have one number, and a later start has a larger one, even when a clock was set back.
     let folder = BlackBox.folder(of: run)
-    let last = (try? BlackBoxRecord.newest(in: folder))?.first?.attempt ?? 0
-    // Ranks of an earlier start that wake up write to files without a name.
-    if rank == 0 { Self.removeRecords(in: folder) }
+    var last: Int64 = 0
+    if rank == 0 {
+      last = (try? BlackBoxRecord.newest(in: folder))?.first?.attempt ?? 0
+      // Ranks of an earlier start that wake up write to files without a name.
+      Self.removeRecords(in: folder)
+    }
     let attempt = try communicator.allReduce(max(last + 1, Int64(Date().timeIntervalSince1970 * 1000)), .max)
     do {
       box = try BlackBox(folder: folder, rank: rank, ranks: communicator.size, attempt: attempt)
@@ -164,9 +167,7 @@ final class Watchdog: Sendable {
     }
     guard mayPause else { return reason }
     if let pauseSeen, pauseSeen > .now { return nil }
-    // The disk may be what hangs; the alarm then ends this process, and the launcher the job.
-    signal(SIGALRM, SIG_DFL)
-    alarm(30)
+    Self.setAlarm()
     defer { alarm(0) }
     guard Self.isPausing(records(), besides: rank, atMost: settings.pauseSeconds) else { return reason }
     state.withLock { $0.pauseSeen = .now + Self.pauseInterval }
@@ -200,10 +201,14 @@ final class Watchdog: Sendable {
     }
   }
 
-  private func endJob(_ reason: String) -> Never {
-    // The disk may be what hangs; the alarm ends this process, and the launcher then the job.
+  /// The disk may be what hangs; the alarm then ends this process, and the launcher the job.
+  private static func setAlarm() {
     signal(SIGALRM, SIG_DFL)
     alarm(30)
+  }
+
+  private func endJob(_ reason: String) -> Never {
+    Self.setAlarm()
     let sentence = firstSentence() ?? "\(reason): \(finding())"
     box?.end(.consequence, exitCode: ForgeError.Kind.tryAgain.exitCode, sentence: sentence)
     box?.synchronize()
@@ -226,13 +231,7 @@ final class Watchdog: Sendable {
     (try? RunDiagnosis(run: run))?.finding ?? "why is not known without black boxes"
   }
 
-  private func append(_ sentence: String) {
-    let file = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
-    guard file >= 0 else { return }
-    let line = Array((sentence + "\n").utf8)
-    _ = write(file, line, line.count)
-    close(file)
-  }
+  private func append(_ sentence: String) { try? AppendedFile(path: log).append(sentence + "\n") }
 }
 
 /// The durations of the last steps, seconds.

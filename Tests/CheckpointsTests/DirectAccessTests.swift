@@ -28,7 +28,7 @@ import Testing
   @Test(arguments: [false, true]) func aPartIsReadFromAnyPlace(isInMemory: Bool) throws {
     let folder = try TestFolder(isInMemory: isInMemory)
     try Data(bytes).write(to: URL(fileURLWithPath: folder.path + "/file"))
-    let file = try ShardFile(path: folder.path + "/file")
+    let file = try ShardFile(path: folder.path + "/file", isLarge: true)
     let memory = GrowingBuffer()
     for (offset, count) in [(0, 4096), (1, 300_000), (4095, 2 << 20), (8192, 1 << 20), (17, 3 << 20), (100, 5)] {
       let found = try file.read(count, at: offset, in: memory)

@@ -135,35 +135,34 @@ def both_launchers():
     return len(seconds) / sum(seconds) if seconds else 10
 
 
+def loses(job, node, what):
+    """The node is killed in the middle of the run, which ends as if nothing had been."""
+    job.reaches(STEPS // 4)
+    kill_node(node)
+    job.ends_as(undisturbed(STEPS), f"node {node} is lost, {what}")
+    revive(node)
+
+
 def lost_node():
     job = Job("lost_node", STEPS, "--nodes=3", "--nodelist=n1,n2,n3")
-    job.reaches(STEPS // 4)
-    kill_node("n2")
-    job.ends_as(undisturbed(STEPS), "node n2 is lost, the run goes on with two in the same allocation")
+    loses(job, "n2", "the run goes on with two in the same allocation")
     check("lost_node: the loss is told, and Slurm has not restarted the job",
           "1 of 3 nodes are lost; left: n1 n3" in job.log and job.says("Restarts") == "0"
           and "continuing after step" in job.log, job)
-    revive("n2")
 
 
 def spare_node():
     job = Job("spare_node", STEPS, "--nodes=4", FORGE_SPARE_NODES="1", FORGE_LAUNCHER="srun")
-    job.reaches(STEPS // 4)
-    kill_node("n3")
-    job.ends_as(undisturbed(STEPS), "node n3 is lost, the spare node n4 steps in")
+    loses(job, "n3", "the spare node n4 steps in")
     check("spare_node: three nodes before and after",
           "3 nodes (n1 n2 n3)" in job.log and "3 nodes (n1 n2 n4)" in job.log, job)
-    revive("n3")
 
 
 def requeued():
     job = Job("requeued", STEPS, "--nodes=3", FORGE_LAUNCHER="srun", FORGE_MIN_NODES="3")
-    job.reaches(STEPS // 4)
-    kill_node("n2")
-    job.ends_as(undisturbed(STEPS), "node n2 is lost and three are wanted: requeued")
+    loses(job, "n2", "three are wanted: requeued")
     check("requeued: Slurm restarted it once on the nodes left",
           job.says("Restarts") == "1" and "3 nodes (n1 n3 n4)" in job.log, job)
-    revive("n2")
 
 
 def batch_node():
