@@ -133,15 +133,26 @@ public final class Arena<Element: BitwiseCopyable>: @unchecked Sendable {
   public var count: Int { buffer.count }
   public var byteCount: Int { buffer.count * MemoryLayout<Element>.stride }
 
+  /// Asks for huge pages where a range fills them, so that they take no more memory than small ones.
+  public func useHugePages(in range: Range<Int>) {
+    let memory = UnsafeMutableRawBufferPointer(buffer[range].pointer)
+    let (first, last) = Self.pages(of: 1 << 21, in: memory)
+    if last > first, let start = memory.baseAddress { madvise(start + first, last - first, MADV_HUGEPAGE) }
+  }
+
+  /// Where the pages begin and end that some memory fills, in bytes from its start.
+  private static func pages(of size: Int, in memory: UnsafeMutableRawBufferPointer) -> (first: Int, last: Int) {
+    let address = Int(bitPattern: memory.baseAddress)
+    let first = min(memory.count, (address + size - 1) / size * size - address)
+    return (first, max(first, (address + memory.count) / size * size - address))
+  }
+
   /// Gives the memory of a range back to the kernel, as far as it fills pages; all of it reads as zero afterwards.
   public func discard(_ range: Range<Int>) {
     guard !range.isEmpty else { return }
     let memory = UnsafeMutableRawBufferPointer(buffer[range].pointer)
     guard let start = memory.baseAddress else { return }
-    let page = Int(getpagesize())
-    let address = Int(bitPattern: start)
-    let first = min(memory.count, (address + page - 1) / page * page - address)
-    let last = max(first, (address + memory.count) / page * page - address)
+    let (first, last) = Self.pages(of: Int(getpagesize()), in: memory)
     memset(start, 0, first)
     memset(start + last, 0, memory.count - last)
     if last > first, madvise(start + first, last - first, MADV_DONTNEED) != 0 { memset(start + first, 0, last - first) }

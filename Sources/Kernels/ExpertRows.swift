@@ -4,10 +4,17 @@ import CKernels
 extension Compute {
   /// `rows[r] = x[token of row r]`: `x` `[tokens, hidden]`, `rows` `[slots, hidden]`.
   public func gather(_ x: Matrix, routing: Routing, topK k: Int, into rows: Matrix) {
-    precondition(rows.rows == x.rows * k && rows.columns == x.columns)
-    team.forEachChunk(of: rows.rows, size: Self.rowsPerTask) { range, _ in
-      for row in range {
-        let token = Int(routing.slotOfRow[row]) / k
+    gather(x, routing: routing, topK: k, 0..<x.rows * k, into: rows)
+  }
+
+  /// `gather` of some rows only, `[range, hidden]`.
+  public func gather(_ x: Matrix, routing: Routing, topK k: Int, _ range: Range<Int>, into rows: Matrix) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= x.rows * k)
+    precondition(rows.rows == range.count && rows.columns == x.columns)
+    let first = range.lowerBound
+    team.forEachChunk(of: rows.rows, size: Self.rowsPerTask) { chunk, _ in
+      for row in chunk {
+        let token = Int(routing.slotOfRow[first + row]) / k
         (rows.base + row * rows.stride).update(from: x.base + token * x.stride, count: x.columns)
       }
     }

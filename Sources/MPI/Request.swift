@@ -41,19 +41,30 @@ public struct Request: ~Copyable {
     try Request.complete(pending, entry)
   }
 
-  /// Returns when the operation is complete, for a thread that must leave its core to others while it waits: within a
-  /// node, where memory is copied, it moves the operation forward without a pause; what takes longer waits for the
-  /// network, and then it sleeps between looks.
+  /// Returns when the operation is complete, for a thread that must leave its core to others while it waits. Unless it is
+  /// patient it moves the operation forward without a pause at first, as is best for a copy within a node; what takes longer
+  /// waits for the network, and then it sleeps between looks.
   ///
   /// - Parameters:
   ///   - interval: the time between looks in microseconds.
   ///   - isPatient: whether it sleeps from the beginning, because other ranks may start the operation much later.
-  public consuming func wait(lookingEvery interval: UInt32, isPatient: Bool = false) throws(MPIError) {
+  ///   - longest: that a patient wait sleeps; it may be late by an eighth of the time waited so far, if that is more than
+  ///     the interval and not more than this.
+  public consuming func wait(
+    lookingEvery interval: UInt32, isPatient: Bool = false, longest: UInt32? = nil
+  ) throws(MPIError) {
     let start = ContinuousClock.now
     entry?.wait()
     do throws(MPIError) {
       while try !isComplete() {
-        if isPatient || ContinuousClock.now - start > Self.impatience { usleep(interval) } else { sched_yield() }
+        let waited = ContinuousClock.now - start
+        if isPatient {
+          usleep(max(interval, UInt32(min(waited / .microseconds(8), Double(longest ?? interval)))))
+        } else if waited > Self.impatience {
+          usleep(interval)
+        } else {
+          sched_yield()
+        }
       }
     } catch {
       parts = []  // as it will never be complete, nobody must wait for it

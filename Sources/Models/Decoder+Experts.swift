@@ -4,51 +4,65 @@ import Kernels
 /// combine. Dropless.
 ///
 /// Rows stand in expert order at both ends of a dispatch: the micro-batch's own rows where its tokens are, and the rows
-/// that arrive where the experts are. A `DispatchPlan.Segment` is one (micro-batch, expert) and one matrix product.
+/// that are computed with where the experts are. A `DispatchPlan.Segment` is one (micro-batch, expert) and one matrix
+/// product. Own rows whose experts are here come first and last, so that a rank that is ahead of the others has work while
+/// theirs are on their way, and none has to be level with them after each layer.
 extension Decoder {
+  private typealias Segments = [DispatchPlan.Segment]
+
   func expertsForward(_ layer: Int, tokens n: Int, addingTo output: Matrix) throws {
     guard let experts = configuration.experts else { preconditionFailure("a sparse layer without experts") }
     let (hiddenSize, width) = (configuration.hiddenSize, experts.intermediateSize)
     let a = activationLayout.blocks[layer]
     let slots = n * experts.perToken
     let routing = routeForward(layer, tokens: n, experts)
-    let plan = try dispatcher.plan(routing.offsets)
-    plans[layer] = plan
+    let round = dispatcher.startRound(routing.offsets)
+    rounds[layer] = round
 
+    let arrivals = activationLayout.arriving
     let own = rows(activationLayout.slotInputs, slots, hiddenSize)
-    compute.gather(hidden(a.middleNormed, n), routing: routing, topK: experts.perToken, into: own)
-    let inputs = rows(a.arrivedInputs, plan.arriving, hiddenSize)
-    let dispatches = (0..<plan.chunks).map { dispatcher.startDispatch($0, of: plan, from: own, to: inputs) }
+    let inputs = rows(a.arrivedInputs, arrivals.all, hiddenSize)
+    let staying = round.staying
+    func gather(_ range: Range<Int>, _ destination: Matrix) {
+      compute.gather(hidden(a.middleNormed, n), routing: routing, topK: experts.perToken, range, into: destination)
+    }
+    for range in [0..<staying.lowerBound, staying.upperBound..<slots] { gather(range, own.rows(range)) }
+    let visitors = inputs.rows(staying.count..<arrivals.all)
+    let dispatches = (0..<round.chunks).map { dispatcher.startDispatch($0, of: round, from: own, to: visitors) }
+    gather(staying, inputs.rows(0..<staying.count))
     try residence.acquire(expertsPiece(layer))
-    let lending = startLending(layer, plan)
+    let lending = startLending(layer, round)
 
-    let gateUp = rows(a.gateUp, plan.arriving, 2 * width)
-    let activation = rows(activationLayout.activation, plan.arriving, width)
-    let outputs = rows(activationLayout.arrivedRows, plan.arriving, hiddenSize)
+    let gateUp = rows(a.gateUp, arrivals.all, 2 * width)
+    let activation = rows(activationLayout.activation, arrivals.all, width)
+    let outputs = rows(activationLayout.visitingRows, arrivals.visiting, hiddenSize)
     let returned = rows(activationLayout.slotRows, slots, hiddenSize)
-    func feedForward(_ segments: [DispatchPlan.Segment], _ range: Range<Int>, _ weights: (Int) -> ExpertMatrices) {
+    func feedForward(_ segments: Segments, to outputs: Matrix, _ weights: (Int) -> ExpertMatrices) {
       compute.multiply(
         segments.map {
           MatrixProduct(inputs.rows($0.rows), weights($0.expert).gateUp.transposed, into: gateUp.rows($0.rows))
         })
-      compute.swiGLU(gateUp.rows(range), into: activation.rows(range))
+      compute.swiGLU(gateUp.rows(segments.rows), into: activation.rows(segments.rows))
       compute.multiply(
         segments.map {
-          MatrixProduct(activation.rows($0.rows), weights($0.expert).down.transposed, into: outputs.rows($0.rows))
+          MatrixProduct(activation.rows($0.rows), weights($0.expert).down.transposed, into: outputs.rows($0.origin))
         })
     }
+    let here = { self.expert(layer, $0) }
+
+    feedForward(round.own[0], to: returned, here)
     var lastReturn = 0
-    for chunk in 0..<plan.chunks {
+    for chunk in 0..<round.chunks {
       try dispatcher.wait(for: dispatches[chunk])
-      feedForward(plan.segments[chunk], plan.rows[chunk]) { expert(layer, $0) }
-      lastReturn = dispatcher.startReturn(chunk, of: plan, from: outputs, to: returned)
+      feedForward(round.agreed.visiting[chunk], to: outputs, here)
+      lastReturn = dispatcher.startReturn(chunk, of: round, from: outputs, to: returned)
     }
+    for segments in round.own.dropFirst() { feedForward(segments, to: returned, here) }
     if let lending { try dispatcher.wait(for: lending) }
     try residence.release(expertsPiece(layer))
-    if let (segment, ownRows) = plan.borrowed {
-      inputs.rows(segment.rows).copy(from: own.rows(ownRows))
-      feedForward([segment], segment.rows) { _ in borrowedExpert }
-      returned.rows(ownRows).copy(from: outputs.rows(segment.rows))
+    if let segment = round.agreed.borrowed {
+      inputs.rows(segment.rows).copy(from: own.rows(segment.origin))
+      feedForward([segment], to: returned) { _ in borrowedExpert }
     }
     try dispatcher.wait(for: lastReturn)
     compute.combine(returned, routing: routing, topK: experts.perToken, weighted: true, addingTo: output)
@@ -60,9 +74,10 @@ extension Decoder {
     _ layer: Int, tokens n: Int, _ gradient: Matrix, into normedGradient: Matrix, auxiliaryScale: Float,
     accumulator: any GradientSums
   ) throws {
-    guard let experts = configuration.experts, let plan = plans[layer] else {
+    guard let experts = configuration.experts, let round = rounds[layer] else {
       preconditionFailure("a backward pass through experts without a forward pass")
     }
+    let plan = round.agreed
     let (hiddenSize, width) = (configuration.hiddenSize, experts.intermediateSize)
     let a = activationLayout.blocks[layer]
     let slots = n * experts.perToken
@@ -71,76 +86,90 @@ extension Decoder {
     // The layer is linear in the weights, so gradients are taken without them first; the weights' own gradient is then
     // a dot product, and the experts' outputs need not be kept. A row's weight travels in its last column, and the
     // weight's gradient comes back there.
+    let arrivals = activationLayout.arriving
     let own = rows(activationLayout.slotRows, slots, hiddenSize + 1)
-    let arrived = rows(activationLayout.arrivedRows, plan.arriving, hiddenSize + 1)
-    let results = rows(activationLayout.arrivedReturn, plan.arriving, hiddenSize + 1)
+    let visitors = rows(activationLayout.visitingRows, arrivals.visiting, hiddenSize + 1)
+    let results = rows(activationLayout.visitingReturn, arrivals.visiting, hiddenSize + 1)
     let returned = rows(activationLayout.returnedRows, slots, hiddenSize + 1)
     compute.gatherWithWeights(gradient, routing: routing, topK: experts.perToken, into: own)
-    let dispatches = (0..<plan.chunks).map { dispatcher.startDispatch($0, of: plan, from: own, to: arrived) }
-    let inputs = rows(a.arrivedInputs, plan.arriving, hiddenSize)
-    if !dispatcher.isDistributed {  // what others sent was kept
-      compute.gather(hidden(a.middleNormed, n), routing: routing, topK: experts.perToken, into: inputs)
+    let dispatches = (0..<round.chunks).map { dispatcher.startDispatch($0, of: round, from: own, to: visitors) }
+    let inputs = rows(a.arrivedInputs, arrivals.all, hiddenSize)
+    if !dispatcher.isDistributed {  // otherwise they were kept
+      compute.gather(
+        hidden(a.middleNormed, n), routing: routing, topK: experts.perToken, into: inputs.rows(0..<slots))
     }
     try residence.acquire(expertsPiece(layer))
-    let lending = startLending(layer, plan)
+    let lending = startLending(layer, round)
     try residence.beginGradient(expertsPiece(layer))
 
-    let gateUp = rows(a.gateUp, plan.arriving, 2 * width)
-    let activation = rows(activationLayout.activation, plan.arriving, width)
-    let activationGradient = rows(activationLayout.activationGradient, plan.arriving, width)
+    let gateUp = rows(a.gateUp, arrivals.all, 2 * width)
+    let activation = rows(activationLayout.activation, arrivals.all, width)
+    let activationGradient = rows(activationLayout.activationGradient, arrivals.all, width)
     let columns = 0..<hiddenSize
     let weightColumn = hiddenSize..<hiddenSize + 1
     func feedForwardBackward(
-      _ segments: [DispatchPlan.Segment], _ range: Range<Int>, _ weights: (Int) -> ExpertMatrices
+      _ segments: Segments, from arrived: Matrix, to results: Matrix, _ weights: (Int) -> ExpertMatrices
     ) {
+      let (range, origin) = (segments.rows, segments.origin)
       compute.multiply(
         segments.map {
           MatrixProduct(
-            arrived.rows($0.rows).columns(columns), weights($0.expert).down, into: activationGradient.rows($0.rows))
+            arrived.rows($0.origin).columns(columns), weights($0.expert).down, into: activationGradient.rows($0.rows))
         })
       compute.swiGLUBackward(
         outGradient: activationGradient.rows(range), gateUpToGradient: gateUp.rows(range), out: activation.rows(range))
       compute.weightBackward(
         gradient: activationGradient.rows(range), activation: activation.rows(range),
         gateUpGradient: gateUp.rows(range),
-        weights: arrived.rows(range).columns(weightColumn), weightGradients: results.rows(range).columns(weightColumn))
+        weights: arrived.rows(origin).columns(weightColumn),
+        weightGradients: results.rows(origin).columns(weightColumn))
       compute.multiply(
         segments.map {
           MatrixProduct(
-            gateUp.rows($0.rows), weights($0.expert).gateUp, into: results.rows($0.rows).columns(columns))
+            gateUp.rows($0.rows), weights($0.expert).gateUp, into: results.rows($0.origin).columns(columns))
         })
     }
-    func weightGradients(_ segments: ArraySlice<DispatchPlan.Segment>, into memory: Buffer<Float>) {
+    func weightGradients(_ segments: ArraySlice<DispatchPlan.Segment>, from arrived: Matrix, into memory: Buffer<Float>)
+    {
       let size = layout.expertSize
       compute.multiply(
         segments.enumerated().flatMap { place, segment in
           let gradient = expertMatrices(memory[place * size..<(place + 1) * size])
           return [
             MatrixProduct(
-              arrived.columns(columns).rows(segment.rows).transposed, activation.rows(segment.rows),
+              arrived.columns(columns).rows(segment.origin).transposed, activation.rows(segment.rows),
               into: gradient.down),
             MatrixProduct(
               gateUp.rows(segment.rows).transposed, inputs.rows(segment.rows), into: gradient.gateUp),
           ]
         })
     }
+    let here = { self.expert(layer, $0) }
+
+    func ownBackward(_ segments: Segments) {
+      feedForwardBackward(segments, from: own, to: returned, here)
+      addExpertGradients(layer, segments, to: accumulator) { weightGradients($0, from: own, into: $1) }
+    }
+
+    ownBackward(round.own[0])
     var lastReturn = 0
-    for chunk in 0..<plan.chunks {
+    for chunk in 0..<round.chunks {
       try dispatcher.wait(for: dispatches[chunk])
-      feedForwardBackward(plan.segments[chunk], plan.rows[chunk]) { expert(layer, $0) }
-      lastReturn = dispatcher.startReturn(chunk, of: plan, from: results, to: returned)
-      // The experts' own gradients, while the rows travel.
-      addExpertGradients(layer, plan.segments[chunk], to: accumulator, weightGradients)
+      feedForwardBackward(plan.visiting[chunk], from: visitors, to: results, here)
+      lastReturn = dispatcher.startReturn(chunk, of: round, from: results, to: returned)
+      addExpertGradients(layer, plan.visiting[chunk], to: accumulator) {
+        weightGradients($0, from: visitors, into: $1)
+      }
     }
     if let lending { try dispatcher.wait(for: lending) }
-    try residence.release(expertsPiece(layer))
-    if let (segment, ownRows) = plan.borrowed {
-      arrived.rows(segment.rows).copy(from: own.rows(ownRows))
-      feedForwardBackward([segment], segment.rows) { _ in borrowedExpert }
-      returned.rows(ownRows).copy(from: results.rows(segment.rows))
-      weightGradients([segment], into: borrowedMemory)  // over the weights, which are not needed any more
+    if let segment = plan.borrowed {
+      feedForwardBackward([segment], from: own, to: returned) { _ in borrowedExpert }
+      weightGradients([segment], from: own, into: borrowedMemory)  // over the weights, which are not needed any more
     }
-    try collectLentGradients(layer, plan, accumulator)
+    let lent = startReturningLentGradients(round)
+    round.own.dropFirst().forEach(ownBackward)
+    try residence.release(expertsPiece(layer))
+    if let lent { try collectLentGradients(layer, plan, lent, accumulator) }
     try residence.endGradient(expertsPiece(layer))
     try dispatcher.wait(for: lastReturn)
     guard n > 0 else { return }
@@ -184,23 +213,29 @@ extension Decoder {
   private var borrowedMemory: Buffer<Float> { shadows.buffer.prefix(layout.expertSize) }
   private var borrowedExpert: ExpertMatrices { expertMatrices(borrowedMemory) }
 
-  private func startLending(_ layer: Int, _ plan: DispatchPlan) -> Int? {
-    guard !plan.shadows.isEmpty else { return nil }
+  private func startLending(_ layer: Int, _ round: DispatchRound) -> Int? {
+    guard dispatcher.lendsExperts else { return nil }
     return dispatcher.startLending(
-      plan, from: parameters[layout.experts(dispatcher.localExperts, layer: layer)], to: borrowedMemory)
+      round, from: parameters[layout.experts(dispatcher.localExperts, layer: layer)], to: borrowedMemory)
+  }
+
+  private var lentMemory: Buffer<Float> { shadows.buffer[layout.expertSize..<shadows.count] }
+
+  private func startReturningLentGradients(_ round: DispatchRound) -> Int? {
+    guard dispatcher.lendsExperts else { return nil }
+    return dispatcher.startReturningGradient(round, from: borrowedMemory, to: lentMemory)
   }
 
   /// Adds what borrowers found to the exact sums of the experts that were lent to them.
-  private func collectLentGradients(_ layer: Int, _ plan: DispatchPlan, _ accumulator: any GradientSums) throws {
-    guard !plan.shadows.isEmpty else { return }
-    let size = layout.expertSize
-    let lent = shadows.buffer[size..<shadows.count]
-    let transfer = dispatcher.startReturningGradient(plan, from: borrowedMemory, to: lent)
+  private func collectLentGradients(
+    _ layer: Int, _ plan: DispatchPlan, _ transfer: Int, _ accumulator: any GradientSums
+  ) throws {
     guard !plan.lent.isEmpty else { return }
     try dispatcher.wait(for: transfer)
+    let size = layout.expertSize
     for (place, shadow) in plan.lent.enumerated() {
       accumulator.add(
-        lent[place * size..<(place + 1) * size],
+        lentMemory[place * size..<(place + 1) * size],
         at: layout.experts(shadow.expert..<shadow.expert + 1, layer: layer), compute: compute)
     }
   }

@@ -29,7 +29,7 @@ public final class Decoder {
   let residence: any ParameterResidence
   let dispatcher: any TokenDispatcher
   /// By layer, the last forward pass's dispatch.
-  var plans: [DispatchPlan?]
+  var rounds: [DispatchRound?]
   /// The gradient of the piece in progress, in fp32; what is finished goes to the accumulator.
   let gradients: Arena<Float>
   /// A borrowed expert's weights, then their gradient; behind it the gradients of lent experts.
@@ -65,10 +65,8 @@ public final class Decoder {
     activationLayout = ActivationLayout(
       configuration, tokens: sequences * length, arrivals: dispatcher.isDistributed ? dispatcher.arrivals : nil,
       training: training)
-    plans = Array(repeating: nil, count: configuration.layers)
-    // Of what is laid out for arriving rows only a part is used: in huge pages much of them would be empty.
-    let isSparse = dispatcher.isDistributed && activationLayout.arrivalsOfALayer < 1 << 25
-    floats = Arena(count: activationLayout.floats, hugePages: !isSparse)
+    rounds = Array(repeating: nil, count: configuration.layers)
+    floats = Arena(count: activationLayout.floats, hugePages: activationLayout.usesHugePages)
     integers = Arena(count: activationLayout.integers)
     rotary = RotaryTables(
       configuration.rotary, headDimension: configuration.headDimension, positions: cache?.capacity ?? length)
@@ -84,14 +82,14 @@ public final class Decoder {
   ///   - arrivals: rows that arrive for a number of own rows: an expectation, where `init` plans for the worst.
   public static func plannedBytes(
     _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool, experts: Int? = nil,
-    arrivals: ((Int) -> Int)? = nil
+    arrivals: ((Int) -> ArrivingRows)? = nil
   ) -> Int {
     let activations = ActivationLayout(
       configuration, tokens: sequences * length, arrivals: arrivals, training: training)
     let experts = experts ?? configuration.experts?.count ?? 0
     let gradients = training ? gradientScratch(ParameterLayout(configuration), experts: experts) : 0
     let rotary = RotaryTables.floats(headDimension: configuration.headDimension, positions: length)
-    return 4 * (activations.floats + activations.integers + gradients + rotary)
+    return 4 * (activations.floats + activations.integers + gradients + rotary) + activations.halfPages
   }
 
   /// The largest gradient that exists in fp32 at one time: a block's without its experts, the head's with the final

@@ -1,7 +1,7 @@
 /// An expert that a rank borrows for its own rows, so that the rank that holds it has less to do.
 ///
-/// In every layer all ranks wait for the busiest one, and how busy the experts are changes from micro-batch to
-/// micro-batch, so no fixed place of theirs evens it out. A borrower gets the expert's weights, computes with them what
+/// Ranks wait for the busiest one, and how busy the experts are changes from micro-batch to micro-batch, so no fixed place
+/// of theirs evens it out. A borrower gets the expert's weights, computes with them what
 /// its micro-batch wants of that expert, and sends back the weights' gradient, which the lender adds to its exact sums:
 /// the same piece of arithmetic elsewhere, hence the same bits. (He et al. 2022, "FasterMoE", dynamic shadowing.)
 public struct ExpertShadow: Sendable, Equatable {
@@ -12,20 +12,41 @@ public struct ExpertShadow: Sendable, Equatable {
 
   /// Experts of a layer that a rank lends at most: so many gradients come back to it at a time. It borrows one at most.
   public static let mostLent = 2
+}
 
-  /// Takes rows off the busiest rank, again and again, as long as that helps; the same choice on every rank.
-  ///
+/// Chooses what is lent: the same on every rank that shares the experts.
+public struct ExpertLending: Sendable {
+  /// By rank, the experts that it holds.
+  private let experts: [Range<Int>]
+  private let chunks: Int
+  private let fewestRows: Int
+  /// By rank, the rows by which it will be later than the least busy one, after the layers so far. Ranks need not be
+  /// level after each layer: what one has had too much of in this layer it can be spared in the next.
+  private var backlog: [Int]
+
   /// - Parameters:
-  ///   - counts: `[ranks][experts]`: how many rows of each rank's micro-batch chose each expert.
   ///   - experts: by rank, the experts that it holds.
   ///   - chunks: into how many parts each rank's experts are cut: an expert at an end of its part may be lent, so that
   ///     the rows that travel stay one run of memory.
   ///   - fewestRows: that lending must take off the busier of the two ranks.
-  static func choose(counts: [[Int]], experts: [Range<Int>], chunks: Int, fewestRows: Int) -> [ExpertShadow] {
+  public init(experts: [Range<Int>], chunks: Int, fewestRows: Int) {
+    self.experts = experts
+    self.chunks = chunks
+    self.fewestRows = max(1, fewestRows)
+    backlog = experts.map { _ in 0 }
+  }
+
+  /// Takes rows off the busiest rank, again and again, as long as that helps.
+  ///
+  /// - Parameter counts: `[ranks][experts]`: how many rows of each rank's micro-batch chose each expert of a layer.
+  public mutating func choose(_ counts: [[Int]]) -> [ExpertShadow] {
     var loads = experts.map { experts in counts.reduce(0) { $0 + $1[experts].reduce(0, +) } }
+    // No rank can be further ahead of another than the own rows that keep it busy.
+    let most = loads.reduce(0, +) / (loads.count * loads.count * chunks)
+    for rank in loads.indices { loads[rank] += min(backlog[rank], most) }
     var shadows: [ExpertShadow] = []
     while let lender = loads.indices.max(by: { (loads[$0], $1) < (loads[$1], $0) }),
-      shadows.count(where: { $0.lender == lender }) < mostLent
+      shadows.count(where: { $0.lender == lender }) < ExpertShadow.mostLent
     {
       let ends = Set(
         (0..<chunks).map { DispatchPlan.part($0, of: experts[lender], parts: chunks) }.filter { !$0.isEmpty }
@@ -38,12 +59,14 @@ public struct ExpertShadow: Sendable, Equatable {
           if gain > best.gain { best = (gain, ExpertShadow(expert: expert, lender: lender, borrower: borrower)) }
         }
       }
-      guard best.gain >= max(1, fewestRows), let shadow = best.shadow else { break }
+      guard best.gain >= fewestRows, let shadow = best.shadow else { break }
       let rows = counts[shadow.borrower][shadow.expert]
       loads[lender] -= rows
       loads[shadow.borrower] += rows
       shadows.append(shadow)
     }
+    let least = loads.min() ?? 0
+    backlog = loads.map { $0 - least }
     return shadows
   }
 }

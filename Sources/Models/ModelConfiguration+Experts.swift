@@ -54,6 +54,7 @@ extension ModelConfiguration {
       throw section.error("num_experts_per_tok", "is missing")
     }
     guard count > 0 else { throw section.error(countKey, "must be positive, not \(count)") }
+    try check(count, countKey, in: section, most: mostExperts)
     guard perToken > 0, perToken <= count else {
       throw section.error("num_experts_per_tok", "is \(perToken); it must be between 1 and \(countKey) = \(count)")
     }
@@ -61,8 +62,10 @@ extension ModelConfiguration {
     guard let intermediateSize = try section.integer(sizeKey), intermediateSize > 0 else {
       throw section.error(sizeKey, "must be a positive whole number")
     }
+    try check(intermediateSize, sizeKey, in: section)
     let shared = try section.integer("n_shared_experts") ?? 0
     guard shared >= 0 else { throw section.error("n_shared_experts", "must not be negative, but is \(shared)") }
+    try check(shared, "n_shared_experts", in: section, most: mostExperts)
     let router =
       family == .dots1
       ? try sigmoidRouter(section, count: count, perToken: perToken)

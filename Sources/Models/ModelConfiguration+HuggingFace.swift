@@ -41,10 +41,12 @@ extension ModelConfiguration {
     func positive(_ key: String, default standard: Int? = nil) throws -> Int {
       guard let value = try section.integer(key) ?? standard else { throw section.error(key, "is missing") }
       guard value > 0 else { throw section.error(key, "must be positive, not \(value)") }
+      try Self.check(value, key, in: section)
       return value
     }
     let hiddenSize = try positive("hidden_size")
     let layers = try positive("num_hidden_layers")
+    try Self.check(layers, "num_hidden_layers", in: section, most: Self.mostLayers)
     let heads = try positive("num_attention_heads")
     let defaults = FamilyDefaults(family)
     let keyValueHeads = try positive("num_key_value_heads", default: defaults.keyValueHeads ?? heads)
@@ -83,6 +85,7 @@ extension ModelConfiguration {
       initializerRange: Float(try section.number("initializer_range") ?? 0.02),
       beginOfSequence: try Self.firstToken(section, "bos_token_id"),
       endOfSequence: try Self.firstToken(section, "eos_token_id"))
+    try checkSize(in: section)
   }
 
   /// `eos_token_id` may be a list; its first entry is what training writes.

@@ -7,8 +7,8 @@ public import Placement
 ///
 /// A communication thread of its own runs the transfers in the order in which they were started, so that the experts of
 /// one chunk work while the rows of another are on their way: Open MPI moves nothing unless a thread waits in it. All
-/// ranks of the group start the same transfers in the same order, those without rows too. The caller leaves the matrices
-/// of a transfer alone until it has waited for it: the dispatcher's confined unsafe point.
+/// ranks of the group start the same transfers in the same order, those without rows too. The caller leaves the rows of a
+/// transfer alone until it has waited for it: the dispatcher's confined unsafe point.
 public final class ExpertDispatcher: TokenDispatcher {
   public let localExperts: Range<Int>
   public let isDistributed = true
@@ -19,30 +19,33 @@ public final class ExpertDispatcher: TokenDispatcher {
   /// a rank has one expert there is nothing to cut.
   private let chunks: Int
 
-  /// Rows that lending an expert must take off a rank; nil when none are lent.
-  private let fewestRows: Int?
-  public var lendsExperts: Bool { fewestRows != nil }
+  public let lendsExperts: Bool
 
   private let placement: ExpertPlacement
   private let group: Communicator
   private let thread: SerialThread<Transfer>
-  private let counts: Counts
+  private let agreement: Agreement
 
   private typealias Transfer = @Sendable () throws -> Void
 
-  // How long to sleep between looks whether all ranks have come to a transfer: others may need this core meanwhile.
-  private static let lookInterval: UInt32 = 20
+  // How long to sleep between looks whether a transfer is complete, in microseconds: at first, and at most. Others need this
+  // core meanwhile, and have work while rows are late.
+  private static let lookInterval: (first: UInt32, longest: UInt32) = (50, 200)
 
-  /// `[ranks, experts]`: what every rank's micro-batch wants of every expert.
-  private final class Counts: Sendable {
-    nonisolated(unsafe) let values: UnsafeMutableBufferPointer<Int32>
+  /// What a round is agreed with; the communication thread's alone.
+  private final class Agreement: Sendable {
+    /// `[ranks, experts]`: what every rank's micro-batch wants of every expert.
+    nonisolated(unsafe) let counts: UnsafeMutableBufferPointer<Int32>
+    /// nil when no experts are lent.
+    nonisolated(unsafe) var lending: ExpertLending?
 
-    init(_ count: Int) {
-      values = .allocate(capacity: count)
-      values.initialize(repeating: 0)
+    init(counts: Int, lending: ExpertLending?) {
+      self.counts = .allocate(capacity: counts)
+      self.counts.initialize(repeating: 0)
+      self.lending = lending
     }
 
-    deinit { values.deallocate() }
+    deinit { counts.deallocate() }
   }
 
   /// Collective.
@@ -59,7 +62,7 @@ public final class ExpertDispatcher: TokenDispatcher {
     let group = try group.duplicate(name: "expert rows")
     self.group = group
     localExperts = placement.experts(at: group.rank)
-    fewestRows =
+    let fewestRows: Int? =
       switch shadows {
       case .never: nil
       case .always: 1
@@ -67,86 +70,105 @@ public final class ExpertDispatcher: TokenDispatcher {
       // All ranks must choose alike, however many threads each has.
       case .auto: try Nodes(group).ranks.count == 1 ? 128 * Int(group.allReduce(Int64(threads), .max)) : nil
       }
-    counts = Counts(group.size * placement.experts)
+    lendsExperts = fewestRows != nil
+    let experts = (0..<group.size).map { placement.experts(at: $0) }
+    let chunks = chunks
+    agreement = Agreement(
+      counts: group.size * placement.experts,
+      lending: fewestRows.map { ExpertLending(experts: experts, chunks: chunks, fewestRows: $0) })
     thread = SerialThread(isUrgent: true) { transfer in try transfer() }
   }
 
-  public func arrivals(of rows: Int) -> Int { rows * placement.degree }
+  public func arrivals(of rows: Int) -> ArrivingRows {
+    ArrivingRows(all: rows * placement.degree, visiting: rows * (placement.degree - 1))
+  }
 
-  public func plan(_ offsets: Buffer<Int32>) throws -> DispatchPlan {
-    let (experts, ranks) = (placement.experts, group.size)
-    let mine = group.rank * experts
-    for expert in 0..<experts { counts.values[mine + expert] = offsets[expert + 1] - offsets[expert] }
-    let layout = Layout(contiguous: Array(repeating: experts, count: ranks))
-    try wait(
-      for: thread.submit { [group, counts] in
-        try group.barrier(lookingEvery: Self.lookInterval)
-        try group.allGather(arena: counts.values, layout: layout)
-      })
-    let table = (0..<ranks).map { rank in
-      (0..<experts).map { Int(counts.values[rank * experts + $0]) }
+  public func startRound(_ offsets: Buffer<Int32>) -> DispatchRound {
+    let experts = placement.experts
+    let own = (0..<experts).map { Int(offsets[$0 + 1] - offsets[$0]) }
+    let round = DispatchRound(counts: own, experts: localExperts, rank: group.rank, chunks: chunks)
+    let layout = Layout(contiguous: Array(repeating: experts, count: group.size))
+    thread.submit { [group, agreement, placement] in
+      for expert in 0..<experts { agreement.counts[group.rank * experts + expert] = Int32(own[expert]) }
+      try Self.wait(for: group.startAllGather(arena: agreement.counts, layout: layout))
+      let counts = (0..<group.size).map { rank in
+        (0..<experts).map { Int(agreement.counts[rank * experts + $0]) }
+      }
+      round.plan = DispatchPlan(
+        counts: counts, experts: (0..<group.size).map { placement.experts(at: $0) }, rank: group.rank,
+        chunks: round.chunks, shadows: agreement.lending?.choose(counts) ?? [])
     }
-    return DispatchPlan(
-      counts: table, experts: (0..<ranks).map { placement.experts(at: $0) }, rank: group.rank, chunks: chunks,
-      fewestRows: fewestRows)
+    return round
   }
 
-  public func startDispatch(_ chunk: Int, of plan: DispatchPlan, from own: Matrix, to arriving: Matrix) -> Int {
-    start(from: own, plan.outgoing[chunk], to: arriving, plan.incoming[chunk], largest: plan.largest)
+  public func startDispatch(_ chunk: Int, of round: DispatchRound, from own: Matrix, to visiting: Matrix) -> Int {
+    start(round, from: Self.whole(own), to: Self.whole(visiting)) {
+      ExchangePlan(
+        send: Self.layout($0.outgoing[chunk], own.columns), receive: Self.layout($0.incoming[chunk], own.columns),
+        largest: $0.largest * own.columns)
+    }
   }
 
-  public func startReturn(_ chunk: Int, of plan: DispatchPlan, from arrived: Matrix, to own: Matrix) -> Int {
-    start(from: arrived, plan.incoming[chunk], to: own, plan.outgoing[chunk], largest: plan.largest)
+  public func startReturn(_ chunk: Int, of round: DispatchRound, from visiting: Matrix, to own: Matrix) -> Int {
+    start(round, from: Self.whole(visiting), to: Self.whole(own)) {
+      ExchangePlan(
+        send: Self.layout($0.incoming[chunk], own.columns), receive: Self.layout($0.outgoing[chunk], own.columns),
+        largest: $0.largest * own.columns)
+    }
   }
 
+  /// Starts what an exchange says that is made from the round's plan, once there is one; nil for nothing.
   private func start(
-    from source: Matrix, _ outgoing: [Range<Int>], to destination: Matrix, _ incoming: [Range<Int>], largest: Int
+    _ round: DispatchRound, from source: Buffer<Float>, to destination: Buffer<Float>,
+    _ exchange: @escaping @Sendable (DispatchPlan) -> ExchangePlan?
   ) -> Int {
-    precondition(source.stride == source.columns && destination.stride == source.columns, "rows travel whole")
-    let columns = source.columns
-    let exchange = ExchangePlan(
-      send: Self.layout(outgoing, columns), receive: Self.layout(incoming, columns), largest: largest * columns)
-    return start(
-      from: Buffer(base: source.base, count: source.rows * columns),
-      to: Buffer(base: destination.base, count: destination.rows * columns), exchange)
-  }
-
-  private func start(from source: Buffer<Float>, to destination: Buffer<Float>, _ exchange: ExchangePlan) -> Int {
     thread.submit { [group] in
-      try group.barrier(lookingEvery: Self.lookInterval)
-      try group.startAllToAll(
-        arena: UnsafeBufferPointer(source.pointer), into: destination.pointer, plan: exchange
-      ).wait(lookingEvery: Self.lookInterval)
+      guard let exchange = exchange(round.agreed) else { return }
+      try Self.wait(
+        for: group.startAllToAll(
+          arena: UnsafeBufferPointer(source.pointer), into: destination.pointer, plan: exchange))
     }
   }
 
-  public func startLending(_ plan: DispatchPlan, from experts: Buffer<Float>, to borrowed: Buffer<Float>) -> Int {
-    start(from: experts, to: borrowed, shadowExchange(plan, size: borrowed.count, lending: true))
+  private static func wait(for request: consuming Request) throws {
+    try request.wait(lookingEvery: lookInterval.first, isPatient: true, longest: lookInterval.longest)
+  }
+
+  public func startLending(_ round: DispatchRound, from experts: Buffer<Float>, to borrowed: Buffer<Float>) -> Int {
+    start(round, from: experts, to: borrowed, shadowExchange(size: borrowed.count, lending: true))
   }
 
   public func startReturningGradient(
-    _ plan: DispatchPlan, from borrowed: Buffer<Float>, to lent: Buffer<Float>
+    _ round: DispatchRound, from borrowed: Buffer<Float>, to lent: Buffer<Float>
   ) -> Int {
-    start(from: borrowed, to: lent, shadowExchange(plan, size: borrowed.count, lending: false))
+    start(round, from: borrowed, to: lent, shadowExchange(size: borrowed.count, lending: false))
   }
 
   /// Who gives how much to whom when experts are lent, or their gradients returned.
-  private func shadowExchange(_ plan: DispatchPlan, size: Int, lending: Bool) -> ExchangePlan {
-    var (counts, places) = (Array(repeating: 0, count: group.size), Array(repeating: 0, count: group.size))
-    for (place, shadow) in plan.lent.enumerated() {
-      counts[shadow.borrower] = size
-      places[shadow.borrower] = (lending ? shadow.expert - localExperts.lowerBound : place) * size
+  private func shadowExchange(size: Int, lending: Bool) -> @Sendable (DispatchPlan) -> ExchangePlan? {
+    { [rank = group.rank, ranks = group.size, placement, localExperts] plan in
+      guard !plan.shadows.isEmpty else { return nil }
+      var (counts, places) = (Array(repeating: 0, count: ranks), Array(repeating: 0, count: ranks))
+      for (place, shadow) in plan.lent.enumerated() {
+        counts[shadow.borrower] = size
+        places[shadow.borrower] = (lending ? shadow.expert - localExperts.lowerBound : place) * size
+      }
+      let lender = Layout(counts: counts, offsets: places)
+      counts = Array(repeating: 0, count: ranks)
+      if let shadow = plan.shadows.first(where: { $0.borrower == rank }) { counts[shadow.lender] = size }
+      let borrower = Layout(counts: counts, offsets: Array(repeating: 0, count: ranks))
+      let largest = max(ExpertShadow.mostLent, (placement.experts + ranks - 1) / ranks) * size
+      return ExchangePlan(send: lending ? lender : borrower, receive: lending ? borrower : lender, largest: largest)
     }
-    let lender = Layout(counts: counts, offsets: places)
-    counts = Array(repeating: 0, count: group.size)
-    if let shadow = plan.shadows.first(where: { $0.borrower == group.rank }) { counts[shadow.lender] = size }
-    let borrower = Layout(counts: counts, offsets: Array(repeating: 0, count: group.size))
-    let largest = max(ExpertShadow.mostLent, (placement.experts + group.size - 1) / group.size) * size
-    return ExchangePlan(send: lending ? lender : borrower, receive: lending ? borrower : lender, largest: largest)
   }
 
   private static func layout(_ rows: [Range<Int>], _ columns: Int) -> Layout {
     Layout(counts: rows.map { $0.count * columns }, offsets: rows.map { $0.lowerBound * columns })
+  }
+
+  private static func whole(_ matrix: Matrix) -> Buffer<Float> {
+    precondition(matrix.stride == matrix.columns, "rows travel whole")
+    return Buffer(base: matrix.base, count: matrix.rows * matrix.columns)
   }
 
   public func wait(for transfer: Int) throws {

@@ -50,6 +50,10 @@ public final class ShardedState: ParameterResidence {
         group: placement.isExperts(piece) ? 1 : 0, range: placement.computed(piece: piece, by: rank),
         owned: placement.holders(piece: piece, of: rank).map { placement.owned[piece][$0] })
     }
+    for run in placement.keptRuns(by: rank) {  // the rest is not used, or not always
+      parameters.useHugePages(in: run)
+      gradient.useHugePages(in: run)
+    }
     handedOver = (nil, nil)
     isGathered = Array(repeating: false, count: pieces.count)
     let remainder: ExactGradientReducer.Remainder =

@@ -119,8 +119,20 @@ public struct StatePlacement: Sendable {
     layerOfExperts[piece] == nil ? Array(0..<ranks) : experts.ranks(at: experts.place(of: rank))
   }
 
-  /// Whether the arenas of parameters and gradient sums do well with huge pages: when they are used whole, or in runs far
-  /// longer than a page.
+  /// All that a rank keeps, in runs as long as they are in the arena.
+  public func keptRuns(by rank: Int) -> [Range<Int>] {
+    let parts = layout.pieces.indices.map { kept(piece: $0, by: rank) }.filter { !$0.isEmpty }
+    return parts.sorted { $0.lowerBound < $1.lowerBound }.reduce(into: []) { runs, part in
+      if let last = runs.last, last.upperBound >= part.lowerBound {
+        runs[runs.count - 1] = last.lowerBound..<max(last.upperBound, part.upperBound)
+      } else {
+        runs.append(part)
+      }
+    }
+  }
+
+  /// Whether the arenas of parameters and gradient sums do well with huge pages everywhere: when they are used whole, or in
+  /// runs far longer than a page.
   public var usesHugePages: Bool {
     if sharding != .full, experts.degree == 1 { return true }
     let longest = layout.pieces.indices.map { kept(piece: $0, by: 0).count }.max() ?? 0

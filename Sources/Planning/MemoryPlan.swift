@@ -36,11 +36,14 @@ public struct MemoryPlan: Sendable {
     let kept = pieces.map { placement.kept(piece: $0, by: rank) }
     let updated = pieces.map { placement.updated(piece: $0, by: rank) }.filter { !$0.isEmpty }
     let experts = placement.experts.experts(of: rank).count
-    let arrivals = Self.peakArrivals(experts: experts)
+    let degree = Double(placement.experts.degree)
+    let arrivals = min(Self.peakArrivals(experts: experts), degree)
+    let visitors = min(arrivals - 1 / degree, degree - 1)
     let activations = Decoder.plannedBytes(
       configuration.model, sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength,
       training: true, experts: experts,
-      arrivals: placement.experts.degree > 1 ? { Int(Double($0) * arrivals) } : nil)
+      arrivals: placement.experts.degree > 1
+        ? { ArrivingRows(all: Int(Double($0) * arrivals), visiting: Int(Double($0) * visitors)) } : nil)
     let inUse = Self.piecesInUse(placement, rank: rank)
     var parts = [
       Part(role: "parameters", bytes: Self.resident(kept, elementSize: 4, page: page)),

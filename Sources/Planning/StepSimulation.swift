@@ -121,7 +121,7 @@ struct StepSimulation {
 
     let expertGroup = Cluster.Group(size: degree, stride: 1)
     let slots = Double(sequences * length * (model.experts?.perToken ?? 0))
-    let rowLook = messagesAreFree ? 0 : 20e-6 + rates.oversleep
+    let rowLook = messagesAreFree ? 0 : 50e-6 + rates.oversleep
     func chunk(columns: Int) -> Transfer {
       guard degree > 1 else { return Transfer() }
       let bytes = 4 * slots * Double(columns) * Double(degree - 1) / Double(degree) / 2
@@ -230,26 +230,32 @@ struct StepSimulation {
     endGradient(layout.embeddingPiece, isLast: isLast)
   }
 
-  /// Two chunks of rows travel to their experts and back while the other one's are computed with.
+  /// Two chunks of rows travel to their experts and back while the other one's, and own rows that stay, are computed with.
   private mutating func expertLayer(
     _ piece: Int, _ rows: Transfer, combine: Double, experts: Double, after: Double, isBackward: Bool = false
   ) {
     let isDistributed = placement.experts.degree > 1
-    if isDistributed, !isBackward { wait(until: now + dispatchPlan, \.dispatch) }
+    if isDistributed, !isBackward { _ = rowQueue.submit(at: now, taking: dispatchPlan, handling: 0) }
     compute(combine / 2, \.layers)
-    var arrivals: [Double] = []
     let chunks = isDistributed ? 2 : 1
-    if isDistributed { arrivals = (0..<chunks).map { _ in submitRows(rows) } }
+    let arrivals = (0..<chunks).map { _ in isDistributed ? submitRows(rows) : now }
     acquire(piece)
     if isBackward { beginGradient(piece) }
+    let staying = 1 / Double(placement.experts.degree * chunks)
+    let visiting = 1 / Double(chunks) - staying
     var returned = 0.0
-    for chunk in 0..<chunks {
-      if isDistributed { wait(until: arrivals[chunk], \.dispatch) }
-      compute(experts / Double(chunks), \.experts)
-      compute((experts + after) / Double(chunks) * imbalance, \.imbalance)
+    compute(experts * staying, \.experts)
+    compute(after * staying, \.accumulation)
+    for arrival in arrivals {
+      wait(until: arrival, \.dispatch)
+      compute(experts * visiting, \.experts)
+      compute((experts + after) * visiting * imbalance, \.imbalance)  // the others wait for the busiest rank's return
       if isDistributed { returned = submitRows(rows) }
-      compute(after / Double(chunks), \.accumulation)
+      compute(after * visiting, \.accumulation)
     }
+    compute(experts * staying * Double(chunks - 1), \.experts)
+    compute(after * staying * Double(chunks - 1), \.accumulation)
+    compute((experts + after) * staying * Double(chunks) * imbalance, \.imbalance)
     release(piece)
     if isDistributed { wait(until: returned, \.dispatch) }
     compute(combine / 2, \.layers)

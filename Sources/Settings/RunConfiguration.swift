@@ -175,6 +175,13 @@ public struct RunConfiguration: Sendable {
         "sequence_length",
         "is \(data.sequenceLength), more than the model's max_position_embeddings = \(model.maximumPositions)")
     }
+    let tokens = Double(batch.microBatch) * Double(data.sequenceLength)
+    guard tokens * model.approximateActivationsPerToken <= Self.mostActivations else {
+      throw dataSection.error(
+        "sequence_length",
+        "is \(data.sequenceLength): \(batch.microBatch) such sequences are a micro-batch that no machine has memory for; "
+          + "use a smaller one, or a smaller batch.micro_batch")
+    }
   }
 
   private func validate(checkpoints section: ConfigurationSection) throws {
@@ -241,6 +248,8 @@ public struct RunConfiguration: Sendable {
 
   /// Sequences in a batch, and tokens in a sequence.
   private static let mostOfOneStep = 1 << 24
+  /// Numbers that a micro-batch leaves for its backward pass: 1 PiB of them.
+  private static let mostActivations = 0x1p48
 
   private static func batch(_ section: ConfigurationSection) throws -> Batch {
     let batch = Batch(

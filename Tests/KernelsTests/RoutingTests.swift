@@ -100,6 +100,11 @@ struct RoutingTests {
       let token = Int(slot) / k
       #expect(rows.array[row * columns..<(row + 1) * columns] == x.array[token * columns..<(token + 1) * columns])
     }
+    let some = 7..<40
+    let part = Arena<Float>(count: some.count * columns)
+    compute.gather(
+      x.matrix(tokens, columns), routing: routed.routing, topK: k, some, into: part.matrix(some.count, columns))
+    #expect(part.array == Array(rows.array[some.lowerBound * columns..<some.upperBound * columns]))
     for index in 0..<rows.count { rows.buffer[index] = numbers.next() }
     compute.combine(all, routing: routed.routing, topK: k, weighted: false, addingTo: sum.matrix(tokens, columns))
     compute.combine(all, routing: routed.routing, topK: k, weighted: true, addingTo: weighted.matrix(tokens, columns))

@@ -13,7 +13,8 @@ import Testing
   }
 
   private static func choose(_ counts: [[Int]], _ experts: [Range<Int>], fewestRows: Int) -> [ExpertShadow] {
-    ExpertShadow.choose(counts: counts, experts: experts, chunks: 2, fewestRows: fewestRows)
+    var lending = ExpertLending(experts: experts, chunks: 2, fewestRows: fewestRows)
+    return lending.choose(counts)
   }
 
   @Test func theIdleRankBorrowsWhatEvensTheLoads() {
@@ -35,6 +36,25 @@ import Testing
     let counts = [[40, 60], [50, 75]]
     #expect(Self.choose(counts, [0..<1, 1..<2], fewestRows: 60).isEmpty)
     #expect(Self.choose([[50, 50], [50, 50]], [0..<1, 1..<2], fewestRows: 1).isEmpty)
+  }
+
+  /// What a rank had too much of in one layer it is spared in the next, though that layer by itself is even.
+  @Test func layersMakeUpForEachOther() {
+    let experts = [0..<2, 2..<4]
+    var lending = ExpertLending(experts: experts, chunks: 2, fewestRows: 1)
+    #expect(lending.choose([[500, 500, 600, 600], [500, 500, 600, 600]]).isEmpty)  // by 400 rows; an expert has 600
+    let even = [[450, 550, 150, 850], [450, 550, 150, 850]]
+    #expect(lending.choose(even) == [ExpertShadow(expert: 2, lender: 1, borrower: 0)])
+    #expect(lending.choose(even).isEmpty)  // 100 are left, and giving 150 away would not help
+  }
+
+  /// A rank that is far behind is waited for: what lies further back than that cannot be made up for.
+  @Test func theBacklogEnds() {
+    let experts = [0..<2, 2..<4]
+    var lending = ExpertLending(experts: experts, chunks: 2, fewestRows: 150)
+    for _ in 0..<9 { #expect(lending.choose([[0, 0, 0, 0], [0, 0, 0, 1000]]).isEmpty) }
+    // 250 rows behind at most: lending 180 takes 70 off the later of the two, not 150.
+    #expect(lending.choose([[250, 250, 180, 320], [250, 250, 180, 320]]).isEmpty)
   }
 
   /// A rank without tokens has nothing to borrow an expert for.

@@ -131,6 +131,9 @@ struct ModelConfigurationTests {
     ("llama", "num_hidden_layers", "-1"), ("mistral", "sliding_window", "0"), ("mixtral", "num_experts_per_tok", "9"),
     ("qwen3_moe", "moe_intermediate_size", "0"), ("qwen3_moe", "decoder_sparse_step", "0"),
     ("mixtral", "router_aux_loss_scope", "expert"),
+    ("llama", "hidden_size", "4611686018427387904"), ("llama", "vocab_size", "16777217"),
+    ("llama", "num_hidden_layers", "8193"), ("mixtral", "num_local_experts", "65537"),
+    ("qwen3_moe", "moe_intermediate_size", "16777217"),
   ])
   func impossibleValuesAreRefused(family: String, key: String, value: String) throws {
     var keys = [
@@ -143,6 +146,17 @@ struct ModelConfigurationTests {
     keys[key] = value
     let error = #expect(throws: ForgeError.self) { _ = try modelConfiguration(text()) }
     #expect(error?.description.contains(key) == true && error?.exitCode == 64)
+  }
+
+  /// Each number is possible, all of them together are not.
+  @Test func modelsThatFitNowhereAreRefused() throws {
+    func text(_ width: Int) -> String {
+      "vocab_size: 32000\nhidden_size: \(width)\nintermediate_size: \(4 * width)\nnum_hidden_layers: 4096\n"
+        + "num_attention_heads: 64"
+    }
+    #expect(try modelConfiguration(text(16384)).layers == 4096)
+    let error = #expect(throws: ForgeError.self) { _ = try modelConfiguration(text(1 << 20)) }
+    #expect(error?.exitCode == 64 && error?.description.contains("trillion parameters") == true)
   }
 
   @Test(arguments: ["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"])

@@ -75,6 +75,21 @@ import Testing
     #expect(placement(.full).computed(piece: layout.headPiece, by: 2) == layout.pieces[layout.headPiece])
   }
 
+  /// Every kept element is in one run, and no two runs touch.
+  @Test(arguments: cases, StateSharding.allCases) func keptRunsAreWhatIsKept(
+    of: (ranks: Int, degree: Int), sharding: StateSharding
+  ) throws {
+    let layout = try Self.layout()
+    let placement = StatePlacement(
+      layout: layout, experts: ExpertPlacement(experts: 6, ranks: of.ranks, degree: of.degree), sharding: sharding)
+    for rank in [0, of.ranks - 1] {
+      let runs = placement.keptRuns(by: rank)
+      let kept = layout.pieces.indices.map { placement.kept(piece: $0, by: rank) }.filter { !$0.isEmpty }
+      #expect(Set(runs.joined()) == Set(kept.joined()))
+      #expect(zip(runs, runs.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound })
+    }
+  }
+
   @Test(arguments: [(6, 4), (5, 5), (8, 3), (64, 64)]) func expertsAreDealtEvenly(experts: Int, degree: Int) {
     let placement = ExpertPlacement(experts: experts, ranks: 2 * degree, degree: degree)
     let ranges = (0..<degree).map(placement.experts(at:))

@@ -1,0 +1,139 @@
+/// Who sends how many rows to whom in one round.
+public struct DispatchPlan: Sendable {
+  /// The rows of one micro-batch for one expert: one piece of arithmetic.
+  public struct Segment: Sendable, Equatable {
+    public let expert: Int
+    /// The rank, in the group that shares the experts, whose micro-batch it is.
+    public let source: Int
+    /// Of the rows that are computed with here.
+    public let rows: Range<Int>
+    /// Where they come from and go back to: of this rank's own rows, or else of those that visit.
+    public let origin: Range<Int>
+  }
+
+  /// By chunk, the rows that come from other ranks, ordered by source, then by expert; there are no empty segments.
+  public let visiting: [[Segment]]
+  /// By chunk and rank of the group, the own rows that it gets, and the visiting rows that come from it.
+  public let outgoing: [[Range<Int>]]
+  public let incoming: [[Range<Int>]]
+
+  /// Experts that are computed with elsewhere than where they are, of all ranks.
+  public let shadows: [ExpertShadow]
+  /// The own rows that this rank computes with a borrowed expert; they are the last of all.
+  public let borrowed: Segment?
+  /// Experts that this rank lends, one for each borrower, in the order of their gradients.
+  public let lent: [ExpertShadow]
+
+  /// The most rows that any rank of the group sends or gets.
+  public let largest: Int
+
+  /// - Parameters:
+  ///   - counts: `[ranks][experts]`: how many rows of each rank's micro-batch chose each expert.
+  ///   - experts: by rank, the experts that it computes: consecutive ranges that cover all of them.
+  ///   - chunks: into how many parts each rank's experts are cut.
+  ///   - shadows: experts that are lent, each first or last of its part.
+  public init(
+    counts: [[Int]], experts: [Range<Int>], rank: Int, chunks: Int, shadows: [ExpertShadow] = []
+  ) {
+    func isShadowed(_ expert: Int, _ source: Int) -> Bool {
+      shadows.contains { $0.expert == expert && $0.borrower == source }
+    }
+    let offsets = Self.offsets(counts[rank])
+    let first = counts[rank][experts[rank]].reduce(0, +)  // behind the own rows, which the round knows
+    var visiting: [[Segment]] = []
+    var incoming: [[Range<Int>]] = []
+    var next = 0
+    for chunk in 0..<chunks {
+      var segments: [Segment] = []
+      var sources: [Range<Int>] = []
+      for source in counts.indices {
+        let start = next
+        for expert in Self.part(chunk, of: experts[rank], parts: chunks)
+        where source != rank && counts[source][expert] > 0 && !isShadowed(expert, source) {
+          let end = next + counts[source][expert]
+          segments.append(
+            Segment(expert: expert, source: source, rows: first + next..<first + end, origin: next..<end))
+          next = end
+        }
+        sources.append(start..<next)
+      }
+      visiting.append(segments)
+      incoming.append(sources)
+    }
+    borrowed = shadows.first { $0.borrower == rank }.map { shadow in
+      let origin = offsets[shadow.expert]..<offsets[shadow.expert + 1]
+      let rows = first + next..<first + next + origin.count
+      return Segment(expert: shadow.expert, source: rank, rows: rows, origin: origin)
+    }
+    lent = shadows.filter { $0.lender == rank }
+    self.shadows = shadows
+    // Not fewer than travel with shadows.
+    let arrivals = experts.map { experts in counts.reduce(0) { $0 + $1[experts].reduce(0, +) } }
+    largest = max(arrivals.max() ?? 0, counts.map { $0.reduce(0, +) }.max() ?? 0)
+    self.visiting = visiting
+    self.incoming = incoming
+    outgoing = (0..<chunks).map { chunk in
+      experts.indices.map { destination in
+        var part = Self.part(chunk, of: experts[destination], parts: chunks)
+        if let first = part.first, isShadowed(first, rank) { part.removeFirst() }
+        if let last = part.last, isShadowed(last, rank) { part.removeLast() }
+        let end = destination == rank ? part.lowerBound : part.upperBound
+        return offsets[part.lowerBound]..<offsets[end]
+      }
+    }
+  }
+
+  /// `[experts + 1]`: where each expert's rows begin.
+  fileprivate static func offsets(_ counts: [Int]) -> [Int] {
+    counts.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1) }
+  }
+
+  /// Part `index` of a range that is cut into `parts` of about the same size.
+  public static func part(_ index: Int, of range: Range<Int>, parts: Int) -> Range<Int> {
+    range.lowerBound + index * range.count / parts..<range.lowerBound + (index + 1) * range.count / parts
+  }
+}
+
+extension [DispatchPlan.Segment] {
+  /// Segments of a chunk lie one behind the other: what they cover together.
+  var rows: Range<Int> { span(\.rows) }
+  var origin: Range<Int> { span(\.origin) }
+
+  private func span(_ range: KeyPath<Element, Range<Int>>) -> Range<Int> {
+    guard let first, let last else { return 0..<0 }
+    return first[keyPath: range].lowerBound..<last[keyPath: range].upperBound
+  }
+}
+
+/// A round under way: what this rank knows of it by itself, and then the plan.
+public final class DispatchRound: Sendable {
+  /// By chunk, the own rows whose experts are here. They are the first of those that are computed with.
+  public let own: [[DispatchPlan.Segment]]
+  public var chunks: Int { own.count }
+  /// Set by the dispatcher, perhaps on a thread of its own; to be used when a transfer of the round has been waited for.
+  public nonisolated(unsafe) var plan: DispatchPlan?
+
+  /// - Parameters:
+  ///   - counts: `[experts]`: how many own rows chose each expert.
+  ///   - experts: those that are computed here.
+  public init(counts: [Int], experts: Range<Int>, rank: Int, chunks: Int) {
+    let offsets = DispatchPlan.offsets(counts)
+    let first = offsets[experts.lowerBound]
+    own = (0..<chunks).map { chunk in
+      DispatchPlan.part(chunk, of: experts, parts: chunks).compactMap { expert in
+        let origin = offsets[expert]..<offsets[expert + 1]
+        let rows = origin.lowerBound - first..<origin.upperBound - first
+        return rows.isEmpty ? nil : DispatchPlan.Segment(expert: expert, source: rank, rows: rows, origin: origin)
+      }
+    }
+  }
+
+  /// All of them, of this rank's own rows.
+  var staying: Range<Int> { Array(own.joined()).origin }
+
+  /// The plan, once there is one.
+  public var agreed: DispatchPlan {
+    guard let plan else { preconditionFailure("the round has not been agreed yet") }
+    return plan
+  }
+}
