@@ -66,7 +66,7 @@ struct ActivationLayout {
   private(set) var balance = 0..<0  // [E]
   /// A and V.
   private(set) var arriving: ArrivingRows
-  /// Huge pages make a step 2 to 3 % faster. But of what is laid out for rows that may arrive only the beginning is used,
+  /// Huge pages make a step 3 % faster. But of what is laid out for rows that may arrive only the beginning is used,
   /// so that two pages of each such range are half empty on the average: too much where a range has less than four.
   private(set) var usesHugePages = true
   /// Bytes of these halves.

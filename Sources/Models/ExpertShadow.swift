@@ -1,9 +1,9 @@
 /// An expert that a rank borrows for its own rows, so that the rank that holds it has less to do.
 ///
 /// Ranks wait for the busiest one, and how busy the experts are changes from micro-batch to micro-batch, so no fixed place
-/// of theirs evens it out. A borrower gets the expert's weights, computes with them what
-/// its micro-batch wants of that expert, and sends back the weights' gradient, which the lender adds to its exact sums:
-/// the same piece of arithmetic elsewhere, hence the same bits. (He et al. 2022, "FasterMoE", dynamic shadowing.)
+/// of theirs evens it out. A borrower gets the expert's weights, computes with them what its micro-batch wants of that
+/// expert, and sends back the weights' gradient, which the lender adds to its exact sums: the same piece of arithmetic
+/// elsewhere, hence the same bits. (He et al. 2022, "FasterMoE", dynamic shadowing.)
 public struct ExpertShadow: Sendable, Equatable {
   public let expert: Int
   /// Places in the group of ranks that share the experts.

@@ -38,15 +38,14 @@ extension ModelConfiguration {
         "model_type",
         "'\(familyName)' is not supported; use one of \(Family.allCases.map(\.rawValue).joined(separator: ", "))")
     }
-    func positive(_ key: String, default standard: Int? = nil) throws -> Int {
+    func positive(_ key: String, default standard: Int? = nil, most: Int = Self.largestNumber) throws -> Int {
       guard let value = try section.integer(key) ?? standard else { throw section.error(key, "is missing") }
       guard value > 0 else { throw section.error(key, "must be positive, not \(value)") }
-      try Self.check(value, key, in: section)
+      try Self.check(value, key, in: section, most: most)
       return value
     }
     let hiddenSize = try positive("hidden_size")
-    let layers = try positive("num_hidden_layers")
-    try Self.check(layers, "num_hidden_layers", in: section, most: Self.mostLayers)
+    let layers = try positive("num_hidden_layers", most: Self.mostLayers)
     let heads = try positive("num_attention_heads")
     let defaults = FamilyDefaults(family)
     let keyValueHeads = try positive("num_key_value_heads", default: defaults.keyValueHeads ?? heads)
