@@ -28,7 +28,7 @@ const struct ck_table *ck_table_named(const char *family) {
 
 const char *ck_best_family(void) {
   __builtin_cpu_init();
-  if (has_avx512() && __builtin_cpu_is("intel")) return "skylakex";
+  if (has_avx512()) return "skylakex";
   return has_avx2() ? "haswell" : "baseline";
 }
 

@@ -1,4 +1,4 @@
-// AVX2 with fused multiply-add: Intel from Haswell, AMD from Zen.
+// AVX2 with fused multiply-add: Intel from Haswell, AMD from Zen to Zen 3.
 #if defined(__x86_64__)
 #include <math.h>
 #include <string.h>

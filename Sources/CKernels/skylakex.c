@@ -1,4 +1,4 @@
-// AVX-512 F/BW/CD/DQ/VL: Intel from Skylake-X.
+// AVX-512 F/BW/CD/DQ/VL: Intel from Skylake-X, AMD from Zen 4.
 #if defined(__x86_64__)
 #include <math.h>
 #include <string.h>

@@ -9,7 +9,8 @@ import COpenBLAS
 
 /// Which set of floating-point kernels computes: OpenBLAS's and ours together. Runs agree bit for bit within a family.
 public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
-  /// `skylakex`, `haswell` (also AMD Zen, whose OpenBLAS kernels are the same), or OpenBLAS's own name in lower case.
+  /// `skylakex` (AVX-512, Intel's and AMD's), `haswell` (AVX2; also AMD Zen, whose OpenBLAS kernels are the same), or
+  /// OpenBLAS's own name in lower case.
   public let name: String
   let table: ck_table
 
@@ -33,6 +34,16 @@ public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
   /// OpenBLAS's name and version, for `--version` and the run's record.
   public static var libraryDescription: String {
     String(cString: openblas_get_config()).split(separator: " ").prefix(2).joined(separator: " ")
+  }
+
+  /// What to tell a user whose environment makes OpenBLAS slower than this CPU allows; nil when it does not.
+  public static var advice: String? {
+    let best = String(cString: ck_best_family())
+    guard let core = getenv("OPENBLAS_CORETYPE"), getenv(restartMarker) == nil,
+      String(cString: current.table.family) != best
+    else { return nil }
+    return "OPENBLAS_CORETYPE is '\(String(cString: core))', so the CPU kernels are '\(current)'; this CPU is faster "
+      + "with '\(best)': unset it, or set run.kernel_family to keep what you have"
   }
 
   private static var coreName: String { String(cString: openblas_get_corename()) }

@@ -14,7 +14,7 @@ final class RunReporter {
   let configuration: RunConfiguration
   let directory: RunDirectory
   private let isLeader: Bool
-  private let warning: String?
+  private let warnings: [String]
   private var metrics: MetricsLog?
   private var events: TensorBoardWriter?
   private var progress: ProgressLine?
@@ -29,11 +29,11 @@ final class RunReporter {
   private var toldOfDisk = false
   private var toldStragglers: Set<Int> = []
 
-  init(_ configuration: RunConfiguration, directory: RunDirectory, isLeader: Bool, warning: String?) {
+  init(_ configuration: RunConfiguration, directory: RunDirectory, isLeader: Bool, warnings: [String]) {
     self.configuration = configuration
     self.directory = directory
     self.isLeader = isLeader
-    self.warning = warning
+    self.warnings = warnings
   }
 
   /// Opens the files, drops the metrics beyond the step that the run continues from, and introduces the run.
@@ -62,7 +62,7 @@ final class RunReporter {
     note(
       "memory a rank: \(MemoryPlan.mebibytes(trainer.baselineBytes + trainer.memory.bytes)) predicted "
         + "(\(trainer.memory.description), program \(MemoryPlan.mebibytes(trainer.baselineBytes)))")
-    if let warning { note(warning) }
+    warnings.forEach(note)
     if trainer.step > 0 { note("continuing after step \(trainer.step) of \(steps)") }
   }
 

@@ -136,10 +136,13 @@ public final class Trainer {
     directory = RunDirectory(path: configuration.run.directory)
     try Agreement.check(configuration, communicator)
     let threads = configuration.run.threads ?? Self.defaultThreads()
-    let roomWarning = ProcessorAffinity.makeRoom(forThreads: threads)
+    let warnings = [
+      ProcessorAffinity.makeRoom(forThreads: threads),
+      configuration.run.kernelFamily == nil ? KernelFamily.advice : nil,
+    ].compactMap(\.self)
     let (rank, ranks) = (communicator.rank, communicator.size)
 
-    reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warning: roomWarning)
+    reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warnings: warnings)
     // Before all else that may fail: an automatic restart that comes to nothing is counted there.
     lease = writes ? try directory.lease(configuration, communicator: communicator, say: reporter.note) : nil
     let model = configuration.model

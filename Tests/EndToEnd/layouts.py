@@ -3,9 +3,11 @@
 
 A choice of layouts for each kind of model; with --all every combination of ranks, expert degrees, shardings and threads.
 The batch has three micro-batches, so most ranks have none in some round; four experts do not divide evenly over three.
+Where the CPU can, two of the models are computed with kernels that are pinned, each with another family's.
 """
 
 import itertools
+import pathlib
 import shutil
 import sys
 
@@ -19,6 +21,9 @@ SIGMOID = {
     "max_position_embeddings": 128}
 MUON = {"optimizer": {"name": "muon", "learning_rate": 0.01, "weight_decay": 0.1, "clip_norm": 1.0}}
 MODELS = {"dense": (harness.QWEN3, {}), "softmax": (harness.MIXTRAL, {}), "sigmoid": (SIGMOID, {}), "muon": (harness.MIXTRAL, MUON)}
+FLAGS = pathlib.Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
+FAMILIES = {"softmax": "skylakex"} if "avx512dq" in FLAGS else {}
+FAMILIES |= {"sigmoid": "haswell"} if "avx2" in FLAGS else {}
 
 # Ranks, expert degree, sharding, threads.
 CHOSEN = {
@@ -48,7 +53,7 @@ def settings(directory, name, degree, sharding, threads, steps=4):
     model, sections = MODELS[name]
     made = harness.configuration(directory, model, DATA, steps=steps, **sections)
     made["data"] |= {"validation": [{"path": str(HELD_OUT)}]}
-    made["run"]["threads"] = threads
+    made["run"] |= {"threads": threads} | ({"kernel_family": FAMILIES[name]} if name in FAMILIES else {})
     made["schedule"] = {"name": "constant", "warmup_steps": 2}
     return made | {"parallelism": {"expert": degree, "sharding": sharding,
                                       "shadow_experts": "always" if threads == 1 else "auto"},
