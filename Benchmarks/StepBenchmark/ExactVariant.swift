@@ -11,7 +11,7 @@ final class ExactVariant: StepVariant {
 
   func begin() {
     model.state.gatherUpdated()
-    model.accumulator.reset(model.state.kept, compute: model.compute)
+    model.state.beginSums()
     model.state.beginRound(training: true, last: true)
   }
 
@@ -38,14 +38,15 @@ final class SilentVariant: StepVariant {
 
   init(_ model: StepModel) { self.model = model }
 
-  func begin() { model.accumulator.reset(model.state.kept, compute: model.compute) }
+  func begin() { model.state.beginSums() }
 
   func combine(_ values: inout [Int64]) {
     for index in values.indices { values[index] *= Int64(model.world.size) }
   }
 
   func gradientNorm() -> Double {
-    model.ownedSumOfSquares(model.accumulator.sums) { [compute = model.compute] in
+    for range in model.state.kept { model.accumulator.complete(range, compute: model.compute) }
+    return model.ownedSumOfSquares(model.accumulator.sums) { [compute = model.compute] in
       compute.sumsOfSquares($0, blockSize: $1, into: $2)
     }.squareRoot()
   }

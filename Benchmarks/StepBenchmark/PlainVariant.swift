@@ -25,7 +25,7 @@ final class PlainVariant: StepVariant, ParameterResidence {
 
   func begin() {
     model.state.gatherUpdated()
-    plain.memory.buffer.fill(0)
+    plain.restart()
   }
 
   func combine(_ values: inout [Int64]) throws {
@@ -56,24 +56,43 @@ final class PlainVariant: StepVariant, ParameterResidence {
   func acquire(_ piece: Int) throws { try model.state.acquire(piece) }
   func release(_ piece: Int) {}
   func beginGradient(_ piece: Int) {}
-  func endGradient(_ piece: Int) { reducer.submit(piece: piece) }
+  func endGradient(_ piece: Int) {
+    plain.complete(model.layout.pieces[piece])
+    reducer.submit(piece: piece)
+  }
 }
 
 /// Gradients summed in fp32, in the order in which they come.
 final class PlainSums: GradientSums {
   /// `[parameters]`
   let memory: Arena<Float>
+  private var written = WrittenRanges()
 
   init(count: Int) { memory = Arena(count: count) }
 
+  /// As the exact sums: an element's first contribution replaces what is there.
+  func restart() { written = WrittenRanges() }
+
+  func complete(_ range: Range<Int>) {
+    for range in written.insert(range) { memory.buffer[range].fill(0) }
+  }
+
   func add(_ gradient: Buffer<Float>, at range: Range<Int>, compute: Compute) {
+    let unwritten = written.insert(range)
+    let isFirst = unwritten == [range]
+    if !isFirst { unwritten.forEach { memory.buffer[$0].fill(0) } }
     let sum = memory.buffer[range]
     compute.team.forEachChunk(of: range.count, size: 1 << 15) { part, _ in
-      Self.add(gradient.base + part.lowerBound, part.count, to: sum.base + part.lowerBound)
+      if isFirst {
+        (sum.base + part.lowerBound).update(from: gradient.base + part.lowerBound, count: part.count)
+      } else {
+        Self.add(gradient.base + part.lowerBound, part.count, to: sum.base + part.lowerBound)
+      }
     }
   }
 
   func add(rows: Matrix, ids: Buffer<Int32>, at range: Range<Int>, compute: Compute) {
+    complete(range)
     let sum = memory.buffer[range]
     compute.team.forEachChunk(of: rows.columns, size: 64) { columns, _ in
       for row in 0..<rows.rows {

@@ -40,7 +40,8 @@ final class StepModel {
     parameters = Arena(count: layout.count, hugePages: placement.usesHugePages)
     accumulator = GradientAccumulator(
       count: layout.count, microBatches: world.size, hugePages: placement.usesHugePages)
-    state = try ShardedState(placement: placement, mesh: mesh, parameters: parameters, gradient: accumulator.memory)
+    state = try ShardedState(
+      placement: placement, mesh: mesh, parameters: parameters, accumulator: accumulator, compute: compute)
     let dispatcher =
       expertDegree > 1
       ? try ExpertDispatcher(

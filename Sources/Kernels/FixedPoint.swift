@@ -13,14 +13,19 @@ public enum FixedPoint {
 extension Compute {
   /// `accumulator += gradient`, rounded once per element to 2⁻⁵².
   ///
-  /// - Parameter limit: a contribution that is not finite or reaches `limit` is refused: range / M for M contributions.
+  /// - Parameters:
+  ///   - limit: a contribution that is not finite or reaches `limit` is refused: range / M for M contributions.
+  ///   - replacing: the accumulator counts as zero and is not read.
   /// - Returns: false when an element was refused; the accumulator is then worthless and the step must be skipped.
-  public func accumulate(_ gradient: Buffer<Float>, into accumulator: Buffer<Int64>, limit: Float) -> Bool {
+  public func accumulate(
+    _ gradient: Buffer<Float>, into accumulator: Buffer<Int64>, limit: Float, replacing: Bool = false
+  ) -> Bool {
     precondition(gradient.count == accumulator.count)
     let refused = Atomic<Bool>(false)
     team.forEachChunk(of: gradient.count, size: Self.elementsPerTask) { [table] range, _ in
       let fine = table.accumulate_fixed(
-        Int64(range.count), gradient.base + range.lowerBound, limit, accumulator.base + range.lowerBound)
+        Int64(range.count), gradient.base + range.lowerBound, limit, accumulator.base + range.lowerBound,
+        replacing)
       if !fine { refused.store(true, ordering: .relaxed) }
     }
     return !refused.load(ordering: .relaxed)
@@ -40,7 +45,7 @@ extension Compute {
         let first = Int(ids[row]) * gradient.columns
         let target = accumulator[first + columns.lowerBound..<first + columns.upperBound]
         let fine = table.accumulate_fixed(
-          Int64(columns.count), gradient.base + row * gradient.stride + columns.lowerBound, limit, target.base)
+          Int64(columns.count), gradient.base + row * gradient.stride + columns.lowerBound, limit, target.base, false)
         if !fine { refused.store(true, ordering: .relaxed) }
       }
     }

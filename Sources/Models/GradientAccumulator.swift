@@ -19,6 +19,7 @@ public final class GradientAccumulator: GradientSums {
   public private(set) var hasRefused = false
   /// What one micro-batch may contribute to one element: the range divided by the micro-batches of the global batch.
   public let limit: Float
+  private var written: WrittenRanges
 
   /// - Parameters:
   ///   - count: elements of the parameter arena.
@@ -27,28 +28,62 @@ public final class GradientAccumulator: GradientSums {
   public init(count: Int, microBatches: Int, hugePages: Bool = true) {
     memory = Arena(count: count, hugePages: hugePages)
     limit = FixedPoint.range / Float(microBatches)
+    written = WrittenRanges(0..<count)
   }
 
-  /// Begins a new sum.
+  /// Begins a new sum by writing zeros.
   ///
   /// - Parameter ranges: all elements that may not be zero.
   public func reset(_ ranges: [Range<Int>], compute: Compute) {
-    for range in ranges {
-      let sums = sums[range]
-      // By the threads that will add to them, so that on a machine with several memories the pages are near.
-      compute.team.forEachChunk(of: sums.count, size: 1 << 18) { part, _ in sums[part].fill(0) }
-    }
+    for range in ranges { zero(range, compute) }
+    written = WrittenRanges(0..<sums.count)
     hasRefused = false
   }
 
+  /// Begins a new sum without writing zeros: an element's first contribution replaces what is there. Whoever reads the
+  /// sums calls `complete` before.
+  public func restart() {
+    written = WrittenRanges()
+    hasRefused = false
+  }
+
+  /// Writes zeros to what nobody has added to since `restart`.
+  public func complete(_ range: Range<Int>, compute: Compute) {
+    for range in written.insert(range) { zero(range, compute) }
+  }
+
+  private func zero(_ range: Range<Int>, _ compute: Compute) {
+    let sums = sums[range]
+    // By the threads that will add to them, so that on a machine with several memories the pages are near.
+    compute.team.forEachChunk(of: sums.count, size: 1 << 18) { part, _ in sums[part].fill(0) }
+  }
+
   public func add(_ gradient: Buffer<Float>, at range: Range<Int>, compute: Compute) {
-    if !compute.accumulate(gradient, into: sums[range], limit: limit / 2) { hasRefused = true }
+    let unwritten = written.insert(range)
+    let isFirst = unwritten == [range]
+    if !isFirst { unwritten.forEach { zero($0, compute) } }
+    if !compute.accumulate(gradient, into: sums[range], limit: limit / 2, replacing: isFirst) { hasRefused = true }
   }
 
   // Several tokens may share a row, so each may contribute its share only.
   public func add(rows: Matrix, ids: Buffer<Int32>, at range: Range<Int>, compute: Compute) {
     guard rows.rows > 0 else { return }
+    complete(range, compute: compute)
     let limit = limit / 2 / Float(rows.rows)
     if !compute.accumulateRows(rows, ids: ids, into: sums[range], limit: limit) { hasRefused = true }
+  }
+}
+
+/// Which elements of a sum have been written since it began; in the others its memory holds an older sum.
+package struct WrittenRanges {
+  private var written: RangeSet<Int>
+
+  package init(_ range: Range<Int> = 0..<0) { written = RangeSet(range) }
+
+  /// - Returns: what of `range` had not been written.
+  package mutating func insert(_ range: Range<Int>) -> [Range<Int>] {
+    let unwritten = RangeSet(range).subtracting(written)
+    written.insert(contentsOf: range)
+    return Array(unwritten.ranges)
   }
 }

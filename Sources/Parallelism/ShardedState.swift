@@ -18,6 +18,8 @@ public final class ShardedState: ParameterResidence {
   private let pieces: [ExchangedPiece]
   private let reducer: ExactGradientReducer
   private let parameters: Arena<Float>
+  private let accumulator: GradientAccumulator
+  private let compute: Compute
 
   // The acquisitions of the round in progress, and how many there were.
   private var schedule: [Int] = []
@@ -34,13 +36,16 @@ public final class ShardedState: ParameterResidence {
   ///
   /// - Parameters:
   ///   - mesh: all ranks, and along its data axis those that hold the same experts.
-  ///   - parameters, gradient: `[layout.count]`.
+  ///   - parameters, accumulator: `[layout.count]`.
   /// - Throws: `MPIError`.
   public init(
-    placement: StatePlacement, mesh: ProcessMesh, parameters: Arena<Float>, gradient: Arena<Int64>
+    placement: StatePlacement, mesh: ProcessMesh, parameters: Arena<Float>, accumulator: GradientAccumulator,
+    compute: Compute
   ) throws {
     self.placement = placement
     self.parameters = parameters
+    self.accumulator = accumulator
+    self.compute = compute
     world = mesh.world
     let rank = world.rank
     self.rank = rank
@@ -52,7 +57,7 @@ public final class ShardedState: ParameterResidence {
     }
     for run in placement.keptRuns(by: rank) {  // the rest is not used, or not always
       parameters.useHugePages(in: run)
-      gradient.useHugePages(in: run)
+      accumulator.memory.useHugePages(in: run)
     }
     handedOver = (nil, nil)
     isGathered = Array(repeating: false, count: pieces.count)
@@ -63,7 +68,7 @@ public final class ShardedState: ParameterResidence {
       case .full: .discard
       }
     reducer = try ExactGradientReducer(
-      groups: groups, pieces: pieces, gradient: gradient, parameters: parameters, remainder: remainder)
+      groups: groups, pieces: pieces, gradient: accumulator.memory, parameters: parameters, remainder: remainder)
   }
 
   private var isFull: Bool { placement.sharding == .full }
@@ -86,6 +91,12 @@ public final class ShardedState: ParameterResidence {
   func holdsPieces(inGroup group: Int) -> Bool { pieces.contains { $0.group == group } }
 
   // MARK: A step
+
+  /// Begins the sums of a step.
+  public func beginSums() {
+    // What a fully sharded pass gives back to the kernel reads as zero.
+    if isFull { accumulator.reset(kept, compute: compute) } else { accumulator.restart() }
+  }
 
   /// Announces a pass of all ranks, each with a micro-batch or without.
   ///
@@ -137,6 +148,7 @@ public final class ShardedState: ParameterResidence {
   public func endGradient(_ piece: Int) {
     guard isFull || isLastRound else { return }
     if isFull { peakResidentBytes = max(peakResidentBytes, ResidentMemory.bytes()) }
+    accumulator.complete(pieces[piece].range, compute: compute)
     reducer.submit(piece: piece)
     handedOver = (piece, handedOver.last)
   }

@@ -186,7 +186,7 @@ public final class Trainer {
     let accumulator = GradientAccumulator(
       count: layout.count, microBatches: configuration.batch.microBatches, hugePages: placement.usesHugePages)
     let state = try ShardedState(
-      placement: placement, mesh: mesh, parameters: parameters, gradient: accumulator.memory)
+      placement: placement, mesh: mesh, parameters: parameters, accumulator: accumulator, compute: compute)
     decoder = Decoder(
       model, parameters: parameters.buffer, sequences: configuration.batch.microBatch, length: settings.sequenceLength,
       training: true, residence: state, dispatcher: dispatcher, compute: compute)

@@ -164,7 +164,7 @@ final class TrainingStep {
   /// - Parameter batch: the place in the stream of the global batch.
   func gradients(batch: Int) throws -> StepSums {
     let state = optimizer.state
-    accumulator.reset(state.kept, compute: decoder.compute)
+    state.beginSums()
     var sums = StepSums(decoder.configuration, rank: communicator.rank, ranks: communicator.size)
     let batches = loader.load(
       first: batch * configuration.batch.sequences, count: configuration.batch.sequences, dealing: balance.dealing,

@@ -113,7 +113,16 @@ struct KernelFamilyTests {
       "fixed point",
       { t, n, x, y in
         var sums = [Int64](repeating: 3 << 40, count: n)
-        #expect(t.accumulate_fixed(Int64(n), x, 2048, &sums))
+        #expect(t.accumulate_fixed(Int64(n), x, 2048, &sums, false))
+        t.from_fixed(Int64(n), sums, &y)
+        return []
+      }
+    ),
+    (
+      "fixed point, replacing",
+      { t, n, x, y in
+        var sums = [Int64](repeating: 3 << 40, count: n)
+        #expect(t.accumulate_fixed(Int64(n), x, 2048, &sums, true))
         t.from_fixed(Int64(n), sums, &y)
         return []
       }
@@ -173,7 +182,7 @@ struct KernelFamilyTests {
         d = Array(gateUp.prefix(range.count))
       case "fixed point":
         var sums = [Int64](repeating: 1 << 50, count: range.count)
-        _ = table.accumulate_fixed(count, a, 2048, &sums)
+        _ = table.accumulate_fixed(count, a, 2048, &sums, false)
         table.from_fixed(count, sums, &b)
       default:
         var settings = ck_adamw(

@@ -74,9 +74,9 @@ struct CK_SENDABLE ck_table {
   /// out (+)= sum over rows in row order.
   void (*sum_rows)(int64_t rows, int64_t n, const float *x, int64_t stride, float *out, bool accumulate);
 
-  /// accumulator += round(x * 2^52). Returns false, with the accumulator in an undefined state, when an element is not
-  /// finite or |x| >= limit.
-  bool (*accumulate_fixed)(int64_t n, const float *x, float limit, int64_t *accumulator);
+  /// accumulator (+)= round(x * 2^52); `replace` does not read it. Returns false, with the accumulator in an undefined
+  /// state, when an element is not finite or |x| >= limit.
+  bool (*accumulate_fixed)(int64_t n, const float *x, float limit, int64_t *accumulator, bool replace);
   /// out = accumulator / 2^52
   void (*from_fixed)(int64_t n, const int64_t *accumulator, float *out);
   /// AdamW (Loshchilov & Hutter 2019), PyTorch's order of operations; the gradient is scaled by gradient_scale first.

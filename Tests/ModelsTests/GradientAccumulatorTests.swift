@@ -1,0 +1,63 @@
+import Kernels
+import Testing
+
+@testable import Models
+
+struct GradientAccumulatorTests {
+  private let compute = Compute(threads: 2)
+  private let count = 96
+
+  private func gradient(_ range: Range<Int>, _ scale: Float) -> Arena<Float> {
+    let gradient = Arena<Float>(count: range.count)
+    for (place, index) in range.enumerated() { gradient.buffer[place] = scale * Float(index - 40) }
+    return gradient
+  }
+
+  /// One sum, however it begins: parts that come once, twice, across what was there, as rows, and never.
+  private func fill(_ accumulator: GradientAccumulator, scale: Float) {
+    for range in [16..<32, 32..<48, 16..<32, 24..<56, 0..<8] {
+      let gradient = gradient(range, scale)
+      accumulator.add(gradient.buffer, at: range, compute: compute)
+    }
+    let rows = Arena<Float>(count: 8)
+    for index in 0..<8 { rows.buffer[index] = scale * Float(index) }
+    let ids = Arena<Int32>(count: 2)
+    (ids.buffer[0], ids.buffer[1]) = (2, 0)
+    accumulator.add(rows: rows.buffer.matrix(2, 4), ids: ids.buffer, at: 64..<80, compute: compute)
+    accumulator.complete(0..<count, compute: compute)
+  }
+
+  @Test func sumsThatBeginWithoutZerosAreTheSame() {
+    let restarted = GradientAccumulator(count: count, microBatches: 8)
+    let reset = GradientAccumulator(count: count, microBatches: 8)
+    for scale: Float in [0.25, -1.5, 0.75] {
+      restarted.restart()
+      fill(restarted, scale: scale)
+      reset.reset([0..<count], compute: compute)
+      fill(reset, scale: scale)
+      #expect(restarted.sums.array() == reset.sums.array())
+      #expect(restarted.sums[9] == 0 && restarted.sums[90] == 0 && restarted.sums[0] != 0)
+    }
+  }
+
+  @Test func aRefusalIsForgottenByTheNextSum() {
+    let accumulator = GradientAccumulator(count: count, microBatches: 8)
+    accumulator.restart()
+    let bad = Arena<Float>(count: 16)
+    bad.buffer[3] = .nan
+    accumulator.add(bad.buffer, at: 0..<16, compute: compute)
+    #expect(accumulator.hasRefused)
+    accumulator.restart()
+    fill(accumulator, scale: 1)
+    #expect(!accumulator.hasRefused)
+  }
+
+  @Test func writtenRangesTellWhatIsNew() {
+    var written = WrittenRanges()
+    #expect(written.insert(4..<8) == [4..<8])
+    #expect(written.insert(4..<8) == [])
+    #expect(written.insert(10..<12) == [10..<12])
+    #expect(written.insert(0..<16) == [0..<4, 8..<10, 12..<16])
+    #expect(written.insert(3..<3) == [])
+  }
+}
