@@ -40,7 +40,8 @@ struct CalibrationShape: Sendable, Equatable {
   /// Halves something that its parts' speed depends on least; false when there is nothing left.
   private mutating func shrink() -> Bool {
     let c = configuration
-    if c.hiddenSize > 1024, c.hiddenSize % 2 == 0 {
+    if shrinkProportions() {
+    } else if c.hiddenSize > 1024, c.hiddenSize % 2 == 0 {
       configuration.hiddenSize /= 2
       configuration.intermediateSize = max(1, c.intermediateSize / 2)
       configuration.experts?.intermediateSize = max(1, (c.experts?.intermediateSize ?? 0) / 2)
@@ -61,6 +62,29 @@ struct CalibrationShape: Sendable, Equatable {
       setExperts(experts.count / 2)
     } else if c.hiddenSize > 128, c.hiddenSize % 4 == 0 {
       configuration.hiddenSize /= 2
+    } else {
+      return false
+    }
+    return true
+  }
+
+  /// Halves a width that is many times the residual stream's; false when none is.
+  private mutating func shrinkProportions() -> Bool {
+    let most = 16 * configuration.hiddenSize
+    if configuration.intermediateSize > most {
+      configuration.intermediateSize /= 2
+    } else if let experts = configuration.experts, experts.intermediateSize > most {
+      configuration.experts?.intermediateSize /= 2
+    } else if let experts = configuration.experts, experts.sharedIntermediateSize > most {
+      configuration.experts?.sharedIntermediateSize /= 2
+    } else if configuration.queryColumns > most, configuration.keyValueHeads > 1 {
+      let sharing = configuration.heads / configuration.keyValueHeads
+      configuration.keyValueHeads /= 2
+      configuration.heads = configuration.keyValueHeads * sharing
+    } else if configuration.queryColumns > most, configuration.heads > 1 {
+      configuration.heads /= 2
+    } else if configuration.queryColumns > most {
+      configuration.headDimension = configuration.headDimension / 4 * 2
     } else {
       return false
     }

@@ -37,4 +37,25 @@ import Testing
     let rows = small.sequences * small.length * 2 / experts.count
     #expect(rows >= 8 * 64 * 2 / 4 / 2)
   }
+
+  /// However a model is out of proportion, measuring it takes seconds.
+  @Test(arguments: [1 << 24, 3 << 20])
+  func aCalibrationShapeIsSmall(width: Int) throws {
+    var models: [ModelConfiguration] = []
+    for (model, change) in [
+      (dense, { $0.intermediateSize = width }), (sparse, { $0.experts?.intermediateSize = width }),
+      (sparse, { $0.experts?.sharedIntermediateSize = width }),
+      (dense, { ($0.heads, $0.keyValueHeads) = (width, width) }),
+      (dense, { ($0.heads, $0.keyValueHeads) = (width, 1) }), (dense, { $0.headDimension = width }),
+      (dense, { $0.hiddenSize = width }), (dense, { $0.vocabularySize = width }),
+    ] as [(String, (inout ModelConfiguration) -> Void)] {
+      models.append(try configuration(model: model).model)
+      change(&models[models.count - 1])
+    }
+    for model in models {
+      let shape = CalibrationShape(model, sequences: 8, length: 64, operations: 1e10, parameters: 1 << 24)
+      #expect(shape.work.operations <= 1e10 && ParameterLayout(shape.configuration).count <= 1 << 24, "\(model)")
+      #expect(!shape.isExact)
+    }
+  }
 }
