@@ -42,8 +42,8 @@ public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
     guard let core = getenv("OPENBLAS_CORETYPE"), getenv(restartMarker) == nil,
       String(cString: current.table.family) != best
     else { return nil }
-    return "OPENBLAS_CORETYPE is '\(String(cString: core))', so the CPU kernels are '\(current)'; this CPU is faster "
-      + "with '\(best)': unset it, or set run.kernel_family to keep what you have"
+    return "OPENBLAS_CORETYPE is '\(String(cString: core))', so the CPU kernels are '\(current)'; this CPU's best "
+      + "are '\(best)': unset it, or set run.kernel_family to keep what you have"
   }
 
   private static var coreName: String { String(cString: openblas_get_corename()) }

@@ -15,7 +15,7 @@ public final class GradientAccumulator: GradientSums {
   public let memory: Arena<Int64>
   /// `[parameters]`
   public var sums: Buffer<Int64> { memory.buffer }
-  /// Whether a contribution was refused since the last `reset`: the step must then be skipped, on all ranks alike.
+  /// Whether a contribution was refused since the sum began: the step must then be skipped, on all ranks alike.
   public private(set) var hasRefused = false
   /// What one micro-batch may contribute to one element: the range divided by the micro-batches of the global batch.
   public let limit: Float

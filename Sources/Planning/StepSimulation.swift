@@ -148,7 +148,7 @@ struct StepSimulation {
         (tensor: $0, elements: $0.range.clamped(to: range).count)
       }
     }
-    // A first contribution replaces what is there, except where tokens add to rows, and where sums begin as fresh pages.
+    // A first contribution replaces what is there, except where tokens add to rows, and with full sharding.
     let rows = layout.head == layout.embedding ? 0 : Double(layout.embedding.count)
     atStart = (placement.sharding == .full ? kept : rows) * rates.zero
     atEnd = (owned * rates.norm + rates.update(parts)) * slow

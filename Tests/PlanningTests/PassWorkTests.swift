@@ -38,7 +38,7 @@ import Testing
     #expect(rows >= 8 * 64 * 2 / 4 / 2)
   }
 
-  /// However a model is out of proportion, measuring it takes seconds.
+  /// Measuring a model takes seconds, also when one of its widths is out of proportion.
   @Test(arguments: [1 << 24, 3 << 20])
   func aCalibrationShapeIsSmall(width: Int) throws {
     var models: [ModelConfiguration] = []
@@ -56,6 +56,9 @@ import Testing
       let shape = CalibrationShape(model, sequences: 8, length: 64, operations: 1e10, parameters: 1 << 24)
       #expect(shape.work.operations <= 1e10 && ParameterLayout(shape.configuration).count <= 1 << 24, "\(model)")
       #expect(!shape.isExact)
+      let c = shape.configuration
+      #expect(c.heads % c.keyValueHeads == 0 && c.keyValueHeads > 0 && c.headDimension % 2 == 0 && c.headDimension > 0)
+      #expect(c.intermediateSize > 0 && c.experts?.intermediateSize != 0)
     }
   }
 }
