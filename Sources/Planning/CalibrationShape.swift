@@ -39,9 +39,9 @@ struct CalibrationShape: Sendable, Equatable {
 
   /// Halves something that its parts' speed depends on least; false when there is nothing left.
   private mutating func shrink() -> Bool {
+    if shrinkProportions() { return true }
     let c = configuration
-    if shrinkProportions() {
-    } else if c.hiddenSize > 1024, c.hiddenSize % 2 == 0 {
+    if c.hiddenSize > 1024, c.hiddenSize % 2 == 0 {
       configuration.hiddenSize /= 2
       configuration.intermediateSize = max(1, c.intermediateSize / 2)
       configuration.experts?.intermediateSize = max(1, (c.experts?.intermediateSize ?? 0) / 2)
