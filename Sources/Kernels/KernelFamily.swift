@@ -18,6 +18,9 @@ public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
 
   public static func == (left: KernelFamily, right: KernelFamily) -> Bool { left.name == right.name }
 
+  /// The families that `run.kernel_family` may name on this CPU.
+  public static var choices: [String] { ["haswell", "skylakex"].filter { ck_table_named($0) != nil } }
+
   private static let restartMarker = "FORGE_RESTARTED_FOR_KERNELS"
 
   /// The family in use by this process.

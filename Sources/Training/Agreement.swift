@@ -8,8 +8,10 @@ enum Agreement {
   /// - Throws: `ForgeError.badInput` that names a rank whose configuration or CPU kernel family differs from rank 0's.
   static func check(_ configuration: RunConfiguration, _ communicator: Communicator) throws {
     if let pinned = configuration.run.kernelFamily, pinned != KernelFamily.current.name {
+      let choices = KernelFamily.choices.isEmpty ? [KernelFamily.current.name] : KernelFamily.choices
       throw ForgeError.badInput(
-        "run.kernel_family is '\(pinned)', which this machine cannot run; it computes with '\(KernelFamily.current)'")
+        "run.kernel_family is '\(pinned)', which this machine cannot run; it can run \(choices.joined(separator: " or "))"
+      )
     }
     try check(KernelFamily.current.name, "CPU kernel family", communicator) {
       "uses the CPU kernels '\($1)' and rank 0 '\($0)', which do not give the same bits; pin one with run.kernel_family"
