@@ -30,6 +30,8 @@ struct StepBenchmark: ParsableCommand {
     case spread
     /// The same, with no experts lent to less busy ranks.
     case fixed
+    /// As `spread`, with all ranks taken to be equally fast.
+    case even
   }
 
   @Argument(help: "A YAML file.")
@@ -110,9 +112,10 @@ struct StepBenchmark: ParsableCommand {
     }
     var models: [Variant: StepModel] = [:]
     return try variants.map { variant in
-      let isSpread = variant == .spread || variant == .fixed
+      let isSpread = [.spread, .fixed, .even].contains(variant)
       var configuration = configuration
       if variant == .fixed { configuration.parallelism.shadowExperts = .never }
+      if variant == .even { configuration.parallelism.balance = .even }
       let kind = isSpread ? variant : .exact
       let model =
         try models[kind]
@@ -120,7 +123,7 @@ struct StepBenchmark: ParsableCommand {
       models[kind] = model
       let way: any StepVariant =
         switch variant {
-        case .exact, .spread, .fixed: ExactVariant(model)
+        case .exact, .spread, .fixed, .even: ExactVariant(model)
         case .plain: try PlainVariant(model)
         case .silent: SilentVariant(model)
         }
@@ -134,7 +137,7 @@ struct StepBenchmark: ParsableCommand {
     func found(by kinds: Set<Variant>) -> [Double] {
       zip(variants, norms).filter { kinds.contains($0.0) }.map(\.1)
     }
-    let exact = found(by: [.exact, .spread, .fixed])
+    let exact = found(by: [.exact, .spread, .fixed, .even])
     let all = exact + found(by: [.plain])
     guard let first = all.first else { return }
     guard exact.allSatisfy({ $0 == exact[0] }), all.allSatisfy({ abs($0 - first) <= 1e-5 * first }) else {

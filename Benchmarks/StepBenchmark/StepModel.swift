@@ -46,7 +46,7 @@ final class StepModel {
       expertDegree > 1
       ? try ExpertDispatcher(
         experts, group: mesh[.expert], shadows: configuration.parallelism.shadowExperts,
-        threads: configuration.run.threads ?? 1) : nil
+        followsPace: configuration.parallelism.balance == .auto, threads: configuration.run.threads ?? 1) : nil
     decoder = Decoder(
       configuration.model, parameters: parameters.buffer, sequences: configuration.batch.microBatch,
       length: configuration.data.sequenceLength, training: true, residence: residence,

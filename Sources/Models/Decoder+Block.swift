@@ -5,6 +5,7 @@ extension Decoder {
   func blockForward(_ layer: Int, _ batch: MicroBatch) throws {
     let n = batch.tokenCount
     guard n > 0 else { return try joinForward(layer) }
+    paceMeter.beginBlock()
     let a = activationLayout.blocks[layer]
     let p = layout.blocks[layer]
     let x = input(ofLayer: layer, n)

@@ -5,8 +5,8 @@ import Kernels
 ///
 /// Rows stand in expert order at both ends of a dispatch: the micro-batch's own rows where its tokens are, and the rows
 /// that are computed with where the experts are. A `DispatchPlan.Segment` is one (micro-batch, expert) and one matrix
-/// product. Own rows whose experts are here come first and last, so that a rank that is ahead of the others has work while
-/// theirs are on their way, and none has to be level with them after each layer.
+/// product. Rows that visit are computed with as soon as they are here, because their ranks wait for them; own rows whose
+/// experts are here are work until then and while the others travel home, so that ranks need not be level.
 extension Decoder {
   private typealias Segments = [DispatchPlan.Segment]
 
@@ -16,7 +16,8 @@ extension Decoder {
     let a = activationLayout.blocks[layer]
     let slots = n * experts.perToken
     let routing = routeForward(layer, tokens: n, experts)
-    let round = dispatcher.startRound(routing.offsets)
+    paceMeter.reachExperts(tokens: n)
+    let round = dispatcher.startRound(routing.offsets, pace: paceMeter.pace)
     rounds[layer] = round
 
     let arrivals = activationLayout.arriving
@@ -38,6 +39,7 @@ extension Decoder {
     let outputs = rows(activationLayout.visitingRows, arrivals.visiting, hiddenSize)
     let returned = rows(activationLayout.slotRows, slots, hiddenSize)
     func feedForward(_ segments: Segments, to outputs: Matrix, _ weights: (Int) -> ExpertMatrices) {
+      let start = ContinuousClock.now
       compute.multiply(
         segments.map {
           MatrixProduct(inputs.rows($0.rows), weights($0.expert).gateUp.transposed, into: gateUp.rows($0.rows))
@@ -47,17 +49,18 @@ extension Decoder {
         segments.map {
           MatrixProduct(activation.rows($0.rows), weights($0.expert).down.transposed, into: outputs.rows($0.origin))
         })
+      paceMeter.compute(segments.rows.count, since: start)
     }
     let here = { self.expert(layer, $0) }
 
-    feedForward(round.own[0], to: returned, here)
     var lastReturn = 0
-    for chunk in 0..<round.chunks {
-      try dispatcher.wait(for: dispatches[chunk])
+    let rest = try serveVisitors(round, dispatches) {
+      feedForward($0, to: returned, here)
+    } visiting: { chunk in
       feedForward(round.agreed.visiting[chunk], to: outputs, here)
       lastReturn = dispatcher.startReturn(chunk, of: round, from: outputs, to: returned)
     }
-    for segments in round.own.dropFirst() { feedForward(segments, to: returned, here) }
+    for segments in rest { feedForward(segments, to: returned, here) }
     if let lending { try dispatcher.wait(for: lending) }
     try residence.release(expertsPiece(layer))
     if let segment = round.agreed.borrowed {
@@ -151,23 +154,24 @@ extension Decoder {
       addExpertGradients(layer, segments, to: accumulator) { weightGradients($0, from: own, into: $1) }
     }
 
-    ownBackward(round.own[0])
     var lastReturn = 0
-    for chunk in 0..<round.chunks {
-      try dispatcher.wait(for: dispatches[chunk])
+    var rest = try serveVisitors(round, dispatches, own: ownBackward) { chunk in
       feedForwardBackward(plan.visiting[chunk], from: visitors, to: results, here)
       lastReturn = dispatcher.startReturn(chunk, of: round, from: results, to: returned)
       addExpertGradients(layer, plan.visiting[chunk], to: accumulator) {
         weightGradients($0, from: visitors, into: $1)
       }
     }
-    if let lending { try dispatcher.wait(for: lending) }
+    if let lending {
+      while !dispatcher.isComplete(lending), let part = rest.popFirst() { ownBackward(part) }
+      try dispatcher.wait(for: lending)
+    }
     if let segment = plan.borrowed {
       feedForwardBackward([segment], from: own, to: returned) { _ in borrowedExpert }
       weightGradients([segment], from: own, into: borrowedMemory)  // over the weights, which are not needed any more
     }
     let lent = startReturningLentGradients(round)
-    round.own.dropFirst().forEach(ownBackward)
+    rest.forEach(ownBackward)
     try residence.release(expertsPiece(layer))
     if let lent { try collectLentGradients(layer, plan, lent, accumulator) }
     try residence.endGradient(expertsPiece(layer))
@@ -179,6 +183,21 @@ extension Decoder {
       layer, tokens: n, experts, weightGradient: weightGradient, into: normedGradient, auxiliaryScale: auxiliaryScale)
     compute.combine(
       returned.columns(columns), routing: routing, topK: experts.perToken, weighted: false, addingTo: normedGradient)
+  }
+
+  /// Computes with what visits as soon as it has arrived, because others wait for it, and with own rows meanwhile.
+  ///
+  /// - Returns: the own rows that are left.
+  private func serveVisitors(
+    _ round: DispatchRound, _ dispatches: [Int], own: (Segments) -> Void, visiting: (_ chunk: Int) throws -> Void
+  ) throws -> ArraySlice<Segments> {
+    var rest = round.own[...]
+    for chunk in 0..<round.chunks {
+      while !dispatcher.isComplete(dispatches[chunk]), let part = rest.popFirst() { own(part) }
+      try dispatcher.wait(for: dispatches[chunk])
+      try visiting(chunk)
+    }
+    return rest
   }
 
   /// Adds each segment's weight gradients to the exact sums, as many experts of a micro-batch at a time as the scratch

@@ -30,6 +30,7 @@ public final class Decoder {
   let dispatcher: any TokenDispatcher
   /// By layer, the last forward pass's dispatch.
   var rounds: [DispatchRound?]
+  var paceMeter = PaceMeter()
   /// The gradient of the piece in progress, in fp32; what is finished goes to the accumulator.
   let gradients: Arena<Float>
   /// A borrowed expert's weights, then their gradient; behind it the gradients of lent experts.

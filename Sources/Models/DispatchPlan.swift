@@ -107,25 +107,29 @@ extension [DispatchPlan.Segment] {
 
 /// A round under way: what this rank knows of it by itself, and then the plan.
 public final class DispatchRound: Sendable {
-  /// By chunk, the own rows whose experts are here. They are the first of those that are computed with.
+  /// In parts, the own rows whose experts are here. In memory they stand in front of the rows that visit.
   public let own: [[DispatchPlan.Segment]]
-  public var chunks: Int { own.count }
+  /// Chunks in which the others travel.
+  public let chunks: Int
   /// Set by the dispatcher, perhaps on a thread of its own; to be used when a transfer of the round has been waited for.
   public nonisolated(unsafe) var plan: DispatchPlan?
 
   /// - Parameters:
   ///   - counts: `[experts]`: how many own rows chose each expert.
   ///   - experts: those that are computed here.
-  public init(counts: [Int], experts: Range<Int>, rank: Int, chunks: Int) {
+  ///   - parts: into which the own rows are cut.
+  public init(counts: [Int], experts: Range<Int>, rank: Int, chunks: Int, parts: Int) {
+    self.chunks = chunks
     let offsets = DispatchPlan.offsets(counts)
     let first = offsets[experts.lowerBound]
-    own = (0..<chunks).map { chunk in
-      DispatchPlan.part(chunk, of: experts, parts: chunks).compactMap { expert in
+    let own = (0..<parts).map { part in
+      DispatchPlan.part(part, of: experts, parts: parts).compactMap { expert in
         let origin = offsets[expert]..<offsets[expert + 1]
         let rows = origin.lowerBound - first..<origin.upperBound - first
         return rows.isEmpty ? nil : DispatchPlan.Segment(expert: expert, source: rank, rows: rows, origin: origin)
       }
     }
+    self.own = own.filter { !$0.isEmpty }
   }
 
   /// All of them, of this rank's own rows.

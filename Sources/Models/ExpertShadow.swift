@@ -20,9 +20,10 @@ public struct ExpertLending: Sendable {
   private let experts: [Range<Int>]
   private let chunks: Int
   private let fewestRows: Int
-  /// By rank, the rows by which it will be later than the least busy one, after the layers so far. Ranks need not be
+  /// By rank, the time by which it will be later than the least busy one, after the layers so far. Ranks need not be
   /// level after each layer: what one has had too much of in this layer it can be spared in the next.
   private var backlog: [Int]
+  private var knowsPaces = false
 
   /// - Parameters:
   ///   - experts: by rank, the experts that it holds.
@@ -36,14 +37,28 @@ public struct ExpertLending: Sendable {
     backlog = experts.map { _ in 0 }
   }
 
-  /// Takes rows off the busiest rank, again and again, as long as that helps.
+  /// Takes rows off the rank that would be the last, again and again, as long as that helps.
   ///
-  /// - Parameter counts: `[ranks][experts]`: how many rows of each rank's micro-batch chose each expert of a layer.
-  public mutating func choose(_ counts: [[Int]]) -> [ExpertShadow] {
-    var loads = experts.map { experts in counts.reduce(0) { $0 + $1[experts].reduce(0, +) } }
+  /// - Parameters:
+  ///   - counts: `[ranks][experts]`: how many rows of each rank's micro-batch chose each expert of a layer.
+  ///   - paces: of the ranks, whole numbers so that all of them choose alike. All ranks count as equally fast until
+  ///     everybody's is known.
+  public mutating func choose(_ counts: [[Int]], paces: [LayerPace] = []) -> [ExpertShadow] {
+    let isKnown = paces.count == experts.count && paces.allSatisfy { $0.row > 0 }
+    if isKnown != knowsPaces { backlog = experts.map { _ in 0 } }  // it is in another unit
+    knowsPaces = isKnown
+    // Times, in nanoseconds once paces are known.
+    let row = isKnown ? paces.map { Int($0.row) } : experts.map { _ in 1 }
+    var loads = experts.indices.map { rank in
+      counts.reduce(0) { $0 + $1[experts[rank]].reduce(0, +) } * row[rank]
+    }
     // No rank can be further ahead of another than the own rows that keep it busy.
-    let most = loads.reduce(0, +) / (loads.count * loads.count * chunks)
-    for rank in loads.indices { loads[rank] += min(backlog[rank], most) }
+    let most = loads.reduce(0, +) / (loads.count * loads.count)
+    for rank in loads.indices {
+      loads[rank] += min(backlog[rank], most)
+      if isKnown, counts[rank].contains(where: { $0 > 0 }) { loads[rank] += 1000 * Int(paces[rank].front) }
+    }
+    let leastGain = fewestRows * row.reduce(0, +) / row.count
     var shadows: [ExpertShadow] = []
     while let lender = loads.indices.max(by: { (loads[$0], $1) < (loads[$1], $0) }),
       shadows.count(where: { $0.lender == lender }) < ExpertShadow.mostLent
@@ -55,14 +70,14 @@ public struct ExpertLending: Sendable {
       for borrower in loads.indices where borrower != lender && !shadows.contains(where: { $0.borrower == borrower }) {
         for expert in ends.sorted() {
           let rows = counts[borrower][expert]
-          let gain = loads[lender] - max(loads[lender] - rows, loads[borrower] + rows)
+          let gain = loads[lender] - max(loads[lender] - rows * row[lender], loads[borrower] + rows * row[borrower])
           if gain > best.gain { best = (gain, ExpertShadow(expert: expert, lender: lender, borrower: borrower)) }
         }
       }
-      guard best.gain >= fewestRows, let shadow = best.shadow else { break }
+      guard best.gain >= leastGain, let shadow = best.shadow else { break }
       let rows = counts[shadow.borrower][shadow.expert]
-      loads[lender] -= rows
-      loads[shadow.borrower] += rows
+      loads[lender] -= rows * row[lender]
+      loads[shadow.borrower] += rows * row[shadow.borrower]
       shadows.append(shadow)
     }
     let least = loads.min() ?? 0

@@ -18,8 +18,10 @@ public protocol TokenDispatcher: AnyObject {
   func arrivals(of rows: Int) -> ArrivingRows
   /// Starts to tell all ranks of the round who sends how much to whom. Collective.
   ///
-  /// - Parameter offsets: `[experts + 1]`: expert e chose the own rows `offsets[e]..<offsets[e + 1]`.
-  func startRound(_ offsets: Buffer<Int32>) -> DispatchRound
+  /// - Parameters:
+  ///   - offsets: `[experts + 1]`: expert e chose the own rows `offsets[e]..<offsets[e + 1]`.
+  ///   - pace: of this rank, for those who decide how much it is to do.
+  func startRound(_ offsets: Buffer<Int32>, pace: LayerPace) -> DispatchRound
   /// Starts to bring the own rows of a chunk, `[own rows, columns]`, to their experts, `[visiting rows, columns]`.
   func startDispatch(_ chunk: Int, of round: DispatchRound, from own: Matrix, to visiting: Matrix) -> Int
   /// Starts to bring a chunk's rows back to where they came from.
@@ -38,6 +40,8 @@ public protocol TokenDispatcher: AnyObject {
   ///   - borrowed: `[expert size]`
   ///   - lent: `[most lent, expert size]`, in the order of `plan.lent`.
   func startReturningGradient(_ round: DispatchRound, from borrowed: Buffer<Float>, to lent: Buffer<Float>) -> Int
+  /// Whether this transfer, and all before it, are complete: then waiting for it takes no time.
+  func isComplete(_ transfer: Int) -> Bool
   /// Returns when this transfer, and all before it, are complete.
   func wait(for transfer: Int) throws
 }
@@ -64,9 +68,9 @@ public final class LocalDispatcher: TokenDispatcher {
 
   public func arrivals(of rows: Int) -> ArrivingRows { ArrivingRows(all: rows, visiting: 0) }
 
-  public func startRound(_ offsets: Buffer<Int32>) -> DispatchRound {
+  public func startRound(_ offsets: Buffer<Int32>, pace: LayerPace) -> DispatchRound {
     let counts = localExperts.map { Int(offsets[$0 + 1] - offsets[$0]) }
-    let round = DispatchRound(counts: counts, experts: localExperts, rank: 0, chunks: 1)
+    let round = DispatchRound(counts: counts, experts: localExperts, rank: 0, chunks: 1, parts: 1)
     round.plan = DispatchPlan(counts: [counts], experts: [localExperts], rank: 0, chunks: 1)
     return round
   }
@@ -86,6 +90,8 @@ public final class LocalDispatcher: TokenDispatcher {
   ) -> Int {
     preconditionFailure("a single rank borrows nothing")
   }
+
+  public func isComplete(_ transfer: Int) -> Bool { true }
 
   public func wait(for transfer: Int) {}
 }

@@ -15,9 +15,8 @@ public final class ExpertDispatcher: TokenDispatcher {
   /// The time that computation has waited for rows, seconds.
   public private(set) var exposedSeconds = 0.0
 
-  /// Chunks into which the experts of a rank are cut: enough to hide transfers, few enough to keep messages large. Where
-  /// a rank has one expert there is nothing to cut.
-  private let chunks: Int
+  private let ownParts: Int
+  private let followsPace: Bool
 
   public let lendsExperts: Bool
 
@@ -34,18 +33,18 @@ public final class ExpertDispatcher: TokenDispatcher {
 
   /// What a round is agreed with; the communication thread's alone.
   private final class Agreement: Sendable {
-    /// `[ranks, experts]`: what every rank's micro-batch wants of every expert.
-    nonisolated(unsafe) let counts: UnsafeMutableBufferPointer<Int32>
+    /// `[ranks, experts + 2]`: what every rank's micro-batch wants of every expert, and its pace.
+    nonisolated(unsafe) let told: UnsafeMutableBufferPointer<Int32>
     /// nil when no experts are lent.
     nonisolated(unsafe) var lending: ExpertLending?
 
-    init(counts: Int, lending: ExpertLending?) {
-      self.counts = .allocate(capacity: counts)
-      self.counts.initialize(repeating: 0)
+    init(numbers: Int, lending: ExpertLending?) {
+      told = .allocate(capacity: numbers)
+      told.initialize(repeating: 0)
       self.lending = lending
     }
 
-    deinit { counts.deallocate() }
+    deinit { told.deallocate() }
   }
 
   /// Collective.
@@ -53,15 +52,19 @@ public final class ExpertDispatcher: TokenDispatcher {
   /// - Parameters:
   ///   - group: the ranks that share the experts, in the order of their places; a duplicate is used.
   ///   - shadows: when busy ranks lend experts to others.
+  ///   - followsPace: whether slower ranks lend more.
   ///   - threads: that a rank computes with.
   /// - Throws: `MPIError`.
-  public init(_ placement: ExpertPlacement, group: Communicator, shadows: ExpertShadowing, threads: Int) throws {
+  public init(
+    _ placement: ExpertPlacement, group: Communicator, shadows: ExpertShadowing, followsPace: Bool, threads: Int
+  ) throws {
     precondition(group.size == placement.degree, "a group has as many ranks as share the experts")
     self.placement = placement
-    chunks = placement.experts / placement.degree >= 2 ? 2 : 1
     let group = try group.duplicate(name: "expert rows")
     self.group = group
     localExperts = placement.experts(at: group.rank)
+    ownParts = placement.ownParts(of: group.rank, threads: threads)
+    self.followsPace = followsPace
     let fewestRows: Int? =
       switch shadows {
       case .never: nil
@@ -72,10 +75,9 @@ public final class ExpertDispatcher: TokenDispatcher {
       }
     lendsExperts = fewestRows != nil
     let experts = (0..<group.size).map { placement.experts(at: $0) }
-    let chunks = chunks
     agreement = Agreement(
-      counts: group.size * placement.experts,
-      lending: fewestRows.map { ExpertLending(experts: experts, chunks: chunks, fewestRows: $0) })
+      numbers: group.size * (placement.experts + 2),
+      lending: fewestRows.map { ExpertLending(experts: experts, chunks: placement.chunks, fewestRows: $0) })
     thread = SerialThread(isUrgent: true) { transfer in try transfer() }
   }
 
@@ -83,20 +85,25 @@ public final class ExpertDispatcher: TokenDispatcher {
     ArrivingRows(all: rows * placement.degree, visiting: rows * (placement.degree - 1))
   }
 
-  public func startRound(_ offsets: Buffer<Int32>) -> DispatchRound {
+  public func startRound(_ offsets: Buffer<Int32>, pace: LayerPace) -> DispatchRound {
     let experts = placement.experts
     let own = (0..<experts).map { Int(offsets[$0 + 1] - offsets[$0]) }
-    let round = DispatchRound(counts: own, experts: localExperts, rank: group.rank, chunks: chunks)
-    let layout = Layout(contiguous: Array(repeating: experts, count: group.size))
+    let round = DispatchRound(
+      counts: own, experts: localExperts, rank: group.rank, chunks: placement.chunks, parts: ownParts)
+    let pace = followsPace ? pace : .unknown
+    let width = experts + 2
+    let layout = Layout(contiguous: Array(repeating: width, count: group.size))
     thread.submit { [group, agreement, placement] in
-      for expert in 0..<experts { agreement.counts[group.rank * experts + expert] = Int32(own[expert]) }
-      try Self.wait(for: group.startAllGather(arena: agreement.counts, layout: layout))
-      let counts = (0..<group.size).map { rank in
-        (0..<experts).map { Int(agreement.counts[rank * experts + $0]) }
+      for (place, number) in (own.map { Int32($0) } + [pace.front, pace.row]).enumerated() {
+        agreement.told[group.rank * width + place] = number
       }
+      try Self.wait(for: group.startAllGather(arena: agreement.told, layout: layout))
+      let told = (0..<group.size).map { agreement.told[$0 * width..<($0 + 1) * width].map { Int($0) } }
+      let counts = told.map { Array($0.prefix(experts)) }
+      let paces = told.map { LayerPace(front: Int32($0[experts]), row: Int32($0[experts + 1])) }
       round.plan = DispatchPlan(
         counts: counts, experts: (0..<group.size).map { placement.experts(at: $0) }, rank: group.rank,
-        chunks: round.chunks, shadows: agreement.lending?.choose(counts) ?? [])
+        chunks: round.chunks, shadows: agreement.lending?.choose(counts, paces: paces) ?? [])
     }
     return round
   }
@@ -170,6 +177,8 @@ public final class ExpertDispatcher: TokenDispatcher {
     precondition(matrix.stride == matrix.columns, "rows travel whole")
     return Buffer(base: matrix.base, count: matrix.rows * matrix.columns)
   }
+
+  public func isComplete(_ transfer: Int) -> Bool { thread.isDone(transfer) }
 
   public func wait(for transfer: Int) throws {
     let start = ContinuousClock.now

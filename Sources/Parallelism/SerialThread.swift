@@ -52,6 +52,11 @@ package final class SerialThread<Work: Sendable>: Sendable {
     }
   }
 
+  /// Whether `wait` would return, or throw, at once.
+  package func isDone(_ number: Int) -> Bool {
+    state.locked { state.completed >= number || state.error != nil }
+  }
+
   /// Returns when the work with this number, and so all before it, is done.
   ///
   /// - Throws: the first error thrown by any work; nothing is done after it.

@@ -39,6 +39,14 @@ public struct ExpertPlacement: Sendable, Equatable {
 
   public func experts(of rank: Int) -> Range<Int> { experts(at: place(of: rank)) }
 
+  /// Chunks in which rows travel: enough to hide transfers, few enough to keep messages large. Where a rank has one expert
+  /// there is nothing to cut.
+  public var chunks: Int { degree > 1 && experts / degree >= 2 ? 2 : 1 }
+
+  /// Parts in which a rank computes with its own rows, between looks whether others' have arrived: small ones, but with
+  /// work for all `threads`.
+  public func ownParts(of rank: Int, threads: Int) -> Int { max(chunks, experts(of: rank).count / threads) }
+
   /// The ranks that hold the experts of a place, in order.
   public func ranks(at place: Int) -> [Int] { Array(stride(from: place, to: ranks, by: degree)) }
 }

@@ -37,6 +37,7 @@ struct StepSimulation {
   private let placement: StatePlacement
   private let cluster: Cluster
   private let imbalance: Double
+  private let ownParts: Int
   private let layout: ParameterLayout
   private let rounds: Int
   /// Of first uses of sums' memory in a round, by piece.
@@ -84,6 +85,7 @@ struct StepSimulation {
     let lends = cluster.lendsExperts(configuration.parallelism.shadowExperts, degree: degree)
     let unevenness = MemoryPlan.usualArrivals(experts: placement.experts.experts(of: rank).count) - 1
     imbalance = degree == 1 ? 0 : lends ? 0.4 * unevenness : unevenness
+    ownParts = placement.experts.ownParts(of: rank, threads: cluster.threads)
 
     let isFull = placement.sharding == .full
     let fresh = isFull ? rates.pageFault : 0
@@ -124,7 +126,7 @@ struct StepSimulation {
     let rowLook = messagesAreFree ? 0 : 50e-6 + rates.oversleep
     func chunk(columns: Int) -> Transfer {
       guard degree > 1 else { return Transfer() }
-      let bytes = 4 * slots * Double(columns) * Double(degree - 1) / Double(degree) / 2
+      let bytes = 4 * slots * Double(columns) * Double(degree - 1) / Double(degree * placement.experts.chunks)
       return Transfer(
         seconds: cluster.exchange(expertGroup, bytes: bytes, messages: 1, secondsPerByte: rates.copy * slow)
           + (messagesAreFree ? 0 : cluster.meeting(expertGroup, look: rowLook)), handling: bytes * rates.copy * slow)
@@ -134,7 +136,7 @@ struct StepSimulation {
       degree > 1
       ? (messagesAreFree ? 0 : cluster.meeting(expertGroup, look: rowLook))
         + cluster.exchange(
-          expertGroup, bytes: 4 * Double((degree - 1) * (model.experts?.count ?? 0)), messages: 1,
+          expertGroup, bytes: 4 * Double((degree - 1) * ((model.experts?.count ?? 0) + 2)), messages: 1,
           secondsPerByte: rates.copy) : 0
 
     let kept = Double(layout.pieces.indices.reduce(0) { $0 + placement.kept(piece: $1, by: rank).count })
@@ -232,32 +234,38 @@ struct StepSimulation {
     endGradient(layout.embeddingPiece, isLast: isLast)
   }
 
-  /// Two chunks of rows travel to their experts and back while the other one's, and own rows that stay, are computed with.
+  /// Chunks of rows travel to their experts and back while others, and own rows that stay, are computed with: own ones part
+  /// by part until visitors have arrived, and what is left of them last.
   private mutating func expertLayer(
     _ piece: Int, _ rows: Transfer, combine: Double, experts: Double, after: Double, isBackward: Bool = false
   ) {
     let isDistributed = placement.experts.degree > 1
     if isDistributed, !isBackward { _ = rowQueue.submit(at: now, taking: dispatchPlan, handling: 0) }
     compute(combine / 2, \.layers)
-    let chunks = isDistributed ? 2 : 1
+    let chunks = placement.experts.chunks
     let arrivals = (0..<chunks).map { _ in isDistributed ? submitRows(rows) : now }
     acquire(piece)
     if isBackward { beginGradient(piece) }
-    let staying = 1 / Double(placement.experts.degree * chunks)
-    let visiting = 1 / Double(chunks) - staying
+    let staying = 1 / Double(placement.experts.degree)
+    let visiting = (1 - staying) / Double(chunks)
     var returned = 0.0
-    compute(experts * staying, \.experts)
-    compute(after * staying, \.accumulation)
+    var own = ownParts
+    func computeOwn(_ simulation: inout Self, parts: Int) {
+      let share = staying * Double(parts) / Double(simulation.ownParts)
+      simulation.compute(experts * share, \.experts)
+      simulation.compute(after * share, \.accumulation)
+      own -= parts
+    }
     for arrival in arrivals {
+      while own > 0, arrival > now { computeOwn(&self, parts: 1) }
       wait(until: arrival, \.dispatch)
       compute(experts * visiting, \.experts)
       compute((experts + after) * visiting * imbalance, \.imbalance)  // the others wait for the busiest rank's return
       if isDistributed { returned = submitRows(rows) }
       compute(after * visiting, \.accumulation)
     }
-    compute(experts * staying * Double(chunks - 1), \.experts)
-    compute(after * staying * Double(chunks - 1), \.accumulation)
-    compute((experts + after) * staying * Double(chunks) * imbalance, \.imbalance)
+    computeOwn(&self, parts: own)
+    compute((experts + after) * staying * imbalance, \.imbalance)
     release(piece)
     if isDistributed { wait(until: returned, \.dispatch) }
     compute(combine / 2, \.layers)

@@ -41,7 +41,7 @@ public struct RunConfiguration: Sendable {
 
   public struct Parallelism: Sendable {
     public enum Balance: String, Sendable, CaseIterable {
-      /// Slow ranks get fewer micro-batches.
+      /// Slow ranks get fewer micro-batches, or lend more experts where these are shared.
       case auto
       /// All ranks get the same number, as far as possible.
       case even

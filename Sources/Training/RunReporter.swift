@@ -141,7 +141,7 @@ final class RunReporter {
     for (rank, factor) in balance.stragglers.sorted(by: { $0.key < $1.key }) where !toldStragglers.contains(rank) {
       let consequence =
         if configuration.parallelism.balance == .even {
-          "set parallelism.balance to auto to give it fewer micro-batches"
+          "set parallelism.balance to auto to give it less to do"
         } else if !balance.isAutomatic {
           "its machine may be busy or hot, or its experts the busiest"
         } else {

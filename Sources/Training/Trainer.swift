@@ -169,7 +169,8 @@ public final class Trainer {
     let dispatcher =
       experts.degree > 1
       ? try ExpertDispatcher(
-        experts, group: mesh[.expert], shadows: configuration.parallelism.shadowExperts, threads: threads) : nil
+        experts, group: mesh[.expert], shadows: configuration.parallelism.shadowExperts,
+        followsPace: configuration.parallelism.balance == .auto, threads: threads) : nil
     let planned = MemoryPlan(
       configuration, placement: placement, rank: rank, threads: threads,
       lendsExperts: dispatcher?.lendsExperts ?? false)

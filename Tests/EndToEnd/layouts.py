@@ -56,7 +56,8 @@ def settings(directory, name, degree, sharding, threads, steps=4):
     made["run"] |= {"threads": threads} | ({"kernel_family": FAMILIES[name]} if name in FAMILIES else {})
     made["schedule"] = {"name": "constant", "warmup_steps": 2}
     return made | {"parallelism": {"expert": degree, "sharding": sharding,
-                                      "shadow_experts": "always" if threads == 1 else "auto"},
+                                      "shadow_experts": "always" if threads == 1 else "auto",
+                                      "balance": "even" if sharding == "none" else "auto"},
                    "validation": {"every": 3, "sequences": 8}, "checkpoint": {"every": 2, "keep_last": 5}}
 
 

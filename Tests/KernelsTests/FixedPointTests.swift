@@ -1,3 +1,4 @@
+import CKernels
 import Foundation
 import Kernels
 import Testing
@@ -80,5 +81,35 @@ struct FixedPointTests {
       let part = values[block * 256..<min(1000, (block + 1) * 256)].map(Double.init)
       #expect(abs(squares.buffer[block] - dot(part, part)) < 1e-12 * dot(part, part))
     }
+  }
+
+  static let families = ["baseline", "haswell", "skylakex"].filter { (name: String) in ck_table_named(name) != nil }
+
+  /// Every family converts as the language does, whatever its instructions: ties, both signs, both halves of 64 bits, in
+  /// whole vectors and in tails.
+  @Test(arguments: families) func conversionsAreRoundedOnce(family: String) throws {
+    let table = try #require(ck_table_named(family)).pointee
+    var random = SystemRandomNumberGenerator()
+    var values: [Float] = [0, -0, 0x1p-52, 0x1p-53, -0x1p-53, 0x1.8p-52, -0x1.8p-52, 0x1p-126, 2047.9998, -2047.9998]
+    for exponent in -60...10 {
+      for _ in 0..<40 {
+        let mantissa = Float(UInt32.random(in: 0..<1 << 23, using: &random)) * 0x1p-23
+        values.append((Bool.random() ? 1 : -1) * (1 + mantissa) * exp2(Float(exponent)))
+      }
+      // Half-way between two integers, and between two multiples of 2³².
+      values += [0x1.8p0, 0x1.000006p0, -0x1.fffffep0].map { $0 * exp2(Float(exponent)) }
+    }
+    let rounded = values.map { Int64((Double($0) * 0x1p52).rounded(.toNearestOrEven)) }
+    let before = values.map { _ in Int64.random(in: -1 << 62...1 << 62, using: &random) }
+    var sums = before
+    #expect(table.accumulate_fixed(Int64(values.count), values, 2048, &sums, false))
+    #expect(sums == zip(before, rounded).map { $0 &+ $1 })
+    #expect(table.accumulate_fixed(Int64(values.count), values, 2048, &sums, true))
+    #expect(sums == rounded)
+
+    sums += before + [.max, .min, 1, -1, 1 << 53 + 1, -(1 << 53) - 1, 0xffff_ffff, -0x1_0000_0000]
+    var floats = [Float](repeating: .nan, count: sums.count)
+    table.from_fixed(Int64(sums.count), sums, &floats)
+    #expect(floats == sums.map { Float(Double($0) * 0x1p-52) })
   }
 }

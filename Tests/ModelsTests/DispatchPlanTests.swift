@@ -16,7 +16,8 @@ import Testing
   }
 
   private static func own(_ rank: Int, chunks: Int) -> [[DispatchPlan.Segment]] {
-    DispatchRound(counts: counts[rank], experts: experts[rank], rank: rank, chunks: chunks).own
+    // Parts of their own: they need not be the chunks that travel.
+    DispatchRound(counts: counts[rank], experts: experts[rank], rank: rank, chunks: chunks, parts: 4 - chunks).own
   }
 
   /// What one rank says it sends is what the other says it receives, and nobody sends to itself.
@@ -87,7 +88,7 @@ import Testing
   @Test func locallyRowsStayWhereTheyAre() {
     let offsets = Arena<Int32>(count: 4)
     for (index, offset) in [0, 2, 2, 5].enumerated() { offsets.buffer[index] = Int32(offset) }
-    let round = LocalDispatcher(experts: 3).startRound(offsets.buffer)
+    let round = LocalDispatcher(experts: 3).startRound(offsets.buffer, pace: .unknown)
     #expect(round.own[0].map(\.expert) == [0, 2] && round.own[0].map(\.rows) == [0..<2, 2..<5])
     #expect(round.own[0].map(\.origin) == round.own[0].map(\.rows) && round.agreed.visiting == [[]])
   }

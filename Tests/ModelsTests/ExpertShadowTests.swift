@@ -53,8 +53,43 @@ import Testing
     let experts = [0..<2, 2..<4]
     var lending = ExpertLending(experts: experts, chunks: 2, fewestRows: 150)
     for _ in 0..<9 { #expect(lending.choose([[0, 0, 0, 0], [0, 0, 0, 1000]]).isEmpty) }
-    // 250 rows behind at most: lending 180 takes 70 off the later of the two, not 150.
-    #expect(lending.choose([[250, 250, 180, 320], [250, 250, 180, 320]]).isEmpty)
+    // 500 rows behind at most: lending 420 takes 80 off the later of the two, not 150.
+    #expect(lending.choose([[250, 250, 420, 80], [250, 250, 420, 80]]).isEmpty)
+  }
+
+  /// Half as fast in everything, with the same rows: lends what evens the times, not the rows.
+  @Test func aSlowRankLendsMore() {
+    let counts = [[250, 250, 200, 300], [250, 250, 200, 300]]
+    let experts = [0..<2, 2..<4]
+    func chosen(_ paces: [LayerPace]) -> [ExpertShadow] {
+      var lending = ExpertLending(experts: experts, chunks: 2, fewestRows: 1)
+      return lending.choose(counts, paces: paces)
+    }
+    let pace = LayerPace(front: 1000, row: 1000)
+    #expect(chosen([pace, pace]).isEmpty)
+    #expect(chosen([pace, LayerPace(front: 2000, row: 2000)]) == [ExpertShadow(expert: 3, lender: 1, borrower: 0)])
+    // A slow front alone counts as well, but only for a rank that has tokens.
+    #expect(chosen([pace, LayerPace(front: 1600, row: 1000)]) == [ExpertShadow(expert: 3, lender: 1, borrower: 0)])
+    // What somebody has not measured yet decides nothing.
+    #expect(chosen([.unknown, LayerPace(front: 2000, row: 2000)]).isEmpty)
+  }
+
+  @Test func aRankWithoutTokensHasNoFront() {
+    var lending = ExpertLending(experts: [0..<1, 1..<2], chunks: 1, fewestRows: 1)
+    let paces = [LayerPace(front: 0, row: 1000), LayerPace(front: 900_000, row: 1000)]
+    #expect(lending.choose([[400, 400], [0, 0]], paces: paces).isEmpty)  // else rank 1 would lend
+  }
+
+  /// A little slower: lending an expert in every layer would be too much, in some it is right.
+  @Test func aSlightlySlowerRankLendsNowAndThen() {
+    var lending = ExpertLending(experts: [0..<2, 2..<4], chunks: 2, fewestRows: 1)
+    let paces = [LayerPace(front: 50_000, row: 50_000), LayerPace(front: 52_000, row: 52_000)]
+    let layers = (0..<100).map { _ in
+      lending.choose([[500, 500, 500, 500], [500, 500, 500, 500]], paces: paces)
+    }
+    #expect(layers.allSatisfy { $0.count <= 1 && $0.allSatisfy { $0.lender == 1 } })
+    // 102 rows of 2000 and a front of 1000 more or less; lending 500 makes a difference of 1020.
+    #expect((8...14).contains(layers.count { !$0.isEmpty }), "\(layers.count { !$0.isEmpty })")
   }
 
   /// A rank without tokens has nothing to borrow an expert for.

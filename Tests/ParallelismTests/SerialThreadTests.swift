@@ -14,6 +14,18 @@ import Testing
     }
   }
 
+  @Test func whatIsDoneNeedNotBeWaitedFor() throws {
+    let gate = Mutex(())
+    let thread = SerialThread<Int> { _ in gate.withLock { _ in } }
+    let numbers = gate.withLock { _ in
+      let numbers = [1, 2].map { thread.submit($0) }
+      #expect(thread.isDone(0) && !thread.isDone(numbers[0]))
+      return numbers
+    }
+    try thread.wait(for: numbers[1])
+    #expect(thread.isDone(numbers[0]) && thread.isDone(numbers[1]) && !thread.isDone(numbers[1] + 1))
+  }
+
   @Test func workKnowsWhatFollows() throws {
     let gate = Mutex(())
     let seen = Mutex<[Int?]>([])
@@ -36,6 +48,7 @@ import Testing
     }
     let last = [1, 2, 3].map { thread.submit($0) }.last!
     #expect(throws: Failure.self) { try thread.wait(for: last) }
+    #expect(thread.isDone(last))  // so that whoever looks goes on to wait, and is told
     #expect(throws: Failure.self) { try thread.wait(for: thread.submit(4)) }
     #expect(done.withLock { $0 } == [1])
   }

@@ -14,4 +14,14 @@ import Testing
   @Test(arguments: cases) func theAutomaticDegreeIsLargeAndEven(_ experts: Int, _ ranks: Int, _ degree: Int) {
     #expect(ExpertPlacement.automaticDegree(experts: experts, ranks: ranks) == degree)
   }
+
+  @Test func rowsAreCutWhereThereIsSomethingToCut() {
+    let alone = ExpertPlacement(experts: 8, ranks: 2, degree: 1)
+    #expect(alone.chunks == 1 && alone.ownParts(of: 0, threads: 16) == 1)
+    #expect(ExpertPlacement(experts: 3, ranks: 2, degree: 2).chunks == 1)  // the first rank has one
+    let spread = ExpertPlacement(experts: 8, ranks: 2, degree: 2)
+    #expect(spread.chunks == 2)
+    #expect([1, 2, 3, 4, 64].map { spread.ownParts(of: 1, threads: $0) } == [4, 2, 2, 2, 2])
+    #expect(ExpertPlacement(experts: 0, ranks: 2, degree: 1).ownParts(of: 1, threads: 1) == 1)
+  }
 }

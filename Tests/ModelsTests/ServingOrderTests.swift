@@ -1,0 +1,92 @@
+import Kernels
+import Testing
+
+@testable import Models
+
+/// A group of one rank whose transfers seem to be complete when a script says so.
+private final class ScriptedDispatcher: TokenDispatcher {
+  let localExperts: Range<Int>
+  let isDistributed = true
+  let lendsExperts = false
+  private let parts: Int
+  private let script: (_ look: Int) -> Bool
+  private(set) var looks = 0
+  private(set) var paces: [LayerPace] = []
+
+  init(experts: Int, parts: Int, script: @escaping (Int) -> Bool) {
+    localExperts = 0..<experts
+    self.parts = parts
+    self.script = script
+  }
+
+  func arrivals(of rows: Int) -> ArrivingRows { ArrivingRows(all: rows, visiting: 0) }
+
+  func startRound(_ offsets: Buffer<Int32>, pace: LayerPace) -> DispatchRound {
+    paces.append(pace)
+    let counts = localExperts.map { Int(offsets[$0 + 1] - offsets[$0]) }
+    let round = DispatchRound(counts: counts, experts: localExperts, rank: 0, chunks: 2, parts: parts)
+    round.plan = DispatchPlan(counts: [counts], experts: [localExperts], rank: 0, chunks: 2)
+    return round
+  }
+
+  func startDispatch(_ chunk: Int, of round: DispatchRound, from own: Matrix, to visiting: Matrix) -> Int { chunk }
+  func startReturn(_ chunk: Int, of round: DispatchRound, from visiting: Matrix, to own: Matrix) -> Int { chunk }
+  func startLending(_ round: DispatchRound, from experts: Buffer<Float>, to borrowed: Buffer<Float>) -> Int { 0 }
+  func startReturningGradient(_ round: DispatchRound, from borrowed: Buffer<Float>, to lent: Buffer<Float>) -> Int { 0 }
+
+  func isComplete(_ transfer: Int) -> Bool {
+    looks += 1
+    return script(looks)
+  }
+
+  func wait(for transfer: Int) {}
+}
+
+/// Own rows are computed with in whatever order others' arrive: each once, with the same bits.
+@Suite struct ServingOrderTests {
+  private func sums(_ dispatcher: (any TokenDispatcher)?) throws -> (loss: Int64?, gradient: [Int64]) {
+    let configuration = try tinyModel("mixtral", "num_local_experts: 5\nnum_experts_per_tok: 2\ninitializer_range: 0.4")
+    let layout = ParameterLayout(configuration)
+    let parameters = Arena<Float>(count: layout.count)
+    let compute = Compute(threads: 1)
+    layout.initialize(parameters.buffer, configuration: configuration, seed: 3, compute: compute)
+    let decoder = Decoder(
+      configuration, parameters: parameters.buffer, sequences: 1, length: 40, training: true, dispatcher: dispatcher,
+      compute: compute)
+    let batch = MicroBatch(sequences: 1, length: 40)
+    let random = CounterBasedRandom(seed: 4, stream: 0)
+    let tokens = (0...40).map { Int32(random.bits(UInt64($0)).0 % 19) }
+    let starts = [Int32](repeating: 0, count: 40)
+    tokens.withUnsafeBufferPointer { tokens in
+      starts.withUnsafeBufferPointer { batch.set(sequence: 0, tokens: tokens, documentStarts: $0) }
+    }
+    let accumulator = GradientAccumulator(count: layout.count, microBatches: 1)
+    let result = try decoder.train(batch, lossScale: 1 / 40, microBatchScale: 1, accumulator: accumulator)
+    return (result.loss, accumulator.sums.array())
+  }
+
+  @Test(arguments: [1, 2, 5, 9]) func orderLeavesNoTrace(parts: Int) throws {
+    let expected = try sums(nil)
+    #expect(expected.gradient.contains { $0 != 0 })
+    let scripts: [(Int) -> Bool] = [
+      { _ in true }, { _ in false }, { $0.isMultiple(of: 2) }, { $0.isMultiple(of: 3) }, { !$0.isMultiple(of: 4) },
+    ]
+    for (place, script) in scripts.enumerated() {
+      let dispatcher = ScriptedDispatcher(experts: 5, parts: parts, script: script)
+      let found = try sums(dispatcher)
+      #expect(found.loss == expected.loss && found.gradient == expected.gradient, "script \(place)")
+      #expect(dispatcher.looks > 0)
+    }
+  }
+
+  /// The second layer is told how long the first one took.
+  @Test func thePaceIsToldWithTheCounts() throws {
+    let dispatcher = ScriptedDispatcher(experts: 5, parts: 5) { _ in true }
+    let start = ContinuousClock.now
+    _ = try sums(dispatcher)
+    let longest = (ContinuousClock.now - start) / .nanoseconds(1)
+    #expect(dispatcher.paces.count == 2 && dispatcher.paces[0].row == 0)
+    #expect(dispatcher.paces.allSatisfy { $0.front > 0 && Double($0.front) * 1000 < longest })
+    #expect(dispatcher.paces[1].row > 0 && Double(dispatcher.paces[1].row) * 80 < longest)  // 40 tokens visit two each
+  }
+}
