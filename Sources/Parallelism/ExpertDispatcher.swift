@@ -98,9 +98,9 @@ public final class ExpertDispatcher: TokenDispatcher {
         agreement.told[group.rank * width + place] = number
       }
       try Self.wait(for: group.startAllGather(arena: agreement.told, layout: layout))
-      let told = (0..<group.size).map { agreement.told[$0 * width..<($0 + 1) * width].map { Int($0) } }
-      let counts = told.map { Array($0.prefix(experts)) }
-      let paces = told.map { LayerPace(front: Int32($0[experts]), row: Int32($0[experts + 1])) }
+      let told = (0..<group.size).map { Array(agreement.told[$0 * width..<($0 + 1) * width]) }
+      let counts = told.map { $0.prefix(experts).map { Int($0) } }
+      let paces = told.map { LayerPace(front: $0[experts], row: $0[experts + 1]) }
       round.plan = DispatchPlan(
         counts: counts, experts: (0..<group.size).map { placement.experts(at: $0) }, rank: group.rank,
         chunks: round.chunks, shadows: agreement.lending?.choose(counts, paces: paces) ?? [])

@@ -249,22 +249,22 @@ struct StepSimulation {
     let staying = 1 / Double(placement.experts.degree)
     let visiting = (1 - staying) / Double(chunks)
     var returned = 0.0
-    var own = ownParts
-    func computeOwn(_ simulation: inout Self, parts: Int) {
-      let share = staying * Double(parts) / Double(simulation.ownParts)
-      simulation.compute(experts * share, \.experts)
-      simulation.compute(after * share, \.accumulation)
-      own -= parts
-    }
+    let part = staying / Double(ownParts)
+    var rest = ownParts
     for arrival in arrivals {
-      while own > 0, arrival > now { computeOwn(&self, parts: 1) }
+      while rest > 0, arrival > now {
+        compute(experts * part, \.experts)
+        compute(after * part, \.accumulation)
+        rest -= 1
+      }
       wait(until: arrival, \.dispatch)
       compute(experts * visiting, \.experts)
       compute((experts + after) * visiting * imbalance, \.imbalance)  // the others wait for the busiest rank's return
       if isDistributed { returned = submitRows(rows) }
       compute(after * visiting, \.accumulation)
     }
-    computeOwn(&self, parts: own)
+    compute(experts * part * Double(rest), \.experts)
+    compute(after * part * Double(rest), \.accumulation)
     compute((experts + after) * staying * imbalance, \.imbalance)
     release(piece)
     if isDistributed { wait(until: returned, \.dispatch) }

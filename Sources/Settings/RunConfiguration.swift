@@ -43,7 +43,7 @@ public struct RunConfiguration: Sendable {
     public enum Balance: String, Sendable, CaseIterable {
       /// Slow ranks get fewer micro-batches, or lend more experts where these are shared.
       case auto
-      /// All ranks get the same number, as far as possible.
+      /// All ranks are taken to be equally fast.
       case even
     }
 
