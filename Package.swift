@@ -5,19 +5,20 @@ let package = Package(
   name: "forge-dist",
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
     // System libraries: headers and macro accessors only.
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+    .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
     // Bottom: errors, settings, numbers, messages, files.
     .target(name: "Diagnostics"),
+    .target(name: "Digests", dependencies: ["CLibCrypto"]),
     .target(name: "Configuration", dependencies: ["Diagnostics", "Yams"]),
     .target(name: "CKernels", exclude: ["kernels.inc"]),
     .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS", "Diagnostics"]),
@@ -26,9 +27,7 @@ let package = Package(
       // A request borrows its buffers: the compiler keeps them alive and untouched until it is complete.
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
     .target(name: "Formats", dependencies: ["Diagnostics"]),
-    .target(
-      name: "Checkpoints",
-      dependencies: ["CZstd", "Diagnostics", "Formats", .product(name: "Crypto", package: "swift-crypto")]),
+    .target(name: "Checkpoints", dependencies: ["CZstd", "Diagnostics", "Digests", "Formats"]),
 
     // Models and data, which know nothing of ranks.
     .target(name: "Models", dependencies: ["Configuration", "Diagnostics", "Kernels"]),
@@ -40,10 +39,7 @@ let package = Package(
     .target(name: "Tokenizers", dependencies: ["Diagnostics"]),
     .target(
       name: "Documents",
-      dependencies: [
-        "CLibXML2", "CZlib", "Datasets", "Diagnostics", "Formats", "Tokenizers",
-        .product(name: "Crypto", package: "swift-crypto"),
-      ]),
+      dependencies: ["CLibXML2", "CZlib", "Datasets", "Diagnostics", "Digests", "Formats", "Tokenizers"]),
     .target(name: "Generation", dependencies: ["Diagnostics", "Kernels", "Models", "Tokenizers"]),
 
     // What a run is to do, who owns what in it, and what that will cost: arithmetic, without MPI.
@@ -64,9 +60,8 @@ let package = Package(
     .target(
       name: "Training",
       dependencies: [
-        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Formats", "Kernels", "MPI", "Models", "Optimizers",
-        "Parallelism", "Placement", "Planning", "Pretrained", "Settings",
-        .product(name: "Crypto", package: "swift-crypto"),
+        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Digests", "Formats", "Kernels", "MPI", "Models",
+        "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "Settings",
       ]),
 
     // What a finished run says, without MPI.
@@ -113,6 +108,7 @@ let package = Package(
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Diagnostics"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Diagnostics", "Formats"]),
     .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
+    .testTarget(name: "DigestsTests", dependencies: ["Digests"]),
     .testTarget(
       name: "DocumentsTests", dependencies: ["Datasets", "Diagnostics", "Documents", "Formats", "Tokenizers"]),
     .testTarget(name: "FormatsTests", dependencies: ["Diagnostics", "Formats"], exclude: ["Fixtures"]),

@@ -1,4 +1,4 @@
-import Crypto
+import Digests
 import Diagnostics
 import Foundation
 
@@ -87,7 +87,7 @@ struct CheckpointManifest: Codable, Sendable {
       "chunks":\(try lines(chunks)),
 
       """
-    let root = hexadecimal(SHA256.hash(data: Data(body.utf8)))
+    let root = SHA256.hash(body).hexadecimal
     return (Array((body + "\"root\":\"\(root)\"}\n").utf8), root)
   }
 
@@ -97,8 +97,8 @@ struct CheckpointManifest: Codable, Sendable {
   /// Reads what ``encoded()`` wrote, and throws a plain sentence about what is wrong with it.
   static func decode(_ bytes: [UInt8]) throws(Defect) -> (manifest: CheckpointManifest, root: String) {
     guard bytes.count > tailLength else { throw Defect("it is truncated") }
-    let body = Data(bytes.dropLast(tailLength))
-    let root = hexadecimal(SHA256.hash(data: body))
+    let body = Array(bytes.dropLast(tailLength))
+    let root = SHA256.hash(body).hexadecimal
     guard bytes.suffix(tailLength).elementsEqual("\"root\":\"\(root)\"}\n".utf8) else {
       throw Defect("its contents do not match its root hash")
     }
@@ -170,10 +170,4 @@ struct CheckpointManifest: Codable, Sendable {
 struct Defect: Error {
   var description: String
   init(_ description: String) { self.description = description }
-}
-
-/// Lowercase, two digits a byte.
-func hexadecimal(_ digest: SHA256.Digest) -> String {
-  let digits = Array("0123456789abcdef".utf8)
-  return String(decoding: digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
 }

@@ -1,5 +1,5 @@
 import CZstd
-import Crypto
+import Digests
 
 /// Turns one chunk's elements into its stored bytes; keeps its buffers, so one encoder serves one thread at a time.
 final class ChunkEncoder {
@@ -52,9 +52,9 @@ final class ChunkEncoder {
       let frame = compress(plane, into: room)
       room = UnsafeMutableRawBufferPointer(rebasing: room[(frame?.count ?? 0)...])
       planes.append(frame ?? plane)
-      hash.update(bufferPointer: frame ?? plane)
+      hash.update(frame ?? plane)
     }
-    sha256 = hexadecimal(hash.finalize())
+    sha256 = hash.finalize().hexadecimal
   }
 
   /// The plane's zstd frame, or nil when it is not worth having.
@@ -99,8 +99,8 @@ final class ChunkDecoder {
 
   static func verify(_ stored: UnsafeRawBufferPointer, against chunk: ChunkRecord) throws(Defect) {
     var hash = SHA256()
-    hash.update(bufferPointer: stored)
-    guard hexadecimal(hash.finalize()) == chunk.sha256 else { throw Defect("its bytes do not match their SHA-256") }
+    hash.update(stored)
+    guard hash.finalize().hexadecimal == chunk.sha256 else { throw Defect("its bytes do not match their SHA-256") }
   }
 
   /// Writes `chunk.rawLength` bytes, aligned for the element type, to `destination`.

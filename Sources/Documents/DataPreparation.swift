@@ -1,4 +1,4 @@
-import Crypto
+import Digests
 import Datasets
 import Diagnostics
 import Formats
@@ -67,11 +67,11 @@ public struct DataPreparation: Sendable {
     let isFile = self.tokenizer.hasSuffix(".json")
     let file = try MappedFile(path: isFile ? self.tokenizer : self.tokenizer + "/tokenizer.json")
     var hash = SHA256()
-    hash.update(bufferPointer: file.bytes)
+    hash.update(file.bytes)
     return PreparedDataset(
       inputs: inputs,
       tokenizer: .init(
-        path: self.tokenizer, sha256: hash.finalize().map { String(format: "%02x", $0) }.joined(),
+        path: self.tokenizer, sha256: hash.finalize().hexadecimal,
         vocabularySize: tokenizer.vocabularySize, beginOfSequence: tokenizer.beginOfSequence,
         endOfSequence: tokenizer.endOfSequence),
       heldOut: heldOut)

@@ -1,4 +1,4 @@
-import Crypto
+import Digests
 import Diagnostics
 import Foundation
 
@@ -99,7 +99,7 @@ final class StepLedger {
   }
 
   static func hash(_ bytes: some Sequence<UInt8>) -> String {
-    SHA256.hash(data: Array(bytes)).hexadecimal
+    SHA256.hash(Array(bytes)).hexadecimal
   }
 }
 

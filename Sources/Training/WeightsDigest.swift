@@ -1,4 +1,4 @@
-import Crypto
+import Digests
 import Foundation
 import Kernels
 import Parallelism
@@ -10,12 +10,7 @@ public enum WeightsDigest {
   /// - Throws: `MPIError`.
   public static func sha256(_ state: ShardedState) throws -> String {
     var hash = SHA256()
-    try state.forEachParameters { hash.update(bufferPointer: UnsafeRawBufferPointer($0.pointer)) }
+    try state.forEachParameters { hash.update(UnsafeRawBufferPointer($0.pointer)) }
     return hash.finalize().hexadecimal
   }
-}
-
-extension SHA256.Digest {
-  /// Lowercase, two digits a byte.
-  var hexadecimal: String { map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() }
 }

@@ -34,7 +34,7 @@ QWEN3 = {
 
 # Judging
 
-passed = failed = 0
+passed = failed = known = 0
 
 
 def check(name, ok, detail=""):
@@ -45,8 +45,21 @@ def check(name, ok, detail=""):
     return bool(ok)
 
 
+def check_later(name, ok, reason):
+    """A check of what is right but not built yet, with the reason: its failure is known and not counted, and its success
+    fails the test, so that the mark goes when the thing is built."""
+    global known
+    if ok:
+        return check(name, False, f"this works now: make it a plain check (it waited for: {reason})")
+    known += 1
+    print(f"known  {name} ({reason})", flush=True)
+    return False
+
+
 def finish():
     """Prints the sums and ends the test."""
+    if known:
+        print(f"{known} known to fail until they are built")
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 
