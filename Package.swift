@@ -9,7 +9,6 @@ let package = Package(
   ],
   targets: [
     // System libraries: headers and macro accessors only.
-    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
@@ -21,7 +20,7 @@ let package = Package(
     .target(name: "Digests", dependencies: ["CLibCrypto"]),
     .target(name: "Configuration", dependencies: ["Diagnostics", "Yams"]),
     .target(name: "CKernels", exclude: ["kernels.inc"]),
-    .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS", "Diagnostics"]),
+    .target(name: "Kernels", dependencies: ["CKernels", "Diagnostics"]),
     .target(
       name: "MPI", dependencies: ["COpenMPI", "Diagnostics"],
       // A request borrows its buffers: the compiler keeps them alive and untouched until it is complete.

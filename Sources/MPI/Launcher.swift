@@ -19,8 +19,11 @@ public enum Launcher {
   ///   - body: the program; its argument is the communicator of all ranks.
   public static func run(program: String, threads: Int = 1, _ body: (Communicator) throws -> Int32) -> Never {
     let environment = LaunchEnvironment.current
-    guard environment.launcher != .srun || environment.hasProcessManager else {
-      if environment.rank == 0 { say("\(program): srun starts MPI programs only with the option --mpi=pmix; add it") }
+    let refusal = environment.refusal(
+      arguments: CommandLine.arguments, isTask: ProcessTable.parentName == "slurmstepd",
+      isInteractive: isatty(STDIN_FILENO) == 1)
+    if let refusal {
+      if environment.rank == 0 { say("\(program): \(refusal)") }
       leave(64)
     }
     ProcessorAffinity.yieldWhenCrowded(threads: threads + 1)

@@ -158,6 +158,8 @@ public final class Trainer {
 
     baselineBytes = ResidentMemory.bytes()
     let compute = Compute(threads: threads)
+    // All ranks were promised so many, and the others would wait for the slow one.
+    try communicator.together { if let shortage = compute.team.shortage { throw shortage } }
     let layout = ParameterLayout(model)
     let experts = ExpertPlacement(
       experts: layout.expertCount, ranks: ranks, degree: try configuration.expertDegree(ranks: ranks))

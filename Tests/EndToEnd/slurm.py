@@ -196,7 +196,7 @@ def rank_of(config):
 
 def lost_at(job, moment, generator):
     """Waits for the moment at which the job is to lose its batch node; returns whether it came, and what it was."""
-    goal = generator.randint(1, STEPS * 3 // 4)
+    goal = generator.randint(1, STEPS * 3 // 2)
     if moment == "during a save":
         checkpoints = job.directory / "checkpoints"
         came = job.reaches(goal) and job.wait(lambda: any(checkpoints.glob("step-*.partial")), 20, pause=0.001)
@@ -218,15 +218,16 @@ def batch_node_losses(count, seed):
     """Loses the batch node of one job after the other; each is requeued and ends as if nothing had been."""
     generator = random.Random(seed)
     print(f"seed {seed}", flush=True)
+    steps = 3 * STEPS  # so that the node is lost long before the end
     moments = ("at a random moment", "during a save", "right after a relaunch")
     for number in range(count):
         began = time.monotonic()
-        job = Job(f"loss-{number + 1}", STEPS, "--nodes=2", every=3,
+        job = Job(f"loss-{number + 1}", steps, "--nodes=2", every=3,
                   FORGE_LAUNCHER=generator.choice(["mpirun", "srun"]))
         came, moment = lost_at(job, moments[number % 3], generator)
         node = job.says("BatchHost")
         kill_node(node)
-        job.ends_as(undisturbed(STEPS), f"node {node}, which runs the batch script, is lost {moment}: requeued")
+        job.ends_as(undisturbed(steps), f"node {node}, which runs the batch script, is lost {moment}: requeued")
         check(f"{job.name}: the moment came, and Slurm restarted the job once on other nodes",
               came and job.says("Restarts") == "1" and job.says("BatchHost") != node, job)
         revive(node)
