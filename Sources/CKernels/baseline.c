@@ -1,11 +1,5 @@
 // Whatever the compiler's baseline is: SSE2 on x86-64, NEON on arm64.
 #define FAMILY(name) baseline_##name
 #define FAMILY_NAME "baseline"
-#if defined(__aarch64__)
-#define FUSES
-#define CHAINS 6
-#else
-#define CHAINS 3
-#endif
 #pragma STDC FP_CONTRACT OFF
 #include "kernels.inc"

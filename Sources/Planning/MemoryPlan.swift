@@ -23,12 +23,21 @@ public struct MemoryPlan: Sendable {
   static func usualArrivals(experts: Int) -> Double { 1 + 0.4 / Double(max(1, experts)) }
   static func peakArrivals(experts: Int) -> Double { 1 + 1.2 / Double(max(1, experts)) }
 
+  /// The role of what ranks of a node exchange through, which they have in common: each maps what the others send from.
+  static let sharedRole = "shared with ranks of the node"
+
+  /// What a rank touches of a neighbour's segment of shared memory, and of its own for each: Open MPI 4.1 sends small
+  /// messages (vader) from slots of a page and a header, of which `Launcher` gives a rank 72, and used ones come round.
+  static let sharedBytesPerRank = 72 * (4096 + 128)
+
   /// - Parameters:
   ///   - rank: of `placement.ranks`.
   ///   - threads: of a rank.
+  ///   - neighbours: ranks on its node, itself included.
   ///   - lendsExperts: whether the ranks that share experts lend them to each other.
   public init(
-    _ configuration: RunConfiguration, placement: StatePlacement, rank: Int, threads: Int, lendsExperts: Bool = false
+    _ configuration: RunConfiguration, placement: StatePlacement, rank: Int, threads: Int, neighbours: Int = 1,
+    lendsExperts: Bool = false
   ) {
     let layout = placement.layout
     let pieces = layout.pieces.indices
@@ -74,6 +83,7 @@ public struct MemoryPlan: Sendable {
       let state = pieces.reduce(0) { $0 + 12 * placement.owned[$1][rank].count }
       parts.append(Part(role: "blocks of copies", bytes: 2 * min(CopyBlock.bytes, state)))
     }
+    if neighbours > 1 { parts.append(Part(role: Self.sharedRole, bytes: neighbours * Self.sharedBytesPerRank)) }
     if inUse > 0 { parts.append(Part(role: "pieces in use", bytes: inUse)) }
     self.parts = parts.sorted { $0.bytes > $1.bytes }
   }

@@ -175,7 +175,7 @@ public final class Trainer {
         followsPace: configuration.parallelism.balance == .auto, threads: threads) : nil
     let planned = MemoryPlan(
       configuration, placement: placement, rank: rank, threads: threads,
-      lendsExperts: dispatcher?.lendsExperts ?? false)
+      neighbours: min(ranks, LaunchEnvironment.current.localSize), lendsExperts: dispatcher?.lendsExperts ?? false)
     memory = planned
     // Parameters and gradient sums are laid out whole, however little of them this rank keeps, and rows for the worst case.
     let laidOut = Decoder.plannedBytes(
