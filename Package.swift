@@ -17,7 +17,7 @@ let package = Package(
 
     // Bottom: errors, settings, numbers, messages, files.
     .target(name: "Diagnostics"),
-    .target(name: "Digests", dependencies: ["CLibCrypto"]),
+    .target(name: "Digests", dependencies: ["CLibCrypto", "Diagnostics"]),
     .target(name: "Configuration", dependencies: ["Diagnostics", "Yams"]),
     .target(name: "CKernels", exclude: ["kernels.inc"]),
     .target(name: "Kernels", dependencies: ["CKernels", "Diagnostics"]),

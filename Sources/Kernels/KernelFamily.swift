@@ -37,7 +37,8 @@ public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
     let wished = pinned.withLock { $0 }
     let cores = ["skylakex": "SkylakeX", "haswell": "Haswell"]
     let hasChosen = getenv("OPENBLAS_CORETYPE") != nil
-    let family = wished.flatMap { choices.contains($0) ? $0 : nil } ?? (hasChosen ? nil : String(cString: ck_best_family()))
+    let best = hasChosen ? nil : String(cString: ck_best_family())
+    let family = wished.flatMap { choices.contains($0) ? $0 : nil } ?? best
     do throws(ForgeError) { return try OpenBLAS(core: family.flatMap { cores[$0] }) } catch { endProcess(error) }
   }()
 

@@ -16,8 +16,8 @@ struct OpenBLAS: Sendable {
   /// `cblas_sgemm`, with the enumerations of `cblas.h` as numbers.
   typealias Product =
     @convention(c) (
-      Int32, Int32, Int32, Int32, Int32, Int32, Float, UnsafePointer<Float>?, Int32, UnsafePointer<Float>?, Int32, Float,
-      UnsafeMutablePointer<Float>?, Int32
+      Int32, Int32, Int32, Int32, Int32, Int32, Float, UnsafePointer<Float>?, Int32, UnsafePointer<Float>?, Int32,
+      Float, UnsafeMutablePointer<Float>?, Int32
     ) -> Void
   private typealias Text = @convention(c) () -> UnsafePointer<CChar>?
   private typealias SetCount = @convention(c) (Int32) -> Void

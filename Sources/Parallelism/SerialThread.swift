@@ -13,7 +13,8 @@ package final class SerialThread<Work: Sendable>: Sendable {
   ///
   /// - Parameter isUrgent: whether it mostly waits for other ranks, and they for it (``ThreadTurns``).
   /// - Throws: `ForgeError.tryAgain` when the system starts no further thread.
-  package convenience init(isUrgent: Bool = false, _ body: @escaping @Sendable (Work) throws -> Void) throws(ForgeError) {
+  package convenience init(isUrgent: Bool = false, _ body: @escaping @Sendable (Work) throws -> Void) throws(ForgeError)
+  {
     try self.init(isUrgent: isUrgent, lookingAhead: { work, _ in try body(work) })
   }
 

@@ -20,7 +20,8 @@ public enum Calibration {
   ///   - ranksPerNode, threads: ranks of a node, and threads of each; at most as many as this machine has cores for are
   ///     measured at the same time.
   /// - Throws: `ForgeError.tryAgain` when the system does not start the threads.
-  public static func measure(_ configuration: RunConfiguration, ranksPerNode: Int, threads: Int) throws -> MachineRates {
+  public static func measure(_ configuration: RunConfiguration, ranksPerNode: Int, threads: Int) throws -> MachineRates
+  {
     let cores = max(1, ProcessInfo.processInfo.activeProcessorCount)
     let memory = Int(ProcessInfo.processInfo.physicalMemory)
     let threads = min(threads, cores)

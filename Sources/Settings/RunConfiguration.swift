@@ -178,7 +178,9 @@ public struct RunConfiguration: Sendable {
     let all = Double(run.steps) * Double(batch.sequences) * Double(data.sequenceLength)
     guard all <= Self.mostTokens else {
       throw try ConfigurationSection(source).error(
-        "run", "has \(run.steps) steps of \(batch.sequences) sequences of \(data.sequenceLength) tokens, more than 2^60 tokens")
+        "run",
+        "has \(run.steps) steps of \(batch.sequences) sequences of \(data.sequenceLength) tokens, which may be at most 2^60 "
+          + "tokens")
     }
     let tokens = Double(batch.microBatch) * Double(data.sequenceLength)
     guard tokens * model.approximateActivationsPerToken <= Self.mostActivations else {
