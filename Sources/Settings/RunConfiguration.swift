@@ -242,11 +242,9 @@ public struct RunConfiguration: Sendable {
     }
     guard let train = try sources("train") else { throw section.error("train", "is missing") }
     let data = Data(
-      sequenceLength: try section.positive("sequence_length"), shuffle: try section.boolean("shuffle") ?? true,
+      sequenceLength: try section.positive("sequence_length", most: mostOfOneStep),
+      shuffle: try section.boolean("shuffle") ?? true,
       documentMask: try section.boolean("document_mask") ?? true, train: train, validation: try sources("validation"))
-    guard data.sequenceLength <= Self.mostOfOneStep else {
-      throw section.error("sequence_length", "must be at most \(Self.mostOfOneStep), but is \(data.sequenceLength)")
-    }
     if !data.shuffle, train.count > 1 {
       throw section.error("shuffle", "can be false with one dataset only, not with \(train.count)")
     }
@@ -264,10 +262,8 @@ public struct RunConfiguration: Sendable {
 
   private static func batch(_ section: ConfigurationSection) throws -> Batch {
     let batch = Batch(
-      sequences: try section.positive("sequences"), microBatch: try section.positive("micro_batch"))
-    guard batch.sequences <= Self.mostOfOneStep else {
-      throw section.error("sequences", "must be at most \(Self.mostOfOneStep), but is \(batch.sequences)")
-    }
+      sequences: try section.positive("sequences", most: mostOfOneStep), microBatch: try section.positive("micro_batch")
+    )
     guard batch.sequences % batch.microBatch == 0 else {
       throw section.error(
         "sequences", "is \(batch.sequences), not a multiple of micro_batch = \(batch.microBatch)")
