@@ -32,9 +32,9 @@ public struct LayoutPlan: Sendable {
       neighbours: min(cluster.ranks, cluster.ranksPerNode),
       lendsExperts: cluster.lendsExperts(configuration.parallelism.shadowExperts, degree: expertDegree))
     // Each rank sees the others' shared memory, which the node has once.
-    nodeMemory =
-      (memory.bytes(besides: [MemoryPlan.sharedRole]) + MemoryPlan.sharedBytesPerRank + Self.programBytes)
-      * min(cluster.ranks, cluster.ranksPerNode)
+    let neighbours = min(cluster.ranks, cluster.ranksPerNode)
+    let segment = neighbours > 1 ? MemoryPlan.sharedBytes(ofSegmentAmong: neighbours) : 0
+    nodeMemory = (memory.bytes(besides: [MemoryPlan.sharedRole]) + segment + Self.programBytes) * neighbours
     let tokens = configuration.batch.microBatch * configuration.data.sequenceLength
     traffic = Traffic(
       placement, rank: rank,

@@ -17,8 +17,8 @@ import Testing
         configuration, placement: placement(configuration, ranks: 8), rank: 0, threads: 1, neighbours: neighbours
       ).bytes
     }
-    #expect(bytes(neighbours: 8) - bytes(neighbours: 1) == 8 * MemoryPlan.sharedBytesPerRank)
-    #expect(bytes(neighbours: 8) - bytes(neighbours: 4) == 4 * MemoryPlan.sharedBytesPerRank)
+    #expect(bytes(neighbours: 8) - bytes(neighbours: 1) == 8 * 24 * 4224)
+    #expect(bytes(neighbours: 64) - bytes(neighbours: 1) == 64 * 72 * 4224)  // no more slots than are permitted
   }
 
   @Test func copiesOnTheNodesTakeTwoBlocksARank() throws {
