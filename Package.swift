@@ -9,7 +9,6 @@ let package = Package(
   ],
   targets: [
     // System libraries: headers and macro accessors only.
-    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
@@ -18,10 +17,10 @@ let package = Package(
 
     // Bottom: errors, settings, numbers, messages, files.
     .target(name: "Diagnostics"),
-    .target(name: "Digests", dependencies: ["CLibCrypto"]),
+    .target(name: "Digests", dependencies: ["CLibCrypto", "Diagnostics"]),
     .target(name: "Configuration", dependencies: ["Diagnostics", "Yams"]),
     .target(name: "CKernels", exclude: ["kernels.inc"]),
-    .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS", "Diagnostics"]),
+    .target(name: "Kernels", dependencies: ["CKernels", "Diagnostics"]),
     .target(
       name: "MPI", dependencies: ["COpenMPI", "Diagnostics"],
       // A request borrows its buffers: the compiler keeps them alive and untouched until it is complete.

@@ -121,7 +121,7 @@ final class PlainReducer {
   /// - Throws: `MPIError`.
   init(_ gradient: Arena<Float>, pieces: [Range<Int>], communicator: Communicator) throws {
     let communicator = try communicator.duplicate()
-    thread = SerialThread { piece in
+    thread = try SerialThread { piece in
       try communicator.barrier(lookingEvery: 100)  // as the exact reducer waits, without taking the core
       let range = pieces[piece]
       for start in stride(from: range.lowerBound, to: range.upperBound, by: Self.chunkSize) {

@@ -53,7 +53,6 @@ struct StepBenchmark: ParsableCommand {
   var processorTime = false
 
   static func main() {
-    KernelFamily.prepareProcess()
     do {
       var command = try parseAsRoot()
       try command.run()

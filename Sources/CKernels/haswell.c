@@ -5,6 +5,8 @@
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
 #define FAMILY(name) haswell_##name
 #define FAMILY_NAME "haswell"
+#define REGISTER "ymm"
+#define REGISTER_LANES 8
 #pragma STDC FP_CONTRACT OFF
 #include "kernels.inc"
 #pragma clang attribute pop

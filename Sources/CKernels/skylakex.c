@@ -5,6 +5,8 @@
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
 #define FAMILY(name) skylakex_##name
 #define FAMILY_NAME "skylakex"
+#define REGISTER "zmm"
+#define REGISTER_LANES 16
 #define CONVERTS_INTEGERS
 #pragma STDC FP_CONTRACT OFF
 #include "kernels.inc"

@@ -1,4 +1,5 @@
 import CZstd
+import Diagnostics
 import Digests
 
 /// Turns one chunk's elements into its stored bytes; keeps its buffers, so one encoder serves one thread at a time.
@@ -23,7 +24,7 @@ final class ChunkEncoder {
   ///   - level: zstd's compression level; negative ones are faster.
   ///   - chunkBytes: the largest chunk that will be encoded, in raw bytes.
   init(level: Int, chunkBytes: Int) {
-    guard let context = ZSTD_createCCtx() else { preconditionFailure("no memory for a zstd context") }
+    guard let context = ZSTD_createCCtx() else { endProcess(.tryAgain("there is no memory left for a zstd context")) }
     ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level))
     _ = forge_zstd_always_code_literals(context)  // refused: only a worse ratio
     self.context = context
@@ -91,7 +92,7 @@ final class ChunkDecoder {
   private var scratch: [UInt8] = []
 
   init() {
-    guard let context = ZSTD_createDCtx() else { preconditionFailure("no memory for a zstd context") }
+    guard let context = ZSTD_createDCtx() else { endProcess(.tryAgain("there is no memory left for a zstd context")) }
     self.context = context
   }
 

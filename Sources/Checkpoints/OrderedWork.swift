@@ -1,4 +1,4 @@
-import Dispatch
+import Diagnostics
 import Foundation
 
 /// Hands the numbers 0 ..< `count` to several threads and lets them deliver their results in that order.
@@ -49,19 +49,35 @@ final class OrderedWork {
     }
   }
 
-  /// Runs `worker`, with its own number below `threads`, on up to `threads` threads until each of them returns, and
-  /// throws what failed.
+  /// Runs `worker`, with its own number below `threads`, on the caller's and up to `threads` - 1 further threads, as far
+  /// as the system starts them, until each of them returns, and throws what failed.
   func run(threads: Int, _ worker: (Int) -> Void) throws {
-    let workers = min(threads, count)
-    if workers <= 1 {
-      worker(0)
-    } else {
-      withoutActuallyEscaping(worker) { worker in
-        // Shared on purpose: the workers meet only in this object's methods, and all end before this call does.
-        nonisolated(unsafe) let worker = worker
-        DispatchQueue.concurrentPerform(iterations: workers) { worker($0) }
-      }
+    withoutActuallyEscaping(worker) { worker in
+      let shared = SharedWorker(worker)
+      let ended = DispatchSemaphore(value: 0)
+      var started = 0
+      while started + 1 < min(threads, count),
+        (try? SystemThread.start(
+          name: "checkpoint",
+          { [started] in
+            shared.run(started + 1)
+            ended.signal()
+          })) != nil
+      { started += 1 }
+      shared.run(0)
+      for _ in 0..<started { ended.wait() }
+      shared.worker = nil  // a thread that has not quite ended keeps only what holds it
     }
     if let failure { throw failure }
   }
+}
+
+/// A worker on several threads, shared on purpose: they meet only in ``OrderedWork``'s methods, and all have returned from it
+/// before it is taken away.
+private final class SharedWorker: @unchecked Sendable {
+  var worker: ((Int) -> Void)?
+
+  init(_ worker: @escaping (Int) -> Void) { self.worker = worker }
+
+  func run(_ number: Int) { worker?(number) }
 }

@@ -19,7 +19,7 @@ final class SequentialFile {
   private let file: OpenFile
   private let blockBytes: Int
   private let blocks: [UnsafeMutableRawBufferPointer]
-  private let queue = DispatchQueue(label: "checkpoint file")
+  private let queue = SerialWorker(name: "write")
   /// Counts the blocks beside the one being filled that are written.
   private let written = DispatchSemaphore(value: blockCount - 1)
   private let failure = Failure()
@@ -49,7 +49,7 @@ final class SequentialFile {
   }
 
   deinit {
-    queue.sync {}
+    queue.wait()
     if isOpen { try? files.close(file) }
     for block in blocks { block.deallocate() }
   }
@@ -80,7 +80,7 @@ final class SequentialFile {
       write(block, filled, at: end - filled)
       written.wait()
     }
-    queue.sync {}
+    queue.wait()
     try failure.check()
     if end > 0 { try files.synchronize(file) }
     isOpen = false
@@ -93,7 +93,7 @@ final class SequentialFile {
   private func write(_ block: UnsafeMutableRawBufferPointer, _ count: Int, at offset: Int) {
     // Shared with the thread that fills blocks, which comes back to this one only when it is written.
     nonisolated(unsafe) let bytes = UnsafeRawBufferPointer(rebasing: block[..<count])
-    queue.async { [files, file, failure, written] in
+    queue.submit { [files, file, failure, written] in
       failure.keeping { try files.write(bytes, to: file, at: offset) }
       written.signal()
     }

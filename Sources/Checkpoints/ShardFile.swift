@@ -91,7 +91,7 @@ final class ReadBuffers {
 
   let decoder = ChunkDecoder()
   let elements = GrowingBuffer()
-  private let queue = DispatchQueue(label: "checkpoint reading")
+  private let queue = SerialWorker(name: "read")
   private let slots = (0...ahead).map { _ in Slot() }
   private var begun = 0
   private var taken = 0
@@ -108,7 +108,7 @@ final class ReadBuffers {
     precondition(begun - taken < Self.ahead)
     let slot = slots[begun % slots.count]
     begun += 1
-    queue.async {
+    queue.submit {
       slot.result = Result { try read(slot.memory) }
       slot.done.signal()
     }

@@ -23,6 +23,11 @@ public enum ProcessTable {
     }
   }()
 
+  /// The name of the program that started this process; empty where the kernel does not tell.
+  public static var parentName: String {
+    (contents("/proc/\(getppid())/comm") ?? "").trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+
   /// When a process began, in the kernel's ticks since boot; with the id it names the process for ever.
   static func start(of pid: Int32) -> UInt64? { fields(of: pid).flatMap { $0.count > 19 ? UInt64($0[19]) : nil } }
 

@@ -1,4 +1,5 @@
 internal import CLibCrypto
+internal import Diagnostics
 
 /// The SHA-256 hash function (FIPS 180-4), fed piece by piece; computed by the system's libcrypto, so a site's own
 /// validated build of OpenSSL is the one that counts.
@@ -13,9 +14,11 @@ public struct SHA256: ~Copyable {
   private let context: OpaquePointer
 
   public init() {
-    guard let context = EVP_MD_CTX_new() else { preconditionFailure("no memory for a hash function") }
+    guard let context = EVP_MD_CTX_new() else { endProcess(.tryAgain("there is no memory left for a hash function")) }
     // Fails only where OpenSSL's own configuration forbids SHA-256, which FIPS 140 requires.
-    precondition(EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1, "libcrypto refuses SHA-256")
+    guard EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
+      endProcess(.badInput("this machine's libcrypto refuses SHA-256; see the configuration of OpenSSL (openssl.cnf)"))
+    }
     self.context = context
   }
 

@@ -1,3 +1,5 @@
+import Diagnostics
+
 #if canImport(Glibc)
   import Glibc
 #else
@@ -122,7 +124,9 @@ public final class Arena<Element: BitwiseCopyable>: @unchecked Sendable {
     bytes = max(1, count) * MemoryLayout<Element>.stride
     let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     guard let memory, memory != MAP_FAILED else {
-      fatalError("out of memory: could not reserve \(bytes) bytes")
+      endProcess(
+        .tryAgain(
+          "the system has no \((bytes + (1 << 20) - 1) >> 20) MiB of memory left to map; use a machine with more"))
     }
     if bytes >= 1 << 21 { madvise(memory, bytes, hugePages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) }
     buffer = Buffer(base: memory.bindMemory(to: Element.self, capacity: max(1, count)), count: count)

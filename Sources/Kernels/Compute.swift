@@ -16,12 +16,12 @@ public final class Compute: Sendable {
   /// Bytes that a thread brings with it: scratch memory, and the packing buffers that OpenBLAS touches in a product.
   public static let plannedBytesPerThread = 4 * scratchPerThread + 8 << 20
 
-  /// - Parameter threads: threads to compute with, at least 1.
+  /// - Parameter threads: threads to compute with, at least 1; `team` says whether the system started them all.
   public init(threads: Int) {
     team = ThreadTeam(count: threads)
     family = KernelFamily.current
-    scratch = Arena(count: threads * Self.scratchPerThread)
-    rowScratch = Arena(count: threads * MatrixProduct.rowScratch)
+    scratch = Arena(count: team.count * Self.scratchPerThread)
+    rowScratch = Arena(count: team.count * MatrixProduct.rowScratch)
   }
 
   var table: ck_table { family.table }

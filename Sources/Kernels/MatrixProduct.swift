@@ -1,5 +1,3 @@
-import COpenBLAS
-
 /// A matrix seen with rows and columns exchanged; only an operand of a product, nothing moves.
 public struct TransposedMatrix: Sendable {
   let matrix: Matrix
@@ -82,10 +80,10 @@ public struct MatrixProduct: Sendable {
     b: UnsafePointer<Float>, bStride: Int, transposeB: Bool,
     c: UnsafeMutablePointer<Float>, cStride: Int, accumulate: Bool
   ) {
-    cblas_sgemm(
-      CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
-      blasint(rows), blasint(columns), blasint(inner), 1, a, blasint(aStride), b, blasint(bStride),
-      accumulate ? 1 : 0, c, blasint(cStride))
+    KernelFamily.library.product(
+      OpenBLAS.rowMajor, transposeA ? OpenBLAS.transposed : OpenBLAS.asIs,
+      transposeB ? OpenBLAS.transposed : OpenBLAS.asIs, Int32(rows), Int32(columns), Int32(inner), 1, a, Int32(aStride),
+      b, Int32(bStride), accumulate ? 1 : 0, c, Int32(cStride))
   }
 }
 

@@ -1,4 +1,5 @@
 import CKernels
+import Diagnostics
 import Synchronization
 
 #if canImport(Glibc)
@@ -14,8 +15,10 @@ import Synchronization
 /// independent of the number of threads. Workers spin for a moment after a loop, since the next one is usually
 /// microseconds away, and then sleep.
 public final class ThreadTeam: Sendable {
-  /// Threads that work, the caller's included.
+  /// Threads that work, the caller's included: fewer than were asked for where the system starts no more.
   public let count: Int
+  /// Why there are fewer threads than were asked for; nil when there are not.
+  public let shortage: ForgeError?
   private let state: State?
 
   /// What the workers share. It outlives the team's last worker.
@@ -91,41 +94,24 @@ public final class ThreadTeam: Sendable {
   /// - Parameter count: threads, at least 1; the calling thread is one of them.
   public init(count: Int) {
     precondition(count >= 1)
-    self.count = count
     ck_flush_denormals()
-    guard count > 1 else {
-      state = nil
-      return
-    }
     let state = State()
-    self.state = state
-    for thread in 1..<count { Self.start { state.work(thread: thread) } }
+    var started = 1
+    var shortage: ForgeError?
+    while started < count, shortage == nil {
+      do throws(ForgeError) {
+        try SystemThread.start(name: "compute") { [started] in state.work(thread: started) }
+        started += 1
+      } catch { shortage = error }
+    }
+    self.count = started
+    self.shortage = shortage
+    self.state = started > 1 ? state : nil
   }
 
   deinit {
     state?.stopped.store(true, ordering: .releasing)
     state?.announce()
-  }
-
-  private static func start(_ body: @escaping @Sendable () -> Void) {
-    final class Box {
-      let body: @Sendable () -> Void
-      init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var attributes = pthread_attr_t()
-    pthread_attr_init(&attributes)
-    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    pthread_attr_setstacksize(&attributes, 8 << 20)
-    var handle = pthread_t()
-    let code = pthread_create(
-      &handle, &attributes,
-      { argument in
-        guard let argument else { return nil }
-        Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
-        return nil
-      }, Unmanaged.passRetained(Box(body)).toOpaque())
-    pthread_attr_destroy(&attributes)
-    guard code == 0 else { fatalError("could not start a thread: \(String(cString: strerror(code)))") }
   }
 
   /// Runs `body(task, thread)` once for every task in `0..<tasks` and returns when all are done. `thread`, in

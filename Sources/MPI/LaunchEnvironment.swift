@@ -44,6 +44,29 @@ public struct LaunchEnvironment: Sendable, Equatable {
     }
   }
 
+  /// Why a process of a Slurm step without a process manager cannot run here, and what to type instead; nil when it can.
+  ///
+  /// - Parameters:
+  ///   - arguments: the process's, the program first.
+  ///   - isTask: whether Slurm itself started the process, as `srun PROGRAM` does; else somebody did in a shell of the step.
+  ///   - isInteractive: whether somebody sits in front of it.
+  func refusal(arguments: [String], isTask: Bool, isInteractive: Bool) -> String? {
+    guard launcher == .srun, !hasProcessManager else { return nil }
+    // A script that srun starts several times is no shell in which somebody types.
+    if isTask || (size > 1 && !isInteractive) {
+      return "srun starts MPI programs only with the option --mpi=pmix; add it"
+    }
+    let line = arguments.map(Self.quoted).joined(separator: " ")
+    return "a step of Slurm, as this shell is, starts no MPI program by itself; type: mpirun -n \(size) \(line)"
+  }
+
+  /// As a shell takes it for one word.
+  private static func quoted(_ word: String) -> String {
+    let plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-"
+    guard word.isEmpty || !word.allSatisfy(plain.contains) else { return word }
+    return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+  }
+
   /// The largest number in Slurm's notation for tasks per node: 4 in `4(x2),3`.
   static func mostTasks(in tasksPerNode: String) -> Int {
     tasksPerNode.split(separator: ",").compactMap { Int($0.prefix { $0 != "(" }) }.max() ?? 1

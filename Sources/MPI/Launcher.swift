@@ -19,11 +19,15 @@ public enum Launcher {
   ///   - body: the program; its argument is the communicator of all ranks.
   public static func run(program: String, threads: Int = 1, _ body: (Communicator) throws -> Int32) -> Never {
     let environment = LaunchEnvironment.current
-    guard environment.launcher != .srun || environment.hasProcessManager else {
-      if environment.rank == 0 { say("\(program): srun starts MPI programs only with the option --mpi=pmix; add it") }
+    let refusal = environment.refusal(
+      arguments: CommandLine.arguments, isTask: ProcessTable.parentName == "slurmstepd",
+      isInteractive: isatty(STDIN_FILENO) == 1)
+    if let refusal {
+      if environment.rank == 0 { say("\(program): \(refusal)") }
       leave(64)
     }
     ProcessorAffinity.yieldWhenCrowded(threads: threads + 1)
+    boundSharedMemory()
     let world: Communicator
     let failures: FailureConsensus
     do {
@@ -68,6 +72,14 @@ public enum Launcher {
     usleep(50_000)  // lets the launcher collect what was printed
     forge_mpi_abort(code)
     _exit(code)
+  }
+
+  /// Gives each rank so many slots for small messages to its neighbours (MemoryPlan counts them). By default Open MPI adds
+  /// slots up to 512 while receivers are behind, and each rank that reads them has them in its memory: at 64 ranks of a
+  /// node it was more than all else. A choice made by the user stays.
+  private static func boundSharedMemory() {
+    setenv("OMPI_MCA_btl_vader_free_list_max", "72", 0)
+    setenv("OMPI_MCA_btl_vader_free_list_inc", "8", 0)
   }
 
   private static func initialize() throws -> Communicator {

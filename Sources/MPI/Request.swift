@@ -23,7 +23,8 @@ public struct Request: ~Copyable {
     do {
       try Request.complete(parts, entry)
     } catch {
-      fatalError("a request was dropped before it was complete, and could not be completed: \(error)")
+      // Its buffers may go, and the error that dropped it is another one's consequence.
+      endProcess(.tryAgain("an exchange that was under way could not be completed: \(error)"))
     }
   }
 

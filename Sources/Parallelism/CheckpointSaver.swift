@@ -153,7 +153,7 @@ public final class CheckpointSaver {
   ///   - asynchronous: whether room for a copy of this rank's part of the state is kept; without it ``start(_:)``
   ///     returns when the checkpoint is written.
   ///   - threads: that compress.
-  /// - Throws: `MPIError`.
+  /// - Throws: `MPIError`; `ForgeError.tryAgain` when the system starts no further thread.
   public init(
     _ transfer: CheckpointTransfer, communicator: Communicator, asynchronous: Bool, compute: Compute
   ) throws {
@@ -162,7 +162,7 @@ public final class CheckpointSaver {
       communicator: try communicator.duplicate(name: "checkpoint"), tensors: transfer.tensors,
       threads: compute.team.count)
     self.worker = worker
-    thread = SerialThread { worker.run($0) }
+    thread = try SerialThread { worker.run($0) }
     snapshot =
       asynchronous
       ? StateSnapshot(byteCount: transfer.pieces.reduce(0) { $0 + $1.bytes.count }, compute: compute) : nil

@@ -77,7 +77,7 @@ public final class ExactGradientReducer {
     let groups = try groups.map { try $0.duplicate(name: "gradients (\($0.name))") }
     let exchange = PieceExchange(
       groups: groups, pieces: pieces, gradient: gradient, parameters: parameters, remainder: remainder)
-    thread = SerialThread(isUrgent: true, lookingAhead: exchange.perform)
+    thread = try SerialThread(isUrgent: true, lookingAhead: exchange.perform)
   }
 
   /// Says that this rank's gradient of `piece` is final, and starts its sum.

@@ -78,7 +78,7 @@ public final class ExpertDispatcher: TokenDispatcher {
     agreement = Agreement(
       numbers: group.size * (placement.experts + 2),
       lending: fewestRows.map { ExpertLending(experts: experts, chunks: placement.chunks, fewestRows: $0) })
-    thread = SerialThread(isUrgent: true) { transfer in try transfer() }
+    thread = try SerialThread(isUrgent: true) { transfer in try transfer() }
   }
 
   public func arrivals(of rows: Int) -> ArrivingRows {

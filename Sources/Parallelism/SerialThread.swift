@@ -1,3 +1,4 @@
+import Diagnostics
 import Glibc
 import MPI
 
@@ -11,8 +12,10 @@ package final class SerialThread<Work: Sendable>: Sendable {
   /// Starts the thread, which runs `body` with each piece of work.
   ///
   /// - Parameter isUrgent: whether it mostly waits for other ranks, and they for it (``ThreadTurns``).
-  package convenience init(isUrgent: Bool = false, _ body: @escaping @Sendable (Work) throws -> Void) {
-    self.init(isUrgent: isUrgent, lookingAhead: { work, _ in try body(work) })
+  /// - Throws: `ForgeError.tryAgain` when the system starts no further thread.
+  package convenience init(isUrgent: Bool = false, _ body: @escaping @Sendable (Work) throws -> Void) throws(ForgeError)
+  {
+    try self.init(isUrgent: isUrgent, lookingAhead: { work, _ in try body(work) })
   }
 
   /// As above, for work that can be begun before the work in front of it is done.
@@ -20,12 +23,17 @@ package final class SerialThread<Work: Sendable>: Sendable {
   /// - Parameter body: also takes a function that returns the work that is next, once it was submitted.
   package init(
     isUrgent: Bool = false, lookingAhead body: @escaping @Sendable (Work, _ following: () -> Work?) throws -> Void
-  ) {
+  ) throws(ForgeError) {
     let state = State(body)
     self.state = state
-    startThread {
-      if isUrgent { ThreadTurns.beShort() }
-      state.run()
+    do throws(ForgeError) {
+      try SystemThread.start(name: "serial") {
+        if isUrgent { ThreadTurns.beShort() }
+        state.run()
+      }
+    } catch {
+      state.hasEnded = true  // nobody waits for what never began
+      throw error
     }
   }
 
@@ -150,21 +158,4 @@ package final class SerialThread<Work: Sendable>: Sendable {
       }
     }
   }
-}
-
-/// Starts a detached thread, with the scheduling and processor affinity of the caller.
-private func startThread(_ body: @escaping @Sendable () -> Void) {
-  final class Box: Sendable {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-  }
-  var thread = pthread_t()
-  let code = pthread_create(
-    &thread, nil,
-    { argument in
-      if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
-      return nil
-    }, Unmanaged.passRetained(Box(body)).toOpaque())
-  precondition(code == 0, "a thread could not be started")
-  pthread_detach(thread)
 }

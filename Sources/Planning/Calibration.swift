@@ -19,16 +19,20 @@ public enum Calibration {
   /// - Parameters:
   ///   - ranksPerNode, threads: ranks of a node, and threads of each; at most as many as this machine has cores for are
   ///     measured at the same time.
-  public static func measure(_ configuration: RunConfiguration, ranksPerNode: Int, threads: Int) -> MachineRates {
+  /// - Throws: `ForgeError.tryAgain` when the system does not start the threads.
+  public static func measure(_ configuration: RunConfiguration, ranksPerNode: Int, threads: Int) throws -> MachineRates
+  {
     let cores = max(1, ProcessInfo.processInfo.activeProcessorCount)
     let memory = Int(ProcessInfo.processInfo.physicalMemory)
     let threads = min(threads, cores)
     let ranks = max(1, min(ranksPerNode, cores / threads))
-    let peak = Compute(threads: threads).matrixProductPeak()
+    let compute = Compute(threads: threads)
+    if let shortage = compute.team.shortage { throw shortage }
+    let peak = compute.matrixProductPeak()
     let shape = CalibrationShape(
       configuration.model, sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength,
       operations: peak * 0.8, parameters: memory / ranks / 64)
-    let results = ConcurrentRanks.run(ranks) { team, index in
+    let results = try ConcurrentRanks.run(ranks) { team, index in
       measure(configuration, shape, threads: threads, team, index)
     }
     var rates = results[0]

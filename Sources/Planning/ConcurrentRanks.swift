@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import Synchronization
 
@@ -11,23 +12,31 @@ final class ConcurrentRanks: Sendable {
   private init(_ count: Int) { self.count = count }
 
   /// Runs `body` on `count` threads of its own and returns what each returned.
+  ///
+  /// - Throws: `ForgeError.tryAgain` when the system does not start them all; `body` is not run then.
   static func run<Result: Sendable>(
     _ count: Int, _ body: @escaping @Sendable (ConcurrentRanks, _ index: Int) -> Result
-  ) -> [Result] {
+  ) throws(ForgeError) -> [Result] {
     let ranks = ConcurrentRanks(count)
     let results = Mutex<[Result]>([])
-    let group = DispatchGroup()
+    let (all, done) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
     for index in 0..<count {
-      group.enter()
-      let thread = Thread {
-        let result = body(ranks, index)
-        results.withLock { $0.append(result) }
-        group.leave()
+      do throws(ForgeError) {
+        try SystemThread.start(name: "rank \(index)") {
+          all.wait()
+          guard !ranks.stops.load(ordering: .acquiring) else { return }
+          let result = body(ranks, index)
+          results.withLock { $0.append(result) }
+          done.signal()
+        }
+      } catch {
+        ranks.stops.store(true, ordering: .releasing)
+        for _ in 0..<index { all.signal() }
+        throw error
       }
-      thread.stackSize = 8 << 20
-      thread.start()
     }
-    group.wait()
+    for _ in 0..<count { all.signal() }
+    for _ in 0..<count { done.wait() }
     return results.withLock { $0 }
   }
 

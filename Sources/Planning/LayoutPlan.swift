@@ -29,8 +29,12 @@ public struct LayoutPlan: Sendable {
     let rank = Self.fullestRank(placement)
     memory = MemoryPlan(
       configuration, placement: placement, rank: rank, threads: cluster.threads,
+      neighbours: min(cluster.ranks, cluster.ranksPerNode),
       lendsExperts: cluster.lendsExperts(configuration.parallelism.shadowExperts, degree: expertDegree))
-    nodeMemory = (memory.bytes + Self.programBytes) * min(cluster.ranks, cluster.ranksPerNode)
+    // Each rank sees the others' shared memory, which the node has once.
+    let neighbours = min(cluster.ranks, cluster.ranksPerNode)
+    let segment = neighbours > 1 ? MemoryPlan.sharedBytes(ofSegmentAmong: neighbours) : 0
+    nodeMemory = (memory.bytes(besides: [MemoryPlan.sharedRole]) + segment + Self.programBytes) * neighbours
     let tokens = configuration.batch.microBatch * configuration.data.sequenceLength
     traffic = Traffic(
       placement, rank: rank,

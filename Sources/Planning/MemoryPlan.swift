@@ -23,12 +23,22 @@ public struct MemoryPlan: Sendable {
   static func usualArrivals(experts: Int) -> Double { 1 + 0.4 / Double(max(1, experts)) }
   static func peakArrivals(experts: Int) -> Double { 1 + 1.2 / Double(max(1, experts)) }
 
+  /// The role of what ranks of a node exchange through, which they have in common: each maps what the others send from.
+  static let sharedRole = "shared with ranks of the node"
+
+  /// What a rank touches of each segment of shared memory, its own and its neighbours': Open MPI 4.1 sends small messages
+  /// (vader) from slots of a page and a header, eight at first and about two for each rank that is sent to, until there
+  /// are the 72 that `Launcher` permits. Used ones come round, so that each receiver sees them all. Measured at 8 to 64.
+  static func sharedBytes(ofSegmentAmong neighbours: Int) -> Int { min(72, 8 + 2 * neighbours) * (4096 + 128) }
+
   /// - Parameters:
   ///   - rank: of `placement.ranks`.
   ///   - threads: of a rank.
+  ///   - neighbours: ranks on its node, itself included.
   ///   - lendsExperts: whether the ranks that share experts lend them to each other.
   public init(
-    _ configuration: RunConfiguration, placement: StatePlacement, rank: Int, threads: Int, lendsExperts: Bool = false
+    _ configuration: RunConfiguration, placement: StatePlacement, rank: Int, threads: Int, neighbours: Int = 1,
+    lendsExperts: Bool = false
   ) {
     let layout = placement.layout
     let pieces = layout.pieces.indices
@@ -73,6 +83,10 @@ public struct MemoryPlan: Sendable {
     if configuration.checkpoint.local != nil, placement.ranks > 1 {
       let state = pieces.reduce(0) { $0 + 12 * placement.owned[$1][rank].count }
       parts.append(Part(role: "blocks of copies", bytes: 2 * min(CopyBlock.bytes, state)))
+    }
+    if neighbours > 1 {
+      let segment = Self.sharedBytes(ofSegmentAmong: neighbours)
+      parts.append(Part(role: Self.sharedRole, bytes: neighbours * segment))
     }
     if inUse > 0 { parts.append(Part(role: "pieces in use", bytes: inUse)) }
     self.parts = parts.sorted { $0.bytes > $1.bytes }

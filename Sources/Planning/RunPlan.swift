@@ -28,7 +28,7 @@ public struct RunPlan: Sendable {
     let clusters = ranks.map { request.cluster(configuration, ranks: $0) }
     let busiest = clusters.max { min($0.ranks, $0.ranksPerNode) < min($1.ranks, $1.ranksPerNode) }
     guard let busiest else { return [] }
-    let rates = Calibration.measure(
+    let rates = try Calibration.measure(
       configuration, ranksPerNode: min(busiest.ranks, busiest.ranksPerNode), threads: busiest.threads)
     return try clusters.map { try RunPlan(configuration, request, cluster: $0, rates: rates) }
   }

@@ -41,7 +41,7 @@ extension RunConfiguration {
     guard let section else { return spikes }
     if let policy: Spikes.Policy = try section.choice("policy") { spikes.policy = policy }
     if section.contains("z_score") { spikes.zScore = try section.positive("z_score") as Double }
-    spikes.window = try section.positive("window", default: spikes.window)
+    spikes.window = try section.positive("window", default: spikes.window, most: 1 << 24)
     guard spikes.window >= 16 else { throw section.error("window", "must be at least 16, but is \(spikes.window)") }
     if section.contains("maximum_gradient_norm") {
       spikes.maximumGradientNorm = try section.positive("maximum_gradient_norm") as Double
@@ -52,13 +52,13 @@ extension RunConfiguration {
   static func watchdog(_ section: ConfigurationSection?) throws -> Watchdog {
     var watchdog = Watchdog(factor: 10, minimumSeconds: 120, pauseSeconds: 1200)
     guard let section else { return watchdog }
-    watchdog.factor = try section.number("factor") ?? watchdog.factor
+    watchdog.factor = try section.real("factor") ?? watchdog.factor
     guard watchdog.factor == 0 || watchdog.factor >= 2, watchdog.factor.isFinite else {
       throw section.error("factor", "must be at least 2, or 0 for no watchdog")
     }
-    watchdog.minimumSeconds = try section.number("minimum_seconds") ?? watchdog.minimumSeconds
+    watchdog.minimumSeconds = try section.real("minimum_seconds", most: 1e9) ?? watchdog.minimumSeconds
     guard watchdog.minimumSeconds >= 1 else { throw section.error("minimum_seconds", "must be at least 1") }
-    watchdog.pauseSeconds = try section.number("pause_seconds") ?? 10 * watchdog.minimumSeconds
+    watchdog.pauseSeconds = try section.real("pause_seconds", most: 1e10) ?? 10 * watchdog.minimumSeconds
     guard watchdog.pauseSeconds >= watchdog.minimumSeconds else {
       throw section.error("pause_seconds", "must be at least minimum_seconds = \(watchdog.minimumSeconds)")
     }

@@ -135,7 +135,7 @@ public struct RunConfiguration: Sendable {
     let optimizerSection = try section("optimizer")
     (optimizer, clipNorm) = try Self.optimizer(optimizerSection)
     schedule = try Self.schedule(
-      root.section("schedule"), peak: optimizerSection.positive("learning_rate"), steps: run.steps)
+      root.section("schedule"), peak: optimizerSection.positive("learning_rate", most: 1e4), steps: run.steps)
     validation = try Self.validation(root.section("validation"))
     checkpoint = try Self.checkpoint(root.section("checkpoint"))
     spikes = try Self.spikes(root.section("spikes"))
@@ -175,6 +175,13 @@ public struct RunConfiguration: Sendable {
         "sequence_length",
         "is \(data.sequenceLength), more than the model's max_position_embeddings = \(model.maximumPositions)")
     }
+    let all = Double(run.steps) * Double(batch.sequences) * Double(data.sequenceLength)
+    guard all <= Self.mostTokens else {
+      throw try ConfigurationSection(source).error(
+        "run",
+        "has \(run.steps) steps of \(batch.sequences) sequences of \(data.sequenceLength) tokens, which may be at most 2^60 "
+          + "tokens")
+    }
     let tokens = Double(batch.microBatch) * Double(data.sequenceLength)
     guard tokens * model.approximateActivationsPerToken <= Self.mostActivations else {
       throw dataSection.error(
@@ -202,7 +209,7 @@ public struct RunConfiguration: Sendable {
     let run = Run(
       name: name, directory: try section.string("directory") ?? "runs/\(name)", seed: UInt64(seed),
       steps: try section.positive("steps"),
-      threads: section.contains("threads") ? try section.positive("threads") : nil,
+      threads: section.contains("threads") ? try section.positive("threads", most: mostThreads) : nil,
       kernelFamily: try section.string("kernel_family"),
       compareReplicas: try section.notNegative("compare_replicas", default: 1))
     return run
@@ -227,7 +234,7 @@ public struct RunConfiguration: Sendable {
       guard !entries.isEmpty else { throw section.error(key, "names no dataset") }
       return try entries.map { entry in
         guard let path = try entry.string("path") else { throw entry.error("path", "is missing") }
-        let weight = try entry.number("weight") ?? 1
+        let weight = try entry.real("weight") ?? 1
         guard weight > 0, weight.isFinite else { throw entry.error("weight", "must be positive") }
         try entry.finish()
         return DataSource(path: path, weight: weight)
@@ -235,17 +242,19 @@ public struct RunConfiguration: Sendable {
     }
     guard let train = try sources("train") else { throw section.error("train", "is missing") }
     let data = Data(
-      sequenceLength: try section.positive("sequence_length"), shuffle: try section.boolean("shuffle") ?? true,
+      sequenceLength: try section.positive("sequence_length", most: mostOfOneStep),
+      shuffle: try section.boolean("shuffle") ?? true,
       documentMask: try section.boolean("document_mask") ?? true, train: train, validation: try sources("validation"))
-    guard data.sequenceLength <= Self.mostOfOneStep else {
-      throw section.error("sequence_length", "must be at most \(Self.mostOfOneStep), but is \(data.sequenceLength)")
-    }
     if !data.shuffle, train.count > 1 {
       throw section.error("shuffle", "can be false with one dataset only, not with \(train.count)")
     }
     return data
   }
 
+  /// Threads of a rank, which no machine has.
+  private static let mostThreads = 1 << 16
+  /// Tokens of a whole run, of which there are counts in 64 bits.
+  private static let mostTokens = 0x1p60
   /// Sequences in a batch, and tokens in a sequence.
   private static let mostOfOneStep = 1 << 24
   /// Numbers that a micro-batch leaves for its backward pass: 1 PiB of them.
@@ -253,10 +262,8 @@ public struct RunConfiguration: Sendable {
 
   private static func batch(_ section: ConfigurationSection) throws -> Batch {
     let batch = Batch(
-      sequences: try section.positive("sequences"), microBatch: try section.positive("micro_batch"))
-    guard batch.sequences <= Self.mostOfOneStep else {
-      throw section.error("sequences", "must be at most \(Self.mostOfOneStep), but is \(batch.sequences)")
-    }
+      sequences: try section.positive("sequences", most: mostOfOneStep), microBatch: try section.positive("micro_batch")
+    )
     guard batch.sequences % batch.microBatch == 0 else {
       throw section.error(
         "sequences", "is \(batch.sequences), not a multiple of micro_batch = \(batch.microBatch)")
@@ -309,11 +316,11 @@ public struct RunConfiguration: Sendable {
       throw section.error("betas", "must be two numbers in [0, 1)")
     }
     let settings = AdamW.Settings(
-      beta1: betas[0], beta2: betas[1], epsilon: try section.number("epsilon") ?? 1e-8,
-      weightDecay: try section.number("weight_decay") ?? 0.1)
+      beta1: betas[0], beta2: betas[1], epsilon: try section.real("epsilon") ?? 1e-8,
+      weightDecay: try section.real("weight_decay") ?? 0.1)
     guard settings.epsilon > 0 else { throw section.error("epsilon", "must be positive") }
     guard settings.weightDecay >= 0 else { throw section.error("weight_decay", "must not be negative") }
-    let clipNorm = try section.number("clip_norm")
+    let clipNorm = try section.real("clip_norm")
     if let clipNorm, clipNorm <= 0 { throw section.error("clip_norm", "must be positive; leave it out to never clip") }
     return (
       OptimizerSettings(adamW: settings, muon: try muon(section, isUsed: name == "muon", decay: settings.weightDecay)),
@@ -331,7 +338,7 @@ public struct RunConfiguration: Sendable {
     var muon = Muon.Settings(weightDecay: decay)
     muon.momentum = try section.number("momentum") ?? muon.momentum
     guard (0..<1).contains(muon.momentum) else { throw section.error("momentum", "must be a number in [0, 1)") }
-    muon.newtonSchulzSteps = try section.positive("newton_schulz_steps", default: muon.newtonSchulzSteps)
+    muon.newtonSchulzSteps = try section.positive("newton_schulz_steps", default: muon.newtonSchulzSteps, most: 1000)
     return muon
   }
 
@@ -408,21 +415,33 @@ extension ConfigurationSection {
     return choice
   }
 
-  func positive(_ key: String, default standard: Int? = nil) throws -> Int {
+  /// More than any count of a run: steps of a microsecond for thirty years.
+  static var largestCount: Int { 1 << 50 }
+
+  func positive(_ key: String, default standard: Int? = nil, most: Int = largestCount) throws -> Int {
     guard let value = try integer(key) ?? standard else { throw error(key, "is missing") }
     guard value > 0 else { throw error(key, "must be positive, not \(value)") }
+    guard value <= most else { throw error(key, "must be at most \(most), but is \(value)") }
     return value
   }
 
   func notNegative(_ key: String, default standard: Int) throws -> Int {
     let value = try integer(key) ?? standard
     guard value >= 0 else { throw error(key, "must not be negative, but is \(value)") }
+    guard value <= Self.largestCount else { throw error(key, "must be at most \(Self.largestCount), but is \(value)") }
     return value
   }
 
-  func positive(_ key: String) throws -> Double {
-    guard let value = try number(key) else { throw error(key, "is missing") }
-    guard value > 0, value.isFinite else { throw error(key, "must be positive, not \(value)") }
+  /// A number that can be computed with in 32 bits.
+  func real(_ key: String, most: Double = 1e38) throws -> Double? {
+    guard let value = try number(key) else { return nil }
+    guard abs(value) <= most else { throw error(key, "must be a number of at most \(most), not \(value)") }
+    return value
+  }
+
+  func positive(_ key: String, most: Double = 1e38) throws -> Double {
+    guard let value = try real(key, most: most) else { throw error(key, "is missing") }
+    guard value > 0 else { throw error(key, "must be positive, not \(value)") }
     return value
   }
 }

@@ -39,12 +39,12 @@ final class RunLease: Sendable {
   let record: Record
   private let descriptor: Int32
 
-  private init(path: String, record: Record, descriptor: Int32) {
+  private init(path: String, record: Record, descriptor: Int32) throws(ForgeError) {
     self.path = path
     self.record = record
     self.descriptor = descriptor
     guard descriptor >= 0 else { return }
-    Thread.detachNewThread { [weak self] in
+    try SystemThread.start(name: "lease") { [weak self] in
       while self?.touch() != nil { Thread.sleep(forTimeInterval: Self.pulse) }
     }
   }
@@ -95,7 +95,7 @@ final class RunLease: Sendable {
       guard isFree, overwrite(descriptor, with: record) else { throw error }
       held = dup(descriptor)
     }
-    let lease = RunLease(path: path, record: record, descriptor: held)
+    let lease = try RunLease(path: path, record: record, descriptor: held)
     if !isFree { usleep(100_000) }  // two that take over at once: the later one has it
     try lease.check()
     return lease
@@ -147,8 +147,8 @@ final class RunLease: Sendable {
   }
 
   /// The lease that rank 0 has taken, for the other ranks.
-  static func joined(path: String, record: Record) -> RunLease {
-    RunLease(path: path, record: record, descriptor: -1)
+  static func joined(path: String, record: Record) throws(ForgeError) -> RunLease {
+    try RunLease(path: path, record: record, descriptor: -1)
   }
 
   /// - Throws: `ForgeError.badInput` when another job has taken over: nothing may be written any more.

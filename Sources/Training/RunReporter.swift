@@ -18,8 +18,7 @@ final class RunReporter {
   private var metrics: MetricsLog?
   private var events: TensorBoardWriter?
   private var progress: ProgressLine?
-  /// The measured speed of matrix products on one core, FLOP/s.
-  private var peak = 0.0
+  private var peak: PeakShare?
   private var skippedInARow = 0
   /// The ranks' hosts; known to the leader.
   var hosts: [String] = []
@@ -43,14 +42,15 @@ final class RunReporter {
     hosts = try trainer.communicator.gather(Array(Launcher.hostName.utf8), root: 0).map {
       String(decoding: $0, as: UTF8.self)
     }
+    let peak = try PeakShare(compute: trainer.decoder.compute, communicator: trainer.communicator)
     guard isLeader else { return }
+    self.peak = peak
     let steps = configuration.run.steps
     metrics = try MetricsLog(path: directory.metrics, resumingAfter: trainer.step)
     events = try TensorBoardWriter(directory: directory.path)
     progress = try ProgressLine(steps: steps, firstStep: trainer.step, log: directory.log)
     try openLedger(trainer, continuing: record)
     try directory.write(configuration: header(trainer) + configuration.source.yaml())
-    peak = trainer.decoder.compute.matrixProductPeak() * Double(trainer.communicator.size)
     let model = configuration.model
     let ranks = trainer.communicator.size
     let threads = trainer.decoder.compute.team.count
@@ -118,7 +118,7 @@ final class RunReporter {
       let speed = Double(tokens) / seconds
       let operations = configuration.model.trainingOperationsPerToken(length: configuration.data.sequenceLength)
       progress?.update(
-        step: step, loss: outcome.loss, tokensPerSecond: speed, peakShare: peak > 0 ? operations * speed / peak : nil,
+        step: step, loss: outcome.loss, tokensPerSecond: speed, peakShare: peak?.share(of: operations * speed),
         imbalance: imbalance(outcome.expertLoads))
       try enterLedger(step: step, outcome)
       if !outcome.isApplied { try skipped(step: step, outcome, documents: documents()) }

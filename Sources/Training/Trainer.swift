@@ -158,6 +158,8 @@ public final class Trainer {
 
     baselineBytes = ResidentMemory.bytes()
     let compute = Compute(threads: threads)
+    // All ranks were promised so many, and the others would wait for the slow one.
+    try communicator.together { if let shortage = compute.team.shortage { throw shortage } }
     let layout = ParameterLayout(model)
     let experts = ExpertPlacement(
       experts: layout.expertCount, ranks: ranks, degree: try configuration.expertDegree(ranks: ranks))
@@ -173,7 +175,7 @@ public final class Trainer {
         followsPace: configuration.parallelism.balance == .auto, threads: threads) : nil
     let planned = MemoryPlan(
       configuration, placement: placement, rank: rank, threads: threads,
-      lendsExperts: dispatcher?.lendsExperts ?? false)
+      neighbours: min(ranks, LaunchEnvironment.current.localSize), lendsExperts: dispatcher?.lendsExperts ?? false)
     memory = planned
     // Parameters and gradient sums are laid out whole, however little of them this rank keeps, and rows for the worst case.
     let laidOut = Decoder.plannedBytes(

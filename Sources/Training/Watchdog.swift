@@ -47,11 +47,11 @@ final class Watchdog: Sendable {
   /// - Parameters:
   ///   - directory: of the run, which exists; the reason for an end is appended to its log.
   ///   - warn: told when there can be no black box, which is no reason not to train.
-  /// - Throws: `MPIError`.
+  /// - Throws: `MPIError`; `ForgeError.tryAgain` when the system starts no further thread.
   init(
     _ settings: RunConfiguration.Watchdog, _ directory: RunDirectory, communicator: Communicator,
     lease: RunLease?, warn: (String) -> Void
-  ) throws(MPIError) {
+  ) throws {
     self.settings = settings
     self.lease = lease
     run = directory.path
@@ -74,9 +74,9 @@ final class Watchdog: Sendable {
       warn("hangs will not be explained: \(error)")
     }
     BlackBox.install(box)
-    startThread("watchdog") { self.watch() }
+    try SystemThread.start(name: "watchdog") { self.watch() }
     // On a disk that hangs, too, somebody must watch.
-    startThread("black-box") { self.synchronize() }
+    try SystemThread.start(name: "black-box") { self.synchronize() }
   }
 
   private static func removeRecords(in folder: String) {
@@ -125,12 +125,6 @@ final class Watchdog: Sendable {
   }
 
   // MARK: The thread
-
-  private func startThread(_ name: String, _ body: @escaping @Sendable () -> Void) {
-    let thread = Thread(block: body)
-    thread.name = name
-    thread.start()
-  }
 
   /// Brings the record to where other nodes see it, until the process ends.
   private func synchronize() {

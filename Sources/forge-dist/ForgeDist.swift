@@ -17,14 +17,20 @@ struct ForgeDist: ParsableCommand {
       mpirun -n 64 forge-dist configs/pretrain-moe.yaml        the same line again continues the run
       mpirun -n 2 forge-dist run.yaml --set optimizer.learning_rate=3e-4
       """,
-    version: "forge-dist \(Version.current) (CPU kernels \(KernelFamily.current), \(KernelFamily.libraryDescription), "
-      + "\(LibraryVersion.description))",
+    version: version,
     subcommands: [Train.self, ReplayCommand.self],
     defaultSubcommand: Train.self)
 
-  /// OpenBLAS must run the right kernels before anything else happens, which may restart the program.
+  /// Loads the kernels, which are chosen by then, for who asks; every other parsing must not.
+  private static var version: String {
+    guard CommandLine.arguments.contains("--version") else { return Version.current }
+    return "forge-dist \(Version.current) (CPU kernels \(KernelFamily.current), \(KernelFamily.libraryDescription), "
+      + "\(LibraryVersion.description))"
+  }
+
+  /// The kernels are chosen before anything else happens.
   static func main() {
-    KernelFamily.prepareProcess(pinned: Self.settings(of: CommandLine.arguments)?.kernelFamily)
+    KernelFamily.pin(Self.settings(of: CommandLine.arguments)?.kernelFamily)
     do {
       var command = try parseAsRoot()
       try command.run()

@@ -17,16 +17,20 @@ struct Forge: ParsableCommand {
 
       Exit codes: 0 done, 64 bad input, 70 a bug, 75 a machine's failure such as a full disk: try again.
       """,
-    version: "forge \(Version.current) (CPU kernels \(KernelFamily.current), \(KernelFamily.libraryDescription))",
+    version: version,
     subcommands: [
       DataCommand.self, TokenizerCommand.self, ScoreCommand.self, GenerateCommand.self, ExportCommand.self,
       CheckpointCommand.self, CurveCommand.self, PlanCommand.self, WhyCommand.self,
     ])
 
-  /// OpenBLAS must run the right kernels before anything else happens, which may restart the program.
+  /// Loads the kernels for who asks; most commands need none.
+  private static var version: String {
+    guard CommandLine.arguments.contains("--version") else { return Version.current }
+    return "forge \(Version.current) (CPU kernels \(KernelFamily.current), \(KernelFamily.libraryDescription))"
+  }
+
   static func main() {
     do {
-      KernelFamily.prepareProcess()
       var command = try parseAsRoot()
       try command.run()
     } catch let error as ForgeError {

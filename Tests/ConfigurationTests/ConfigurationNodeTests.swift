@@ -47,6 +47,24 @@ import Testing
     #expect(node.entry("b")?.location.line == 3)
   }
 
+  @Test func marksAndTheirEncodings() throws {
+    let text = "run: { name: \"größe\" }\n"
+    let path = FileManager.default.temporaryDirectory.appending(path: "mark-\(UUID().uuidString).yaml").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    for (encoding, mark) in [
+      (String.Encoding.utf8, [UInt8]()), (.utf8, [0xEF, 0xBB, 0xBF]), (.utf16LittleEndian, [0xFF, 0xFE]),
+      (.utf16BigEndian, [0xFE, 0xFF]),
+    ] {
+      try (Data(mark) + #require(text.data(using: encoding))).write(to: URL(filePath: path))
+      #expect(try ConfigurationNode.load(path: path) == Self.parse(text))
+    }
+    // An odd byte, and half of a surrogate pair.
+    for bytes: [UInt8] in [[0xFF, 0xFE, 0x61], [0xFF, 0xFE, 0x00, 0xD8]] {
+      try Data(bytes).write(to: URL(filePath: path))
+      #expect(Self.message { _ = try ConfigurationNode.load(path: path) }.contains("is not UTF-8 text"))
+    }
+  }
+
   @Test func duplicateKeysAreRefused() {
     let message = Self.message { _ = try Self.parse("a: 1\nb:\n  c: 2\n  'c': 3\n") }
     #expect(message.hasPrefix("configs/x.yaml:"))

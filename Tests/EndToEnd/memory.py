@@ -59,6 +59,22 @@ measured, predicted = mebibytes(ended)
 harness.check(f"2 ranks, micro-batches of 2,048 tokens: {measured} MiB measured, {predicted} MiB predicted",
               ended.code == 0 and 0.9 <= measured / predicted <= 1.1, ended)
 
+# Many ranks of a node: the shared memory through which each exchanges with each counts.
+TINY = {
+    "model_type": "qwen3_moe", "vocab_size": 4096, "hidden_size": 96, "intermediate_size": 192,
+    "moe_intermediate_size": 56, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "head_dim": 32, "num_experts": 64, "num_experts_per_tok": 4, "norm_topk_prob": True,
+    "router_aux_loss_scope": "layer", "max_position_embeddings": 256, "tie_word_embeddings": True}
+many = harness.write_dataset(WORK / "many", harness.documents(30000, 4096, seed=1, longest=400))
+for ranks in [8, 16, 64]:
+    settings = harness.configuration(WORK / f"tiny-{ranks}", TINY, many, steps=10, sequences=128, micro_batch=2,
+                                     sequence_length=128)
+    settings["run"]["threads"] = 1
+    ended = harness.run("forge-dist", harness.write_configuration(WORK / "tiny.yaml", settings), ranks=ranks)
+    measured, predicted = mebibytes(ended)
+    harness.check(f"configs/tiny-64.yaml's model, {ranks} ranks of a node: {measured} MiB measured, "
+                  f"{predicted} MiB predicted", ended.code == 0 and 0.85 <= measured / predicted <= 1.15, ended)
+
 # Control groups, version 1 or 2, one for each rank.
 ROOTS = [(pathlib.Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"), (pathlib.Path("/sys/fs/cgroup"), "memory.max")]
 

@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
 """Runs under a real Slurm of four nodes on this machine, which lose nodes and meet their time limits.
 
-usage: Tests/EndToEnd/slurm.py [NAME]…     only these of: launchers lost_node spare_node requeued batch_node refused
-cancelled chain time_limit. Skipped where Slurm is not installed and may not be.
+usage: Tests/EndToEnd/slurm.py [--batch-node-losses N [--seed S]] [NAME]…     only these of: lost_node spare_node requeued
+batch_node refused cancelled chain time_limit. With a count N it loses the node of the batch script N times instead, each
+time of another job: at a random moment, during a save and right after a relaunch in turn. Skipped where Slurm is not
+installed and may not be.
 """
 
+import argparse
+import os
+import pathlib
+import random
 import re
+import signal
 import subprocess
-import sys
 import time
 
 import harness
@@ -75,10 +81,10 @@ class Job:
         found = re.search(rf"\b{field}=(\S+)", slurm("scontrol", "-o", "show", "job", self.id))
         return found[1] if found else None
 
-    def wait(self, condition, timeout=90):
+    def wait(self, condition, timeout=90, pause=0.2):
         deadline = time.monotonic() + timeout
         while not (holds := condition()) and time.monotonic() < deadline:
-            time.sleep(0.2)
+            time.sleep(pause)
         return bool(holds)
 
     def reaches(self, step):
@@ -176,6 +182,58 @@ def batch_node():
     revive(first)
 
 
+def rank_of(config):
+    """The process number of a rank of the run; mpirun and the batch script are not ranks."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_text().split("\0")
+        except OSError:  # it has ended
+            continue
+        if words[0].endswith("forge-dist") and str(config) in words:
+            return int(path.parent.name)
+    raise LookupError(f"no rank of {config}")
+
+
+def lost_at(job, moment, generator):
+    """Waits for the moment at which the job is to lose its batch node; returns whether it came, and what it was."""
+    goal = generator.randint(1, STEPS * 3 // 2)
+    if moment == "during a save":
+        checkpoints = job.directory / "checkpoints"
+        came = job.reaches(goal) and job.wait(lambda: any(checkpoints.glob("step-*.partial")), 20, pause=0.001)
+        return came, f"during a save after step {goal}"
+    if moment == "right after a relaunch":
+        job.reaches(goal)
+        os.kill(rank_of(job.config), signal.SIGKILL)
+        came = job.wait(lambda: job.log.count(" ranks a node, ") >= 2, 60)
+        delay = generator.uniform(0, 2)
+        time.sleep(delay)
+        return came, f"{delay:.1f} s after a relaunch after step {goal}"
+    came = job.reaches(goal)
+    delay = generator.uniform(0, 1)
+    time.sleep(delay)
+    return came, f"at a random moment, {delay:.2f} s after step {goal}"
+
+
+def batch_node_losses(count, seed):
+    """Loses the batch node of one job after the other; each is requeued and ends as if nothing had been."""
+    generator = random.Random(seed)
+    print(f"seed {seed}", flush=True)
+    steps = 3 * STEPS  # so that the node is lost long before the end
+    moments = ("at a random moment", "during a save", "right after a relaunch")
+    for number in range(count):
+        began = time.monotonic()
+        job = Job(f"loss-{number + 1}", steps, "--nodes=2", every=3,
+                  FORGE_LAUNCHER=generator.choice(["mpirun", "srun"]))
+        came, moment = lost_at(job, moments[number % 3], generator)
+        node = job.says("BatchHost")
+        kill_node(node)
+        job.ends_as(undisturbed(steps), f"node {node}, which runs the batch script, is lost {moment}: requeued")
+        check(f"{job.name}: the moment came, and Slurm restarted the job once on other nodes",
+              came and job.says("Restarts") == "1" and job.says("BatchHost") != node, job)
+        revive(node)
+        print(f"       {time.monotonic() - began:.0f} s", flush=True)
+
+
 def refused():
     job = Job("refused", 10, "--nodes=2", settings=("--set", "parallelism.expert=7"), FORGE_LAUNCHER="srun")
     job.end()
@@ -229,17 +287,25 @@ def time_limit():
           int(job.says("Restarts") or 0) >= 1 and f"continuing after step {steps - 100} of" in job.log, job)
 
 
-chosen = sys.argv[1:]
+tests = {test.__name__: test
+         for test in (lost_node, spare_node, requeued, batch_node, refused, cancelled, chain, time_limit)}
+parser = argparse.ArgumentParser()
+parser.add_argument("--batch-node-losses", type=int, metavar="N")
+parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+parser.add_argument("names", nargs="*", metavar="NAME")
+arguments = parser.parse_args()
 start()
 try:
     rate = both_launchers()
     # About ten seconds of work, whatever the machine.
     STEPS = min(1000, max(100, int(10 * rate)))
-    for test in (lost_node, spare_node, requeued, batch_node, refused, cancelled, chain, time_limit):
-        if not chosen or test.__name__ in chosen:
+    if arguments.batch_node_losses:
+        batch_node_losses(arguments.batch_node_losses, arguments.seed)
+    else:
+        for name in arguments.names or tests:
             began = time.monotonic()
-            test()
-            print(f"       {test.__name__}: {time.monotonic() - began:.0f} s")
+            tests[name]()
+            print(f"       {name}: {time.monotonic() - began:.0f} s")
 finally:
     subprocess.run([*LOCAL, "stop"])
 harness.finish()

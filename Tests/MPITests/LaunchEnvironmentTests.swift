@@ -38,6 +38,21 @@ import Testing
     #expect(!environment.hasProcessManager)
   }
 
+  @Test func whatToTypeInAStep() {
+    let one = environment(["SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"])
+    let line = ["forge-dist", "my run.yaml", "--set", "run.name=it's"]
+    let typed = one.refusal(arguments: line, isTask: false, isInteractive: false)
+    #expect(typed?.hasSuffix(#"type: mpirun -n 1 forge-dist 'my run.yaml' --set 'run.name=it'\''s'"#) == true)
+    #expect(typed?.contains("--mpi") == false)
+    #expect(one.refusal(arguments: line, isTask: true, isInteractive: false)?.contains("--mpi=pmix") == true)
+    let four = environment(["SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0"])
+    #expect(four.refusal(arguments: line, isTask: false, isInteractive: false)?.contains("--mpi=pmix") == true)
+    #expect(four.refusal(arguments: line, isTask: false, isInteractive: true)?.contains("mpirun -n 4") == true)
+    for fine in [environment([:]), environment(["SLURM_STEP_NUM_TASKS": "1", "PMIX_RANK": "0"])] {
+      #expect(fine.refusal(arguments: line, isTask: true, isInteractive: true) == nil)
+    }
+  }
+
   @Test func alone() {
     // A shell inside a Slurm allocation has no step of several tasks.
     for variables in [[:], ["SLURM_NTASKS": "4", "SLURM_PROCID": "0"]] {

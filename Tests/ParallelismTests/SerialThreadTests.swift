@@ -6,7 +6,7 @@ import Testing
 @Suite struct SerialThreadTests {
   @Test func worksInOrder() throws {
     let done = Mutex<[Int]>([])
-    let thread = SerialThread<Int> { work in done.withLock { $0.append(work) } }
+    let thread = try SerialThread<Int> { work in done.withLock { $0.append(work) } }
     for round in 0..<3 {
       let last = (0..<100).map { thread.submit(round * 100 + $0) }.last!
       try thread.wait(for: last)
@@ -16,7 +16,7 @@ import Testing
 
   @Test func whatIsDoneNeedNotBeWaitedFor() throws {
     let gate = Mutex(())
-    let thread = SerialThread<Int> { _ in gate.withLock { _ in } }
+    let thread = try SerialThread<Int> { _ in gate.withLock { _ in } }
     let numbers = gate.withLock { _ in
       let numbers = [1, 2].map { thread.submit($0) }
       #expect(thread.isDone(0) && !thread.isDone(numbers[0]))
@@ -29,7 +29,7 @@ import Testing
   @Test func workKnowsWhatFollows() throws {
     let gate = Mutex(())
     let seen = Mutex<[Int?]>([])
-    let thread = SerialThread<Int>(lookingAhead: { _, following in
+    let thread = try SerialThread<Int>(lookingAhead: { _, following in
       gate.withLock { _ in }
       let next = following()
       seen.withLock { $0.append(next) }
@@ -42,7 +42,7 @@ import Testing
   @Test func anErrorReachesWhoWaitsAndEndsTheWork() throws {
     struct Failure: Error {}
     let done = Mutex<[Int]>([])
-    let thread = SerialThread<Int> { work in
+    let thread = try SerialThread<Int> { work in
       if work == 2 { throw Failure() }
       done.withLock { $0.append(work) }
     }
@@ -53,12 +53,12 @@ import Testing
     #expect(done.withLock { $0 } == [1])
   }
 
-  @Test func aThreadThatIsBusyIsLeftBehind() {
+  @Test func aThreadThatIsBusyIsLeftBehind() throws {
     let gate = Mutex(())
     let started = Atomic(false)
-    gate.withLock { _ in
+    try gate.withLock { _ in
       do {
-        let thread = SerialThread<Int> { _ in
+        let thread = try SerialThread<Int> { _ in
           started.store(true, ordering: .releasing)
           gate.withLock { _ in }
         }

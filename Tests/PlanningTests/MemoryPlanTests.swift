@@ -10,6 +10,17 @@ import Testing
     #expect(MemoryPlan.resident([0..<0], elementSize: 8, page: 4096) == 0)
   }
 
+  @Test func ranksOfANodeSeeEachOthersSharedMemory() throws {
+    let configuration = try RunConfiguration.load(path: nil, overrides: [])
+    func bytes(neighbours: Int) -> Int {
+      MemoryPlan(
+        configuration, placement: placement(configuration, ranks: 8), rank: 0, threads: 1, neighbours: neighbours
+      ).bytes
+    }
+    #expect(bytes(neighbours: 8) - bytes(neighbours: 1) == 8 * 24 * 4224)
+    #expect(bytes(neighbours: 64) - bytes(neighbours: 1) == 64 * 72 * 4224)  // no more slots than are permitted
+  }
+
   @Test func copiesOnTheNodesTakeTwoBlocksARank() throws {
     func bytes(ranks: Int, _ overrides: [String]) throws -> Int {
       let configuration = try RunConfiguration.load(path: nil, overrides: overrides)

@@ -44,7 +44,7 @@ import Testing
 
   @Test func theNextStartOfAJobTakesOverAtOnceAndTheFormerOneNotices() throws {
     let former = try acquire(StartEnvironment(job: "7", attempt: 0))
-    let other = RunLease.joined(path: path, record: former.record)
+    let other = try RunLease.joined(path: path, record: former.record)
     try other.check()
     let next = try acquire(StartEnvironment(job: "7", attempt: 1))
     #expect(next.record.epoch == 2)

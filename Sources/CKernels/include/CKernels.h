@@ -82,6 +82,10 @@ struct CK_SENDABLE ck_table {
   /// AdamW (Loshchilov & Hutter 2019), PyTorch's order of operations; the gradient is scaled by gradient_scale first.
   void (*adamw)(int64_t n, const struct ck_adamw *settings, float gradient_scale, const float *gradient, float *first,
                 float *second, float *parameter);
+
+  /// Does multiply-adds that do not wait for each other, on 16 finite numbers x, and returns how many floating-point
+  /// operations they are: nothing that a core computes with floats is faster.
+  int64_t (*multiply_adds)(int64_t rounds, float *x);
 };
 
 /// The table of a family by name ("skylakex", "haswell", "baseline"), or null when this CPU or build lacks it.

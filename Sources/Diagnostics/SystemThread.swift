@@ -1,0 +1,63 @@
+import Foundation
+
+/// A thread of the system (POSIX) that works apart from its maker and is never joined.
+///
+/// Where a container or `ulimit -u` allows no further process, a thread of Foundation's never begins and Dispatch tries
+/// for ever; so all threads of this package begin here.
+public enum SystemThread {
+  /// Starts a thread that runs `body`, with the scheduling and processor affinity of the caller.
+  ///
+  /// - Parameters:
+  ///   - name: what `top -H` and debuggers show, 15 bytes of it.
+  ///   - stackBytes: of its stack.
+  /// - Throws: ``ForgeError`` (try again) when the system starts no further thread.
+  public static func start(
+    name: String? = nil, stackBytes: Int = 8 << 20, _ body: @escaping @Sendable () -> Void
+  ) throws(ForgeError) {
+    let code = create(Work(name: name, body: body), stackBytes: stackBytes)
+    guard code == 0 else {
+      throw .tryAgain(
+        "the system starts no further thread (\(String(cString: strerror(code)))); use fewer threads, or raise the limit "
+          + "on processes (`ulimit -u`, or the container's)")
+    }
+  }
+
+  private final class Work: Sendable {
+    let name: String?
+    let body: @Sendable () -> Void
+
+    init(name: String?, body: @escaping @Sendable () -> Void) {
+      self.name = name
+      self.body = body
+    }
+  }
+
+  /// - Returns: 0, or the system's number of what was wrong.
+  private static func create(_ work: Work, stackBytes: Int) -> Int32 {
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+    pthread_attr_setstacksize(&attributes, stackBytes)
+    let argument = Unmanaged.passRetained(work)
+    var handle = pthread_t()
+    let code = pthread_create(
+      &handle, &attributes,
+      { argument in
+        guard let argument else { return nil }
+        let work = Unmanaged<Work>.fromOpaque(argument).takeRetainedValue()
+        if let name = work.name { SystemThread.nameThread(name) }
+        work.body()
+        return nil
+      }, argument.toOpaque())
+    pthread_attr_destroy(&attributes)
+    if code != 0 { argument.release() }
+    return code
+  }
+
+  /// Names the calling thread.
+  private static func nameThread(_ name: String) {
+    guard let file = fopen("/proc/thread-self/comm", "w") else { return }
+    fputs(String(decoding: name.utf8.prefix(15), as: UTF8.self), file)
+    fclose(file)
+  }
+}

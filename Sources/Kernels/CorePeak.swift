@@ -1,0 +1,40 @@
+import CKernels
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+extension Compute {
+  /// What a core can do at most, in floating-point operations a second: independent fused multiply-adds on all threads of
+  /// the team at once.
+  ///
+  /// Measured by the processor time of each thread, so that what else runs on the machine does not count; the best of a
+  /// few runs, of about 10 ms together.
+  public func corePeak() -> Double {
+    let rounds: Int64 = 1 << 19
+    var best = 0.0
+    for _ in 0..<6 {
+      let rates = Mutex<[Double]>([])
+      team.forEach(team.count) { [table] _, _ in
+        var numbers = [Float](repeating: 1, count: 16)
+        let started = Self.processorSeconds()
+        let operations = table.multiply_adds(rounds, &numbers)
+        let seconds = Self.processorSeconds() - started
+        if seconds > 0 { rates.withLock { $0.append(Double(operations) / seconds) } }
+      }
+      best = rates.withLock { rates in max(best, rates.reduce(0, +) / Double(max(1, rates.count))) }
+    }
+    // OpenBLAS may know more of a CPU than our baseline does.
+    return String(cString: table.family) == "baseline" ? max(best, matrixProductPeak() / Double(team.count)) : best
+  }
+
+  /// What this thread has computed for.
+  private static func processorSeconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + 1e-9 * Double(time.tv_nsec)
+  }
+}
