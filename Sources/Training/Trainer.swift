@@ -139,7 +139,7 @@ public final class Trainer {
     let warnings = [
       ProcessorAffinity.makeRoom(forThreads: threads),
       configuration.run.kernelFamily == nil ? KernelFamily.advice : nil,
-    ].compactMap(\.self)
+    ].compactMap(\.self) + configuration.modelNotes
     let (rank, ranks) = (communicator.rank, communicator.size)
 
     reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warnings: warnings)
