@@ -57,7 +57,8 @@ public final class SafetensorsWriter {
       filled += tensor.byteCount
     }
     guard groups.count < 100_000 else {
-      throw ForgeError.badInput("the weights would take \(groups.count) files, and 99999 are possible: allow larger ones")
+      throw ForgeError.badInput(
+        "the weights would take \(groups.count) files, and 99999 are possible: allow larger ones")
     }
     let isSharded = groups.count > 1
     let paths = groups.indices.map { shard in

@@ -49,6 +49,7 @@ extension ModelConfiguration {
       case .qwen3MoE: (128, 8)
       default: (nil, nil)
       }
+    if isFolder { try checkCounts(section, family: family) }
     guard let count = try section.integer(countKey) ?? standard.count else {
       throw section.error(countKeys[family] ?? countKey, "is missing")
     }
@@ -78,6 +79,16 @@ extension ModelConfiguration {
       sharedIntermediateSize: shared * intermediateSize, router: router,
       biasUpdateRate: family == .dots1 ? try biasUpdateRate(section, overrides: overrides) : nil,
       balancing: try balancing(section, overrides: overrides, scoring: router.scoring))
+  }
+
+  /// transformers knows the number of experts by several names, of which the last one counts.
+  private static func checkCounts(_ section: ConfigurationSection, family: Family) throws {
+    let names = ["num_local_experts", family == .dots1 ? "n_routed_experts" : "num_experts"]
+    let keys = names.filter(section.contains)
+    guard let first = keys.first, let count = try section.integer(first) else { return }
+    for key in keys where try section.integer(key) != count {
+      throw section.error(key, "contradicts \(first) = \(count): leave one of them out")
+    }
   }
 
   private static func sigmoidRouter(_ section: ConfigurationSection, count: Int, perToken: Int) throws -> Router {

@@ -49,7 +49,8 @@ extension ModelConfiguration {
   /// - Throws: `ForgeError.badInput`, located, for a null that means nothing.
   static func refuseNulls(_ section: ConfigurationSection, family: Family) throws {
     for key in neverNull(family) where section.mentions(key) && !section.contains(key) {
-      throw section.error(key, "is null, which means nothing to \(family.rawValue) models: give a value, or leave it out")
+      throw section.error(
+        key, "is null, which means nothing to \(family.rawValue) models: give a value, or leave it out")
     }
   }
 

@@ -72,7 +72,8 @@ extension ModelConfiguration {
     for key in Self.queryKeyNormKeys {
       guard let node = section.node(key), !isNeutral(node.value, queryKeyNorm ? .on : .off) else { continue }
       throw section.error(
-        key, "is \(node.value), but \(family.rawValue) models \(queryKeyNorm ? "always" : "never") normalise queries "
+        key,
+        "is \(node.value), but \(family.rawValue) models \(queryKeyNorm ? "always" : "never") normalise queries "
           + "and keys")
     }
     guard isTrained else { return }

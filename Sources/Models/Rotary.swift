@@ -122,7 +122,8 @@ public struct RotaryConfiguration: Sendable, Equatable {
     let unknown = scaling.entries.filter { !known.contains($0.key) }
     for entry in unknown {
       switch entry.node.value {
-      case .mapping: throw scaling.error(entry.key, "is a mapping, and settings for each kind of layer are not supported")
+      case .mapping:
+        throw scaling.error(entry.key, "is a mapping, and settings for each kind of layer are not supported")
       default: continue
       }
     }

@@ -26,13 +26,20 @@ extension ModelConfiguration {
   /// - Throws: `ForgeError.badInput` when `source` cannot be read.
   public func huggingFaceJSON(dtype: ScalarType = .float32, source: ConfigurationNode?) throws -> Data {
     guard let source, case .object(let stated) = JSONValue(source) else { return huggingFaceJSON(dtype: dtype) }
-    var keys = huggingFaceKeys(dtype: dtype)
+    let ours = huggingFaceKeys(dtype: dtype)
     var original = try ModelConfiguration(huggingFace: ConfigurationSection(source), author: .folder)
     original.tiedEmbeddings = tiedEmbeddings
     let isSame = original == self
+    var keys = isSame ? ours.filter { Self.ownKeys.contains($0.key) || $0.key == "rope_theta" } : ours
     for (key, value) in stated where !Self.ownKeys.contains(key) && !Self.droppedKeys.contains(key) {
-      let isOurs = keys[key] != nil || Self.keys.contains(key)
-      if isSame || !isOurs || Self.carriedKeys.contains(key) { keys[key] = value }
+      if isSame || !Self.keys.contains(key) || Self.carriedKeys.contains(key) { keys[key] = value }
+    }
+    // transformers 4 does not know rope_parameters, and 5 takes rope_scaling for them.
+    if isSame, ours["rope_scaling"] != nil, case .object(var rope)? = stated["rope_parameters"],
+      stated["rope_scaling"] ?? .null == .null
+    {
+      rope["rope_theta"] = nil
+      keys["rope_scaling"] = .object(rope)
     }
     if stated["dtype"] != nil { keys["dtype"] = keys["torch_dtype"] }
     if let version = stated["transformers_version"]?.string, Self.isNewer(version, than: Self.transformersVersion) {
@@ -44,7 +51,9 @@ extension ModelConfiguration {
   /// The same without a source.
   public func huggingFaceJSON(dtype: ScalarType = .float32) -> Data { Self.data(huggingFaceKeys(dtype: dtype)) }
 
-  private static func data(_ keys: [String: JSONValue]) -> Data { Data((JSONValue.object(keys).indented() + "\n").utf8) }
+  private static func data(_ keys: [String: JSONValue]) -> Data {
+    Data((JSONValue.object(keys).indented() + "\n").utf8)
+  }
 
   private static func isNewer(_ version: String, than other: String) -> Bool {
     func numbers(_ text: String) -> [Int] {

@@ -110,10 +110,17 @@ public struct ModelFolderFiles: Sendable {
   }
 
   public var hasTokenizer: Bool { contents["tokenizer.json"] != nil || contents["tokenizer.model"] != nil }
-  public var isEmpty: Bool { contents.isEmpty }
 
   /// Puts another tokenizer in the place of the one that is here; chat templates that it lacks stay.
-  public mutating func replaceTokenizer(with tokenizer: ModelFolderFiles) {
+  ///
+  /// - Parameter wasNamed: whether the user named it. One that was only found, and has the same `tokenizer.json`, is the
+  ///   same tokenizer: it adds what is missing here.
+  public mutating func replaceTokenizer(with tokenizer: ModelFolderFiles, wasNamed: Bool) {
+    let own = contents["tokenizer.json"]
+    if !wasNamed, own != nil, own == tokenizer.contents["tokenizer.json"] {
+      contents.merge(tokenizer.contents) { own, _ in own }
+      return
+    }
     contents = contents.filter { path, _ in
       !Self.isTokenizer(path) || path.hasPrefix("chat_template") || path.hasSuffix(".jinja")
     }

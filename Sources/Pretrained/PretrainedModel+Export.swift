@@ -59,7 +59,8 @@ extension PretrainedModel {
     let value = Float(bitPattern: largest)
     guard value.isFinite else {
       throw ForgeError.badInput(
-        "the tensor '\(tensor.name)' has a value that is not finite, so nothing was written; export an earlier checkpoint")
+        "the tensor '\(tensor.name)' has a value that is not finite, so nothing was written; export an earlier checkpoint"
+      )
     }
     guard value < type.overflowThreshold else {
       throw ForgeError.badInput(

@@ -144,8 +144,9 @@ public struct PretrainedModel {
       for part in parts {
         // Of tied embeddings a file may hold the head only.
         let name =
-          part.tensor.name == Self.embedding && collection.tensors[Self.embedding] == nil && configuration.tiedEmbeddings
-          && collection.tensors[Self.head] != nil ? Self.head : part.tensor.name
+          part.tensor.name == Self.embedding && collection.tensors[Self.embedding] == nil
+            && configuration.tiedEmbeddings
+            && collection.tensors[Self.head] != nil ? Self.head : part.tensor.name
         try collection.read(
           name, shape: part.tensor.shape, elements: part.elements, into: part.values.pointer)
       }

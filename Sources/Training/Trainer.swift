@@ -139,10 +139,10 @@ public final class Trainer {
     let warnings = [
       ProcessorAffinity.makeRoom(forThreads: threads),
       configuration.run.kernelFamily == nil ? KernelFamily.advice : nil,
-    ].compactMap(\.self) + configuration.modelNotes
+    ].compactMap(\.self)
     let (rank, ranks) = (communicator.rank, communicator.size)
 
-    reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warnings: warnings)
+    reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warnings: warnings + configuration.modelNotes)
     // Before all else that may fail: an automatic restart that comes to nothing is counted there.
     lease = writes ? try directory.lease(configuration, communicator: communicator, say: reporter.note) : nil
     let model = configuration.model

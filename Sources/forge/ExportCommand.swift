@@ -64,7 +64,7 @@ struct ExportCommand: ParsableCommand {
     }
     let loaded = try LoadedModel(path: source, threads: threads)
     var files = loaded.files
-    if let tokenizer { files.replaceTokenizer(with: tokenizer) }
+    if let tokenizer { files.replaceTokenizer(with: tokenizer, wasNamed: self.tokenizer != nil) }
     try PretrainedModel.write(
       loaded.configuration, parameters: loaded.parameters.buffer, folder: output, dtype: dtype.scalarType,
       maximumShardBytes: maxShardSize.bytes, files: files)
