@@ -32,7 +32,8 @@ struct TokenizerLocation {
     return runs.flatMap { run in
       let tokenizers = [run, run + "/tokenizer"]
       let data = dataFolders(run)
-      return tokenizers + data + data.map { $0 + "/tokenizer" } + [run + "/" + ModelFolderFiles.runFolder]
+      let kept: [String] = data.map { $0 + "/tokenizer" } + ["\(run)/\(ModelFolderFiles.runFolder)"]
+      return tokenizers + data + kept
     }
   }
 

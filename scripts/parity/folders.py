@@ -50,7 +50,7 @@ def save(folder, variant, dtype, sharded, templates):
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
     config = AutoConfig.for_model(**variant.config_json(5, dtype))
-    config.eos_token_id, config.pad_token_id, config.sep_token_id = [2, 5, 7], 7, None
+    config.eos_token_id, config.pad_token_id = [2, 5, 7], 7
     model = AutoModelForCausalLM.from_config(config)
     generator = torch.Generator().manual_seed(11)
     with torch.no_grad():
