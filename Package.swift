@@ -64,7 +64,7 @@ let package = Package(
       ]),
 
     // What a finished run says, without MPI.
-    .target(name: "Reporting", dependencies: ["Diagnostics"]),
+    .target(name: "Reporting", dependencies: ["Configuration", "Diagnostics"]),
 
     .executableTarget(
       name: "forge-dist",

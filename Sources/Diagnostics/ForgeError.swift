@@ -26,7 +26,14 @@ public struct ForgeError: Error, Sendable, CustomStringConvertible {
 
   public init(_ kind: Kind, _ description: String) {
     self.kind = kind
-    self.description = description
+    self.description = Self.oneLine(description)
+  }
+
+  /// A message that quotes what stands in a file is still one line: control characters in it become U+FFFD.
+  private static func oneLine(_ text: String) -> String {
+    func isControl(_ scalar: Unicode.Scalar) -> Bool { scalar.value < 0x20 || scalar.value == 0x7F }
+    guard text.unicodeScalars.contains(where: isControl) else { return text }
+    return String(String.UnicodeScalarView(text.unicodeScalars.map { isControl($0) ? "\u{FFFD}" : $0 }))
   }
 
   public static func badInput(_ description: String) -> ForgeError { ForgeError(.badInput, description) }

@@ -52,6 +52,26 @@ public struct SafetensorsCollection: Sendable {
     try file.read(name, elements: elements, into: destination)
   }
 
+  /// Whether two tensors have the same shape and values.
+  public func areEqual(_ first: String, _ second: String) throws -> Bool {
+    let (left, right) = (try file(holding: first), try file(holding: second))
+    let info = try left.info(first)
+    guard try right.info(second).shape == info.shape else { return false }
+    let blockCount = min(1 << 16, max(1, info.count))
+    return try withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * blockCount) { block in
+      for start in stride(from: 0, to: info.count, by: blockCount) {
+        let elements = start..<min(start + blockCount, info.count)
+        let values = UnsafeMutableBufferPointer(rebasing: block[..<elements.count])
+        let others = UnsafeMutableBufferPointer(rebasing: block[blockCount..<blockCount + elements.count])
+        try left.read(first, elements: elements, into: values)
+        try right.read(second, elements: elements, into: others)
+        guard values.elementsEqual(others) else { return false }
+      }
+      return true
+    }
+  }
+
+  /// Opens the files that the index names, and takes all that is in them: a tensor that the index leaves out counts, too.
   private static func openShards(
     of index: ShardIndex, in folder: String, indexPath: String
   ) throws -> ([String: SafetensorsFile.TensorInfo], [String: SafetensorsFile]) {
@@ -69,6 +89,17 @@ public struct SafetensorsCollection: Sendable {
       }
       tensors[name] = info
       files[name] = shard
+    }
+    for (shardName, shard) in shards.sorted(by: { $0.key < $1.key }) {
+      for (name, info) in shard.tensors where index.weightMap[name] == nil {
+        guard tensors[name] == nil else {
+          throw ForgeError.badInput(
+            "tensor '\(name)' is in \(shardName) and in another file of '\(folder)', and '\(indexPath)' does not say "
+              + "which counts")
+        }
+        tensors[name] = info
+        files[name] = shard
+      }
     }
     return (tensors, files)
   }
@@ -100,7 +131,9 @@ struct ShardIndex: Codable {
   init(path: String) throws {
     let file = try MappedFile(path: path)
     do {
-      self = try JSONDecoder().decode(ShardIndex.self, from: Data(file.bytes))
+      let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+      let text = file.bytes.starts(with: mark) ? file.bytes.dropFirst(mark.count) : file.bytes[...]
+      self = try JSONDecoder().decode(ShardIndex.self, from: Data(text))
     } catch {
       throw ForgeError.badInput("'\(path)' is not a safetensors index: it needs a \"weight_map\" object of strings")
     }

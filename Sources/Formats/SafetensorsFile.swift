@@ -25,7 +25,7 @@ public final class SafetensorsFile: Sendable {
   /// Throws `badInput`, naming the file and the tensor, when the file is truncated or its header is not consistent.
   public init(path: String) throws {
     let file = try MappedFile(path: path)
-    let header = try SafetensorsHeader(of: file)
+    let header = try SafetensorsHeader(file.bytes, path: path)
     self.file = file
     tensors = header.tensors
     metadata = header.metadata

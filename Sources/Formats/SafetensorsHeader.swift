@@ -2,30 +2,33 @@ import Diagnostics
 import FoundationEssentials
 
 /// The checked header of a safetensors file.
-struct SafetensorsHeader {
-  var tensors: [String: SafetensorsFile.TensorInfo] = [:]
+package struct SafetensorsHeader {
+  package private(set) var tensors: [String: SafetensorsFile.TensorInfo] = [:]
   var metadata: [String: String] = [:]
 
   /// The format's own limit on the header, against hostile files.
   private static let maximumByteCount = 100_000_000
 
-  init(of file: MappedFile) throws {
-    let path = file.path
-    guard file.count >= 8 else {
-      throw ForgeError.badInput("'\(path)' is not a safetensors file: it has only \(file.count) bytes")
+  /// - Parameters:
+  ///   - bytes: the whole file.
+  ///   - path: names it in messages.
+  /// - Throws: `ForgeError.badInput` when the header or what it says of the file is not consistent.
+  package init(_ bytes: UnsafeRawBufferPointer, path: String) throws {
+    guard bytes.count >= 8 else {
+      throw ForgeError.badInput("'\(path)' is not a safetensors file: it has only \(bytes.count) bytes")
     }
-    let length = UInt64(littleEndian: file.bytes.loadUnaligned(as: UInt64.self))
+    let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
     guard length <= Self.maximumByteCount else {
       throw ForgeError.badInput("'\(path)' is not a safetensors file: its header would have \(length) bytes")
     }
     let dataStart = 8 + Int(length)
-    guard dataStart <= file.count else {
+    guard dataStart <= bytes.count else {
       throw ForgeError.badInput(
-        "'\(path)' is truncated: its header has \(length) bytes but the file only \(file.count)")
+        "'\(path)' is truncated: its header has \(length) bytes but the file only \(bytes.count)")
     }
     let entries: [String: Entry]
     do {
-      entries = try JSONDecoder().decode([String: Entry].self, from: Data(file.bytes[8..<dataStart]))
+      entries = try JSONDecoder().decode([String: Entry].self, from: Data(bytes[8..<dataStart]))
     } catch {
       throw ForgeError.badInput("'\(path)' has a damaged safetensors header: \(Self.explanation(of: error))")
     }
@@ -33,10 +36,10 @@ struct SafetensorsHeader {
       switch entry {
       case .metadata(let strings): metadata = strings
       case .tensor(let fields):
-        tensors[name] = try Self.check(fields, name: name, path: path, dataStart: dataStart, fileSize: file.count)
+        tensors[name] = try Self.check(fields, name: name, path: path, dataStart: dataStart, fileSize: bytes.count)
       }
     }
-    try checkLayout(path: path, dataStart: dataStart, fileSize: file.count)
+    try checkLayout(path: path, dataStart: dataStart, fileSize: bytes.count)
   }
 
   /// Checks one tensor's fields on their own.

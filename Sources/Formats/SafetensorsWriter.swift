@@ -56,6 +56,10 @@ public final class SafetensorsWriter {
       groups[groups.count - 1].append(tensor)
       filled += tensor.byteCount
     }
+    guard groups.count < 100_000 else {
+      throw ForgeError.badInput(
+        "the weights would take \(groups.count) files, and 99999 are possible: allow larger ones")
+    }
     let isSharded = groups.count > 1
     let paths = groups.indices.map { shard in
       let number = String(100_000 + shard + 1).dropFirst()

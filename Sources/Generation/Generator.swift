@@ -4,20 +4,20 @@ import Models
 public struct Generator {
   private let decoder: IncrementalDecoder
   private let sampler: Sampler
-  private let endOfSequence: Int32?
+  private let ends: Set<Int32>
 
-  /// - Parameter endOfSequence: the token after which nothing follows, if the model has one.
-  public init(_ decoder: IncrementalDecoder, sampler: Sampler, endOfSequence: Int32?) {
+  /// - Parameter ends: the end-of-sequence tokens, after any of which nothing follows.
+  public init(_ decoder: IncrementalDecoder, sampler: Sampler, ends: Set<Int32>) {
     self.decoder = decoder
     self.sampler = sampler
-    self.endOfSequence = endOfSequence
+    self.ends = ends
   }
 
   /// Generates until the end of the sequence, `maximumTokens`, or the decoder's capacity.
   ///
   /// - Parameters:
   ///   - prompt: at least one token, no more than the decoder's capacity.
-  ///   - emit: takes each token as it is made, the end-of-sequence token not included.
+  ///   - emit: takes each token as it is made, an end-of-sequence token not included.
   /// - Returns: why generation ended.
   @discardableResult
   public func generate(
@@ -28,7 +28,7 @@ public struct Generator {
     var logits = decoder.prefill(prompt)
     for index in 1...maximumTokens {
       let token = sampler.sample(logits, position: decoder.position)
-      if token == endOfSequence { return .endOfSequence }
+      if ends.contains(token) { return .endOfSequence }
       try emit(token)
       guard index < maximumTokens, decoder.position < decoder.capacity else { break }
       logits = decoder.step(token)

@@ -28,17 +28,19 @@ extension ModelConfiguration {
 
   /// - Returns: nil for a dense family.
   static func experts(
-    _ section: ConfigurationSection, overrides: ConfigurationSection?, family: Family
+    _ section: ConfigurationSection, overrides: ConfigurationSection?, family: Family, isFolder: Bool
   ) throws -> Experts? {
     if family != .dots1 {
-      for section in [overrides, section].compactMap({ $0 }) {
+      for section in [overrides, isFolder ? nil : section].compactMap({ $0 }) {
         for key in sigmoidRouterKeys where section.contains(key) {
           throw section.error(key, "is not for \(family.rawValue) models; of the families here only dots1 has it")
         }
       }
     }
     guard family == .mixtral || family == .qwen3MoE || family == .dots1 else { return nil }
-    let countKeys = [Family.qwen3MoE: "num_experts", .dots1: "n_routed_experts"]
+    var countKeys = [Family.qwen3MoE: "num_experts", .dots1: "n_routed_experts"]
+    // transformers maps this name to the family's own.
+    if isFolder, !section.contains("num_local_experts") { countKeys[.mixtral] = "num_experts" }
     let countKey = countKeys[family].flatMap { section.contains($0) ? $0 : nil } ?? "num_local_experts"
     // transformers has no number of its own for dots1.
     let standard: (count: Int?, perToken: Int?) =
@@ -47,6 +49,7 @@ extension ModelConfiguration {
       case .qwen3MoE: (128, 8)
       default: (nil, nil)
       }
+    if isFolder { try checkCounts(section, family: family) }
     guard let count = try section.integer(countKey) ?? standard.count else {
       throw section.error(countKeys[family] ?? countKey, "is missing")
     }
@@ -76,6 +79,16 @@ extension ModelConfiguration {
       sharedIntermediateSize: shared * intermediateSize, router: router,
       biasUpdateRate: family == .dots1 ? try biasUpdateRate(section, overrides: overrides) : nil,
       balancing: try balancing(section, overrides: overrides, scoring: router.scoring))
+  }
+
+  /// transformers knows the number of experts by several names, of which the last one counts.
+  private static func checkCounts(_ section: ConfigurationSection, family: Family) throws {
+    let names = ["num_local_experts", family == .dots1 ? "n_routed_experts" : "num_experts"]
+    let keys = names.filter(section.contains)
+    guard let first = keys.first, let count = try section.integer(first) else { return }
+    for key in keys where try section.integer(key) != count {
+      throw section.error(key, "contradicts \(first) = \(count): leave one of them out")
+    }
   }
 
   private static func sigmoidRouter(_ section: ConfigurationSection, count: Int, perToken: Int) throws -> Router {
@@ -132,19 +145,26 @@ extension ModelConfiguration {
   ) throws -> Balancing {
     let run = overrides ?? section
     let (switchKey, coefficientKey, zKey) = ("output_router_logits", "router_aux_loss_coef", "router_z_loss_coef")
-    let isOn =
+    let isWished =
       try overrides?.boolean(switchKey) ?? (overrides?.contains(coefficientKey) == true ? true : nil)
       ?? section.boolean(switchKey) ?? (overrides == nil && section.contains(coefficientKey))
     let coefficient = try overrides?.number(coefficientKey) ?? section.number(coefficientKey) ?? 0.001
+    guard coefficient.isFinite else {
+      throw (overrides?.contains(coefficientKey) == true ? run : section).error(coefficientKey, "must be finite")
+    }
     let scopeName = try run.string("router_aux_loss_scope") ?? section.string("router_aux_loss_scope") ?? "model"
     guard let scope = Balancing.Scope(rawValue: scopeName) else {
       throw run.error("router_aux_loss_scope", "must be 'model' or 'layer', not '\(scopeName)'")
     }
     let z = try run.number(zKey) ?? section.number(zKey) ?? 0
+    guard z.isFinite else { throw (run.contains(zKey) ? run : section).error(zKey, "must be finite") }
     guard z == 0 || scoring == .softmax else {
       throw (run.contains(zKey) ? run : section).error(
         zKey, "is for routers with a softmax; this one scores every expert by itself, so leave the key out")
     }
-    return Balancing(loadCoefficient: isOn ? Float(coefficient) : 0, zCoefficient: Float(z), scope: scope)
+    // A run turns the loss off by a coefficient of 0; a folder's switch stays as it is.
+    let isOn = isWished && (coefficient != 0 || section.contains(switchKey))
+    return Balancing(
+      isOn: isOn, statedLoadCoefficient: Float(coefficient), zCoefficient: Float(z), scope: scope)
   }
 }

@@ -3,11 +3,11 @@ import Diagnostics
 
 extension ModelConfiguration {
   /// Keys of a `config.json` that this decoder reads.
-  private static let keys: Set<String> = [
+  public static let keys: Set<String> = [
     "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "head_dim", "hidden_act", "max_position_embeddings", "rms_norm_eps", "initializer_range",
     "tie_word_embeddings", "attention_bias", "mlp_bias", "attention_dropout", "bos_token_id", "eos_token_id",
-    "rope_theta", "rope_scaling", "rope_parameters", "quantization_config",
+    "pad_token_id", "rope_theta", "rope_scaling", "rope_parameters", "quantization_config",
     "sliding_window", "use_sliding_window", "max_window_layers", "layer_types",
     "num_local_experts", "num_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob",
     "mlp_only_layers", "decoder_sparse_step", "output_router_logits", "router_aux_loss_coef", "router_z_loss_coef",
@@ -17,27 +17,46 @@ extension ModelConfiguration {
 
   /// Keys that do not change what is computed here; they are accepted and left alone.
   private static let irrelevantKeys: Set<String> = [
-    "architectures", "torch_dtype", "dtype", "transformers_version", "use_cache", "pad_token_id", "unk_token_id",
+    "architectures", "torch_dtype", "dtype", "transformers_version", "use_cache", "unk_token_id",
     "_name_or_path", "return_dict", "output_attentions", "output_hidden_states", "is_encoder_decoder", "id2label",
     "label2id", "problem_type", "pretraining_tp", "attn_implementation", "chunk_size_feed_forward", "auto_map",
     "router_jitter_noise", "default_theta",
   ]
 
+  /// Keys that only a folder's file may have.
+  private static let folderKeys: Set<String> = ["original_max_position_embeddings"]
+
+  /// Who wrote the keys, which decides how unknown ones are met.
+  public enum Author: Sendable {
+    /// The user, as the `model:` section of a run, or this program: an unknown key is a mistake.
+    case run
+    /// Anybody, as the `config.json` of a folder: an unknown key is named and left alone unless it is known to change the
+    /// computation, and what is left out is what transformers takes it for.
+    case folder
+  }
+
   /// Reads the keys of a Hugging Face `config.json`, in the form of transformers 4 or 5, from the file itself or from
   /// the `model:` section of a run's configuration.
   ///
-  /// - Parameter overrides: the run's own `model:` section where `section` is a model folder's `config.json`; its router
-  ///   settings win, and asking for a router loss there turns it on.
-  /// - Throws: `ForgeError.badInput`, located, for an unknown key, a missing or wrong value, or a feature that this
-  ///   decoder does not compute.
-  public init(huggingFace section: ConfigurationSection, overrides: ConfigurationSection? = nil) throws {
-    try section.finish(alsoAllowed: Self.keys.union(Self.irrelevantKeys))
+  /// - Parameters:
+  ///   - overrides: the run's own `model:` section where `section` is a model folder's `config.json`; its router
+  ///     settings win, and asking for a router loss there turns it on.
+  ///   - note: told, in one line, which keys of a folder are left alone.
+  /// - Throws: `ForgeError.badInput`, located, for an unknown key of a run, a missing or wrong value, or a feature that
+  ///   this decoder does not compute.
+  public init(
+    huggingFace section: ConfigurationSection, overrides: ConfigurationSection? = nil, author: Author = .run,
+    note: (String) -> Void = { _ in }
+  ) throws {
+    let isFolder = author == .folder
+    if !isFolder { try section.finish(alsoAllowed: Self.keys.union(Self.irrelevantKeys)) }
     let familyName = try section.string("model_type") ?? "llama"
     guard let family = Family(rawValue: familyName) else {
       throw section.error(
         "model_type",
         "'\(familyName)' is not supported; use one of \(Family.allCases.map(\.rawValue).joined(separator: ", "))")
     }
+    if isFolder { try Self.refuseNulls(section, family: family) }
     func positive(_ key: String, default standard: Int? = nil, most: Int = Self.largestNumber) throws -> Int {
       guard let value = try section.integer(key) ?? standard else { throw section.error(key, "is missing") }
       guard value > 0 else { throw section.error(key, "must be positive, not \(value)") }
@@ -48,7 +67,10 @@ extension ModelConfiguration {
     let layers = try positive("num_hidden_layers", most: Self.mostLayers)
     let heads = try positive("num_attention_heads")
     let defaults = FamilyDefaults(family)
-    let keyValueHeads = try positive("num_key_value_heads", default: defaults.keyValueHeads ?? heads)
+    // A null says: as many as there are heads.
+    let isNull = section.mentions("num_key_value_heads")
+    let keyValueHeads = try positive(
+      "num_key_value_heads", default: isNull ? heads : defaults.keyValueHeads ?? heads)
     guard heads % keyValueHeads == 0 else {
       throw section.error(
         "num_key_value_heads", "is \(keyValueHeads), which does not divide num_attention_heads = \(heads)")
@@ -59,44 +81,69 @@ extension ModelConfiguration {
       throw section.error(
         "hidden_size", "is \(hiddenSize), not a multiple of num_attention_heads = \(heads); set head_dim")
     }
-    if let activation = try section.string("hidden_act"), activation != "silu" {
+    if let activation = try section.string("hidden_act"), activation != "silu", activation != "swish" {
       throw section.error("hidden_act", "'\(activation)' is not supported; only silu is")
     }
-    if try section.boolean("mlp_bias") ?? false { throw section.error("mlp_bias", "is not supported") }
-    if try section.number("attention_dropout") ?? 0 > 0 { throw section.error("attention_dropout", "is not supported") }
-    if section.contains("quantization_config") {
-      throw section.error("quantization_config", "is not supported; convert the weights to fp32, bf16 or fp16 first")
+    if !isFolder {
+      if try section.boolean("mlp_bias") ?? false { throw section.error("mlp_bias", "is not supported") }
+      if try section.number("attention_dropout") ?? 0 > 0 {
+        throw section.error("attention_dropout", "is not supported")
+      }
+      if section.contains("quantization_config") {
+        throw section.error("quantization_config", "is not supported; convert the weights to fp32, bf16 or fp16 first")
+      }
     }
 
     let maximumPositions = try positive("max_position_embeddings", default: defaults.maximumPositions)
     self.init(
       family: family, vocabularySize: try positive("vocab_size"), hiddenSize: hiddenSize,
       intermediateSize: try positive("intermediate_size"), layers: layers, heads: heads, keyValueHeads: keyValueHeads,
-      headDimension: headDimension, normEpsilon: Float(try section.number("rms_norm_eps") ?? defaults.normEpsilon),
+      headDimension: headDimension,
+      normEpsilon: try Self.notNegative(section, "rms_norm_eps", default: defaults.normEpsilon),
       rotary: try RotaryConfiguration(
-        huggingFace: section, maximumPositions: maximumPositions, defaultTheta: defaults.theta),
+        huggingFace: section, maximumPositions: maximumPositions, defaultTheta: defaults.theta, isFolder: isFolder,
+        note: note),
       maximumPositions: maximumPositions, tiedEmbeddings: try section.boolean("tie_word_embeddings") ?? false,
       attentionBias: family == .mistral || family == .mixtral ? false : try section.boolean("attention_bias") ?? false,
       queryKeyNorm: family == .qwen3 || family == .qwen3MoE || family == .dots1,
-      windows: try Self.windows(section, family: family, layers: layers),
-      experts: try Self.experts(section, overrides: overrides, family: family),
+      windows: try Self.windows(section, family: family, layers: layers, standard: defaults.window),
+      experts: try Self.experts(section, overrides: overrides, family: family, isFolder: isFolder),
       sparseLayers: try Self.sparseLayers(section, family: family, layers: layers),
-      initializerRange: Float(try section.number("initializer_range") ?? 0.02),
-      beginOfSequence: try Self.firstToken(section, "bos_token_id"),
-      endOfSequence: try Self.firstToken(section, "eos_token_id"))
+      initializerRange: try Self.notNegative(section, "initializer_range", default: 0.02),
+      beginOfSequence: try Self.tokens(section, "bos_token_id", default: isFolder ? defaults.begin : nil).first,
+      endOfSequence: try Self.tokens(section, "eos_token_id", default: isFolder ? defaults.end : nil),
+      padding: try Self.tokens(section, "pad_token_id", default: nil).first)
     try checkSize(in: section)
+    guard isFolder else { return }
+    try refuseForeignKeys(section, isTrained: overrides != nil)
+    let known = Self.keys.union(Self.irrelevantKeys).union(Self.folderKeys)
+    let unknown = section.entries.map(\.key).filter { !known.contains($0) }
+    let unused = unknown + Self.unusedKeys(section, family: family)
+    guard !unused.isEmpty else { return }
+    note("\(section.location.source): not used by this program: \(unused.joined(separator: ", "))")
   }
 
-  /// `eos_token_id` may be a list; its first entry is what training writes.
-  private static func firstToken(_ section: ConfigurationSection, _ key: String) throws -> Int? {
-    if case .sequence = section.node(key)?.value { return try section.integers(key)?.first }
-    return try section.integer(key)
+  static func notNegative(
+    _ section: ConfigurationSection, _ key: String, default standard: Double
+  ) throws -> Float {
+    let value = Float(try section.number(key) ?? standard)
+    guard value >= 0, value.isFinite else { throw section.error(key, "must be a number that is not negative") }
+    return value
   }
 
-  private static func windows(_ section: ConfigurationSection, family: Family, layers: Int) throws -> [Int?] {
+  /// The ids under a key that holds one or a list.
+  private static func tokens(_ section: ConfigurationSection, _ key: String, default standard: Int?) throws -> [Int] {
+    guard let node = section.node(key) else { return section.mentions(key) ? [] : [standard].compactMap(\.self) }
+    if case .sequence = node.value { return try section.integers(key) ?? [] }
+    return try [section.integer(key)].compactMap(\.self)
+  }
+
+  private static func windows(
+    _ section: ConfigurationSection, family: Family, layers: Int, standard: Int?
+  ) throws -> [Int?] {
     let isQwen = family == .qwen3 || family == .qwen3MoE
     var window = family == .llama ? nil : try section.integer("sliding_window")
-    if family == .mistral || family == .dots1, !section.mentions("sliding_window") { window = 4096 }
+    if !section.mentions("sliding_window") { window = standard }
     if isQwen, try !(section.boolean("use_sliding_window") ?? false) { window = nil }
     if let window, window < 1 { throw section.error("sliding_window", "must be positive, not \(window)") }
     guard family == .qwen3 || family == .dots1 else { return Array(repeating: window, count: layers) }
@@ -104,29 +151,15 @@ extension ModelConfiguration {
       guard types.count == layers else {
         throw section.error("layer_types", "names \(types.count) layers, but num_hidden_layers is \(layers)")
       }
-      return types.map { $0 == "sliding_attention" ? window : nil }
+      return try types.map { type in
+        guard type == "full_attention" || type == "sliding_attention" else {
+          throw section.error(
+            "layer_types", "names '\(type)', which is not supported; only full_attention and sliding_attention are")
+        }
+        return type == "sliding_attention" ? window : nil
+      }
     }
     let firstSliding = try section.integer("max_window_layers") ?? (family == .dots1 ? 62 : 28)
     return (0..<layers).map { $0 >= firstSliding ? window : nil }
-  }
-}
-
-/// What transformers takes where a `config.json` leaves a key out.
-private struct FamilyDefaults {
-  /// nil: as many as there are attention heads.
-  var keyValueHeads: Int?
-  var maximumPositions: Int
-  var normEpsilon = 1e-6
-  var theta = 10_000.0
-
-  init(_ family: ModelConfiguration.Family) {
-    switch family {
-    case .llama: maximumPositions = 2048
-    case .mistral: (keyValueHeads, maximumPositions) = (8, 131_072)
-    case .mixtral: (keyValueHeads, maximumPositions, normEpsilon, theta) = (8, 131_072, 1e-5, 1_000_000)
-    case .qwen3: (keyValueHeads, maximumPositions) = (32, 32_768)
-    case .qwen3MoE: (keyValueHeads, maximumPositions) = (4, 32_768)
-    case .dots1: (keyValueHeads, maximumPositions) = (32, 2048)
-    }
   }
 }

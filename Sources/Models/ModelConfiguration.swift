@@ -44,15 +44,21 @@ public struct ModelConfiguration: Sendable, Equatable {
     /// Over which tokens the load is measured: those of all layers together, as transformers does it, or layer by layer.
     public enum Scope: String, Sendable, CaseIterable { case model, layer }
 
-    public var loadCoefficient: Float
+    /// Whether the load-balancing loss counts.
+    public var isOn: Bool
+    /// The loss's coefficient where it counts; what an export says where it does not.
+    public var statedLoadCoefficient: Float
     public var zCoefficient: Float
     public var scope: Scope
 
-    public init(loadCoefficient: Float, zCoefficient: Float, scope: Scope) {
-      self.loadCoefficient = loadCoefficient
+    public init(isOn: Bool, statedLoadCoefficient: Float, zCoefficient: Float, scope: Scope) {
+      self.isOn = isOn
+      self.statedLoadCoefficient = statedLoadCoefficient
       self.zCoefficient = zCoefficient
       self.scope = scope
     }
+
+    public var loadCoefficient: Float { isOn ? statedLoadCoefficient : 0 }
   }
 
   public var family: Family
@@ -80,13 +86,16 @@ public struct ModelConfiguration: Sendable, Equatable {
   public var sparseLayers: [Bool]
   public var initializerRange: Float
   public var beginOfSequence: Int?
-  public var endOfSequence: Int?
+  /// The tokens after which a generation ends; the first is the one that closes a document.
+  public var endOfSequence: [Int]
+  public var padding: Int?
 
   public init(
     family: Family, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layers: Int, heads: Int,
     keyValueHeads: Int, headDimension: Int, normEpsilon: Float, rotary: RotaryConfiguration, maximumPositions: Int,
     tiedEmbeddings: Bool, attentionBias: Bool, queryKeyNorm: Bool, windows: [Int?], experts: Experts?,
-    sparseLayers: [Bool], initializerRange: Float, beginOfSequence: Int?, endOfSequence: Int?
+    sparseLayers: [Bool], initializerRange: Float, beginOfSequence: Int?, endOfSequence: [Int],
+    padding: Int? = nil
   ) {
     self.family = family
     self.vocabularySize = vocabularySize
@@ -108,6 +117,22 @@ public struct ModelConfiguration: Sendable, Equatable {
     self.initializerRange = initializerRange
     self.beginOfSequence = beginOfSequence
     self.endOfSequence = endOfSequence
+    self.padding = padding
+  }
+
+  /// Whether both compute and train the same: the ids of special tokens, and the coefficient of a loss that is off, may
+  /// differ.
+  public func computesAs(_ other: ModelConfiguration) -> Bool {
+    func plain(_ configuration: ModelConfiguration) -> ModelConfiguration {
+      var plain = configuration
+      (plain.beginOfSequence, plain.endOfSequence, plain.padding) = (nil, [], nil)
+      if var balancing = plain.experts?.balancing {
+        (balancing.statedLoadCoefficient, balancing.isOn) = (balancing.loadCoefficient, true)
+        plain.experts?.balancing = balancing
+      }
+      return plain
+    }
+    return plain(self) == plain(other)
   }
 
   public var queryColumns: Int { heads * headDimension }

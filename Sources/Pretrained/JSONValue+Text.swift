@@ -1,7 +1,23 @@
 import Checkpoints
+import Configuration
 import Foundation
 
 extension JSONValue {
+  /// The same value, its integers and numbers as they were written.
+  init(_ node: ConfigurationNode) {
+    self =
+      switch node.value {
+      case .null: .null
+      case .boolean(let value): .boolean(value)
+      case .integer(let value): .integer(value)
+      case .number(let value): .number(value)
+      case .string(let value): .string(value)
+      case .sequence(let items): .array(items.map(JSONValue.init))
+      case .mapping(let entries):
+        .object(Dictionary(entries.map { ($0.key, JSONValue($0.node)) }, uniquingKeysWith: { _, last in last }))
+      }
+  }
+
   /// The value as text, keys in order. Unlike Foundation's encoders it writes the number zero as `0.0`: transformers
   /// refuses an integer where it expects a float.
   func indented(by depth: Int = 0) -> String {
@@ -11,7 +27,9 @@ extension JSONValue {
     case .null: return "null"
     case .boolean(let value): return "\(value)"
     case .integer(let value): return "\(value)"
-    case .number(let value): return "\(value)"
+    case .number(let value):
+      // As Python writes and reads them; JSON has no such numbers.
+      return value.isFinite ? "\(value)" : value.isNaN ? "NaN" : value < 0 ? "-Infinity" : "Infinity"
     case .string(let value): return Self.quoted(value)
     case .array(let values): return "[" + values.map { $0.indented(by: depth + 1) }.joined(separator: ", ") + "]"
     case .object(let members):

@@ -1,13 +1,68 @@
 import Checkpoints
+import Configuration
 import Formats
 import Foundation
 import Models
 
 extension ModelConfiguration {
+  /// The release of transformers that the files follow. Without one from 5 on, transformers calls the tokenizers of large
+  /// Mistral vocabularies broken.
+  private static let transformersVersion = "5.24.0"
+  /// Keys that are ours whatever the source says: they describe the file that is written.
+  private static let ownKeys: Set<String> = [
+    "architectures", "model_type", "torch_dtype", "dtype", "transformers_version", "tie_word_embeddings",
+  ]
+  /// What says where the source came from, or how its weights are packed.
+  private static let droppedKeys: Set<String> = ["_name_or_path", "quantization_config"]
+  /// Settings of training noise that a model carries; this program neither makes nor changes it.
+  private static let carriedKeys: Set<String> = ["attention_dropout", "use_cache"]
+
   /// A `config.json` that transformers 4 and 5 both read, and this program reads back to the same configuration.
   ///
-  /// - Parameter dtype: of the weights beside it.
-  public func huggingFaceJSON(dtype: ScalarType = .float32) -> Data {
+  /// - Parameters:
+  ///   - dtype: of the weights beside it.
+  ///   - source: the `config.json` of the folder that the model came from. Its values stay as they were written where the
+  ///     model is still the same, and the keys that this program does not use stay in any case.
+  /// - Throws: `ForgeError.badInput` when `source` cannot be read.
+  public func huggingFaceJSON(dtype: ScalarType = .float32, source: ConfigurationNode?) throws -> Data {
+    guard let source, case .object(let stated) = JSONValue(source) else { return huggingFaceJSON(dtype: dtype) }
+    let ours = huggingFaceKeys(dtype: dtype)
+    var original = try ModelConfiguration(huggingFace: ConfigurationSection(source), author: .folder)
+    original.tiedEmbeddings = tiedEmbeddings
+    let isSame = original == self
+    var keys = isSame ? ours.filter { Self.ownKeys.contains($0.key) || $0.key == "rope_theta" } : ours
+    for (key, value) in stated where !Self.ownKeys.contains(key) && !Self.droppedKeys.contains(key) {
+      if isSame || !Self.keys.contains(key) || Self.carriedKeys.contains(key) { keys[key] = value }
+    }
+    // transformers 4 does not know rope_parameters, and 5 takes rope_scaling for them.
+    if isSame, ours["rope_scaling"] != nil, case .object(var rope)? = stated["rope_parameters"],
+      stated["rope_scaling"] ?? .null == .null
+    {
+      rope["rope_theta"] = nil
+      keys["rope_scaling"] = .object(rope)
+    }
+    if stated["dtype"] != nil { keys["dtype"] = keys["torch_dtype"] }
+    if let version = stated["transformers_version"]?.string, Self.isNewer(version, than: Self.transformersVersion) {
+      keys["transformers_version"] = .string(version)
+    }
+    return Self.data(keys)
+  }
+
+  /// The same without a source.
+  public func huggingFaceJSON(dtype: ScalarType = .float32) -> Data { Self.data(huggingFaceKeys(dtype: dtype)) }
+
+  private static func data(_ keys: [String: JSONValue]) -> Data {
+    Data((JSONValue.object(keys).indented() + "\n").utf8)
+  }
+
+  private static func isNewer(_ version: String, than other: String) -> Bool {
+    func numbers(_ text: String) -> [Int] {
+      text.split(separator: ".").prefix(3).map { part in Int(part.prefix { $0.isNumber }) ?? 0 }
+    }
+    return numbers(other).lexicographicallyPrecedes(numbers(version))
+  }
+
+  private func huggingFaceKeys(dtype: ScalarType) -> [String: JSONValue] {
     let architectures: [Family: String] = [
       .llama: "LlamaForCausalLM", .mistral: "MistralForCausalLM", .mixtral: "MixtralForCausalLM",
       .qwen3: "Qwen3ForCausalLM", .qwen3MoE: "Qwen3MoeForCausalLM", .dots1: "Dots1ForCausalLM",
@@ -22,12 +77,15 @@ extension ModelConfiguration {
       "tie_word_embeddings": .boolean(tiedEmbeddings), "attention_bias": .boolean(attentionBias),
       "attention_dropout": 0.0, "initializer_range": Self.number(initializerRange),
       "torch_dtype": .string(dtype.torchName), "use_cache": true,
-      "bos_token_id": Self.integer(beginOfSequence), "eos_token_id": Self.integer(endOfSequence),
+      "bos_token_id": Self.integer(beginOfSequence), "transformers_version": .string(Self.transformersVersion),
+      "eos_token_id": endOfSequence.count > 1
+        ? .array(endOfSequence.map(JSONValue.integer)) : Self.integer(endOfSequence.first),
     ]
+    if let padding { keys["pad_token_id"] = .integer(padding) }
     if let scaling = rotary.scaling.huggingFace { keys["rope_scaling"] = .object(scaling) }
     addWindows(to: &keys)
     if let experts { add(experts, to: &keys) }
-    return Data((JSONValue.object(keys).indented() + "\n").utf8)
+    return keys
   }
 
   private func add(_ experts: Experts, to keys: inout [String: JSONValue]) {
@@ -35,8 +93,8 @@ extension ModelConfiguration {
     let countKeys: [Family: String] = [.mixtral: "num_local_experts", .dots1: "n_routed_experts"]
     keys[countKeys[family] ?? "num_experts"] = .integer(experts.count)
     keys["num_experts_per_tok"] = .integer(experts.perToken)
-    keys["output_router_logits"] = .boolean(balancing.loadCoefficient != 0)
-    keys["router_aux_loss_coef"] = Self.number(balancing.loadCoefficient)
+    keys["output_router_logits"] = .boolean(balancing.isOn)
+    keys["router_aux_loss_coef"] = Self.number(balancing.statedLoadCoefficient)
     if balancing.zCoefficient != 0 { keys["router_z_loss_coef"] = Self.number(balancing.zCoefficient) }
     if balancing.scope != .model { keys["router_aux_loss_scope"] = .string(balancing.scope.rawValue) }
     guard family != .mixtral else { return }

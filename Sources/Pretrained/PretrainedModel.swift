@@ -11,6 +11,8 @@ import Models
 /// Both hold a `config.json` (a checkpoint within its metadata) and the same tensor names.
 public struct PretrainedModel {
   public let configuration: ModelConfiguration
+  /// What the user should know about how the model was read, a sentence each.
+  public let notes: [String]
   private let weights: Weights
 
   private enum Weights {
@@ -20,36 +22,67 @@ public struct PretrainedModel {
 
   /// The key of a checkpoint's metadata under which its model's `config.json` stands.
   public static let metadataKey = "model"
+  private static let (embedding, head) = ("model.embed_tokens.weight", "lm_head.weight")
 
   /// - Parameter path: a Hugging Face folder, a run directory, its `checkpoints` folder or one checkpoint.
   /// - Throws: `ForgeError.badInput` when there is no model, or one that this program cannot compute.
   public init(path: String) throws {
+    var notes: [String] = []
     if Self.isHuggingFaceFolder(path) {
-      configuration = try Self.configuration(folder: path)
-      weights = .safetensors(try SafetensorsCollection(path: path))
+      let collection = try SafetensorsCollection(path: path)
+      configuration = try Self.configuration(folder: path, collection, overrides: nil) { notes.append($0) }
+      weights = .safetensors(collection)
     } else {
       let reader = try Self.checkpoint(path)
       configuration = try Self.configuration(of: reader)
       weights = .checkpoint(reader)
     }
-    try checkNames()
+    try Self.checkNames(of: weights, configuration) { notes.append($0) }
+    self.notes = notes
   }
 
   /// Only the configuration of the model at `folder`.
+  ///
+  /// - Parameters:
+  ///   - overrides: the `model:` section of a run that starts from it.
+  ///   - note: told what the user should know about how it was read.
   public static func configuration(
-    folder: String, overrides: ConfigurationSection? = nil
+    folder: String, overrides: ConfigurationSection? = nil, note: (String) -> Void = { _ in }
   ) throws -> ModelConfiguration {
     guard isHuggingFaceFolder(folder) else { return try configuration(of: checkpoint(folder)) }
-    let node = try ConfigurationNode.load(path: folder + "/config.json")
-    return try ModelConfiguration(huggingFace: ConfigurationSection(node), overrides: overrides)
+    // Weights that are missing or damaged are told when they are read.
+    return try configuration(folder: folder, try? SafetensorsCollection(path: folder), overrides: overrides, note: note)
+  }
+
+  private static func configuration(
+    folder: String, _ collection: SafetensorsCollection?, overrides: ConfigurationSection?, note: (String) -> Void
+  ) throws -> ModelConfiguration {
+    let node = try ConfigurationNode.load(json: folder + "/config.json")
+    var configuration = try ModelConfiguration(
+      huggingFace: ConfigurationSection(node), overrides: overrides, author: .folder, note: note)
+    guard configuration.tiedEmbeddings, let collection, let tensors = Optional(collection.tensors),
+      tensors[embedding] != nil, tensors[head] != nil, try !collection.areEqual(embedding, head)
+    else { return configuration }
+    configuration.tiedEmbeddings = false
+    note(
+      "\(folder)/config.json says that the embeddings are tied, but the weights hold a \(head) of its own: both are used, "
+        + "as transformers does")
+    return configuration
   }
 
   private static func configuration(of reader: CheckpointReader) throws -> ModelConfiguration {
     guard let text = reader.metadata[metadataKey]?.string else {
       throw ForgeError.badInput("checkpoint '\(reader.path)' does not say what model it holds")
     }
-    let node = try ConfigurationNode.parse(text, source: reader.path + "/manifest.json")
-    return try ModelConfiguration(huggingFace: ConfigurationSection(node))
+    return try configuration(recorded: text, source: reader.path + "/manifest.json")
+  }
+
+  /// Reads the `config.json` that a checkpoint records.
+  ///
+  /// - Parameter source: names the text in messages.
+  public static func configuration(recorded text: String, source: String) throws -> ModelConfiguration {
+    let node = try ConfigurationNode.parse(json: text.utf8, source: source)
+    return try ModelConfiguration(huggingFace: ConfigurationSection(node), author: .folder)
   }
 
   private static func checkpoint(_ path: String) throws -> CheckpointReader {
@@ -63,13 +96,34 @@ public struct PretrainedModel {
   }
 
   /// A tensor that the configuration does not mention, such as a bias, would silently change the numbers if left out.
-  private func checkNames() throws {
+  private static func checkNames(
+    of weights: Weights, _ configuration: ModelConfiguration, note: (String) -> Void
+  ) throws {
     guard case .safetensors(let collection) = weights else { return }
     var known = Set(ParameterLayout(configuration).tensors.map(\.name))
-    if configuration.tiedEmbeddings { known.insert("lm_head.weight") }
-    for name in collection.tensors.keys.sorted() where !known.contains(name) && !name.hasSuffix("rotary_emb.inv_freq") {
-      throw ForgeError.badInput("'\(collection.path)' has a tensor '\(name)' that its config.json has no place for")
+    if configuration.tiedEmbeddings { known.insert(head) }
+    var differing: [String] = []
+    for name in collection.tensors.keys.sorted() where !known.contains(name) {
+      guard name.hasSuffix("rotary_emb.inv_freq") else {
+        throw ForgeError.badInput("'\(collection.path)' has a tensor '\(name)' that its config.json has no place for")
+      }
+      if try !holdsFrequencies(collection, name, configuration) { differing.append(name) }
     }
+    guard let first = differing.first else { return }
+    note("'\(collection.path)': \(first) is not what config.json says of the rotary embedding, which counts")
+  }
+
+  /// Whether a tensor of old files, which config.json makes superfluous, agrees with it.
+  private static func holdsFrequencies(
+    _ collection: SafetensorsCollection, _ name: String, _ configuration: ModelConfiguration
+  ) throws -> Bool {
+    let expected = configuration.rotary.inverseFrequencies(dimension: configuration.headDimension)
+    guard collection.tensors[name]?.shape == [expected.count], collection.tensors[name]?.dtype.convertsToFloat == true
+    else { return false }
+    var found = [Float](repeating: 0, count: expected.count)
+    try found.withUnsafeMutableBufferPointer { try collection.read(name, into: $0) }
+    // Half precision tells no more apart.
+    return zip(found, expected).allSatisfy { abs($0 - $1) <= 0.01 * $1 + 1e-6 }
   }
 
   /// Reads parameters into their places, as fp32.
@@ -88,8 +142,13 @@ public struct PretrainedModel {
     switch weights {
     case .safetensors(let collection):
       for part in parts {
+        // Of tied embeddings a file may hold the head only.
+        let name =
+          part.tensor.name == Self.embedding && collection.tensors[Self.embedding] == nil
+            && configuration.tiedEmbeddings
+            && collection.tensors[Self.head] != nil ? Self.head : part.tensor.name
         try collection.read(
-          part.tensor.name, shape: part.tensor.shape, elements: part.elements, into: part.values.pointer)
+          name, shape: part.tensor.shape, elements: part.elements, into: part.values.pointer)
       }
     case .checkpoint(let reader):
       try reader.read(
@@ -99,38 +158,5 @@ public struct PretrainedModel {
             destination: UnsafeMutableRawBufferPointer($0.values.pointer))
         }, threads: threads)
     }
-  }
-
-  /// Writes a folder that `transformers` loads: `config.json` and the weights.
-  ///
-  /// - Parameters:
-  ///   - dtype: of the weights; narrower ones are rounded to nearest even. Selection biases stay as they are, since
-  ///     a bias moves by less than a narrow type tells apart.
-  ///   - maximumShardBytes: above it the weights are split into shards with an index.
-  /// - Throws: `ForgeError.tryAgain` when the disk fails.
-  public static func write(
-    _ configuration: ModelConfiguration, parameters: Buffer<Float>, folder: String, dtype: ScalarType = .float32,
-    maximumShardBytes: Int = 5_000_000_000
-  ) throws {
-    let layout = ParameterLayout(configuration)
-    do {
-      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    } catch {
-      throw ForgeError.badInput("cannot make the folder '\(folder)': \(systemReason(of: error))")
-    }
-    let writer = try SafetensorsWriter(
-      folder: folder,
-      tensors: layout.tensors.map {
-        SafetensorsWriter.Tensor(
-          name: $0.name, shape: $0.shape, dtype: $0.role == .selectionBias ? .float32 : dtype)
-      },
-      maximumShardByteCount: maximumShardBytes)
-    for tensor in layout.tensors {
-      try writer.write(tensor.name, UnsafeBufferPointer(parameters[tensor.range].pointer))
-    }
-    try writer.finish()
-    let file = try OutputFile(path: folder + "/config.json")
-    try configuration.huggingFaceJSON(dtype: dtype).withUnsafeBytes { try file.append($0) }
-    try file.commit()
   }
 }

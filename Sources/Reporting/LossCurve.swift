@@ -1,3 +1,4 @@
+import Configuration
 import Diagnostics
 import Foundation
 
@@ -11,36 +12,56 @@ public struct LossCurve: Sendable, Equatable {
 
   public var training: [Point]
   public var validation: [Point]
+  /// Losses that no picture shows: those of a run that diverged (not a number, or of a magnitude beyond 1e100).
+  public var leftOut: Int
 
-  public init(training: [Point], validation: [Point]) {
+  private static let largest = 1e100
+
+  public init(training: [Point], validation: [Point], leftOut: Int = 0) {
     self.training = training
     self.validation = validation
+    self.leftOut = leftOut
   }
 
-  /// Reads a `metrics.jsonl`; losses that are not numbers (a step that was skipped) are left out.
+  /// Reads a `metrics.jsonl`; a last line that is not complete, as a run that writes or was killed leaves it, does not
+  /// count.
   ///
-  /// - Throws: `ForgeError` (bad input) when the file cannot be read, has a line that is not an object with a step, or
-  ///   has no losses.
+  /// - Throws: `ForgeError` (bad input) when the file cannot be read, has another line that is not an object with a step,
+  ///   or has no losses.
   public init(contentsOf path: String) throws {
     guard let contents = FileManager.default.contents(atPath: path) else {
       throw ForgeError.badInput("cannot read the metrics '\(path)'")
     }
-    struct Line: Decodable {
-      var step: Int
-      var loss: Double?
-      var validationLoss: Double?
-    }
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
     self.init(training: [], validation: [])
-    for (index, line) in contents.split(separator: UInt8(ascii: "\n")).enumerated() {
-      guard let line = try? decoder.decode(Line.self, from: Data(line)) else {
+    let lines = contents.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    for (index, line) in lines.enumerated() where !line.allSatisfy({ $0 <= UInt8(ascii: " ") }) {
+      guard let node = try? ConfigurationNode.parse(json: line, source: path), case .mapping = node.value,
+        case .integer(let step) = node["step"]?.value
+      else {
+        // Only the text behind the last line break can be the beginning of a line.
+        if index == lines.count - 1 { break }
         throw ForgeError.badInput("\(path):\(index + 1): not a JSON object with a step and its losses")
       }
-      if let loss = line.loss { training.append(Point(step: line.step, loss: loss)) }
-      if let loss = line.validationLoss { validation.append(Point(step: line.step, loss: loss)) }
+      if let loss = take(node["loss"]) { training.append(Point(step: step, loss: loss)) }
+      if let loss = take(node["validation_loss"]) { validation.append(Point(step: step, loss: loss)) }
     }
-    guard !training.isEmpty || !validation.isEmpty else { throw ForgeError.badInput("'\(path)' has no losses yet") }
+    guard !training.isEmpty || !validation.isEmpty else {
+      throw ForgeError.badInput(
+        leftOut == 0
+          ? "'\(path)' has no losses yet" : "'\(path)' has no loss that is a number: the run has diverged")
+    }
+  }
+
+  /// The loss that a line names, if it can be drawn.
+  private mutating func take(_ node: ConfigurationNode?) -> Double? {
+    switch node?.value {
+    case nil: return nil
+    case .integer(let loss) where Double(loss).magnitude <= Self.largest: return Double(loss)
+    case .number(let loss) where loss.magnitude <= Self.largest: return loss
+    default:
+      leftOut += 1
+      return nil
+    }
   }
 
   private var points: [Point] { training + validation }
@@ -74,12 +95,14 @@ struct Axis {
 
   /// - Parameter isRounded: whether the axis is lengthened to the next ticks.
   init(from low: Double, to high: Double, isRounded: Bool, tickCount: Int = 6) {
-    let span = high > low ? high - low : max(abs(low), 1) * 0.1
+    // Values that differ in their last digits only are one value.
+    let isFlat = high - low <= max(abs(low), abs(high)) * 1e-12
+    let span = isFlat ? max(abs(low), 1) * 0.1 : high - low
     let raw = span / Double(tickCount)
     let power = pow(10, floor(log10(raw)))
     let spacing = power * ([1.0, 2, 5].first { $0 * power >= raw } ?? 10)
     digits = max(0, -Int(floor(log10(spacing) + 1e-9)))
-    if isRounded || high <= low {
+    if isRounded || isFlat {
       range = (floor(low / spacing) * spacing)...(max(ceil(high / spacing), floor(low / spacing) + 1) * spacing)
     } else {
       range = low...high
@@ -94,5 +117,7 @@ struct Axis {
     (value - range.lowerBound) / (range.upperBound - range.lowerBound)
   }
 
-  func label(_ tick: Double) -> String { String(format: "%.\(digits)f", tick) }
+  func label(_ tick: Double) -> String {
+    String(format: digits > 8 || abs(tick) >= 1e9 ? "%.3g" : "%.\(digits)f", tick)
+  }
 }

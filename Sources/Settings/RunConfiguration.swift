@@ -91,6 +91,8 @@ public struct RunConfiguration: Sendable {
   public var model: ModelConfiguration
   /// A Hugging Face folder or a checkpoint to start from; nil starts from random weights.
   public var pretrained: String?
+  /// What the user should know about how that model was read, a sentence each.
+  public private(set) var modelNotes: [String]
   public var data: Data
   public var batch: Batch
   public var parallelism: Parallelism
@@ -127,7 +129,9 @@ public struct RunConfiguration: Sendable {
     }
     let runSection = try section("run")
     run = try Self.run(runSection)
-    (model, pretrained) = try Self.model(section("model"))
+    var notes: [String] = []
+    (model, pretrained) = try Self.model(section("model")) { notes.append($0) }
+    modelNotes = notes
     let dataSection = try section("data")
     data = try Self.data(dataSection)
     batch = try Self.batch(section("batch"))
@@ -216,9 +220,11 @@ public struct RunConfiguration: Sendable {
   }
 
   /// `from: FOLDER` takes the folder's `config.json`; other keys beside it are the run's own wishes.
-  private static func model(_ section: ConfigurationSection) throws -> (ModelConfiguration, String?) {
+  private static func model(
+    _ section: ConfigurationSection, note: (String) -> Void
+  ) throws -> (ModelConfiguration, String?) {
     guard let folder = try section.string("from") else { return (try ModelConfiguration(huggingFace: section), nil) }
-    let model = try PretrainedModel.configuration(folder: folder, overrides: section)
+    let model = try PretrainedModel.configuration(folder: folder, overrides: section, note: note)
     _ = try section.boolean("output_router_logits")
     _ = try section.number("router_aux_loss_coef")
     _ = try section.number("router_z_loss_coef")

@@ -91,6 +91,13 @@ struct RunRecord {
       // Checkpoints of the first version do not name it.
       let before = recorded[name]?.string ?? (name == "optimizer.name" ? Self.standardOptimizer : "nothing")
       guard before != value else { continue }
+      // By meaning: another version of this program writes the same model in other words.
+      if name == "model",
+        let model = try? PretrainedModel.configuration(recorded: before, source: reader.path + "/manifest.json"),
+        model.computesAs(configuration.model)
+      {
+        continue
+      }
       let detail = name == "model" ? "another model" : "\(name) = \(before), not \(value)"
       throw ForgeError.badInput(
         "the run in '\(configuration.run.directory)' was started with \(detail); restore the setting, or give the new "

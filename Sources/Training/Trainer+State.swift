@@ -29,6 +29,18 @@ extension Trainer {
     }
     try optimizer.state.gatherOwned()
     trainingStep.parametersChanged()
+    try keepModelFiles()
+  }
+
+  /// Keeps what the folder of `model.from` holds beside the weights, for the exports of this run.
+  private func keepModelFiles() throws {
+    guard lease != nil else { return }
+    try communicator.together {
+      guard communicator.rank == 0 else { return }
+      try checkLease()
+      let files = try configuration.pretrained.map { try ModelFolderFiles(model: $0) } ?? ModelFolderFiles()
+      try files.keep(inRun: directory.path)
+    }
   }
 
   /// A checkpoint that the run may continue from.

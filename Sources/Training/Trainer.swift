@@ -142,7 +142,8 @@ public final class Trainer {
     ].compactMap(\.self)
     let (rank, ranks) = (communicator.rank, communicator.size)
 
-    reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warnings: warnings)
+    reporter = RunReporter(
+      configuration, directory: directory, isLeader: rank == 0, warnings: warnings + configuration.modelNotes)
     // Before all else that may fail: an automatic restart that comes to nothing is counted there.
     lease = writes ? try directory.lease(configuration, communicator: communicator, say: reporter.note) : nil
     let model = configuration.model

@@ -24,6 +24,10 @@ struct CurveCommand: ParsableCommand {
     var isFolder: ObjCBool = false
     _ = FileManager.default.fileExists(atPath: source, isDirectory: &isFolder)
     let curve = try LossCurve(contentsOf: isFolder.boolValue ? source + "/metrics.jsonl" : source)
+    if curve.leftOut > 0 {
+      let note = "\(curve.leftOut) losses are not numbers, or beyond 1e100, and are not drawn"
+      FileHandle.standardError.write(Data("forge: \(note)\n".utf8))
+    }
     guard let output else { return try StandardOutput.write(curve.terminal()) }
     let title = URL(filePath: source).lastPathComponent
     do { try Data(curve.svg(title: title).utf8).write(to: URL(filePath: output), options: .atomic) } catch {

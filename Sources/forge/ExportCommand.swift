@@ -5,14 +5,15 @@ import Foundation
 import Kernels
 import Models
 import Pretrained
-import Tokenizers
 
 struct ExportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "export",
     abstract: "Write a model as a Hugging Face folder that transformers loads.",
     discussion: """
-      Writes config.json, model.safetensors (or shards with an index) and, where it is found, the tokenizer.
+      Writes config.json, model.safetensors (or shards with an index) and what came with the model, byte for byte:
+      generation settings, chat templates, licence and, where it is found, the tokenizer. All of it appears at once,
+      when it is complete.
 
       EXAMPLES
         forge export runs/quickstart my-model
@@ -47,7 +48,7 @@ struct ExportCommand: ParsableCommand {
   @Option(help: "The tokenizer's folder, where it is not found with the model.")
   var tokenizer: String?
 
-  @Flag(help: "Write into a folder that is not empty.")
+  @Flag(help: "Write into a folder that is not empty; its other files stay.")
   var overwrite = false
 
   @Option(help: "How many threads to read with.")
@@ -57,14 +58,18 @@ struct ExportCommand: ParsableCommand {
     if !overwrite, let contents = try? FileManager.default.contentsOfDirectory(atPath: output), !contents.isEmpty {
       throw ForgeError.badInput("'\(output)' is not empty; choose another folder or give --overwrite")
     }
-    let tokenizer = try (self.tokenizer ?? TokenizerLocation.find(model: source)).map { try Tokenizer(contentsOf: $0) }
+    // It is only copied, and so need not be one that this program understands.
+    let tokenizer = try (self.tokenizer ?? TokenizerLocation.find(model: source)).map {
+      try ModelFolderFiles(tokenizer: $0)
+    }
     let loaded = try LoadedModel(path: source, threads: threads)
+    var files = loaded.files
+    if let tokenizer { files.replaceTokenizer(with: tokenizer, wasNamed: self.tokenizer != nil) }
     try PretrainedModel.write(
       loaded.configuration, parameters: loaded.parameters.buffer, folder: output, dtype: dtype.scalarType,
-      maximumShardBytes: maxShardSize.bytes)
-    try tokenizer?.write(toFolder: output)
+      maximumShardBytes: maxShardSize.bytes, files: files)
     let count = ParameterLayout(loaded.configuration).count
-    let rest = tokenizer == nil ? "; no tokenizer was found" : " and its tokenizer"
+    let rest = files.hasTokenizer ? " and its tokenizer" : "; no tokenizer was found"
     try StandardOutput.write("\(output): \(count) parameters in \(dtype.rawValue)\(rest)\n")
   }
 }

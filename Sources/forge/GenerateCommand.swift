@@ -18,16 +18,23 @@ struct GenerateCommand: ParsableCommand {
         forge generate --model runs/quickstart --prompt 'Packages must'
         forge generate --model runs/quickstart --prompt 'Packages must' --greedy --max-tokens 50
         forge generate --model my-model --chat --prompt 'What is a package?' --top-p 0.95
+        git log -1 --format=%B | forge generate --model runs/quickstart --prompt-file -
       """)
 
   @Option(help: "A Hugging Face folder, a run directory or a checkpoint.")
   var model: String
 
-  @Option(help: "The text to continue.")
-  var prompt = ""
+  @Option(parsing: .unconditional, help: "The text to continue; it may begin with a dash.")
+  var prompt: String?
 
-  @Option(help: "How many tokens to make at most.")
-  var maxTokens = 200
+  @Option(
+    help: ArgumentHelp(
+      "A file with the text to continue, - for standard input; a line break at its end does not count.",
+      valueName: "file"))
+  var promptFile: String?
+
+  @Option(help: "How many tokens to make at most. (default: 200, or as many as the model has positions for)")
+  var maxTokens: Int?
 
   @Option(help: "How daring to be: 0 always takes the likeliest token, 1 follows the model's probabilities.")
   var temperature = 0.8
@@ -53,25 +60,34 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "How many threads to use; results do not depend on it.")
   var threads = ProcessInfo.processInfo.activeProcessorCount
 
+  /// More than any model has positions, and any vocabulary tokens.
+  private static let mostTokens = 1 << 24
+  private static let usualTokens = 200
+
   func validate() throws {
-    guard maxTokens > 0 else { throw ValidationError("--max-tokens must be at least 1.") }
-    guard temperature >= 0, temperature.isFinite else { throw ValidationError("--temperature must not be negative.") }
-    guard topK ?? 1 > 0 else { throw ValidationError("--top-k must be at least 1.") }
+    guard (1...Self.mostTokens).contains(maxTokens ?? 1) else {
+      throw ValidationError("--max-tokens must be between 1 and \(Self.mostTokens).")
+    }
+    guard (0...100).contains(temperature) else { throw ValidationError("--temperature must be between 0 and 100.") }
+    guard (1...Self.mostTokens).contains(topK ?? 1) else {
+      throw ValidationError("--top-k must be between 1 and \(Self.mostTokens).")
+    }
     guard topP ?? 1 > 0, topP ?? 1 <= 1 else { throw ValidationError("--top-p must be above 0 and at most 1.") }
+    guard prompt == nil || promptFile == nil else { throw ValidationError("Give either --prompt or --prompt-file.") }
   }
 
   func run() throws {
     let loaded = try LoadedModel(path: model, threads: threads)
     let tokenizer = try Tokenizer(contentsOf: TokenizerLocation(model: model, named: tokenizer).path)
     let configuration = loaded.configuration
+    let prompt = try promptFile.map(Prompt.read) ?? Array((prompt ?? "").utf8)
     let tokens = try chat ? Prompt.instruction(prompt, tokenizer) : Prompt.plain(prompt, tokenizer)
-    try check(tokens, configuration)
+    let maxTokens = try length(after: tokens, configuration)
     let decoder = IncrementalDecoder(
       configuration, parameters: loaded.parameters, capacity: tokens.count + maxTokens,
       compute: Compute(threads: threads))
     let sampler = Sampler(temperature: greedy ? 0 : temperature, topK: topK, topP: topP, seed: seed)
-    let generator = Generator(
-      decoder, sampler: sampler, endOfSequence: tokenizer.endOfSequence ?? configuration.endOfSequence.map(Int32.init))
+    let generator = Generator(decoder, sampler: sampler, ends: try loaded.ends(tokenizer))
     var text = UTF8Stream()
     if !chat { try StandardOutput.write(prompt) }
     try generator.generate(prompt: tokens, maximumTokens: maxTokens) { token in
@@ -80,16 +96,27 @@ struct GenerateCommand: ParsableCommand {
     try StandardOutput.write(text.finish() + "\n")
   }
 
-  private func check(_ tokens: [Int32], _ configuration: ModelConfiguration) throws {
+  /// How many tokens to make at most.
+  ///
+  /// - Throws: `ForgeError.badInput` for a prompt that cannot be continued, or not by so many tokens.
+  private func length(after tokens: [Int32], _ configuration: ModelConfiguration) throws -> Int {
     guard !tokens.isEmpty else { throw ForgeError.badInput("there is nothing to continue: give a --prompt") }
     guard tokens.allSatisfy({ $0 < configuration.vocabularySize }) else {
       throw ForgeError.badInput(
         "the tokenizer is not this model's: it makes ids beyond the vocabulary of \(configuration.vocabularySize)")
     }
-    guard tokens.count + maxTokens <= configuration.maximumPositions else {
+    let room = configuration.maximumPositions - tokens.count
+    guard room > 0 else {
+      throw ForgeError.badInput(
+        "the prompt's \(tokens.count) tokens leave nothing of the \(configuration.maximumPositions) positions of the "
+          + "model: give a shorter one")
+    }
+    guard let maxTokens else { return min(Self.usualTokens, room) }
+    guard maxTokens <= room else {
       throw ForgeError.badInput(
         "the prompt's \(tokens.count) tokens and --max-tokens \(maxTokens) are more than the "
           + "\(configuration.maximumPositions) positions of the model")
     }
+    return maxTokens
   }
 }

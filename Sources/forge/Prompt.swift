@@ -4,14 +4,24 @@ import Tokenizers
 /// The tokens of a prompt.
 enum Prompt {
   /// A text to be continued: `<s>` text.
-  static func plain(_ text: String, _ tokenizer: Tokenizer) -> [Int32] {
-    tokenizer.encode(text, addBeginOfSequence: true)
+  static func plain(_ text: [UInt8], _ tokenizer: Tokenizer) -> [Int32] {
+    [tokenizer.beginOfSequence].compactMap { $0 } + tokenizer.encode(text)
+  }
+
+  /// The bytes of a file, or of standard input for `-`, without a byte order mark and one line break at the end.
+  ///
+  /// - Throws: `ForgeError.badInput` when it cannot be read.
+  static func read(_ path: String) throws -> [UInt8] {
+    var text = try path == "-" ? TokenizerCommand.readStandardInput() : TokenizerCommand.readFile(path)
+    if text.starts(with: [0xEF, 0xBB, 0xBF]) { text.removeFirst(3) }
+    if text.last == UInt8(ascii: "\n") { text.removeLast(text.suffix(2) == Array("\r\n".utf8)[...] ? 2 : 1) }
+    return text
   }
 
   /// An instruction in Mistral's chat format: `<s>[INST]` text `[/INST]`.
   ///
   /// - Throws: `ForgeError.badInput` when the tokenizer has no such tokens.
-  static func instruction(_ text: String, _ tokenizer: Tokenizer) throws -> [Int32] {
+  static func instruction(_ text: [UInt8], _ tokenizer: Tokenizer) throws -> [Int32] {
     guard let open = tokenizer.specialToken("[INST]"), let close = tokenizer.specialToken("[/INST]") else {
       throw ForgeError.badInput("--chat needs a tokenizer with the special tokens [INST] and [/INST]")
     }

@@ -3,6 +3,7 @@ import Diagnostics
 import Foundation
 import Generation
 import Kernels
+import Models
 import Tokenizers
 
 struct ScoreCommand: ParsableCommand {
@@ -42,7 +43,7 @@ struct ScoreCommand: ParsableCommand {
 
   func run() throws {
     let loaded = try LoadedModel(path: model, threads: threads)
-    let sequences = try sequences(vocabularySize: loaded.configuration.vocabularySize)
+    let sequences = try sequences(of: loaded.configuration)
     let longest = sequences.map(\.count).max() ?? 2
     let scorer = Scorer(
       loaded.configuration, parameters: loaded.parameters, longest: longest, compute: Compute(threads: threads))
@@ -53,8 +54,11 @@ struct ScoreCommand: ParsableCommand {
     }
   }
 
-  private func sequences(vocabularySize: Int) throws -> [[Int32]] {
-    if let tokens { return try TokenLines(path: tokens, vocabularySize: vocabularySize).sequences }
+  private func sequences(of configuration: ModelConfiguration) throws -> [[Int32]] {
+    let (vocabularySize, positions) = (configuration.vocabularySize, configuration.maximumPositions)
+    if let tokens {
+      return try TokenLines(path: tokens, vocabularySize: vocabularySize, positions: positions).sequences
+    }
     guard let text else { return [] }
     let found = try Tokenizer(contentsOf: TokenizerLocation(model: model, named: tokenizer).path)
     let bytes = try TokenizerCommand.readFile(text)
@@ -63,6 +67,9 @@ struct ScoreCommand: ParsableCommand {
     guard ids.allSatisfy({ $0 < vocabularySize }) else {
       throw ForgeError.badInput(
         "the tokenizer is not this model's: it makes ids beyond the vocabulary of \(vocabularySize)")
+    }
+    guard ids.count <= positions else {
+      throw ForgeError.badInput("'\(text)' has \(ids.count) tokens, more than the \(positions) positions of the model")
     }
     return [ids]
   }

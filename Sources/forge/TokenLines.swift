@@ -6,12 +6,14 @@ struct TokenLines {
   let sequences: [[Int32]]
 
   /// - Throws: `ForgeError.badInput` that names file and line for JSON that is not such an object, an id outside
-  ///   `0..<vocabularySize`, or fewer than two ids.
-  init(path: String, vocabularySize: Int) throws {
+  ///   `0..<vocabularySize`, fewer than two ids, or more than the model has `positions`.
+  init(path: String, vocabularySize: Int, positions: Int) throws {
     struct Line: Decodable { var ids: [Int] }
     let decoder = JSONDecoder()
     var sequences: [[Int32]] = []
-    let lines = try TokenizerCommand.readFile(path).split(
+    let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+    let contents = try TokenizerCommand.readFile(path)
+    let lines = contents.dropFirst(contents.starts(with: mark) ? mark.count : 0).split(
       separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     for (index, bytes) in lines.enumerated()
     where !bytes.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") }) {
@@ -21,6 +23,10 @@ struct TokenLines {
       }
       guard line.ids.count >= 2 else {
         throw ForgeError.badInput("\(place): has \(line.ids.count) ids; a score needs at least 2")
+      }
+      guard line.ids.count <= positions else {
+        throw ForgeError.badInput(
+          "\(place): has \(line.ids.count) ids, more than the \(positions) positions of the model")
       }
       if let id = line.ids.first(where: { $0 < 0 || $0 >= vocabularySize }) {
         throw ForgeError.badInput("\(place): id \(id) is outside the model's vocabulary of \(vocabularySize)")

@@ -1,6 +1,7 @@
 import Configuration
 import Diagnostics
 import Foundation
+import Pretrained
 
 /// Where a model's tokenizer is: next to the weights, in the run directory, or with the data that the run trained on.
 struct TokenizerLocation {
@@ -31,7 +32,8 @@ struct TokenizerLocation {
     return runs.flatMap { run in
       let tokenizers = [run, run + "/tokenizer"]
       let data = dataFolders(run)
-      return tokenizers + data + data.map { $0 + "/tokenizer" }
+      let kept: [String] = data.map { $0 + "/tokenizer" } + ["\(run)/\(ModelFolderFiles.runFolder)"]
+      return tokenizers + data + kept
     }
   }
 

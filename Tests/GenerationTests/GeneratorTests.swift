@@ -10,7 +10,7 @@ struct GeneratorTests {
       family: .llama, vocabularySize: 40, hiddenSize: 16, intermediateSize: 24, layers: 1, heads: 2, keyValueHeads: 1,
       headDimension: 8, normEpsilon: 1e-5, rotary: RotaryConfiguration(theta: 10_000), maximumPositions: 64,
       tiedEmbeddings: false, attentionBias: false, queryKeyNorm: false, windows: [nil], experts: nil,
-      sparseLayers: [false], initializerRange: 1, beginOfSequence: 1, endOfSequence: 2)
+      sparseLayers: [false], initializerRange: 1, beginOfSequence: 1, endOfSequence: [2])
     let compute = Compute(threads: 1)
     let layout = ParameterLayout(configuration)
     let parameters = Arena<Float>(count: layout.count)
@@ -21,7 +21,7 @@ struct GeneratorTests {
   private func generate(maximumTokens: Int, capacity: Int = 64, end: Int32? = nil) -> ([Int32], Generator.FinishReason)
   {
     var tokens: [Int32] = []
-    let generator = Generator(decoder(capacity: capacity), sampler: Sampler(seed: 9), endOfSequence: end)
+    let generator = Generator(decoder(capacity: capacity), sampler: Sampler(seed: 9), ends: end.map { [$0] } ?? [])
     let reason = generator.generate(prompt: [1, 5], maximumTokens: maximumTokens) { tokens.append($0) }
     return (tokens, reason)
   }

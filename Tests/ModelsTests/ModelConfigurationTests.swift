@@ -45,7 +45,7 @@ struct ModelConfigurationTests {
     #expect(try tinyModel("qwen3_moe", moe + "decoder_sparse_step: 2").sparseLayers == [false, true])
     #expect(try tinyModel("qwen3_moe", moe + "mlp_only_layers: [1]").sparseLayers == [true, false])
     #expect(try tinyModel("qwen3_moe", moe + "router_aux_loss_coef: 0.5").experts?.balancing.loadCoefficient == 0.5)
-    #expect(try tinyModel("llama", "eos_token_id: [3, 4]").endOfSequence == 3)
+    #expect(try tinyModel("llama", "eos_token_id: [3, 4]").endOfSequence == [3, 4])
   }
 
   static let dots1 = "n_routed_experts: 8\nnum_experts_per_tok: 2\nmoe_intermediate_size: 4\n"

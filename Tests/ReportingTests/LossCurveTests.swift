@@ -21,7 +21,9 @@ import Testing
       """
     try metrics.write(toFile: path, atomically: true, encoding: .utf8)
     let curve = try LossCurve(contentsOf: path)
-    #expect(curve == LossCurve(training: [.init(step: 1, loss: 3.5)], validation: [.init(step: 2, loss: 3.25)]))
+    #expect(
+      curve
+        == LossCurve(training: [.init(step: 1, loss: 3.5)], validation: [.init(step: 2, loss: 3.25)], leftOut: 1))
 
     try "{\"step\": 1}\nnonsense\n".write(toFile: path, atomically: true, encoding: .utf8)
     let broken = #expect(throws: ForgeError.self) { try LossCurve(contentsOf: path) }
