@@ -101,6 +101,8 @@ public struct RunConfiguration: Sendable {
   public var checkpoint: Checkpoint
   public var spikes: Spikes
   public var watchdog: Watchdog
+  /// What should be said at the start.
+  public let warnings: [String]
   /// The configuration as the user wrote it, overrides applied.
   public let source: ConfigurationNode
 
@@ -127,7 +129,7 @@ public struct RunConfiguration: Sendable {
     }
     let runSection = try section("run")
     run = try Self.run(runSection)
-    (model, pretrained) = try Self.model(section("model"))
+    (model, pretrained, warnings) = try Self.model(section("model"), run: run.directory)
     let dataSection = try section("data")
     data = try Self.data(dataSection)
     batch = try Self.batch(section("batch"))
@@ -208,17 +210,31 @@ public struct RunConfiguration: Sendable {
     return run
   }
 
-  /// `from: FOLDER` takes the folder's `config.json`; other keys beside it are the run's own wishes.
-  private static func model(_ section: ConfigurationSection) throws -> (ModelConfiguration, String?) {
-    guard let folder = try section.string("from") else { return (try ModelConfiguration(huggingFace: section), nil) }
-    let model = try PretrainedModel.configuration(folder: folder, overrides: section)
+  /// `from: FOLDER` takes the folder's `config.json`; other keys beside it are the run's own wishes. A run that continues
+  /// has its model in its checkpoint, and does not need the folder.
+  private static func model(
+    _ section: ConfigurationSection, run directory: String
+  ) throws -> (ModelConfiguration, pretrained: String?, warnings: [String]) {
+    guard let folder = try section.string("from") else {
+      return (try ModelConfiguration(huggingFace: section), nil, [])
+    }
+    var warnings: [String] = []
+    let model: ModelConfiguration
+    do { model = try PretrainedModel.configuration(folder: folder, overrides: section) } catch let error as ForgeError {
+      let checkpoints = directory + "/checkpoints"
+      guard FileManager.default.fileExists(atPath: checkpoints),
+        let own = try? PretrainedModel.configuration(folder: checkpoints, overrides: section)
+      else { throw error }
+      model = own
+      warnings = ["warning: \(error); the run goes on with the model of its checkpoint"]
+    }
     _ = try section.boolean("output_router_logits")
     _ = try section.number("router_aux_loss_coef")
     _ = try section.number("router_z_loss_coef")
     _ = try section.string("router_aux_loss_scope")
     _ = try section.number("router_bias_update_rate")
     try section.finish()
-    return (model, folder)
+    return (model, folder, warnings)
   }
 
   private static func data(_ section: ConfigurationSection) throws -> Data {

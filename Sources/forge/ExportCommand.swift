@@ -57,7 +57,8 @@ struct ExportCommand: ParsableCommand {
     if !overwrite, let contents = try? FileManager.default.contentsOfDirectory(atPath: output), !contents.isEmpty {
       throw ForgeError.badInput("'\(output)' is not empty; choose another folder or give --overwrite")
     }
-    let tokenizer = try (self.tokenizer ?? TokenizerLocation.find(model: source)).map { try Tokenizer(contentsOf: $0) }
+    let tokenizer = try TokenizerLocation.find(model: source, named: self.tokenizer)
+      .map { try Tokenizer(contentsOf: $0) }
     let loaded = try LoadedModel(path: source, threads: threads)
     try PretrainedModel.write(
       loaded.configuration, parameters: loaded.parameters.buffer, folder: output, dtype: dtype.scalarType,
