@@ -25,7 +25,7 @@ extension RunRecord {
 
   private static func standardized(_ entry: String) -> String {
     let parts = entry.components(separatedBy: " × ")
-    return ([(parts[0] as NSString).standardizingPath] + parts.dropFirst()).joined(separator: " × ")
+    return ([RunSources.standardized(parts[0])] + parts.dropFirst()).joined(separator: " × ")
   }
 
   /// Whether a recorded `config.json` computes what the run's model does. Which ids begin and end a text is not part of

@@ -95,10 +95,10 @@ struct RunSources: Codable, Equatable {
       : "was started with '\(before.path)', and '\(now.path)' (\(key)) is not the same data; \(hashes)"
   }
 
-  /// Whether two paths are spelt alike but for `./` and slashes at the end.
-  static func isSame(_ left: String, _ right: String) -> Bool {
-    (left as NSString).standardizingPath == (right as NSString).standardizingPath
-  }
+  /// Whether two paths lead to the same place from here, be they spelt `data`, `./data/` or in full.
+  static func isSame(_ left: String, _ right: String) -> Bool { standardized(left) == standardized(right) }
+
+  static func standardized(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
 
   // MARK: Tokenizers
 
