@@ -24,13 +24,24 @@ enum RunTokenizer {
 
   /// Copies a tokenizer's files, unless the run has a copy; the folder appears when it is complete.
   ///
-  /// - Throws: `ForgeError.tryAgain` when the run directory cannot be written.
+  /// - Throws: `ForgeError.badInput` when it, or the folder, has another tokenizer than the data was made with;
+  ///   `tryAgain` when the run directory cannot be written.
   static func keep(_ folder: String?, expected fingerprint: String?, in run: String) throws {
     let manager = FileManager.default
     let target = "\(run)/\(ModelTokenizer.runFolder)"
-    guard let folder, !manager.fileExists(atPath: target), manager.fileExists(atPath: folder + "/tokenizer.json"),
-      fingerprint == nil || TokenizerFingerprint.hash(folder: folder) == fingerprint
-    else { return }
+    if manager.fileExists(atPath: target) {
+      // It may be the user's, so it stays.
+      guard let fingerprint, TokenizerFingerprint.hash(folder: target) != fingerprint else { return }
+      throw ForgeError.badInput(
+        "'\(target)' is not the tokenizer that the data was made with; remove it, and the next start keeps the right one"
+      )
+    }
+    guard let folder, manager.fileExists(atPath: folder + "/tokenizer.json") else { return }
+    guard fingerprint == nil || TokenizerFingerprint.hash(folder: folder) == fingerprint else {
+      throw ForgeError.badInput(
+        "the run keeps no tokenizer: '\(folder)' is not the one that the data was made with; name the right one when the "
+          + "model is used")
+    }
     let partial = "\(run)/.tokenizer-\(UUID().uuidString)"
     do {
       try manager.createDirectory(atPath: partial, withIntermediateDirectories: false)

@@ -6,8 +6,8 @@ import Testing
 @Suite struct ManifestNumbersTests {
   private func chunk(_ edit: (inout ChunkRecord) -> Void) -> ChunkRecord {
     var chunk = ChunkRecord(
-      tensor: "a", start: 0, count: 4, file: "shard-00000.forge", offset: 0, length: 16, rawLength: 16, encoding: .planes,
-      planes: [4, 4, 4, 4], sha256: String(repeating: "0", count: 64))
+      tensor: "a", start: 0, count: 4, file: "shard-00000.forge", offset: 0, length: 16, rawLength: 16,
+      encoding: .planes, planes: [4, 4, 4, 4], sha256: String(repeating: "0", count: 64))
     edit(&chunk)
     return chunk
   }
