@@ -25,7 +25,7 @@ let package = Package(
       name: "MPI", dependencies: ["COpenMPI", "Diagnostics"],
       // A request borrows its buffers: the compiler keeps them alive and untouched until it is complete.
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
-    .target(name: "Formats", dependencies: ["Diagnostics"]),
+    .target(name: "Formats", dependencies: ["Diagnostics", "Digests"]),
     .target(name: "Checkpoints", dependencies: ["CZstd", "Diagnostics", "Digests", "Formats"]),
 
     // Models and data, which know nothing of ranks.
@@ -34,8 +34,8 @@ let package = Package(
     .target(
       name: "Pretrained",
       dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Formats", "Kernels", "Models"]),
-    .target(name: "Datasets", dependencies: ["Diagnostics", "Formats"]),
-    .target(name: "Tokenizers", dependencies: ["Diagnostics"]),
+    .target(name: "Datasets", dependencies: ["Diagnostics", "Digests", "Formats"]),
+    .target(name: "Tokenizers", dependencies: ["Diagnostics", "Digests"]),
     .target(
       name: "Documents",
       dependencies: ["CLibXML2", "CZlib", "Datasets", "Diagnostics", "Digests", "Formats", "Tokenizers"]),
@@ -60,7 +60,7 @@ let package = Package(
       name: "Training",
       dependencies: [
         "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Digests", "Formats", "Kernels", "MPI", "Models",
-        "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "Settings",
+        "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "Settings", "Tokenizers",
       ]),
 
     // What a finished run says, without MPI.
@@ -77,8 +77,8 @@ let package = Package(
     .executableTarget(
       name: "forge",
       dependencies: [
-        "Checkpoints", "Configuration", "Diagnostics", "Documents", "Formats", "Generation", "Kernels", "Models",
-        "Planning", "Pretrained", "Reporting", "Settings", "Tokenizers",
+        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Documents", "Formats", "Generation", "Kernels",
+        "Models", "Planning", "Pretrained", "Reporting", "Settings", "Tokenizers",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -110,7 +110,7 @@ let package = Package(
     .testTarget(name: "DigestsTests", dependencies: ["Digests"]),
     .testTarget(
       name: "DocumentsTests", dependencies: ["Datasets", "Diagnostics", "Documents", "Formats", "Tokenizers"]),
-    .testTarget(name: "FormatsTests", dependencies: ["Diagnostics", "Formats"], exclude: ["Fixtures"]),
+    .testTarget(name: "FormatsTests", dependencies: ["Diagnostics", "Digests", "Formats"], exclude: ["Fixtures"]),
     .testTarget(name: "KernelsTests", dependencies: ["CKernels", "Kernels"]),
     .testTarget(
       name: "GenerationTests", dependencies: ["Configuration", "Formats", "Generation", "Kernels", "Models"]),
@@ -129,6 +129,7 @@ let package = Package(
     .testTarget(name: "ReportingTests", dependencies: ["Diagnostics", "Reporting"]),
     .testTarget(name: "SettingsTests", dependencies: ["Configuration", "Diagnostics", "Models", "Settings"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Diagnostics", "Tokenizers"], exclude: ["Fixtures"]),
-    .testTarget(name: "TrainingTests", dependencies: ["Configuration", "Diagnostics", "Placement", "Training"]),
+    .testTarget(
+      name: "TrainingTests", dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Placement", "Training"]),
   ]
 )

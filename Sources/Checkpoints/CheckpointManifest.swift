@@ -121,6 +121,7 @@ struct CheckpointManifest: Codable, Sendable {
 
   /// Checks that every tensor is covered by chunks exactly once, and every byte of every file by exactly one chunk.
   func validate() throws(Defect) {
+    try validateNumbers()
     var byTensor = Dictionary(grouping: chunks, by: \.tensor)
     for tensor in tensors {
       guard tensor.shape.allSatisfy({ $0 >= 0 }) else { throw Defect("tensor '\(tensor.name)' has a negative size") }
@@ -145,6 +146,29 @@ struct CheckpointManifest: Codable, Sendable {
     }
     if let stray = byTensor.keys.min() { throw Defect("it has chunks of a tensor '\(stray)' that it does not list") }
     try validateFiles()
+  }
+
+  /// No sensible number comes near the bound, and below it no sum or product of what follows can overflow.
+  private func validateNumbers() throws(Defect) {
+    let most = 1 << 48
+    func isSensible(_ numbers: [Int]) -> Bool { numbers.allSatisfy { (0...most).contains($0) } }
+    var names: Set<String> = []
+    for tensor in tensors {
+      guard names.insert(tensor.name).inserted else { throw Defect("tensor '\(tensor.name)' is listed twice") }
+      var count = 1
+      for size in tensor.shape where size >= 0 {
+        let (product, isTooLarge) = count.multipliedReportingOverflow(by: size)
+        guard !isTooLarge, product <= most else { throw Defect("tensor '\(tensor.name)' is too large to be one") }
+        count = product
+      }
+    }
+    guard step >= 0, isSensible(files.map(\.length)) else { throw Defect("it has a number that cannot be") }
+    for chunk in chunks {
+      guard isSensible([chunk.start, chunk.count, chunk.offset, chunk.length, chunk.rawLength]),
+        chunk.planes.count <= 8,
+        isSensible(chunk.planes)
+      else { throw Defect("it has a chunk of tensor '\(chunk.tensor)' with a number that cannot be") }
+    }
   }
 
   private func validateFiles() throws(Defect) {

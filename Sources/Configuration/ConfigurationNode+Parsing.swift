@@ -44,32 +44,45 @@ extension ConfigurationNode {
       guard let root = try Yams.compose(yaml: text) else {
         return ConfigurationNode(.null, at: Location(source: source, line: 1))
       }
-      return try ConfigurationNode(root, source: source)
+      var room = mostValues
+      return try ConfigurationNode(root, source: source, room: &room)
     } catch let error as YamlError {
       throw ForgeError.badInput(explain(error, source: source))
     }
   }
 
-  private init(_ node: Node, source: String) throws {
+  /// Aliases of aliases make a few lines stand for more values than there is memory.
+  private static let mostValues = 1 << 20
+
+  /// - Parameter room: how many more values there may be.
+  private init(_ node: Node, source: String, room: inout Int) throws {
     let location = Location(source: source, line: node.mark?.line)
+    room -= 1
+    guard room >= 0 else {
+      throw ForgeError.badInput(
+        "\(location): there are more than \(Self.mostValues) values, counting what aliases stand for")
+    }
     switch node {
     case .scalar(let scalar):
       let isPlain = scalar.style == .plain || scalar.style == .any
       self.init(isPlain ? Self.resolve(scalar.string) : .string(scalar.string), at: location)
     case .sequence(let sequence):
-      self.init(.sequence(try sequence.map { try ConfigurationNode($0, source: source) }), at: location)
+      var items: [ConfigurationNode] = []
+      for item in sequence { items.append(try ConfigurationNode(item, source: source, room: &room)) }
+      self.init(.sequence(items), at: location)
     case .mapping(let mapping):
       var entries: [Entry] = []
+      var keys: Set<String> = []
       for (key, value) in mapping {
         let keyLocation = Location(source: source, line: key.mark?.line ?? location.line)
         guard case .scalar(let scalar) = key else {
           throw ForgeError.badInput("\(keyLocation): a key must be plain text")
         }
-        guard !entries.contains(where: { $0.key == scalar.string }) else {
+        guard keys.insert(scalar.string).inserted else {
           throw ForgeError.badInput("\(keyLocation): key '\(scalar.string)' appears twice in the same mapping")
         }
-        entries.append(
-          Entry(key: scalar.string, location: keyLocation, node: try ConfigurationNode(value, source: source)))
+        let node = try ConfigurationNode(value, source: source, room: &room)
+        entries.append(Entry(key: scalar.string, location: keyLocation, node: node))
       }
       self.init(.mapping(entries), at: location)
     case .alias(let alias):

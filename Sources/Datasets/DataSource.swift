@@ -25,15 +25,7 @@ extension DataSource {
   public var isPreparedFolder: Bool { exists(path + "/" + DataPart.train.rawValue + ".idx") }
 
   /// Opens a part of a prepared folder, or the whole of a `.bin/.idx` pair.
-  func open(_ part: DataPart) throws -> IndexedDataset {
-    if isPreparedFolder { return try IndexedDataset(prefix: path + "/" + part.rawValue) }
-    guard exists(path + ".idx") || exists(path + ".bin") else {
-      throw ForgeError.badInput(
-        "there is no dataset at '\(path)': it is neither a folder made by 'forge data prepare' nor the prefix of a "
-          + ".bin/.idx pair")
-    }
-    return try IndexedDataset(prefix: path)
-  }
+  func open(_ part: DataPart) throws -> IndexedDataset { try IndexedDataset(prefix: prefix(of: part)) }
 
   private func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 }

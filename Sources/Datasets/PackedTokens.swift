@@ -33,7 +33,10 @@ struct PackedTokens: Sendable {
   }
 
   /// Checks that every token is in the vocabulary, or one of `parts` equal parts of the tokens.
-  func check(vocabularySize: Int, part: Int, of parts: Int) throws {
+  ///
+  /// - Parameter checked: of datasets whose ids are known to be below this.
+  func check(vocabularySize: Int, part: Int, of parts: Int, checked: [String: Int] = [:]) throws {
+    if let known = checked[dataset.prefix], known <= vocabularySize { return }
     func start(ofPart part: Int) -> Int {
       dataset.tokenCount / parts * part + min(part, dataset.tokenCount % parts)
     }

@@ -3,7 +3,7 @@
 /// A Feistel network permutes the smallest power of four that is at least `count`; an index that lands outside
 /// `0..<count` is permuted again until it lands inside ("cycle walking", Black & Rogaway 2002), fewer than four times
 /// on average. A pure function of `key`, on every machine.
-struct Permutation {
+public struct Permutation: Sendable {
   private let count: UInt64
   private let key: UInt64
   /// Bits in each half of the network.
@@ -11,7 +11,7 @@ struct Permutation {
 
   private static let rounds: UInt64 = 6
 
-  init(count: Int, key: UInt64) {
+  public init(count: Int, key: UInt64) {
     precondition(count > 0)
     self.count = UInt64(count)
     self.key = key
@@ -19,7 +19,7 @@ struct Permutation {
     halfBits = UInt64(max(1, (bits + 1) / 2))
   }
 
-  func callAsFunction(_ index: Int) -> Int {
+  public func callAsFunction(_ index: Int) -> Int {
     precondition(index >= 0 && UInt64(index) < count)
     var value = UInt64(index)
     repeat { value = permuteOnce(value) } while value >= count
@@ -45,4 +45,4 @@ func mix(_ value: UInt64) -> UInt64 {
 }
 
 /// A key made of two, in which their order matters.
-func combine(_ first: UInt64, _ second: UInt64) -> UInt64 { mix(mix(first) ^ second) }
+public func combine(_ first: UInt64, _ second: UInt64) -> UInt64 { mix(mix(first) ^ second) }

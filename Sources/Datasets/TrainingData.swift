@@ -24,12 +24,13 @@ public struct TrainingData: Sendable {
   ///   - documentMask: whether a token sees only the tokens of its own document.
   ///   - part, parts: the share of the tokens that this process checks against the vocabulary, so that the ranks of a
   ///     job can divide the work.
+  ///   - checkedVocabularies: of datasets, by their paths without `.bin` and `.idx`, whose ids are known to be below this.
   ///
   /// Throws `badInput` when a dataset is missing, damaged or shorter than a sequence, or has a token that is not in the
   /// vocabulary.
   public init(
     sources: [DataSource], sequenceLength: Int, shuffle: Bool, documentMask: Bool, seed: UInt64, vocabularySize: Int,
-    checkingPart part: Int = 0, of parts: Int = 1
+    checkingPart part: Int = 0, of parts: Int = 1, checkedVocabularies: [String: Int] = [:]
   ) throws {
     precondition(sequenceLength > 0 && vocabularySize > 0 && part >= 0 && part < parts)
     guard !sources.isEmpty else { throw ForgeError.badInput("there is no training data: data.train is empty") }
@@ -42,7 +43,7 @@ public struct TrainingData: Sendable {
           "'\(packed.dataset.dataPath)' has \(packed.dataset.tokenCount) tokens, fewer than the \(sequenceLength + 1) "
             + "of one sequence")
       }
-      try packed.check(vocabularySize: vocabularySize, part: part, of: parts)
+      try packed.check(vocabularySize: vocabularySize, part: part, of: parts, checked: checkedVocabularies)
       return packed
     }
     self.sequenceLength = sequenceLength

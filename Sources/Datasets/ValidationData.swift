@@ -10,6 +10,9 @@ public struct ValidationData: Sendable {
 
   private let sources: [PackedTokens]
 
+  /// Whole sequences of each source.
+  public var counts: [Int] { sources.map(\.count) }
+
   /// The parts held out from `sources`: those of prepared folders. The prefix of a `.bin/.idx` pair has none.
   ///
   /// Throws `badInput` when a dataset is missing or damaged, or has a token that is not in the vocabulary.
@@ -22,13 +25,18 @@ public struct ValidationData: Sendable {
   }
 
   /// Datasets named for validation: the validation parts of prepared folders, `.bin/.idx` pairs as a whole.
-  public init(sources: [DataSource], sequenceLength: Int, documentMask: Bool, vocabularySize: Int) throws {
+  ///
+  /// - Parameter checkedVocabularies: see ``TrainingData``.
+  public init(
+    sources: [DataSource], sequenceLength: Int, documentMask: Bool, vocabularySize: Int,
+    checkedVocabularies: [String: Int] = [:]
+  ) throws {
     precondition(sequenceLength > 0 && vocabularySize > 0)
     self.sequenceLength = sequenceLength
     self.sources = try sources.map { source in
       let packed = PackedTokens(
         dataset: try source.open(.validation), sequenceLength: sequenceLength, documentMask: documentMask)
-      try packed.check(vocabularySize: vocabularySize, part: 0, of: 1)
+      try packed.check(vocabularySize: vocabularySize, part: 0, of: 1, checked: checkedVocabularies)
       return packed
     }
     count = self.sources.reduce(0) { $0 + $1.count }

@@ -68,6 +68,8 @@ extension SHA256 {
       words = (word(0), word(1), word(2), word(3))
     }
 
+    public init(words: (UInt64, UInt64, UInt64, UInt64)) { self.words = words }
+
     public static func == (left: Digest, right: Digest) -> Bool { left.words == right.words }
 
     public func hash(into hasher: inout Hasher) { hasher.combine(words.0) }

@@ -54,11 +54,11 @@ public struct DataPreparation: Sendable {
       try writer.append(outcome)
       onDocument(writer.description)
     }
-    let description = writer.description
-    guard description.train.documents + description.validation.documents > 0 else {
+    guard writer.description.train.documents + writer.description.validation.documents > 0 else {
       throw ForgeError.badInput("there is no document in \(inputs.map { "'\($0)'" }.joined(separator: ", "))")
     }
-    try writer.finish()
+    try tokenizer.write(toFolder: folder.partialPath + "/" + PreparedDataset.tokenizerFolder)
+    let description = try writer.finish()
     try folder.commit()
     return description
   }
@@ -72,6 +72,7 @@ public struct DataPreparation: Sendable {
       inputs: inputs,
       tokenizer: .init(
         path: self.tokenizer, sha256: hash.finalize().hexadecimal,
+        fingerprint: TokenizerFingerprint.hash(json: tokenizer.json),
         vocabularySize: tokenizer.vocabularySize, beginOfSequence: tokenizer.beginOfSequence,
         endOfSequence: tokenizer.endOfSequence),
       heldOut: heldOut)
@@ -109,6 +110,8 @@ struct DatasetWriter {
   private let train: IndexedDatasetWriter
   private let validation: IndexedDatasetWriter
   private let records: OutputFile
+  /// One chunk, however long: plain SHA-256.
+  private let recordsHasher = ChunkHasher(chunkByteCount: .max)
   private let encoder = JSONEncoder()
 
   init(folder: String, description: PreparedDataset) throws {
@@ -133,14 +136,23 @@ struct DatasetWriter {
     }
   }
 
-  mutating func finish() throws {
-    try train.finish()
-    try validation.finish()
+  /// Completes the files; returns the description with the parts' content hashes.
+  mutating func finish() throws -> PreparedDataset {
+    for (part, writer) in [(DataPart.train, train), (.validation, validation)] {
+      let digest = try writer.finish()
+      try digest.write(prefix: "\(folder)/\(part.rawValue)")
+      switch part {
+      case .train: description.train.sha256 = digest.root
+      case .validation: description.validation.sha256 = digest.root
+      }
+    }
     try records.commit()
+    description.documentsSHA256 = recordsHasher.finalize().chunks.first
     encoder.outputFormatting.insert(.prettyPrinted)
     let file = try OutputFile(path: "\(folder)/\(PreparedDataset.fileName)")
     try file.append(encoder.encode(description) + [UInt8(ascii: "\n")])
     try file.commit()
+    return description
   }
 
   private func append(
@@ -153,6 +165,8 @@ struct DatasetWriter {
     let record = DocumentRecord(
       id: document.id.description, path: document.path, split: document.part.rawValue,
       tokens: [range.lowerBound, range.upperBound], bytes: document.byteCount)
-    try records.append(encoder.encode(record) + [UInt8(ascii: "\n")])
+    let line = try encoder.encode(record) + [UInt8(ascii: "\n")]
+    line.withUnsafeBytes { recordsHasher.update($0) }
+    try records.append(line)
   }
 }

@@ -34,7 +34,11 @@ final class OutputFolder {
     // A folder may take the place of one that is empty, or of none, in one step.
     if rename(partialPath, path) == 0 { return }
     let names = try? FileManager.default.contentsOfDirectory(atPath: partialPath)
-    for name in names ?? [] where rename(partialPath + "/" + name, path + "/" + name) != 0 {
+    for name in names ?? [] {
+      // A folder within it takes the place of an empty one only.
+      if rename(partialPath + "/" + name, path + "/" + name) == 0 { continue }
+      try? FileManager.default.removeItem(atPath: path + "/" + name)
+      if rename(partialPath + "/" + name, path + "/" + name) == 0 { continue }
       throw ForgeError.tryAgain("moving '\(name)' to '\(path)' failed: \(String(cString: strerror(errno)))")
     }
   }

@@ -5,6 +5,8 @@ public struct PreparedDataset: Codable, Sendable {
     public var path: String
     /// Of `tokenizer.json`, in hexadecimal.
     public var sha256: String
+    /// By meaning (`TokenizerFingerprint`); the tokenizer itself stands in the folder's `tokenizer`.
+    public var fingerprint: String?
     public var vocabularySize: Int
     /// The id before every document, when the tokenizer has one.
     public var beginOfSequence: Int32?
@@ -12,7 +14,7 @@ public struct PreparedDataset: Codable, Sendable {
     public var endOfSequence: Int32?
 
     enum CodingKeys: String, CodingKey {
-      case path, sha256
+      case path, sha256, fingerprint
       case vocabularySize = "vocabulary_size"
       case beginOfSequence = "begin_of_sequence"
       case endOfSequence = "end_of_sequence"
@@ -25,15 +27,21 @@ public struct PreparedDataset: Codable, Sendable {
     public var tokens = 0
     /// Of text, before it became tokens.
     public var bytes = 0
+    /// The root of the part's `DatasetDigest`, once it is complete.
+    public var sha256: String?
   }
 
   public static let fileName = "dataset.json"
+  /// The folder, within the dataset's, with a copy of the tokenizer's files.
+  public static let tokenizerFolder = "tokenizer"
 
   public var version = 1
   public var inputs: [String]
   public var tokenizer: Tokenizer
   /// The share of documents that was to be held out.
   public var heldOut: Double
+  /// SHA-256 of `documents.jsonl`, once it is complete.
+  public var documentsSHA256: String?
   public var train = Part()
   public var validation = Part()
   /// Files whose text an earlier file has.
@@ -44,6 +52,7 @@ public struct PreparedDataset: Codable, Sendable {
   enum CodingKeys: String, CodingKey {
     case version, inputs, tokenizer, train, validation, duplicates, skipped
     case heldOut = "held_out"
+    case documentsSHA256 = "documents_sha256"
   }
 }
 

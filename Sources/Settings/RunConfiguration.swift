@@ -91,8 +91,6 @@ public struct RunConfiguration: Sendable {
   public var model: ModelConfiguration
   /// A Hugging Face folder or a checkpoint to start from; nil starts from random weights.
   public var pretrained: String?
-  /// What the user should know about how that model was read, a sentence each.
-  public private(set) var modelNotes: [String]
   public var data: Data
   public var batch: Batch
   public var parallelism: Parallelism
@@ -103,6 +101,8 @@ public struct RunConfiguration: Sendable {
   public var checkpoint: Checkpoint
   public var spikes: Spikes
   public var watchdog: Watchdog
+  /// What the user should know at the start, such as how the model was read: a sentence each.
+  public let warnings: [String]
   /// The configuration as the user wrote it, overrides applied.
   public let source: ConfigurationNode
 
@@ -129,9 +129,7 @@ public struct RunConfiguration: Sendable {
     }
     let runSection = try section("run")
     run = try Self.run(runSection)
-    var notes: [String] = []
-    (model, pretrained) = try Self.model(section("model")) { notes.append($0) }
-    modelNotes = notes
+    (model, pretrained, warnings) = try Self.model(section("model"), run: run.directory)
     let dataSection = try section("data")
     data = try Self.data(dataSection)
     batch = try Self.batch(section("batch"))
@@ -219,19 +217,33 @@ public struct RunConfiguration: Sendable {
     return run
   }
 
-  /// `from: FOLDER` takes the folder's `config.json`; other keys beside it are the run's own wishes.
+  /// `from: FOLDER` takes the folder's `config.json`; other keys beside it are the run's own wishes. A run that continues
+  /// has its model in its checkpoint, and does not need the folder.
   private static func model(
-    _ section: ConfigurationSection, note: (String) -> Void
-  ) throws -> (ModelConfiguration, String?) {
-    guard let folder = try section.string("from") else { return (try ModelConfiguration(huggingFace: section), nil) }
-    let model = try PretrainedModel.configuration(folder: folder, overrides: section, note: note)
+    _ section: ConfigurationSection, run directory: String
+  ) throws -> (ModelConfiguration, pretrained: String?, warnings: [String]) {
+    guard let folder = try section.string("from") else {
+      return (try ModelConfiguration(huggingFace: section), nil, [])
+    }
+    var warnings: [String] = []
+    let model: ModelConfiguration
+    do {
+      model = try PretrainedModel.configuration(folder: folder, overrides: section) { warnings.append($0) }
+    } catch let error as ForgeError {
+      let checkpoints = directory + "/checkpoints"
+      guard FileManager.default.fileExists(atPath: checkpoints),
+        let own = try? PretrainedModel.configuration(folder: checkpoints, overrides: section)
+      else { throw error }
+      model = own
+      warnings = ["warning: \(error); the run goes on with the model of its checkpoint"]
+    }
     _ = try section.boolean("output_router_logits")
     _ = try section.number("router_aux_loss_coef")
     _ = try section.number("router_z_loss_coef")
     _ = try section.string("router_aux_loss_scope")
     _ = try section.number("router_bias_update_rate")
     try section.finish()
-    return (model, folder)
+    return (model, folder, warnings)
   }
 
   private static func data(_ section: ConfigurationSection) throws -> Data {

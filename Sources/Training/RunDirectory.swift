@@ -14,6 +14,7 @@ struct RunDirectory {
   var ledger: String { path + "/ledger.jsonl" }
   var log: String { path + "/train.log" }
   var lock: String { path + "/.lock" }
+  var sources: String { "\(path)/\(SourceMemory.fileName)" }
   /// For reading.
   var checkpoints: CheckpointFolder { CheckpointFolder(path: path + "/checkpoints") }
   /// For writing, as long as the lease is this job's.

@@ -16,6 +16,10 @@ struct RunRecord {
   /// The hash of what the run was told to compute when the checkpoint was written.
   var continuedSettings: String?
   var configuration: RunConfiguration
+  /// What the run was made from when the checkpoint was written; nil in checkpoints that recorded paths only.
+  var sources: RunSources?
+  /// The configuration, as YAML, with which the checkpoint was written.
+  var continuedConfiguration: String?
 
   private static let updatesKey = "updates"
   private static let settingsKey = "settings"
@@ -23,6 +27,7 @@ struct RunRecord {
   private static let lossesKey = "recent_losses"
   private static let skippedKey = "skipped_batches"
   private static let ledgerKey = "ledger"
+  private static let configurationKey = "configuration"
   private static let settingsHashKey = "settings_sha256"
   private static let standardOptimizer = "adamw"
 
@@ -31,12 +36,10 @@ struct RunRecord {
     get throws {
       let data = configuration.data
       return [
-        ("model", String(decoding: configuration.model.huggingFaceJSON(), as: UTF8.self)),
         ("run.seed", "\(configuration.run.seed)"), ("batch.sequences", "\(configuration.batch.sequences)"),
         ("batch.micro_batch", "\(configuration.batch.microBatch)"), ("data.sequence_length", "\(data.sequenceLength)"),
         ("optimizer.name", configuration.optimizer.muon == nil ? Self.standardOptimizer : "muon"),
         ("data.shuffle", "\(data.shuffle)"), ("data.document_mask", "\(data.documentMask)"),
-        ("data.train", data.train.map { "\($0.path) × \($0.weight)" }.joined(separator: ", ")),
       ]
     }
   }
@@ -56,7 +59,8 @@ struct RunRecord {
         Self.familyKey: .string(KernelFamily.current.name),
         Self.settingsKey: .object(
           Dictionary(uniqueKeysWithValues: try settings.map { ($0.name, JSONValue.string($0.value)) })),
-        "configuration": .string(configuration.source.yaml()),
+        RunSources.metadataKey: try sources?.metadata ?? .null,
+        Self.configurationKey: .string(configuration.source.yaml()),
         "versions": .object([
           "forge": .string(Version.current), "blas": .string(KernelFamily.libraryDescription),
         ]),
@@ -66,8 +70,9 @@ struct RunRecord {
 
   /// Reads the record back.
   ///
-  /// - Throws: `ForgeError.badInput` when the run was started with other settings or another CPU kernel family.
-  init(_ reader: CheckpointReader, continuing configuration: RunConfiguration) throws {
+  /// - Parameter present: what the run is made from now.
+  /// - Throws: `ForgeError.badInput` when the run was started with other settings, data or CPU kernels.
+  init(_ reader: CheckpointReader, continuing configuration: RunConfiguration, sources present: RunSources) throws {
     self.configuration = configuration
     guard let updates = reader.metadata[Self.updatesKey]?.integer, let recorded = reader.metadata[Self.settingsKey]
     else {
@@ -87,21 +92,20 @@ struct RunRecord {
       ledger = StepLedger.Position(offset: offset, hash: hash)
     }
     continuedSettings = reader.metadata[Self.settingsHashKey]?.string
+    continuedConfiguration = reader.metadata[Self.configurationKey]?.string
+    sources = RunSources(reader.metadata)
+    if let objection = try objection(reader.metadata, recorded, present) {
+      throw ForgeError.badInput(
+        "the run in '\(configuration.run.directory)' \(objection); restore it, or give the new run another run.directory"
+      )
+    }
     for (name, value) in try settings {
       // Checkpoints of the first version do not name it.
       let before = recorded[name]?.string ?? (name == "optimizer.name" ? Self.standardOptimizer : "nothing")
       guard before != value else { continue }
-      // By meaning: another version of this program writes the same model in other words.
-      if name == "model",
-        let model = try? PretrainedModel.configuration(recorded: before, source: reader.path + "/manifest.json"),
-        model.computesAs(configuration.model)
-      {
-        continue
-      }
-      let detail = name == "model" ? "another model" : "\(name) = \(before), not \(value)"
       throw ForgeError.badInput(
-        "the run in '\(configuration.run.directory)' was started with \(detail); restore the setting, or give the new "
-          + "run another run.directory")
+        "the run in '\(configuration.run.directory)' was started with \(name) = \(before), not \(value); restore the "
+          + "setting, or give the new run another run.directory")
     }
     let family = reader.metadata[Self.familyKey]?.string ?? ""
     let current = KernelFamily.current.name
@@ -114,11 +118,12 @@ struct RunRecord {
 
   init(
     progress: TrainingStep.Progress, ledger: StepLedger.Position?, validationLoss: Double?,
-    configuration: RunConfiguration
+    configuration: RunConfiguration, sources: RunSources
   ) {
     self.progress = progress
     self.ledger = ledger
     self.validationLoss = validationLoss
     self.configuration = configuration
+    self.sources = sources
   }
 }

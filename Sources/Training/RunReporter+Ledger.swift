@@ -26,7 +26,13 @@ extension RunReporter {
         ("version", .string(Version.current)), ("program", .string(ProgramDigest.current())),
         ("settings", .string(settings)), ("kernel_family", .string(KernelFamily.current.name)),
         ("ranks", .integer(trainer.communicator.size)), ("host", .string(Launcher.hostName)),
+        ("data", .list(trainer.found.sources.train.map { .string($0.sha256) })),
+        ("verified_chunks", .integer(trainer.found.verifiedChunks)),
       ])
+    let changes = record?.changes ?? []
+    if !changes.isEmpty {
+      try ledger.append("change", [("settings", .list(changes.map { .string($0) }))])
+    }
     self.ledger = ledger
   }
 

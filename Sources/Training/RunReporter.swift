@@ -64,6 +64,10 @@ final class RunReporter {
         + "(\(trainer.memory.description), program \(MemoryPlan.mebibytes(trainer.baselineBytes)))")
     warnings.forEach(note)
     if trainer.step > 0 { note("continuing after step \(trainer.step) of \(steps)") }
+    if let changes = record?.changes, !changes.isEmpty {
+      let rest = changes.count > 8 ? ", …" : ""
+      note("changed since that checkpoint: \(changes.prefix(8).joined(separator: ", "))\(rest)")
+    }
   }
 
   /// `each expert group has 4 ranks; optimizer state is sharded over those that hold the same weights`

@@ -83,7 +83,7 @@ final class StepLedger {
     return before
   }
 
-  /// Appends an event: `start`, `checkpoint`, `skip`, `rollback`, `repair`, `end`.
+  /// Appends an event: `start`, `change`, `checkpoint`, `skip`, `rollback`, `repair`, `end`.
   func append(_ kind: String, _ values: [(String, MetricsLog.Value)]) throws {
     let members = [("kind", MetricsLog.Value.string(kind))] + values + [("previous", .string(position.hash))]
     let body = "{" + members.map { "\"\($0.0)\": \(MetricsLog.text($0.1))" }.joined(separator: ", ")

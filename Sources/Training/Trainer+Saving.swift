@@ -82,7 +82,7 @@ extension Trainer {
   func record(_ validationLoss: Double?) -> RunRecord {
     RunRecord(
       progress: trainingStep.progress, ledger: reporter.ledgerPosition, validationLoss: validationLoss,
-      configuration: configuration)
+      configuration: configuration, sources: found.sources)
   }
 
   /// Takes note of what became of the last save, if that is known.

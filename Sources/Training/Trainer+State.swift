@@ -9,7 +9,11 @@ extension Trainer {
   ///
   /// - Returns: the checkpoint's record; nil at a start.
   func restoreOrInitialize() throws -> RunRecord? {
-    if let record = try restore() { return record }
+    if let record = try restore() {
+      try checkSources(continuing: record)
+      return record
+    }
+    try checkSources()
     try initialize()
     return nil
   }
@@ -85,7 +89,7 @@ extension Trainer {
         candidates += try remains(of: candidate, damage)
         continue
       }
-      let record = try RunRecord(reader, continuing: configuration)
+      let record = try RunRecord(reader, continuing: configuration, sources: found.sources)
       isTouched = true
       do { try checkpoints.load(reader) } catch let damage as ForgeError where candidate.isLost(by: damage) {
         candidates += try remains(of: candidate, damage)

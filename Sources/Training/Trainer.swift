@@ -28,6 +28,10 @@ public final class Trainer {
   let optimizer: ShardedOptimizer
   let trainingStep: TrainingStep
   let validation: Validation?
+  /// Why the validation that was asked for cannot be.
+  let validationObjection: ForgeError?
+  /// What the run is made from, as it was found at this start.
+  var found: FoundSources
   let checkpoints: CheckpointTransfer
   let saver: CheckpointSaver
   /// Checkpoints on the nodes' own disks; nil where there are none.
@@ -50,6 +54,7 @@ public final class Trainer {
   public func run() throws -> Int32 {
     let restored = try during(.restoring) { try restoreOrInitialize() }
     try reporter.begin(self, continuing: restored)
+    keepSources()
     var validationLoss: Double?
     while step < configuration.run.steps {
       let started = ContinuousClock.now
@@ -136,22 +141,25 @@ public final class Trainer {
     directory = RunDirectory(path: configuration.run.directory)
     try Agreement.check(configuration, communicator)
     let threads = configuration.run.threads ?? Self.defaultThreads()
-    let warnings = [
-      ProcessorAffinity.makeRoom(forThreads: threads),
-      configuration.run.kernelFamily == nil ? KernelFamily.advice : nil,
-    ].compactMap(\.self)
+    let warnings =
+      [
+        ProcessorAffinity.makeRoom(forThreads: threads),
+        configuration.run.kernelFamily == nil ? KernelFamily.advice : nil,
+      ].compactMap(\.self) + configuration.warnings
     let (rank, ranks) = (communicator.rank, communicator.size)
 
-    reporter = RunReporter(
-      configuration, directory: directory, isLeader: rank == 0, warnings: warnings + configuration.modelNotes)
+    reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warnings: warnings)
     // Before all else that may fail: an automatic restart that comes to nothing is counted there.
     lease = writes ? try directory.lease(configuration, communicator: communicator, say: reporter.note) : nil
     let model = configuration.model
     let settings = configuration.data
+    found = try FoundSources(
+      configuration, directory, communicator: communicator, threads: threads, start: lease?.record.epoch ?? 0,
+      note: reporter.note)
     data = try TrainingData(
       sources: settings.train, sequenceLength: settings.sequenceLength, shuffle: settings.shuffle,
       documentMask: settings.documentMask, seed: configuration.run.seed, vocabularySize: model.vocabularySize,
-      checkingPart: rank, of: ranks)
+      checkingPart: rank, of: ranks, checkedVocabularies: found.checkedVocabularies)
     watchdog =
       writes
       ? try Watchdog(configuration.watchdog, directory, communicator: communicator, lease: lease, warn: reporter.note)
@@ -201,7 +209,9 @@ public final class Trainer {
     trainingStep = TrainingStep(
       configuration: configuration, communicator: communicator, decoder: decoder, accumulator: accumulator,
       optimizer: optimizer, dispatcher: dispatcher, loader: loader, data: data)
-    validation = try Validation(configuration, loader: loader, communicator: communicator)
+    validation = try Validation(
+      configuration, loader: loader, communicator: communicator, checkedVocabularies: found.checkedVocabularies)
+    validationObjection = try Validation.objection(configuration, validation)
     checkpoints = CheckpointTransfer(
       communicator: communicator, parameters: parameters.buffer, optimizer: optimizer, threads: threads)
     saver = try CheckpointSaver(

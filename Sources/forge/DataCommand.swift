@@ -1,10 +1,12 @@
 import ArgumentParser
+import Datasets
 import Documents
 import Foundation
 
 struct DataCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "data", abstract: "Make datasets to train on.", subcommands: [Prepare.self])
+    commandName: "data", abstract: "Make datasets to train on, and check them.",
+    subcommands: [Prepare.self, Validate.self])
 }
 
 extension DataCommand {
@@ -46,6 +48,11 @@ extension DataCommand {
     func run() throws {
       let preparation = DataPreparation(
         inputs: input, output: output, tokenizer: tokenizer, heldOut: heldOut, threads: threads, overwrite: overwrite)
+      // Nobody is hindered: what a run has open stays as it was until it ends.
+      for run in overwrite ? DatasetUse.runs(of: output) : [] {
+        FileHandle.standardError.write(
+          Data("forge: warning: the run in '\(run)' uses '\(output)' and cannot go on with other data\n".utf8))
+      }
       let clock = ContinuousClock()
       let start = clock.now
       let dataset = try preparation.run()

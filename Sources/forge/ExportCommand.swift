@@ -59,7 +59,7 @@ struct ExportCommand: ParsableCommand {
       throw ForgeError.badInput("'\(output)' is not empty; choose another folder or give --overwrite")
     }
     // It is only copied, and so need not be one that this program understands.
-    let tokenizer = try (self.tokenizer ?? TokenizerLocation.find(model: source)).map {
+    let tokenizer = try TokenizerLocation.find(model: source, named: self.tokenizer).map {
       try ModelFolderFiles(tokenizer: $0)
     }
     let loaded = try LoadedModel(path: source, threads: threads)

@@ -1,18 +1,18 @@
-import Configuration
 import Diagnostics
 import Foundation
-import Pretrained
+import Settings
+import Tokenizers
 
-/// Where a model's tokenizer is: next to the weights, in the run directory, or with the data that the run trained on.
+/// Where a model's tokenizer is: next to the weights, or in the run's own copy.
 struct TokenizerLocation {
   let path: String
 
   /// - Parameters:
   ///   - model: a Hugging Face folder, a run directory or a checkpoint.
   ///   - named: the folder that the user named, if any.
-  /// - Throws: `ForgeError.badInput` when there is none.
+  /// - Throws: `ForgeError.badInput` when there is none, or when it is not the one that the run's data was made with.
   init(model: String, named: String? = nil) throws {
-    guard let found = named ?? Self.find(model: model) else {
+    guard let found = try Self.find(model: model, named: named) else {
       throw ForgeError.badInput(
         "there is no tokenizer.json with the model '\(model)'; name its folder with --tokenizer")
     }
@@ -20,30 +20,18 @@ struct TokenizerLocation {
   }
 
   /// The folder with the model's `tokenizer.json`; nil when there is none.
-  static func find(model: String) -> String? {
-    candidates(model).first { FileManager.default.fileExists(atPath: $0 + "/tokenizer.json") }
-  }
-
-  /// A checkpoint stands two folders below its run: `RUN/checkpoints/step-00000100`. The neighbours of a Hugging Face
-  /// folder are nobody's business.
-  private static func candidates(_ model: String) -> [String] {
-    let isCheckpoint = !FileManager.default.fileExists(atPath: model + "/config.json")
-    let runs = (isCheckpoint ? ["", "/..", "/../.."] : [""]).map { model + $0 }
-    return runs.flatMap { run in
-      let tokenizers = [run, run + "/tokenizer"]
-      let data = dataFolders(run)
-      let kept: [String] = data.map { $0 + "/tokenizer" } + ["\(run)/\(ModelFolderFiles.runFolder)"]
-      return tokenizers + data + kept
+  ///
+  /// - Throws: `ForgeError.badInput` when it is not the one that the run's data was made with.
+  static func find(model: String, named: String? = nil) throws -> String? {
+    guard let found = named ?? ModelTokenizer.folder(model: model) else { return nil }
+    let folder = found.hasSuffix(".json") ? (found as NSString).deletingLastPathComponent : found
+    if let recorded = ModelTokenizer.recordedFingerprint(model: model),
+      let present = TokenizerFingerprint.hash(folder: folder.isEmpty ? "." : folder), present != recorded
+    {
+      throw ForgeError.badInput(
+        "the tokenizer in '\(found)' is not the one that the data of '\(model)' was made with: its ids mean something else; "
+          + (named == nil ? "restore the run's own copy" : "leave --tokenizer out to use the run's own copy"))
     }
-  }
-
-  /// The folders of `data.train` in a run's `config.yaml`.
-  private static func dataFolders(_ run: String) -> [String] {
-    let file = run + "/config.yaml"
-    guard FileManager.default.fileExists(atPath: file),
-      let section = try? ConfigurationSection(ConfigurationNode.load(path: file)),
-      let sources = try? section.section("data")?.sections("train")
-    else { return [] }
-    return sources.compactMap { try? $0.string("path") }
+    return found
   }
 }

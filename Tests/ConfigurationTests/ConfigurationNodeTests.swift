@@ -144,4 +144,13 @@ import Testing
     #expect(Self.message { try node.set("a=[1") }.hasPrefix("--set a=[1:"))
     #expect(try node == Self.parse("a: 1\nb: [1, 2]\n"))
   }
+
+  @Test func aliasesOfAliasesAreCounted() {
+    var text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    for level in 1..<9 {
+      let aliases = Array(repeating: "*a\(level - 1)", count: 10).joined(separator: ", ")
+      text += "a\(level): &a\(level) [\(aliases)]\n"
+    }
+    #expect(throws: ForgeError.self) { try ConfigurationNode.parse(text, source: "bomb.yaml") }
+  }
 }

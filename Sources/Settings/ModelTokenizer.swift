@@ -1,0 +1,63 @@
+import Checkpoints
+import Configuration
+import Datasets
+import Diagnostics
+import Foundation
+
+/// Where the tokenizer of a model is: beside the weights of a Hugging Face folder, or in the run's own copy.
+///
+/// What merely stands nearby is never taken: it may be another's.
+public enum ModelTokenizer {
+  /// The folder, within a run's directory, with a copy of the run's tokenizer.
+  public static let runFolder = "tokenizer"
+
+  /// - Parameter model: a Hugging Face folder, a run directory, its `checkpoints` or one checkpoint.
+  /// - Returns: nil when there is none, or when it is not known which the data was made with.
+  public static func folder(model: String) -> String? {
+    let candidates: [String]
+    if FileManager.default.fileExists(atPath: model + "/config.json") {
+      candidates = [model, model + "/tokenizer"]
+    } else {
+      let run = runDirectory(of: model)
+      // Runs of older versions have no copy.
+      candidates = ["\(run)/\(runFolder)", run] + dataTokenizers(run)
+    }
+    return candidates.first { FileManager.default.fileExists(atPath: $0 + "/tokenizer.json") }
+  }
+
+  /// The fingerprint of the tokenizer that a run's data was made with, as its checkpoint records it; nil when it does not,
+  /// or for a Hugging Face folder.
+  public static func recordedFingerprint(model: String) -> String? {
+    guard !FileManager.default.fileExists(atPath: model + "/config.json"),
+      let reader = try? CheckpointReader(path: model)
+    else { return nil }
+    return reader.metadata["sources"]?["tokenizer"]?.string
+  }
+
+  /// A checkpoint stands two folders below its run: `RUN/checkpoints/step-00000100`.
+  static func runDirectory(of model: String) -> String {
+    let path = (model as NSString).standardizingPath as NSString
+    func isCheckpoints(_ path: String) -> Bool { (path as NSString).lastPathComponent == "checkpoints" }
+    if isCheckpoints(path as String) { return nonEmpty(path.deletingLastPathComponent) }
+    let parent = path.deletingLastPathComponent
+    if isCheckpoints(parent) { return nonEmpty((parent as NSString).deletingLastPathComponent) }
+    // Such as `cd RUN/checkpoints/step-00000100`, then `.`.
+    return nonEmpty(path as String)
+  }
+
+  private static func nonEmpty(_ path: String) -> String { path.isEmpty ? "." : path }
+
+  /// The tokenizers that the datasets of a run's `config.yaml` were made with.
+  private static func dataTokenizers(_ run: String) -> [String] {
+    let file = run + "/config.yaml"
+    guard FileManager.default.fileExists(atPath: file),
+      let section = try? ConfigurationSection(ConfigurationNode.load(path: file)),
+      let sources = try? section.section("data")?.sections("train")
+    else { return [] }
+    return sources.compactMap { entry in
+      guard let path = try? entry.string("path") else { return nil }
+      let source = DataSource(path: path)
+      return source.tokenizerFolder((try? source.description()) ?? nil)
+    }
+  }
+}

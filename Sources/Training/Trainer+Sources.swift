@@ -1,0 +1,42 @@
+import Diagnostics
+import Settings
+
+/// What the run is made from: that it is what it was, and what is kept of it.
+extension Trainer {
+  /// Checks a run that begins.
+  ///
+  /// - Throws: `ForgeError.badInput` when its sources do not belong together, or a wish cannot be granted.
+  func checkSources() throws {
+    if let mixed = found.sources.mixedTokenizers { throw ForgeError.badInput(mixed) }
+    if let objection = validationObjection { throw objection }
+  }
+
+  /// Checks a run that continues. What its recorded configuration asked for already is only warned of, whatever is refused
+  /// of new runs today.
+  func checkSources(continuing record: RunRecord) throws {
+    if let mixed = found.sources.mixedTokenizers {
+      // A checkpoint of a version that did not look for it, or one that continued such a checkpoint.
+      guard record.sources?.mixedTokenizers != nil || record.sources == nil else { throw ForgeError.badInput(mixed) }
+      reporter.note("warning: \(mixed)")
+    }
+    if let objection = validationObjection {
+      guard record.hasSame(["validation", "data.validation"], as: configuration) else { throw objection }
+      reporter.note("warning: \(objection); the run goes on without validation, as it was started")
+    }
+    if let recorded = record.sources {
+      found.sources.moves(since: recorded).forEach(reporter.note)
+      found.complete(from: recorded)
+    }
+  }
+
+  /// Keeps, on rank 0, what the run needs of its sources later. A disk that takes nothing costs no more than that.
+  func keepSources() {
+    guard communicator.rank == 0 else { return }
+    do {
+      try found.remembered.write(to: directory.sources)
+      try RunTokenizer.keep(
+        RunTokenizer.source(configuration, found.sources), expected: found.sources.tokenizer, in: directory.path)
+    } catch { reporter.note("\(error)") }
+    found.leaveMarks(run: directory.path)
+  }
+}

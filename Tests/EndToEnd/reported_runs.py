@@ -1,0 +1,425 @@
+#!/usr/bin/env python3
+"""What is the same data and the same tokenizer, and wishes that cannot be granted: situations that people reported.
+
+Data, models and tokenizers are known by their content: at another path they are the same, and replaced in place they are
+refused by name.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import struct
+
+import corpus
+import harness
+from harness import check, check_later, run
+
+WORK = harness.folder()
+VOCABULARY = 300
+MODEL = harness.QWEN3 | {"vocab_size": VOCABULARY, "num_hidden_layers": 1, "bos_token_id": 1, "eos_token_id": 2}
+
+
+def configured(name, train, model=MODEL, steps=2, **sections):
+    """A configuration file for a run in a directory of this name, two steps at first; returns both."""
+    settings = harness.configuration(WORK / name, model, train, steps=steps, sequences=4, sequence_length=16, **sections)
+    return harness.write_configuration(WORK / f"{name}.yaml", settings), WORK / name
+
+
+def changed(config, edit):
+    """The same configuration with an edit, in the same file."""
+    settings = json.loads(config.read_text())
+    edit(settings)
+    return harness.write_configuration(config, settings)
+
+
+def begin(config, name, *arguments):
+    ended = run("forge-dist", config, *arguments)
+    check(f"{name}: the run begins", ended.code == 0, ended)
+    return ended
+
+
+def go_on(config, *arguments, ranks=None):
+    return run("forge-dist", config, "--set", "run.steps=4", *arguments, ranks=ranks)
+
+
+def refused(name, ended, *patterns):
+    """Checks for exit code 64 and one sentence with every pattern."""
+    said = harness.sentences(ended.err)
+    check(name, ended.code == 64 and len(said) == 1 and all(re.search(pattern, said[0]) for pattern in patterns),
+          f"expected exit code 64 and one sentence with {patterns}\n{ended}")
+
+
+def pair(name, seed, tokens=400):
+    return harness.write_dataset(WORK / name, harness.documents(tokens, VOCABULARY, seed), dtype="uint16")
+
+
+def copy_pair(source, target):
+    for ending in [".bin", ".idx"]:
+        shutil.copy(f"{source}{ending}", f"{target}{ending}")
+
+
+def prepare(output, *inputs, tokenizer="tokenizer", arguments=("--held-out", 0.3)):
+    ended = run("forge", "data", "prepare", "--input", *inputs, "--output", WORK / output, "--tokenizer",
+                WORK / tokenizer, *arguments)
+    check(f"forge data prepare --output {output}", ended.code == 0, ended)
+    return ended
+
+
+# §4: the same data
+
+def pairs_by_content():
+    """m11, for the .bin/.idx pairs of others."""
+    first, second = pair("first", 1), pair("second", 2)
+    if os.path.getsize(f"{first}.bin") != os.path.getsize(f"{second}.bin"):
+        raise AssertionError("the test needs two datasets of one size")
+    train = pair("train", 1)
+    config, directory = configured("pairs", train)
+    begin(config, "a pair")
+    shutil.copytree(directory, WORK / "whole")
+    reference = go_on(config, "--set", f"run.directory={WORK / 'whole'}")
+
+    times = os.stat(f"{train}.bin").st_mtime_ns
+    copy_pair(second, train)
+    refused("m11: a pair replaced in place", go_on(config), "train", "replaced")
+    refused("m11: a pair replaced in place, on two ranks", go_on(config, ranks=2), "train", "replaced")
+    os.utime(f"{train}.bin", ns=(times, times))
+    os.utime(f"{train}.idx", ns=(times, times))
+    refused("m11: a pair replaced in place, with its former times", go_on(config), "train")
+    copy_pair(first, train)
+
+    (WORK / "moved").mkdir()
+    for ending in [".bin", ".idx"]:
+        pathlib.Path(f"{train}{ending}").rename(WORK / f"moved/other{ending}")
+    ended = go_on(config, "--set", f"data.train.0.path={WORK / 'moved/other'}", ranks=2)
+    check("m11: the same pair at another path goes on, with the same bits",
+          ended.code == 0 and ended.weights == reference.weights, f"{ended}\n{reference}")
+    check("m11: and this is said", "has the same content" in ended.err, ended)
+
+    two = [(first, 1.0), (second, 1.0)]
+    config, directory = configured("two-pairs", two)
+    begin(config, "two pairs")
+    changed(config, lambda settings: settings["data"]["train"].reverse())
+    refused("m11: two datasets that changed places", go_on(config), r"data\.train\.0")
+
+
+def remembered_pairs():
+    """A pair is read whole once, and known again by size, time and inode."""
+    train = pair("known", 3)
+    config, directory = configured("remembered", train)
+    begin(config, "a pair to remember")
+    memory = directory / "sources.json"
+    known = json.loads(memory.read_text())["datasets"][0] if memory.exists() else {}
+    check("a run remembers what it read", known.get("data", {}).get("inode") == os.stat(f"{train}.bin").st_ino, known)
+    os.utime(f"{train}.bin")
+    ended = go_on(config)
+    check("a pair that was only touched goes on", ended.code == 0, ended)
+    starts = [json.loads(line) for line in (directory / "ledger.jsonl").read_text().splitlines()]
+    starts = [line for line in starts if line["kind"] == "start"]
+    check("the ledger has the data's hash", len(starts) == 2 and len(starts[0].get("data", [])) == 1
+          and starts[0]["data"] == starts[1]["data"], starts)
+
+
+def prepared_by_content():
+    """m11, for folders of `forge data prepare`, and their validation part."""
+    for name in ["data", "again"]:
+        prepare(name, WORK / "docs/chapter-0", WORK / "docs/chapter-1")
+    prepare("others", WORK / "docs/chapter-2", WORK / "docs/chapter-3")
+    check("the digest depends on the content alone",
+          digest("data") and digest("data") == digest("again") != digest("others"), digest("data"))
+    config, directory = configured("prepared", WORK / "data", validation={"every": 2, "sequences": 4})
+    begin(config, "a prepared dataset")
+    shutil.move(WORK / "data", WORK / "kept")
+    refused("m11: a dataset that is gone", go_on(config), "there is no dataset at '.*data'")
+    shutil.copytree(WORK / "others", WORK / "data")
+    refused("m11: a prepared dataset replaced in place", go_on(config), "'.*data'", "replaced")
+    shutil.rmtree(WORK / "data")
+    ended = go_on(config, "--set", f"data.train.0.path={WORK / 'kept'}")
+    check("m11: a prepared dataset at another path goes on", ended.code == 0, ended)
+
+    config, directory = configured("files", WORK / "kept")
+    flip(WORK / "kept/train.bin", 100)
+    refused("m11: a damaged file of a new run's dataset", run("forge-dist", config), r"kept/train\.bin")
+    flip(WORK / "kept/train.bin", 100)
+    shutil.copytree(WORK / "kept", WORK / "mixture")
+    for ending in ["bin", "idx"]:
+        shutil.copy(WORK / f"others/train.{ending}", WORK / f"mixture/train.{ending}")
+    config, directory = configured("mixture-run", WORK / "mixture")
+    refused("m11: the files of another dataset below this one's description", run("forge-dist", config),
+            r"mixture/train\.(bin|idx)")
+
+
+def digest(name):
+    return json.loads((WORK / name / "dataset.json").read_text())["train"].get("sha256")
+
+
+def flip(path, offset):
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+
+
+def validation_by_content():
+    held, other = pair("held", 5), pair("unheld", 6)
+    copy_pair(held, WORK / "held-copy")
+    train = pair("for-validation", 4)
+    config, directory = configured("validated", train, validation={"every": 2, "sequences": 4})
+    changed(config, lambda settings: settings["data"].update(validation=[{"path": str(held)}]))
+    begin(config, "a validated run")
+    copy_pair(other, held)
+    refused("m11: a validation set replaced in place", go_on(config), "held", "replaced")
+    ended = go_on(config, "--set", f"data.validation.0.path={WORK / 'held-copy'}")
+    check("m11: the same validation set at another path", ended.code == 0, ended)
+
+
+def models_by_content():
+    """The run has its model: the folder it began with may be gone, but not be another."""
+    folder = harness.write_model(WORK / "folder")
+    train = harness.write_dataset(WORK / "small", harness.documents(400, 96, 7))
+    config, directory = configured("from", train, {"from": str(folder)})
+    begin(config, "a run from a folder")
+    shutil.copytree(directory, WORK / "from-whole")
+    reference = go_on(config, "--set", f"run.directory={WORK / 'from-whole'}")
+
+    def other(tensors, config):
+        shape, values = tensors["model.norm.weight"]
+        tensors["model.norm.weight"] = (shape, [value + 1 for value in values])
+
+    folder.rename(WORK / "folder-kept")
+    harness.write_model(folder, edit=other)
+    refused("m11: model.from replaced in place", go_on(config), "'.*folder'", "replaced")
+    shutil.rmtree(folder)
+    ended = go_on(config)
+    check("a continued run does not need the folder of model.from",
+          ended.code == 0 and ended.weights == reference.weights, f"{ended}\n{reference}")
+    config, _ = configured("from-new", train, {"from": str(folder)})
+    refused("a new run needs it", run("forge-dist", config), "folder")
+
+
+def validate_command():
+    prepare("sound", WORK / "docs/chapter-0", WORK / "docs/chapter-1")
+    sound = WORK / "sound"
+    ended = run("forge", "data", "validate", sound)
+    check("forge data validate: a sound dataset", ended.code == 0 and digest("sound") in ended.out, ended)
+    ended = run("forge", "data", "validate", pair("valid", 8))
+    check("forge data validate: a sound pair", ended.code == 0 and "SHA-256" in ended.out, ended)
+    for name, file, offset in [("the tokens", "train.bin", 7), ("the index", "train.idx", 60),
+                               ("held-out tokens", "validation.bin", 7), ("the digest", "train.digest.json", 200),
+                               ("the documents' list", "documents.jsonl", 90), ("the tokenizer", "tokenizer/tokenizer.json", 400)]:
+        if not (sound / file).exists():
+            check(f"forge data validate: {name}", False, f"there is no {file}")
+            continue
+        flip(sound / file, offset)
+        ended = run("forge", "data", "validate", sound)
+        check(f"forge data validate: a changed byte of {name}",
+              ended.code == 64 and file.split("/")[-1] in ended.out and len(harness.sentences(ended.err)) == 1, ended)
+        flip(sound / file, offset)
+    with open(sound / "train.bin", "ab") as file:
+        file.write(b"\0\0")
+    ended = run("forge", "data", "validate", sound, WORK / "valid")
+    check("forge data validate: a longer file, beside a sound pair",
+          ended.code == 64 and "train.bin" in ended.out and "valid: sound" in ended.out, ended)
+
+
+def overwriting():
+    prepare("used", WORK / "docs/chapter-0", WORK / "docs/chapter-1")
+    config, directory = configured("user", WORK / "used")
+    begin(config, "a run that uses a dataset")
+    ended = prepare("used", WORK / "docs/chapter-2", arguments=("--overwrite",))
+    check("--overwrite of a dataset that a run uses warns", str(directory) in ended.err and "warning" in ended.err, ended)
+    ended = prepare("used", WORK / "docs/chapter-3", arguments=("--overwrite",))
+    check("--overwrite of one that no run uses any more does not", "warning" not in ended.err, ended)
+    ended = run("forge", "data", "validate", WORK / "used")
+    check("an overwritten dataset is sound", ended.code == 0, ended)
+
+
+# §3: whose tokens these are
+
+def tokenizers():
+    """m23, m24."""
+    for name, tokenizer in [("one", "tokenizer"), ("two", "other-tokenizer"), ("three", "spaced/tokenizer.json")]:
+        prepare(name, WORK / "docs/chapter-0", WORK / "docs/chapter-1", tokenizer=tokenizer)
+    one, two, three = (WORK / name for name in ["one", "two", "three"])
+    copied = one / "tokenizer/tokenizer.json"
+    check("m23: a dataset keeps a copy of its tokenizer",
+          copied.exists() and copied.read_bytes() == (WORK / "tokenizer/tokenizer.json").read_bytes())
+    config, _ = configured("mixed", [(one, 1), (two, 1)])
+    refused("m23: datasets of two tokenizers in one run", run("forge-dist", config), "one'", "two'", "tokenizer")
+    config, _ = configured("mixed-validation", one, validation={"every": 2, "sequences": 4})
+    changed(config, lambda settings: settings["data"].update(validation=[{"path": str(two)}]))
+    refused("m23: a validation set of another tokenizer", run("forge-dist", config), "one'", "two'", "tokenizer")
+    config, _ = configured("spaced-run", [(one, 1), (three, 1)])
+    begin(config, "m23: a tokenizer.json that differs in white space only")
+
+    config, directory = configured("owner", one)
+    begin(config, "a run with a tokenizer")
+    other = run("forge-dist", configured("other-owner", two)[0])
+    ended = run("forge", "export", directory, WORK / "model")
+    same = (WORK / "model/tokenizer.json").exists() and (
+        (WORK / "model/tokenizer.json").read_bytes() == (WORK / "tokenizer/tokenizer.json").read_bytes())
+    check("m24: export takes the data's tokenizer", ended.code == 0 and other.code == 0 and same, ended)
+    config, _ = configured("foreign-tokenizer", two, {"from": str(WORK / "model")})
+    refused("m23: data of another tokenizer than the model's", run("forge-dist", config), "two'", "model'", "tokenizer")
+    config, _ = configured("own-tokenizer", one, {"from": str(WORK / "model")})
+    begin(config, "m23: data of the model's own tokenizer")
+
+    # Neighbours of the run, where it was looked for before, and no data any more.
+    ids = run("forge", "score", "--model", directory, "--text", WORK / "docs/README.md").out
+    for name in ["one", "tokenizer"]:
+        shutil.move(WORK / name, WORK / f"{name}-kept")
+    shutil.copytree(WORK / "other-tokenizer", WORK / "tokenizer")
+    shutil.copytree(WORK / "other-tokenizer", WORK / "one/tokenizer")
+    for name, model in [("a run", directory), ("a checkpoint", directory / "checkpoints/latest")]:
+        ended = run("forge", "score", "--model", model, "--text", WORK / "docs/README.md")
+        check(f"m24: {name} is used with its own tokenizer, not a neighbour's", ended.out == ids != "", ended)
+    ended = run("forge", "generate", "--model", directory, "--prompt", "A package", "--max-tokens", 5)
+    check("m24: generate works when data and tokenizer are gone", ended.code == 0, ended)
+    refused("m24: generate with another tokenizer by name",
+            run("forge", "generate", "--model", directory, "--prompt", "A", "--max-tokens", 5, "--tokenizer",
+                WORK / "other-tokenizer"), "other-tokenizer", "made with")
+    shutil.rmtree(WORK / "one")
+    shutil.rmtree(WORK / "tokenizer")
+    for name in ["one", "tokenizer"]:
+        shutil.move(WORK / f"{name}-kept", WORK / name)
+
+    (WORK / "elsewhere").mkdir()
+    foreign = harness.write_dataset(WORK / "elsewhere/train", harness.documents(300, VOCABULARY, 9))
+    shutil.copytree(WORK / "tokenizer", WORK / "elsewhere/tokenizer")
+    config, directory = configured("unknown", foreign)
+    begin(config, "data of an unknown tokenizer")
+    ended = run("forge", "generate", "--model", directory, "--prompt", "A", "--max-tokens", 5)
+    check("m24: no neighbour's tokenizer is taken for data of an unknown one",
+          ended.code == 64 and "--tokenizer" in ended.err, ended)
+    ended = run("forge", "generate", "--model", directory, "--prompt", "A", "--max-tokens", 5, "--tokenizer",
+                WORK / "tokenizer")
+    check("one that is named is", ended.code == 0, ended)
+
+
+# §4: wishes
+
+def other_settings():
+    train = pair("settings", 10)
+    config, directory = configured("changes", train)
+    begin(config, "a run to change")
+    ended = go_on(config, "--set", "optimizer.betas=[0.8, 0.9]", "--set", "optimizer.epsilon=1e-6", "--set",
+                  "optimizer.weight_decay=0.01")
+    check("betas, epsilon and weight decay may change", ended.code == 0, ended)
+    lines = [json.loads(line) for line in (directory / "ledger.jsonl").read_text().splitlines()]
+    said = [text for line in lines if line["kind"] == "change" for text in line["settings"]]
+    check("and the ledger says so", sorted(text.partition(":")[0] for text in said) == [
+        "optimizer.betas.0", "optimizer.betas.1", "optimizer.epsilon", "optimizer.weight_decay", "run.steps"], lines)
+    ended = run("forge-dist", config, "--set", "run.steps=4", "--set", "optimizer.name=muon")
+    refused("the optimizer may not", ended, r"optimizer\.name")
+
+
+def validation_that_cannot_be():
+    """m08."""
+    train, tiny = pair("plain", 11), harness.write_dataset(WORK / "tiny", [[5] * 9])
+    every = {"every": 2, "sequences": 4}
+    config, _ = configured("nothing", train, validation=every)
+    refused("m08: nothing was held out", run("forge-dist", config), r"nothing\.yaml:\d+: validation\.every", "held out")
+    config, _ = configured("best", train, validation=every, checkpoint={"every": 2, "keep_best": 1})
+    refused("m08: nothing was held out, with keep_best", run("forge-dist", config), "held out")
+    prepare("none-held", WORK / "docs/chapter-0", arguments=("--held-out", 0))
+    config, _ = configured("unheld-run", WORK / "none-held", validation=every)
+    refused("m08: a dataset prepared without", run("forge-dist", config, ranks=2), "held out")
+    for name, sets in [("too short a set", [tiny]), ("too short a set beside another", [train, tiny])]:
+        config, _ = configured("short", train, validation=every)
+        changed(config, lambda settings: settings["data"].update(validation=[{"path": str(path)} for path in sets]))
+        refused(f"m08: {name}", run("forge-dist", config), r"short\.yaml:\d+: data\.validation\.\d\.path", "tiny")
+    config, _ = configured("sectionless", train)
+    changed(config, lambda settings: settings["data"].update(validation=[{"path": str(train)}]))
+    refused("m08: sets without a section", run("forge-dist", config), r"data\.validation", "section")
+
+
+def later():
+    """What belongs to code that is rebuilt next."""
+    reason = "the run's files and settings get one owner in the next change"
+    train, other = pair("later", 12), pair("later-other", 13)
+    config, directory = configured("trunk", train, steps=4, checkpoint={"every": 2},
+                                   validation={"every": 2, "sequences": 2})
+    held, long_held = pair("later-held", 14), pair("later-long", 15)
+    changed(config, lambda settings: settings["data"].update(
+        validation=[{"path": str(long_held)}, {"path": str(held), "weight": 3.0}]))
+    begin(config, "a run to branch from")
+    ended = run("forge-dist", config, "--set", f"run.branch_from={directory / 'checkpoints/step-00000004'}", "--set",
+                f"run.directory={WORK / 'branch'}", "--set", "run.steps=6", "--set", f"data.train.0.path={other}")
+    check_later("m27: a run that branches off on other data", ended.code == 0, reason)
+    validated = [line for line in harness.metrics(directory) if "validation_loss" in line]
+    check_later("m38: a validation loss for each set",
+                any(isinstance(value, dict) and len(value) == 2 for line in validated for value in line.values()), reason)
+    for name, schedule in [("cosine", {"name": "cosine", "decay_steps": 2}),
+                           ("constant", {"name": "constant", "minimum_ratio": 0.5}),
+                           ("wsd", {"name": "wsd", "warmup_steps": 3, "decay_steps": 3})]:
+        config, _ = configured(f"void-{name}", train, schedule=schedule)
+        ended = run("forge-dist", config)
+        check_later(f"m09: a key or combination made void, {name}", ended.code == 64 and "yaml:" in ended.err, reason)
+    config, _ = configured("text", train)
+    changed(config, lambda settings: settings["run"].update(name=4711))
+    check_later("m15: a name that looks like a number", run("forge-dist", config).code == 0, reason)
+    config, _ = configured("empty-value", train)
+    ended = run("forge-dist", config, "--set", "optimizer.weight_decay=")
+    check_later("m15: an empty value on the command line is refused", ended.code == 64, reason)
+    config, directory = configured("events", train, steps=4, checkpoint={"every": 2})
+    begin(config, "a run with events")
+    shutil.rmtree(directory / "checkpoints/step-00000004")
+    run("forge-dist", config)
+    steps = [step for path in sorted(directory.glob("events.out.*")) for step in loss_steps(path)]
+    check("TensorBoard events can be read here", set(steps) == {1, 2, 3, 4}, steps)
+    check_later("m10: TensorBoard shows every step once", sorted(steps) == [1, 2, 3, 4], reason)
+
+
+def loss_steps(path):
+    """The steps of the scalar `loss` in a TensorBoard file."""
+    data, place, steps = path.read_bytes(), 0, []
+    while place + 12 <= len(data):
+        length, = struct.unpack_from("<Q", data, place)
+        event = fields(data[place + 12:place + 12 + length])
+        place += 16 + length
+        for value in [value for number, value in event if number == 5]:
+            tags = [fields(entry) for number, entry in fields(value) if number == 1]
+            if any((1, b"loss") in tag for tag in tags):
+                steps += [step for number, step in event if number == 2]
+    return steps
+
+
+def fields(data):
+    """The fields of a protocol buffer message: number and value."""
+    def varint():
+        nonlocal place
+        value = shift = 0
+        while True:
+            byte = data[place]
+            place += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    place, found = 0, []
+    while place < len(data):
+        key = varint()
+        kind = key & 7
+        if kind == 0:
+            found.append((key >> 3, varint()))
+            continue
+        size = varint() if kind == 2 else {1: 8, 5: 4}[kind]
+        found.append((key >> 3, data[place:place + size]))
+        place += size
+    return found
+
+
+corpus.write(WORK / "docs")
+for name, documents in [("tokenizer", "docs"), ("other-tokenizer", "docs/chapter-1")]:
+    run("forge", "tokenizer", "train", "--input", WORK / documents, "--output", WORK / name, "--vocabulary-size",
+        VOCABULARY)
+(WORK / "spaced").mkdir()
+for path in (WORK / "tokenizer").iterdir():
+    shutil.copy(path, WORK / "spaced")
+spaced = json.loads((WORK / "tokenizer/tokenizer.json").read_text())
+(WORK / "spaced/tokenizer.json").write_text(json.dumps(dict(reversed(spaced.items())), separators=(", ", " : ")))
+for group in [pairs_by_content, remembered_pairs, prepared_by_content, validation_by_content, models_by_content,
+              validate_command, overwriting, tokenizers, other_settings, validation_that_cannot_be, later]:
+    group()
+harness.finish()

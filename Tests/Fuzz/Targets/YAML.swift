@@ -1,0 +1,8 @@
+import Configuration
+import Settings
+
+/// A run's configuration.
+func fuzzYAML(_ bytes: UnsafeRawBufferPointer) throws {
+  let node = try ConfigurationNode.parse(String(decoding: bytes, as: UTF8.self), source: "run.yaml")
+  _ = try RunConfiguration(node)
+}
