@@ -1,9 +1,8 @@
-import Foundation
-
-/// Unicode normalisation (UAX #15), with the characters that Hugging Face `tokenizers` knows.
+/// Unicode normalisation (UAX #15) as Hugging Face `tokenizers` knows it.
 ///
-/// Its normalisation tables are those of Unicode 9.0: to them, later characters are unassigned, so they neither change
-/// nor combine. The forms of all others have not changed since.
+/// Foundation's own (Swift 6.3 on Linux) will not do for whole texts: it composes U+10041 and an acute accent as if the
+/// former were the letter A, and leaves marks out of order beside characters such as U+0F73 and U+0F77. Of single
+/// characters its answers are right, and `NormalizationTables` asks for no others.
 enum NormalizationForm: String {
   case composed = "NFC"
   case decomposed = "NFD"
@@ -21,19 +20,13 @@ enum NormalizationForm: String {
 
   /// `text` in this form.
   func applied(to text: String) -> String {
-    guard text.unicodeScalars.contains(where: Self.isInert) else { return map(text) }
-    var result = ""
-    var stretch = ""
-    for scalar in text.unicodeScalars {
-      guard Self.isInert(scalar) else {
-        stretch.unicodeScalars.append(scalar)
-        continue
-      }
-      result += map(stretch)
-      stretch = ""
-      result.unicodeScalars.append(scalar)
-    }
-    return result + map(stretch)
+    let tables = self == .composed || self == .decomposed ? NormalizationTables.canonical : .compatibility
+    var scalars = tables.decomposed(text)
+    if self == .composed || self == .compatibilityComposed { scalars = tables.composed(scalars) }
+    var result = String.UnicodeScalarView()
+    result.reserveCapacity(text.utf8.count)
+    for value in scalars { if let scalar = Unicode.Scalar(value) { result.append(scalar) } }
+    return String(result)
   }
 
   /// Whether `scalar` is a combining mark to `tokenizers`: of category M in Unicode 9.0.
@@ -45,55 +38,9 @@ enum NormalizationForm: String {
     case 0x111C9: false
     default:
       switch scalar.properties.generalCategory {
-      case .nonspacingMark, .spacingMark, .enclosingMark: !isInert(scalar)
+      case .nonspacingMark, .spacingMark, .enclosingMark: NormalizationTables.isKnown(scalar)
       default: false
       }
     }
-  }
-
-  private func map(_ text: String) -> String {
-    switch self {
-    case .composed: text.precomposedStringWithCanonicalMapping
-    case .decomposed: text.decomposedStringWithCanonicalMapping
-    case .compatibilityComposed: Self.withoutVariants(text).precomposedStringWithCanonicalMapping
-    case .compatibilityDecomposed: Self.withoutVariants(text).decomposedStringWithCanonicalMapping
-    }
-  }
-
-  /// `text` with every character's compatibility decomposition in its place, the marks not yet in order.
-  ///
-  /// Foundation's own compatibility mapping of a whole text leaves marks in the wrong order behind characters such as
-  /// U+0F77 (Swift 6.3 on Linux), so only single characters are left to it.
-  private static func withoutVariants(_ text: String) -> String {
-    var result = ""
-    for scalar in text.unicodeScalars {
-      if let decomposition = variants[scalar.value] {
-        result += decomposition
-      } else {
-        result.unicodeScalars.append(scalar)
-      }
-    }
-    return result
-  }
-
-  private static let variants: [UInt32: String] = {
-    var table: [UInt32: String] = [:]
-    for value in 0xA0..<CharacterClasses.limit {
-      guard let scalar = Unicode.Scalar(value), !isInert(scalar) else { continue }
-      let text = String(scalar)
-      let decomposition = text.decomposedStringWithCompatibilityMapping
-      if !decomposition.unicodeScalars.elementsEqual(text.unicodeScalars) { table[value] = decomposition }
-    }
-    return table
-  }()
-
-  /// Whether `scalar` came after Unicode 9.0. None of planes 4 to 16 changes or combines in any version.
-  private static func isInert(_ scalar: Unicode.Scalar) -> Bool {
-    scalar.value < CharacterClasses.limit && inert[Int(scalar.value)]
-  }
-
-  private static let inert: [Bool] = (0..<CharacterClasses.limit).map { value in
-    guard let age = Unicode.Scalar(value)?.properties.age else { return true }
-    return age.major > 9
   }
 }

@@ -60,6 +60,11 @@ public struct Tokenizer: Sendable {
     try self.init(files: TokenizerFiles(contentsOf: path), path: path)
   }
 
+  /// Reads a tokenizer from the contents of `tokenizer.json` and `tokenizer_config.json`. Throws as `init(contentsOf:)`.
+  package init(json: Data, configuration: Data? = nil) throws {
+    try self.init(files: TokenizerFiles(tokenizer: json, configuration: configuration), path: "the tokenizer")
+  }
+
   /// Writes `tokenizer.json` and `tokenizer_config.json` as `tokenizers` and `transformers` read them.
   ///
   /// - Throws: `ForgeError.badInput` when the folder cannot be written, `ForgeError.tryAgain` when the disk is full.
