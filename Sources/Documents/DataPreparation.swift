@@ -35,8 +35,9 @@ public struct DataPreparation: Sendable {
 
   /// Writes the dataset. `onDocument` is called after every document, with what there is so far.
   ///
-  /// Throws, leaving nothing behind: `badInput` when an input does not exist, there is no document, or the output
-  /// folder cannot be written or would be overwritten; `tryAgain` when the disk is full or fails.
+  /// Throws, leaving nothing behind: `badInput` when an input does not exist, there is no document, the tokenizer cannot
+  /// write one, or the output folder cannot be written or would be overwritten; `tryAgain` when the disk is full or
+  /// fails.
   public func run(onDocument: (PreparedDataset) -> Void = { _ in }) throws -> PreparedDataset {
     guard (0..<1).contains(heldOut) else {
       throw ForgeError.badInput("the held-out share must be at least 0 and less than 1, not \(heldOut)")
@@ -90,16 +91,18 @@ struct TokenizedDocument: Sendable {
   let path: String
   let byteCount: Int
   let part: DataPart
-  /// With the tokenizer's begin and end of sequence around the text's own.
-  let tokens: [Int32]
+  /// With the tokenizer's begin and end of sequence around the text's own; fails when the tokenizer cannot write it.
+  let tokens: Result<[Int32], any Error>
 
   init(_ document: Document, tokenizer: Tokenizer, heldOut: Double) {
     id = document.id
     path = document.path
     byteCount = document.bytes.count
     part = document.id.isHeldOut(share: heldOut) ? .validation : .train
-    let text = document.bytes.withUnsafeBytes { tokenizer.encode($0) }
-    tokens = [tokenizer.beginOfSequence].compactMap(\.self) + text + [tokenizer.endOfSequence].compactMap(\.self)
+    tokens = Result {
+      let text = try tokenizer.encode(document.bytes, named: document.path)
+      return [tokenizer.beginOfSequence].compactMap(\.self) + text + [tokenizer.endOfSequence].compactMap(\.self)
+    }
   }
 }
 
@@ -158,7 +161,7 @@ struct DatasetWriter {
   private func append(
     _ document: TokenizedDocument, to writer: IndexedDatasetWriter, counting part: inout PreparedDataset.Part
   ) throws {
-    let range = try document.tokens.withUnsafeBufferPointer { try writer.append(document: $0) }
+    let range = try document.tokens.get().withUnsafeBufferPointer { try writer.append(document: $0) }
     part.documents += 1
     part.tokens += range.count
     part.bytes += document.byteCount

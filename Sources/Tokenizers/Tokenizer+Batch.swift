@@ -5,25 +5,38 @@ extension Tokenizer {
   ///   - documents: the bytes of each document, valid UTF-8 or not.
   ///   - parseSpecialTokens: whether `</s>` in a document means the special token.
   ///   - threads: how many threads share the work.
+  ///   - place: what a line of the document of an index is called in messages.
   /// - Returns: the ids of each document, in the documents' order.
-  public func encode(documents: [[UInt8]], parseSpecialTokens: Bool = false, threads: Int) -> [[Int32]] {
-    let canCut = !addedTokens.spanLines
+  /// - Throws: `ForgeError.badInput` for the first document that the tokenizer cannot write.
+  public func encode(
+    documents: [[UInt8]], parseSpecialTokens: Bool = false, threads: Int,
+    place: (_ document: Int, _ line: Int) -> String = { "line \($1) of document \($0 + 1)" }
+  ) throws -> [[Int32]] {
+    let canCut = addedTokens.canCutLines && normalizer.canCutLines
     let pieces = documents.map { canCut ? TextPieces.cut($0) : [$0.indices] }
     let work = pieces.indices.flatMap { document in pieces[document].map { (document, $0) } }
-    var results = [[Int32]](repeating: [], count: work.count)
+    var results = [Result<[Int32], any Error>](repeating: .success([]), count: work.count)
     results.withUnsafeMutableBufferPointer { results in
       let results = DisjointElements(results)
       concurrently(count: work.count, threads: threads) { _, index in
         let (document, range) = work[index]
-        results[index] = documents[document].withUnsafeBytes { bytes in
-          encode(UnsafeRawBufferPointer(rebasing: bytes[range]), parseSpecialTokens: parseSpecialTokens)
+        results[index] = Result {
+          try documents[document].withUnsafeBytes { bytes in
+            try encode(UnsafeRawBufferPointer(rebasing: bytes[range]), parseSpecialTokens: parseSpecialTokens)
+          }
         }
       }
     }
-    var next = results.makeIterator()
-    return pieces.map { pieces in
-      if pieces.count == 1 { return next.next() ?? [] }
-      return pieces.reduce(into: []) { ids, _ in ids += next.next() ?? [] }
+    var ids = [[Int32]](repeating: [], count: documents.count)
+    for ((document, range), result) in zip(work, results) {
+      do {
+        let piece = try result.get()
+        if ids[document].isEmpty { ids[document] = piece } else { ids[document] += piece }
+      } catch var error as UnencodableText {
+        error.line += UTF8Text.lineEnds(in: documents[document][..<range.lowerBound])
+        throw error.refusal(at: place(document, error.line))
+      }
     }
+    return ids
   }
 }

@@ -1,12 +1,20 @@
 extension Tokenizer {
-  /// The ids of any bytes; special tokens written in them are ordinary text.
-  public func encode(_ bytes: UnsafeRawBufferPointer) -> [Int32] {
-    encode(bytes, parseSpecialTokens: false)
+  /// The ids of bytes; special tokens written in them are ordinary text.
+  ///
+  /// - Parameter name: what the bytes are called in messages.
+  /// - Throws: `ForgeError.badInput` when the vocabulary lacks a byte that occurs, or a token around documents is the only
+  ///   way to write a part.
+  public func encode(_ bytes: UnsafeRawBufferPointer, named name: String = "the text") throws -> [Int32] {
+    do {
+      return try encode(bytes, parseSpecialTokens: false)
+    } catch let error as UnencodableText {
+      throw error.refusal(of: name)
+    }
   }
 
-  /// The ids of any bytes; special tokens written in them are ordinary text.
-  public func encode(_ bytes: [UInt8]) -> [Int32] {
-    bytes.withUnsafeBytes { encode($0) }
+  /// The ids of bytes; special tokens written in them are ordinary text. Throws as the others do.
+  public func encode(_ bytes: [UInt8], named name: String = "the text") throws -> [Int32] {
+    try bytes.withUnsafeBytes { try encode($0, named: name) }
   }
 
   /// The ids of a text.
@@ -14,68 +22,96 @@ extension Tokenizer {
   /// - Parameters:
   ///   - addBeginOfSequence: whether the ids start with `beginOfSequence`, if there is one.
   ///   - parseSpecialTokens: whether `</s>` in the text means the special token. Leave it off for text from outside.
-  public func encode(_ text: String, addBeginOfSequence: Bool = false, parseSpecialTokens: Bool = false) -> [Int32] {
+  /// - Throws: `ForgeError.badInput` when the tokenizer cannot write the text.
+  public func encode(
+    _ text: String, addBeginOfSequence: Bool = false, parseSpecialTokens: Bool = false
+  ) throws -> [Int32] {
     var text = text
-    var ids = text.withUTF8 { encode(UnsafeRawBufferPointer($0), parseSpecialTokens: parseSpecialTokens) }
-    if addBeginOfSequence, let beginOfSequence { ids.insert(beginOfSequence, at: 0) }
-    return ids
+    do {
+      var ids = try text.withUTF8 {
+        try encode(UnsafeRawBufferPointer($0), parseSpecialTokens: parseSpecialTokens)
+      }
+      if addBeginOfSequence, let beginOfSequence { ids.insert(beginOfSequence, at: 0) }
+      return ids
+    } catch let error as UnencodableText {
+      throw error.refusal(of: "the text")
+    }
   }
 
-  /// The ids of any bytes.
+  /// The ids of bytes.
   ///
   /// - Parameter parseSpecialTokens: whether `</s>` in the bytes means the special token.
-  public func encode(_ bytes: UnsafeRawBufferPointer, parseSpecialTokens: Bool) -> [Int32] {
+  /// - Throws: `UnencodableText`.
+  func encode(_ bytes: UnsafeRawBufferPointer, parseSpecialTokens: Bool) throws -> [Int32] {
     var ids: [Int32] = []
     ids.reserveCapacity(bytes.count / 3)
-    withScratch { scratch in
-      bytes.withMemoryRebound(to: UInt8.self) { text in
-        encode(text, parseSpecialTokens: parseSpecialTokens, scratch: &scratch, into: &ids)
+    try withScratch(parsing: parseSpecialTokens) { scratch in
+      try bytes.withMemoryRebound(to: UInt8.self) { text in
+        let rules = parseSpecialTokens ? parsingRules : plainRules
+        try encode(text, rules, scratch: &scratch, into: &ids)
       }
     }
     return ids
   }
 
-  /// Encodes between the added tokens of `text`, which have ids of their own.
+  /// Encodes between the added tokens of `text`, which have ids of their own: first between those written in the text as
+  /// it is, then, in each stretch, between those of the normalised text.
   private func encode(
-    _ text: UnsafeBufferPointer<UInt8>, parseSpecialTokens: Bool, scratch: inout EncodingScratch,
-    into ids: inout [Int32]
-  ) {
-    var start = 0
-    while let match = addedTokens.firstMatch(in: text, from: start, parseSpecialTokens: parseSpecialTokens) {
-      encodeSegment(UnsafeBufferPointer(rebasing: text[start..<match.range.lowerBound]), scratch: &scratch, into: &ids)
-      ids.append(match.id)
-      start = match.range.upperBound
+    _ text: UnsafeBufferPointer<UInt8>, _ rules: TextRules, scratch: inout EncodingScratch, into ids: inout [Int32]
+  ) throws {
+    try addedTokens.raw.split(text, ignoring: rules.ignoredTokens) { part in
+      switch part {
+      case .token(let id): ids.append(id)
+      case .stretch(let range):
+        do {
+          let stretch = UnsafeBufferPointer(rebasing: text[range])
+          if let normalized = normalizer.normalized(stretch) {
+            try normalized.withUnsafeBufferPointer { try encodeNormalized($0, rules, scratch: &scratch, into: &ids) }
+          } else {
+            try encodeNormalized(stretch, rules, scratch: &scratch, into: &ids)
+          }
+        } catch var error as UnencodableText {
+          error.line += UTF8Text.lineEnds(in: text[..<range.lowerBound])
+          throw error
+        }
+      }
     }
-    encodeSegment(UnsafeBufferPointer(rebasing: text[start...]), scratch: &scratch, into: &ids)
   }
 
-  private func encodeSegment(
-    _ text: UnsafeBufferPointer<UInt8>, scratch: inout EncodingScratch, into ids: inout [Int32]
-  ) {
-    if normalizes, let normalized = Normalization.composed(text) {
-      normalized.withUnsafeBufferPointer { encodeWords($0, scratch: &scratch, into: &ids) }
-    } else {
-      encodeWords(text, scratch: &scratch, into: &ids)
+  private func encodeNormalized(
+    _ text: UnsafeBufferPointer<UInt8>, _ rules: TextRules, scratch: inout EncodingScratch, into ids: inout [Int32]
+  ) throws {
+    try addedTokens.normalized.split(text, ignoring: rules.ignoredTokens) { part in
+      switch part {
+      case .token(let id): ids.append(id)
+      case .stretch(let range):
+        do {
+          try encodeWords(UnsafeBufferPointer(rebasing: text[range]), rules, scratch: &scratch, into: &ids)
+        } catch var error as UnencodableText {
+          error.line += UTF8Text.lineEnds(in: text[..<range.lowerBound])
+          throw error
+        }
+      }
     }
   }
 
   /// Cuts `text` into words and encodes each, from the cache when it was met before.
   private func encodeWords(
-    _ text: UnsafeBufferPointer<UInt8>, scratch: inout EncodingScratch, into ids: inout [Int32]
-  ) {
-    withTables(text) { scanner, lookup, byteIDs in
-      scratch.cache.entries.withUnsafeMutableBufferPointer { cache in
+    _ text: UnsafeBufferPointer<UInt8>, _ rules: TextRules, scratch: inout EncodingScratch, into ids: inout [Int32]
+  ) throws {
+    try withTables(text, rules) { scanner, lookup, byteIDs in
+      try scratch.cache.entries.withUnsafeMutableBufferPointer { cache in
         var start = 0
         while start < scanner.end {
           let end = scanner.wordEnd(from: start)
           let length = end - start
-          let word = UnsafeBufferPointer(start: scanner.bytes + start, count: length)
+          let range = start..<end
           start = end
           guard length <= WordCache.longestWord else {
-            mergeWord(word, byteIDs, lookup, &scratch.merger, into: &ids)
+            try mergeWord(range, of: text, rules, byteIDs, lookup, &scratch.merger, into: &ids)
             continue
           }
-          let key = WordCache.key(scanner.bytes + (end - length), length: length)
+          let key = WordCache.key(scanner.bytes + range.lowerBound, length: length)
           let slot = WordCache.slot(low: key.low, high: key.high, length: length)
           let entry = cache[slot]
           if entry.low == key.low, entry.high == key.high, entry.length == length {
@@ -85,7 +121,7 @@ extension Tokenizer {
             continue
           }
           let first = ids.count
-          mergeWord(word, byteIDs, lookup, &scratch.merger, into: &ids)
+          try mergeWord(range, of: text, rules, byteIDs, lookup, &scratch.merger, into: &ids)
           let count = ids.count - first
           guard count <= WordCache.mostIDs else { continue }
           cache[slot] = WordCache.Entry(
@@ -98,28 +134,48 @@ extension Tokenizer {
   }
 
   private func mergeWord(
-    _ word: UnsafeBufferPointer<UInt8>, _ byteIDs: UnsafePointer<Int32>, _ lookup: MergeLookup,
-    _ merger: inout WordMerger, into ids: inout [Int32]
-  ) {
-    if ignoresMerges, let id = vocabulary.id(of: word) {
+    _ range: Range<Int>, of text: UnsafeBufferPointer<UInt8>, _ rules: TextRules, _ byteIDs: UnsafePointer<Int32>,
+    _ lookup: MergeLookup, _ merger: inout WordMerger, into ids: inout [Int32]
+  ) throws {
+    let word = UnsafeBufferPointer(rebasing: text[range])
+    if ignoresMerges, let id = vocabulary.id(of: word), !rules.keptFromWords.contains(id) {
       ids.append(id)
-    } else {
-      merger.merge(word, byteIDs: byteIDs, lookup: lookup)
+      return
+    }
+    if rules.hasMissingBytes, let place = word.firstIndex(where: { byteIDs[Int($0)] == ByteSymbols.missing }) {
+      throw UnencodableText.missingByte(
+        word[place], line: 1 + UTF8Text.lineEnds(in: text[..<(range.lowerBound + place)]))
+    }
+    merger.merge(word, byteIDs: byteIDs, fusedUnlessKnown: rules.fusedUnlessKnown, lookup: lookup)
+    guard !rules.replacements.isEmpty else {
       ids.append(contentsOf: merger.ids)
+      return
+    }
+    for id in merger.ids {
+      guard let others = rules.replacements[id] else {
+        ids.append(id)
+        continue
+      }
+      guard !others.isEmpty else {
+        throw UnencodableText.controlToken(
+          vocabulary[id], line: 1 + UTF8Text.lineEnds(in: text[..<range.lowerBound]))
+      }
+      ids.append(contentsOf: others)
     }
   }
 
   /// Calls `body` with pointers into the tables, which stay valid for the call.
   private func withTables(
-    _ text: UnsafeBufferPointer<UInt8>, _ body: (WordScanner, MergeLookup, UnsafePointer<Int32>) -> Void
-  ) {
-    CharacterClasses.table.withUnsafeBufferPointer { classes in
-      merges.slots.withUnsafeBufferPointer { slots in
-        byteIDs.withUnsafeBufferPointer { byteIDs in
+    _ text: UnsafeBufferPointer<UInt8>, _ rules: TextRules,
+    _ body: (WordScanner, MergeLookup, UnsafePointer<Int32>) throws -> Void
+  ) rethrows {
+    try CharacterClasses.table.withUnsafeBufferPointer { classes in
+      try merges.slots.withUnsafeBufferPointer { slots in
+        try rules.byteIDs.withUnsafeBufferPointer { byteIDs in
           guard let base = text.baseAddress, let classes = classes.baseAddress, let slotBase = slots.baseAddress,
             let byteIDs = byteIDs.baseAddress
           else { return }
-          body(
+          try body(
             WordScanner(bytes: base, end: text.count, pattern: pattern, classes: classes),
             MergeLookup(slots: slotBase, mask: slots.count - 1, shift: merges.shift), byteIDs)
         }

@@ -40,7 +40,7 @@ extension TokenizerFiles {
         ],
         "normalizer": null,
         "pre_tokenizer": \(preTokenizer(options.pattern)),
-        "post_processor": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false },
+        "post_processor": \(postProcessor(options)),
         "decoder": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false },
         "model": {
           "type": "BPE",
@@ -60,6 +60,27 @@ extension TokenizerFiles {
         }
       }
 
+      """
+  }
+
+  /// Puts `<s>` before a text that is encoded with special tokens, as before each document in training. `transformers`
+  /// does what stands here, whatever `add_bos_token` says.
+  private static func postProcessor(_ options: TrainingOptions) -> String {
+    guard let id = options.specialTokens.firstIndex(of: "<s>") else {
+      return #"{ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false }"#
+    }
+    func piece(_ kind: String, _ name: String, _ type: Int) -> String {
+      #"{ "\#(kind)": { "id": "\#(name)", "type_id": \#(type) } }"#
+    }
+    let first = [piece("SpecialToken", "<s>", 0), piece("Sequence", "A", 0)]
+    let second = [piece("SpecialToken", "<s>", 1), piece("Sequence", "B", 1)]
+    return """
+      {
+          "type": "TemplateProcessing",
+          "single": [\(first.joined(separator: ", "))],
+          "pair": [\((first + second).joined(separator: ", "))],
+          "special_tokens": { "<s>": { "id": "<s>", "ids": [\(id)], "tokens": ["<s>"] } }
+        }
       """
   }
 
@@ -94,6 +115,8 @@ extension TokenizerFiles {
         "eos_token": \(name("</s>")),
         "unk_token": \(name("<unk>")),
         "pad_token": \(name("<pad>")),
+        "add_bos_token": \(options.specialTokens.contains("<s>")),
+        "add_eos_token": false,
         "add_prefix_space": false,
         "clean_up_tokenization_spaces": false,
         "model_max_length": 1000000000000000019884624838656\(template)

@@ -33,8 +33,20 @@ struct TokenizerFiles: Sendable {
       throw ForgeError.badInput("cannot read the tokenizer \(url.path(percentEncoded: false)): \(error.reason)")
     }
     let folder = url.deletingLastPathComponent()
-    configuration = try? Data(contentsOf: folder.appending(path: Self.configurationName))
-    specialTokensMap = try? Data(contentsOf: folder.appending(path: Self.specialTokensMapName))
+    configuration = try Self.neighbour(Self.configurationName, in: folder)
+    specialTokensMap = try Self.neighbour(Self.specialTokensMapName, in: folder)
+  }
+
+  /// A file that need not be there, but can be read when it is.
+  private static func neighbour(_ name: String, in folder: URL) throws -> Data? {
+    let url = folder.appending(path: name)
+    let path = url.path(percentEncoded: false)
+    guard FileManager.default.fileExists(atPath: path) else { return nil }
+    do {
+      return try Data(contentsOf: url)
+    } catch {
+      throw ForgeError.badInput("cannot read \(path), which names the tokenizer's tokens: \(error.reason)")
+    }
   }
 
   static func createFolder(_ path: String) throws {

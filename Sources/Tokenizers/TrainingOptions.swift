@@ -30,6 +30,9 @@ public struct TrainingOptions: Sendable {
     "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "<pad>",
   ]
 
+  /// More threads than any machine has cores.
+  public static let mostThreads = 4096
+
   func validate() throws {
     let smallest = specialTokens.count + 256
     guard vocabularySize >= smallest else {
@@ -37,14 +40,21 @@ public struct TrainingOptions: Sendable {
         "a vocabulary of \(vocabularySize) is too small: \(specialTokens.count) special tokens and 256 byte symbols "
           + "need at least \(smallest)")
     }
+    guard vocabularySize <= ParsedTokenizer.idLimit else {
+      throw ForgeError.badInput(
+        "a vocabulary of \(vocabularySize) is too large: at most \(ParsedTokenizer.idLimit) tokens can be learned")
+    }
     guard Set(specialTokens).count == specialTokens.count, !specialTokens.contains("") else {
       throw ForgeError.badInput("the special tokens must be different from each other and not empty")
     }
     if let token = specialTokens.first(where: { ByteAlphabet.bytes(for: $0[...])?.count == 1 }) {
       throw ForgeError.badInput("the special token '\(token)' is the symbol of a byte: make it longer")
     }
-    guard threads >= 1, minimumFrequency >= 1 else {
-      throw ForgeError.badInput("the number of threads and the minimum frequency of a pair must be at least 1")
+    guard minimumFrequency >= 1 else {
+      throw ForgeError.badInput("the minimum frequency of a pair must be at least 1, not \(minimumFrequency)")
+    }
+    guard (1...Self.mostThreads).contains(threads) else {
+      throw ForgeError.badInput("the number of threads must be between 1 and \(Self.mostThreads), not \(threads)")
     }
   }
 }

@@ -19,10 +19,25 @@ struct WordMerger: Sendable {
   private var queue = PriorityQueue<UInt64>()
 
   /// Leaves the ids of `word` in `ids`.
-  mutating func merge(_ word: UnsafeBufferPointer<UInt8>, byteIDs: UnsafePointer<Int32>, lookup: MergeLookup) {
+  ///
+  /// - Parameter fusedUnlessKnown: for each byte whether it has a token of its own, when neighbours without one become one
+  ///   token; else empty.
+  mutating func merge(
+    _ word: UnsafeBufferPointer<UInt8>, byteIDs: UnsafePointer<Int32>, fusedUnlessKnown: [Bool] = [],
+    lookup: MergeLookup
+  ) {
     ids.removeAll(keepingCapacity: true)
-    for byte in word { ids.append(byteIDs[Int(byte)]) }
-    if word.count <= Self.longestScanned {
+    if fusedUnlessKnown.isEmpty {
+      for byte in word { ids.append(byteIDs[Int(byte)]) }
+    } else {
+      var wasKnown = true
+      for byte in word {
+        let isKnown = fusedUnlessKnown[Int(byte)]
+        if isKnown || wasKnown { ids.append(byteIDs[Int(byte)]) }
+        wasKnown = isKnown
+      }
+    }
+    if ids.count <= Self.longestScanned {
       mergeByScanning(lookup)
     } else {
       mergeByQueue(lookup)

@@ -58,7 +58,13 @@ extension DataCommand {
       let dataset = try preparation.run()
       let seconds = (clock.now - start) / .seconds(1)
       print(summary(of: dataset, seconds: seconds))
+      if dataset.tokenizer.endOfSequence == nil { print(Self.noEndOfDocument) }
     }
+
+    private static let noEndOfDocument = """
+      The tokenizer's files name no end-of-document token, so nothing marks where a document ends: name one as \
+      "eos_token" in the tokenizer_config.json beside its tokenizer.json.
+      """
 
     private func summary(of dataset: PreparedDataset, seconds: Double) -> String {
       let megabytes = Double(dataset.train.bytes + dataset.validation.bytes) / 1e6

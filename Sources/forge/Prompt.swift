@@ -4,8 +4,10 @@ import Tokenizers
 /// The tokens of a prompt.
 enum Prompt {
   /// A text to be continued: `<s>` text.
-  static func plain(_ text: [UInt8], _ tokenizer: Tokenizer) -> [Int32] {
-    [tokenizer.beginOfSequence].compactMap { $0 } + tokenizer.encode(text)
+  ///
+  /// - Throws: `ForgeError.badInput` when the tokenizer cannot write it.
+  static func plain(_ text: [UInt8], _ tokenizer: Tokenizer) throws -> [Int32] {
+    try [tokenizer.beginOfSequence].compactMap { $0 } + tokenizer.encode(text, named: "the prompt")
   }
 
   /// The bytes of a file, or of standard input for `-`, without a byte order mark and one line break at the end.
@@ -20,11 +22,12 @@ enum Prompt {
 
   /// An instruction in Mistral's chat format: `<s>[INST]` text `[/INST]`.
   ///
-  /// - Throws: `ForgeError.badInput` when the tokenizer has no such tokens.
+  /// - Throws: `ForgeError.badInput` when the tokenizer has no such tokens or cannot write the text.
   static func instruction(_ text: [UInt8], _ tokenizer: Tokenizer) throws -> [Int32] {
     guard let open = tokenizer.specialToken("[INST]"), let close = tokenizer.specialToken("[/INST]") else {
       throw ForgeError.badInput("--chat needs a tokenizer with the special tokens [INST] and [/INST]")
     }
-    return [tokenizer.beginOfSequence].compactMap { $0 } + [open] + tokenizer.encode(text) + [close]
+    return try [tokenizer.beginOfSequence].compactMap { $0 } + [open] + tokenizer.encode(text, named: "the prompt")
+      + [close]
   }
 }

@@ -62,7 +62,7 @@ struct ScoreCommand: ParsableCommand {
     guard let text else { return [] }
     let found = try Tokenizer(contentsOf: TokenizerLocation(model: model, named: tokenizer).path)
     let bytes = try TokenizerCommand.readFile(text)
-    let ids = [found.beginOfSequence].compactMap { $0 } + bytes.withUnsafeBytes { found.encode($0) }
+    let ids = try [found.beginOfSequence].compactMap { $0 } + found.encode(bytes, named: text)
     guard ids.count >= 2 else { throw ForgeError.badInput("'\(text)' has too little text to score") }
     guard ids.allSatisfy({ $0 < vocabularySize }) else {
       throw ForgeError.badInput(

@@ -23,15 +23,27 @@ struct TokenizerCommand: ParsableCommand {
 extension SplitPattern: ExpressibleByArgument {}
 
 extension TokenizerCommand {
-  /// The bytes of a file.
+  /// The bytes of a file or a pipe; `-` is standard input.
   ///
   /// - Throws: `ForgeError.badInput` when it cannot be read.
   static func readFile(_ path: String) throws -> [UInt8] {
-    do {
-      return [UInt8](try Data(contentsOf: URL(filePath: path)))
-    } catch {
-      throw ForgeError.badInput("cannot read \(path): check that it is a file and that you may read it")
-    }
+    if path == "-" { return try readStandardInput() }
+    guard let file = fopen(path, "r") else { throw unreadable(path, errno) }
+    defer { fclose(file) }
+    var status = stat()
+    var bytes: [UInt8] = []
+    if fstat(fileno(file), &status) == 0 { bytes.reserveCapacity(Int(status.st_size)) }
+    var buffer = [UInt8](repeating: 0, count: 1 << 20)
+    while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
+    guard ferror(file) == 0 else { throw unreadable(path, errno) }
+    return bytes
+  }
+
+  /// What an input is called in messages.
+  static func name(of path: String) -> String { path == "-" ? "standard input" : path }
+
+  private static func unreadable(_ path: String, _ code: Int32) -> ForgeError {
+    .badInput("cannot read \(path): \(String(cString: strerror(code)))")
   }
 
   static func readStandardInput() throws -> [UInt8] {

@@ -8,10 +8,10 @@ import Testing
   func ids(name: String) throws {
     let tokenizer = try Fixture.tokenizer(name)
     for example in try Fixture.cases() {
-      #expect(tokenizer.encode(example.text) == example.ids[name])
-      #expect(tokenizer.encode(example.text, parseSpecialTokens: true) == example.idsWithSpecialTokens[name])
+      #expect(try tokenizer.encode(example.text) == example.ids[name])
+      #expect(try tokenizer.encode(example.text, parseSpecialTokens: true) == example.idsWithSpecialTokens[name])
       // Again, from the cache.
-      #expect(tokenizer.encode(example.text) == example.ids[name])
+      #expect(try tokenizer.encode(example.text) == example.ids[name])
     }
   }
 
@@ -20,19 +20,19 @@ import Testing
     let tokenizer = try Fixture.tokenizer(name)
     for seed in 1...20 {
       let bytes = Fixture.noise(count: seed * seed * 20, seed: UInt64(seed))
-      #expect(tokenizer.decode(tokenizer.encode(bytes)) == bytes)
+      #expect(tokenizer.decode(try tokenizer.encode(bytes)) == bytes)
     }
     for example in try Fixture.cases() {
-      #expect(tokenizer.decode(tokenizer.encode(example.text)) == Array(example.text.utf8))
+      #expect(tokenizer.decode(try tokenizer.encode(example.text)) == Array(example.text.utf8))
     }
   }
 
-  @Test("normalisation leaves text alone that is not valid UTF-8")
-  func invalidTextIsNotNormalized() throws {
+  @Test("a stray byte stays as it is, and does not switch normalisation off")
+  func invalidTextIsNormalized() throws {
     let bytes = Array("e\u{301}".utf8) + [0xFF]
     let tokenizer = try Fixture.tokenizer("qwen-shape.json")
-    #expect(tokenizer.decode(tokenizer.encode(bytes)) == bytes)
-    #expect(tokenizer.decode(tokenizer.encode("e\u{301}")) == Array("\u{E9}".utf8))
+    #expect(tokenizer.decode(try tokenizer.encode(bytes)) == Array("\u{E9}".utf8) + [0xFF])
+    #expect(tokenizer.decode(try tokenizer.encode("e\u{301}")) == Array("\u{E9}".utf8))
   }
 
   @Test("special tokens are left out of decoded text unless asked for")
@@ -41,20 +41,20 @@ import Testing
     #expect(tokenizer.beginOfSequence == 1)
     #expect(tokenizer.endOfSequence == 2)
     #expect(tokenizer.specialToken("[/INST]") == 4)
-    let ids = tokenizer.encode("Hi</s>", addBeginOfSequence: true, parseSpecialTokens: true)
+    let ids = try tokenizer.encode("Hi</s>", addBeginOfSequence: true, parseSpecialTokens: true)
     #expect(ids.first == 1 && ids.last == 2)
     #expect(tokenizer.decode(ids) == Array("Hi".utf8))
     #expect(tokenizer.decode(ids, skipSpecialTokens: false) == Array("<s>Hi</s>".utf8))
-    #expect(!tokenizer.encode("<s>Hi</s>").contains { $0 < 11 })
+    #expect(try !tokenizer.encode("<s>Hi</s>").contains { $0 < 11 })
   }
 
   @Test("a batch has the ids of its documents, with any number of threads")
   func batch() throws {
     let tokenizer = try Fixture.tokenizer("llama-bpe.json")
     let documents = (0..<50).map { Fixture.noise(count: $0 * 37, seed: UInt64($0)) } + [try Fixture.corpus(), []]
-    let expected = documents.map { tokenizer.encode($0) }
+    let expected = try documents.map { try tokenizer.encode($0) }
     for threads in [1, 2, 7] {
-      let isSame = tokenizer.encode(documents: documents, threads: threads) == expected
+      let isSame = try tokenizer.encode(documents: documents, threads: threads) == expected
       #expect(isSame)
     }
   }
@@ -65,7 +65,7 @@ import Testing
     let corpus = try Fixture.corpus()
     let document = Array(repeatElement(corpus, count: 3 * TextPieces.usualSize / corpus.count).joined())
     #expect(TextPieces.cut(document).count > 1)
-    let isSame = tokenizer.encode(documents: [document], threads: 2) == [tokenizer.encode(document)]
+    let isSame = try tokenizer.encode(documents: [document], threads: 2) == [tokenizer.encode(document)]
     #expect(isSame)
   }
 
@@ -81,7 +81,7 @@ import Testing
     // Words of letters only, just below and above the length where the method changes.
     for length in 60...70 {
       let letters = Fixture.noise(count: length, seed: UInt64(length)).map { UInt8(ascii: "a") + $0 % 5 }
-      #expect(tokenizer.encode(letters) == reference(letters, tokenizer))
+      #expect(try tokenizer.encode(letters) == reference(letters, tokenizer))
     }
   }
 
@@ -99,7 +99,7 @@ import Testing
 
   /// Byte-pair encoding in its plainest form.
   private func reference(_ word: [UInt8], _ tokenizer: Tokenizer) -> [Int32] {
-    var ids = word.map { tokenizer.byteIDs[Int($0)] }
+    var ids = word.map { tokenizer.parsingRules.byteIDs[Int($0)] }
     tokenizer.merges.slots.withUnsafeBufferPointer { slots in
       let lookup = MergeLookup(slots: slots.baseAddress!, mask: slots.count - 1, shift: tokenizer.merges.shift)
       while true {

@@ -15,7 +15,9 @@ import Testing
       #expect(read.pattern == .qwen2)
       #expect(read.vocabularySize == 400)
       #expect(read.beginOfSequence == 1 && read.endOfSequence == 2)
-      for example in try Fixture.cases() { #expect(read.encode(example.text) == tokenizer.encode(example.text)) }
+      for example in try Fixture.cases() {
+        #expect(try read.encode(example.text) == tokenizer.encode(example.text))
+      }
       let data = try Data(contentsOf: URL(filePath: folder + "/new/folder/tokenizer_config.json"))
       let configuration = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
       #expect(configuration["pad_token"] as? String == "<pad>")
@@ -64,18 +66,17 @@ import Testing
       (#""type":"BPE""#, #""type":"Unigram""#, "Unigram"),
       (#""dropout":null"#, #""dropout":0.1"#, "dropout"),
       (#""end_of_word_suffix":null"#, #""end_of_word_suffix":"</w>""#, "suffix"),
-      (#""normalizer":null"#, #""normalizer":{"type":"Lowercase"}"#, "Lowercase"),
+      (#""normalizer":null"#, #""normalizer":{"type":"BertNormalizer"}"#, "BertNormalizer"),
       (#""add_prefix_space":false"#, #""add_prefix_space":true"#, "add_prefix_space"),
       (#"\\p{N}{1,3}"#, #"\\p{N}{1,4}"#, "splitting pattern"),
       (#""behavior":"Isolated""#, #""behavior":"MergedWithNext""#, "pre_tokenizer"),
       (#""use_regex":false"#, #""use_regex":true"#, "pre_tokenizer"),
-      (#""rstrip":false"#, #""rstrip":true"#, "rstrip"),
       (#""vocab":{"#, #""words":{"#, "vocab"),
-      (#""ÿ":"#, #""nothing like it":"#, "symbol of byte 255"),
       (#""ÿ":"#, #""far":999999999,"ÿ":"#, "999999999"),
       (#"["Ġ","a"]"#, #"["Ġ","nowhere"]"#, "merges"),
       (#"["Ġ","a"]"#, #"["Ġ","a","b"]"#, "merge must name two tokens"),
       (#"{"#, "", "not a byte-level BPE tokenizer.json"),
+      (#""vocab":{"#, #""vocab":{"!":7,"!":8,"#, "stands twice"),
     ])
   func unsupported(original: String, replacement: String, word: String) throws {
     let object = try JSONSerialization.jsonObject(with: Fixture.data("llama-bpe.json"))

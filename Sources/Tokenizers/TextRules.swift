@@ -1,0 +1,90 @@
+/// How text becomes ids: with the tokens written in it read as tokens, or with control tokens kept out of it.
+struct TextRules: Sendable {
+  /// Added tokens that count as text.
+  let ignoredTokens: Set<Int32>
+  /// Tokens that no whole word may become when merges are ignored.
+  let keptFromWords: Set<Int32>
+  /// The id of each byte's token, `ByteSymbols.missing` for a byte that cannot be encoded.
+  let byteIDs: [Int32]
+  let hasMissingBytes: Bool
+  /// Whether each byte has a token of its own, when those that have none are to be fused; else empty.
+  let fusedUnlessKnown: [Bool]
+  /// What stands for a token that merges may make and text must not become; no ids where nothing can.
+  let replacements: [Int32: [Int32]]
+
+  /// The rules of `tokenizers`: every token written in the text counts.
+  static func parsing(_ tokenizer: ParsedTokenizer) -> TextRules {
+    TextRules(
+      ignoredTokens: [], keptFromWords: [], symbols: tokenizer.symbols, byteIDs: tokenizer.symbols.ids,
+      replacements: [:])
+  }
+
+  /// The rules for text from outside: special tokens are ordinary text in it, and the tokens around a document never come
+  /// of it, special or not.
+  static func plain(_ tokenizer: ParsedTokenizer, _ document: DocumentTokens) -> TextRules {
+    let around = Set([document.begin, document.end].compactMap(\.self))
+    let controls = around.union(tokenizer.addedTokens.specialIDs)
+    let symbols = tokenizer.symbols
+    let byteIDs = zip(symbols.ids, symbols.isKnown).map { id, isKnown in
+      isKnown || !around.contains(id) ? id : ByteSymbols.missing
+    }
+    var rewriter = Rewriter(tokenizer.merges, controls: controls)
+    var replacements: [Int32: [Int32]] = [:]
+    for id in controls where rewriter.isMade(id) || byteIDs.contains(id) {
+      if let ids = rewriter.replacement(for: id) {
+        replacements[id] = ids
+      } else if around.contains(id) {
+        replacements[id] = []
+      }
+    }
+    return TextRules(
+      ignoredTokens: controls, keptFromWords: controls, symbols: symbols, byteIDs: byteIDs, replacements: replacements)
+  }
+
+  private init(
+    ignoredTokens: Set<Int32>, keptFromWords: Set<Int32>, symbols: ByteSymbols, byteIDs: [Int32],
+    replacements: [Int32: [Int32]]
+  ) {
+    self.ignoredTokens = ignoredTokens
+    self.keptFromWords = keptFromWords
+    self.byteIDs = byteIDs
+    hasMissingBytes = byteIDs.contains(ByteSymbols.missing)
+    fusedUnlessKnown = symbols.fusesUnknown && symbols.isKnown.contains(false) ? symbols.isKnown : []
+    self.replacements = replacements
+  }
+}
+
+/// Writes a token that merges make with others: its two halves, or what stands for these.
+private struct Rewriter {
+  private let controls: Set<Int32>
+  /// The pairs that become each control token, the first merge first.
+  private var pairs: [Int32: [(merge: UInt64, left: Int32, right: Int32)]] = [:]
+  /// What was found so far; nothing for a token that is being looked at.
+  private var found: [Int32: [Int32]?] = [:]
+
+  init(_ merges: MergeTable, controls: Set<Int32>) {
+    self.controls = controls
+    for slot in merges.slots where slot.pair != MergeTable.absent {
+      let id = Int32(truncatingIfNeeded: slot.merge)
+      guard controls.contains(id) else { continue }
+      let left = Int32(truncatingIfNeeded: slot.pair >> 32)
+      pairs[id, default: []].append((slot.merge, left, Int32(truncatingIfNeeded: slot.pair)))
+    }
+    for id in pairs.keys { pairs[id]?.sort { $0.merge < $1.merge } }
+  }
+
+  func isMade(_ id: Int32) -> Bool { pairs[id] != nil }
+
+  mutating func replacement(for id: Int32) -> [Int32]? {
+    if let known = found[id] { return known }
+    found[id] = .some(nil)
+    for (_, left, right) in pairs[id] ?? [] {
+      guard let first = controls.contains(left) ? replacement(for: left) : [left],
+        let second = controls.contains(right) ? replacement(for: right) : [right]
+      else { continue }
+      found[id] = first + second
+      return first + second
+    }
+    return nil
+  }
+}
