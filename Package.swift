@@ -12,7 +12,7 @@ let package = Package(
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
-    .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
+    .systemLibrary(name: "CGumbo", pkgConfig: "gumbo", providers: [.apt(["libgumbo-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
@@ -37,9 +37,11 @@ let package = Package(
       dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Formats", "Kernels", "Models"]),
     .target(name: "Datasets", dependencies: ["Diagnostics", "Formats"]),
     .target(name: "Tokenizers", dependencies: ["Diagnostics"]),
+    // Bytes of a page, a notebook or a text in any encoding become readable text; knows of no files and no datasets.
+    .target(name: "DocumentText", dependencies: ["CGumbo", "CZlib"]),
     .target(
       name: "Documents",
-      dependencies: ["CLibXML2", "CZlib", "Datasets", "Diagnostics", "Digests", "Formats", "Tokenizers"]),
+      dependencies: ["Datasets", "Diagnostics", "Digests", "DocumentText", "Formats", "Tokenizers"]),
     .target(name: "Generation", dependencies: ["Diagnostics", "Kernels", "Models", "Tokenizers"]),
 
     // What a run is to do, who owns what in it, and what that will cost: arithmetic, without MPI.
@@ -109,6 +111,7 @@ let package = Package(
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Diagnostics", "Formats"]),
     .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
     .testTarget(name: "DigestsTests", dependencies: ["Digests"]),
+    .testTarget(name: "DocumentTextTests", dependencies: ["DocumentText"], exclude: ["Fixtures"]),
     .testTarget(
       name: "DocumentsTests", dependencies: ["Datasets", "Diagnostics", "Documents", "Formats", "Tokenizers"]),
     .testTarget(name: "FormatsTests", dependencies: ["Diagnostics", "Formats"], exclude: ["Fixtures"]),
@@ -133,3 +136,15 @@ let package = Package(
     .testTarget(name: "TrainingTests", dependencies: ["Configuration", "Diagnostics", "Placement", "Training"]),
   ]
 )
+
+// Coverage-guided fuzzing, built apart by scripts/fuzz: the code under test as one static library for libFuzzer.
+if Context.environment["FORGE_FUZZ"] != nil {
+  package.products.append(.library(name: "FuzzTargets", type: .static, targets: ["FuzzTargets"]))
+  package.targets.append(
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "Configuration", "Diagnostics", "DocumentText", "Formats", "Models", "Pretrained", "Settings", "Tokenizers",
+      ],
+      path: "Tests/Fuzz/Targets"))
+}

@@ -27,7 +27,7 @@ struct Forge: ParsableCommand {
   static func main() {
     do {
       KernelFamily.prepareProcess()
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(PathBytes.arguments)
       try command.run()
     } catch let error as ForgeError {
       FileHandle.standardError.write(Data("forge: \(error)\n".utf8))
