@@ -113,7 +113,7 @@ let package = Package(
     .testTarget(name: "DigestsTests", dependencies: ["Digests"]),
     .testTarget(name: "DocumentTextTests", dependencies: ["DocumentText"], exclude: ["Fixtures"]),
     .testTarget(
-      name: "DocumentsTests", dependencies: ["Datasets", "Diagnostics", "Documents", "Formats", "Tokenizers"]),
+      name: "DocumentsTests", dependencies: ["Datasets", "Diagnostics", "DocumentText", "Documents", "Formats", "Tokenizers"]),
     .testTarget(name: "FormatsTests", dependencies: ["Diagnostics", "Formats"], exclude: ["Fixtures"]),
     .testTarget(name: "KernelsTests", dependencies: ["CKernels", "Kernels"]),
     .testTarget(

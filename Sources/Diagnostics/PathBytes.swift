@@ -45,6 +45,13 @@ public enum PathBytes {
   /// Whether a string carries bytes that are not of UTF-8.
   public static func isEscaped(_ path: String) -> Bool { path.unicodeScalars.contains(where: isEscape) }
 
+  /// Throws `badInput` when a path is not UTF-8 that must be.
+  public static func requireUTF8(_ path: String, for use: String) throws {
+    guard !isEscaped(path) else {
+      throw ForgeError.badInput("the path '\(display(path))' is not UTF-8, which \(use) needs: rename it")
+    }
+  }
+
   /// The arguments that this process was started with, the program's name not among them.
   public static var arguments: [String] {
     CommandLine.unsafeArgv.withMemoryRebound(

@@ -25,6 +25,8 @@ public struct HTMLText {
     var mathIndex = 0
     var isMath = false
     var endsHost = false
+    /// The host whose slot this fills: around what is slotted it is not the innermost any more.
+    var filledHost: Host?
     var suffix = ""
   }
 
@@ -119,6 +121,8 @@ public struct HTMLText {
     case .title:
       guard !hasTitle else { return }
       writer.startParagraph()
+      // Where it began.
+      frame.scriptStart = writer.count
     case .lineBreak: writer.breakLine()
     case .block: writer.startLine()
     case .paragraph: writer.startParagraph()
@@ -160,7 +164,7 @@ public struct HTMLText {
     case .dropped, .inline, .head, .lineBreak, .formula, .slot: break
     case .title:
       writer.startParagraph()
-      titleEnd = writer.count
+      if frame.scriptStart == 0 { titleEnd = writer.count }
       hasTitle = true
     case .block, .listItem: writer.startLine()
     case .paragraph: writer.startParagraph()
@@ -185,6 +189,7 @@ public struct HTMLText {
     }
     if !frame.suffix.isEmpty { writer.append(frame.suffix, isClosing: true) }
     if frame.endsHost { _ = hosts.popLast() }
+    if let host = frame.filledHost { hosts.append(host) }
   }
 
   /// Space around a list, unless it is part of another.
@@ -232,7 +237,7 @@ extension HTMLText {
   }
 
   /// Gives a slot the host's children that belong to it; its own when there are none.
-  private func fill(_ frame: inout Frame, slot: HTMLNode) {
+  private mutating func fill(_ frame: inout Frame, slot: HTMLNode) {
     guard let host = hosts.last else { return }
     let name = slot.attribute("name").map(Array.init) ?? []
     let assigned = host.children.filter { node in
@@ -242,5 +247,6 @@ extension HTMLText {
     guard assigned.contains(where: { $0.isElement || $0.pointee.type == GUMBO_NODE_TEXT }) else { return }
     frame.children = nil
     frame.nodes = assigned
+    frame.filledHost = hosts.popLast()
   }
 }

@@ -1,4 +1,5 @@
 import Diagnostics
+import DocumentText
 import Glibc
 
 /// The files at and below some paths, in an order that depends only on their names: the inputs as given, below each the

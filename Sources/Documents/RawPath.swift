@@ -1,4 +1,5 @@
 import Diagnostics
+import DocumentText
 import Glibc
 
 /// A path as the file system has it: bytes that need not be UTF-8.

@@ -28,7 +28,7 @@ public struct ReadingTally: Sendable {
   /// Counts what gives no document.
   ///
   /// Throws `badInput` when it is a loss and the options allow none.
-  mutating func add<Payload>(_ outcome: Documents.Outcome<Payload>, options: ReadingOptions) throws {
+  mutating func add<Payload: Sendable>(_ outcome: Documents.Outcome<Payload>, options: ReadingOptions) throws {
     switch outcome {
     case .document: break
     case .duplicate: duplicates += 1

@@ -48,6 +48,7 @@ extension DataCommand {
     var overwrite = false
 
     func run() throws {
+      try PathBytes.requireUTF8(tokenizer, for: "--tokenizer")
       let preparation = DataPreparation(
         inputs: reading.input, output: output, tokenizer: tokenizer, heldOut: heldOut, threads: threads,
         overwrite: overwrite, options: reading.options)

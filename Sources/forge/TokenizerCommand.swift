@@ -23,15 +23,18 @@ struct TokenizerCommand: ParsableCommand {
 extension SplitPattern: ExpressibleByArgument {}
 
 extension TokenizerCommand {
-  /// The bytes of a file.
+  /// The bytes of a file or a pipe; of standard input for `-`.
   ///
   /// - Throws: `ForgeError.badInput` when it cannot be read.
   static func readFile(_ path: String) throws -> [UInt8] {
-    do {
-      return [UInt8](try Data(contentsOf: URL(filePath: path)))
-    } catch {
-      throw ForgeError.badInput("cannot read \(path): check that it is a file and that you may read it")
+    if path == "-" { return try readStandardInput() }
+    let descriptor = open(PathBytes.cString(of: path), O_RDONLY | O_CLOEXEC)
+    let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    guard descriptor >= 0, let data = try? file.readToEnd() ?? Data() else {
+      throw ForgeError.badInput(
+        "cannot read \(PathBytes.display(path)): check that it is a file and that you may read it")
     }
+    return [UInt8](data)
   }
 
   static func readStandardInput() throws -> [UInt8] {

@@ -46,6 +46,7 @@ extension TokenizerCommand {
         throw ForgeError.badInput(
           "a vocabulary of \(vocabularySize) is too large: the largest is \(Self.maximumVocabularySize)")
       }
+      try PathBytes.requireUTF8(output, for: "--output")
       if !overwrite { try Tokenizer.expectNone(inFolder: output) }
       let clock = ContinuousClock()
       let start = clock.now

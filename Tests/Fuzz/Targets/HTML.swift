@@ -2,5 +2,5 @@ import DocumentText
 
 /// A page in any encoding, as `forge data prepare` reads it.
 func fuzzHTML(_ bytes: UnsafeRawBufferPointer) throws {
-  _ = HTMLText.extract(from: Array(bytes))
+  _ = TextExtractor().documents(in: Array(bytes), name: "page.html")
 }
