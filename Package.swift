@@ -11,7 +11,7 @@ let package = Package(
     // System libraries: headers and macro accessors only.
     .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
-    .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
+    .systemLibrary(name: "CGumbo", pkgConfig: "gumbo", providers: [.apt(["libgumbo-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
@@ -36,9 +36,11 @@ let package = Package(
       dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Formats", "Kernels", "Models"]),
     .target(name: "Datasets", dependencies: ["Diagnostics", "Digests", "Formats"]),
     .target(name: "Tokenizers", dependencies: ["Diagnostics", "Digests"]),
+    // Bytes of a page, a notebook or a text in any encoding become readable text; knows of no files and no datasets.
+    .target(name: "DocumentText", dependencies: ["CGumbo", "CZlib"]),
     .target(
       name: "Documents",
-      dependencies: ["CLibXML2", "CZlib", "Datasets", "Diagnostics", "Digests", "Formats", "Tokenizers"]),
+      dependencies: ["Datasets", "Diagnostics", "Digests", "DocumentText", "Formats", "Tokenizers"]),
     .target(name: "Generation", dependencies: ["Diagnostics", "Kernels", "Models", "Tokenizers"]),
 
     // What a run is to do, who owns what in it, and what that will cost: arithmetic, without MPI.
@@ -108,8 +110,10 @@ let package = Package(
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Diagnostics", "Formats"]),
     .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
     .testTarget(name: "DigestsTests", dependencies: ["Digests"]),
+    .testTarget(name: "DocumentTextTests", dependencies: ["DocumentText"], exclude: ["Fixtures"]),
     .testTarget(
-      name: "DocumentsTests", dependencies: ["Datasets", "Diagnostics", "Documents", "Formats", "Tokenizers"]),
+      name: "DocumentsTests",
+      dependencies: ["Datasets", "Diagnostics", "DocumentText", "Documents", "Formats", "Tokenizers"]),
     .testTarget(name: "FormatsTests", dependencies: ["Diagnostics", "Digests", "Formats"], exclude: ["Fixtures"]),
     .testTarget(name: "KernelsTests", dependencies: ["CKernels", "Kernels"]),
     .testTarget(
@@ -133,3 +137,15 @@ let package = Package(
       name: "TrainingTests", dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Placement", "Training"]),
   ]
 )
+
+// Coverage-guided fuzzing, built apart by scripts/fuzz: the code under test as one static library for libFuzzer.
+if Context.environment["FORGE_FUZZ"] != nil {
+  package.products.append(.library(name: "FuzzTargets", type: .static, targets: ["FuzzTargets"]))
+  package.targets.append(
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "Configuration", "Diagnostics", "DocumentText", "Formats", "Models", "Pretrained", "Settings", "Tokenizers",
+      ],
+      path: "Tests/Fuzz/Targets"))
+}

@@ -35,18 +35,13 @@ public enum ChunkVerification {
   ) throws -> [SHA256.Digest?] {
     let work = Work(tasks, deadline)
     // This thread, and as many others as can be started.
-    var started: [pthread_t] = []
+    var started: [SystemThread] = []
     for _ in 1..<max(1, min(threads, tasks.count)) {
-      var thread = pthread_t()
-      let argument = Unmanaged.passRetained(work)
-      guard pthread_create(&thread, nil, Work.main, argument.toOpaque()) == 0 else {
-        argument.release()
-        break
-      }
+      guard let thread = try? SystemThread({ work.run() }) else { break }
       started.append(thread)
     }
     work.run()
-    for thread in started { pthread_join(thread, nil) }
+    for thread in started { thread.join() }
     return try work.outcomes.withLock { try $0.map { try $0?.get() } }
   }
 
@@ -61,11 +56,6 @@ public enum ChunkVerification {
       self.tasks = tasks
       self.deadline = deadline
       outcomes = Mutex(Array(repeating: nil, count: tasks.count))
-    }
-
-    static let main: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { work in
-      if let work { Unmanaged<Work>.fromOpaque(work).takeRetainedValue().run() }
-      return nil
     }
 
     func run() {

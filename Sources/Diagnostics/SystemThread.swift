@@ -1,44 +1,25 @@
 import Foundation
 
-/// A thread of the system (POSIX) that works apart from its maker and is never joined.
+/// A thread of the system (POSIX).
 ///
 /// Where a container or `ulimit -u` allows no further process, a thread of Foundation's never begins and Dispatch tries
 /// for ever; so all threads of this package begin here.
-public enum SystemThread {
-  /// Starts a thread that runs `body`, with the scheduling and processor affinity of the caller.
+public struct SystemThread {
+  private let handle: pthread_t
+
+  /// Starts a thread that runs `body`, with the scheduling and processor affinity of the caller. It must be joined.
   ///
   /// - Parameters:
   ///   - name: what `top -H` and debuggers show, 15 bytes of it.
   ///   - stackBytes: of its stack.
   /// - Throws: ``ForgeError`` (try again) when the system starts no further thread.
-  public static func start(
+  public init(
     name: String? = nil, stackBytes: Int = 8 << 20, _ body: @escaping @Sendable () -> Void
   ) throws(ForgeError) {
-    let code = create(Work(name: name, body: body), stackBytes: stackBytes)
-    guard code == 0 else {
-      throw .tryAgain(
-        "the system starts no further thread (\(String(cString: strerror(code)))); use fewer threads, or raise the limit "
-          + "on processes (`ulimit -u`, or the container's)")
-    }
-  }
-
-  private final class Work: Sendable {
-    let name: String?
-    let body: @Sendable () -> Void
-
-    init(name: String?, body: @escaping @Sendable () -> Void) {
-      self.name = name
-      self.body = body
-    }
-  }
-
-  /// - Returns: 0, or the system's number of what was wrong.
-  private static func create(_ work: Work, stackBytes: Int) -> Int32 {
     var attributes = pthread_attr_t()
     pthread_attr_init(&attributes)
-    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
     pthread_attr_setstacksize(&attributes, stackBytes)
-    let argument = Unmanaged.passRetained(work)
+    let argument = Unmanaged.passRetained(Work(name: name, body: body))
     var handle = pthread_t()
     let code = pthread_create(
       &handle, &attributes,
@@ -50,8 +31,33 @@ public enum SystemThread {
         return nil
       }, argument.toOpaque())
     pthread_attr_destroy(&attributes)
-    if code != 0 { argument.release() }
-    return code
+    guard code == 0 else {
+      argument.release()
+      throw .tryAgain(
+        "the system starts no further thread (\(String(cString: strerror(code)))); use fewer threads, or raise the limit "
+          + "on processes (`ulimit -u`, or the container's)")
+    }
+    self.handle = handle
+  }
+
+  /// Waits for the thread's end.
+  public func join() { pthread_join(handle, nil) }
+
+  /// Starts a thread that works apart from its maker and is never joined; else as ``init(name:stackBytes:_:)``.
+  public static func start(
+    name: String? = nil, stackBytes: Int = 8 << 20, _ body: @escaping @Sendable () -> Void
+  ) throws(ForgeError) {
+    pthread_detach(try SystemThread(name: name, stackBytes: stackBytes, body).handle)
+  }
+
+  private final class Work: Sendable {
+    let name: String?
+    let body: @Sendable () -> Void
+
+    init(name: String?, body: @escaping @Sendable () -> Void) {
+      self.name = name
+      self.body = body
+    }
   }
 
   /// Names the calling thread.

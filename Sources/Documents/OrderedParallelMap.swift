@@ -1,11 +1,12 @@
+import Diagnostics
 import Dispatch
-import Foundation
 import Synchronization
 
 /// The results of a function applied to a sequence's elements on several threads, in the elements' order.
 ///
 /// At most `window` results are under way or waiting, so memory is bounded however long the sequence is. The threads
-/// start with the iteration and end with it, also when it is abandoned.
+/// start with the iteration and end with it, also when it is abandoned. When the system gives fewer, those do the work,
+/// and when it gives none, the thread that asks for the results does.
 struct OrderedParallelMap<Inputs: Sequence & Sendable, Output: Sendable>: Sequence where Inputs.Element: Sendable {
   var inputs: Inputs
   var threads: Int
@@ -16,16 +17,22 @@ struct OrderedParallelMap<Inputs: Sequence & Sendable, Output: Sendable>: Sequen
   final class Iterator: IteratorProtocol {
     private let workers: Workers
     private var delivered = 0
+    private let hasThreads: Bool
 
     init(_ map: OrderedParallelMap) {
       workers = Workers(inputs: map.inputs.makeIterator(), window: 4 * map.threads, transform: map.transform)
       let workers = workers
-      for _ in 0..<map.threads { Thread.detachNewThread { workers.run() } }
+      hasThreads = (try? SystemThread.start { workers.run() }) != nil
+      guard hasThreads else { return }
+      for _ in 1..<map.threads {
+        guard (try? SystemThread.start { workers.run() }) != nil else { break }
+      }
     }
 
     deinit { workers.stop() }
 
     func next() -> Output? {
+      guard hasThreads else { return workers.nextResult() }
       guard let output = workers.result(of: delivered) else { return nil }
       delivered += 1
       return output
@@ -81,6 +88,9 @@ extension OrderedParallelMap {
       if output == nil { ready[ordinal % window].signal() } else { free.signal() }
       return output
     }
+
+    /// The next result, made by the caller's thread.
+    func nextResult() -> Output? { takeInput().map { transform($0.0, $0.1) } }
 
     func stop() {
       state.withLock { $0.isStopped = true }

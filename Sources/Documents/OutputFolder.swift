@@ -1,8 +1,8 @@
 import Diagnostics
 import Foundation
 
-/// A folder that is filled beside its place, as `NAME.partial`, and put there when complete; removed when dropped
-/// before.
+/// A folder that is filled beside its place, under a name that nothing has, and put there when complete; removed when
+/// dropped before.
 final class OutputFolder {
   let path: String
   /// Where to write.
@@ -11,35 +11,75 @@ final class OutputFolder {
   /// Throws `badInput` when there is something at `path` that must not be replaced, or nothing can be written there.
   init(path: String, overwrite: Bool) throws {
     self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
-    partialPath = self.path + ".partial"
-    let manager = FileManager.default
-    var isFolder: ObjCBool = false
-    if manager.fileExists(atPath: self.path, isDirectory: &isFolder) {
-      guard isFolder.boolValue else { throw ForgeError.badInput("'\(path)' exists and is not a folder") }
-      guard overwrite || (try? manager.contentsOfDirectory(atPath: self.path).isEmpty) == true else {
-        throw ForgeError.badInput("'\(path)' is not empty; choose another folder, or say --overwrite to replace it")
+    let name = PathBytes.display(path)
+    if let status = RawPath(self.path).status() {
+      guard status.st_mode & S_IFMT == S_IFDIR else { throw ForgeError.badInput("'\(name)' exists and is not a folder") }
+      guard overwrite || Self.names(in: self.path) == [] else {
+        throw ForgeError.badInput("'\(name)' is not empty; choose another folder, or say --overwrite to replace it")
       }
     }
-    // What an interrupted run has left.
-    try? manager.removeItem(atPath: partialPath)
-    guard (try? manager.createDirectory(atPath: partialPath, withIntermediateDirectories: true)) != nil else {
-      throw ForgeError.badInput("cannot write '\(path)': \(String(cString: strerror(errno)))")
+    let candidate = TemporaryName.beside(self.path)
+    guard Self.createFolder(above: candidate), mkdir(PathBytes.cString(of: candidate), 0o777) == 0 else {
+      throw ForgeError.badInput("cannot write '\(name)': \(String(cString: strerror(errno)))")
     }
+    partialPath = candidate
   }
 
-  deinit { try? FileManager.default.removeItem(atPath: partialPath) }
+  deinit { Self.remove(partialPath) }
 
   /// Moves the files to their place, replacing files of the same names.
   func commit() throws {
     // A folder may take the place of one that is empty, or of none, in one step.
-    if rename(partialPath, path) == 0 { return }
-    let names = try? FileManager.default.contentsOfDirectory(atPath: partialPath)
-    for name in names ?? [] {
-      // A folder within it takes the place of an empty one only.
-      if rename(partialPath + "/" + name, path + "/" + name) == 0 { continue }
-      try? FileManager.default.removeItem(atPath: path + "/" + name)
-      if rename(partialPath + "/" + name, path + "/" + name) == 0 { continue }
-      throw ForgeError.tryAgain("moving '\(name)' to '\(path)' failed: \(String(cString: strerror(errno)))")
+    if rename(PathBytes.cString(of: partialPath), PathBytes.cString(of: path)) == 0 { return }
+    // What stands in a dataset's folders belongs to that dataset.
+    let isDataset = RawPath(path + "/" + PreparedDataset.fileName).status() != nil
+    try Self.move(partialPath, to: path, replacingFolders: isDataset)
+  }
+
+  /// Moves what is in a folder into another: folders of the same names are replaced, or filled.
+  private static func move(_ source: String, to target: String, replacingFolders: Bool) throws {
+    for name in names(in: source) ?? [] {
+      let (from, to) = (source + "/" + name, target + "/" + name)
+      if rename(PathBytes.cString(of: from), PathBytes.cString(of: to)) == 0 { continue }
+      guard errno == ENOTEMPTY || errno == EEXIST else {
+        throw ForgeError.tryAgain(
+          "moving '\(PathBytes.display(name))' to '\(PathBytes.display(target))' failed: "
+            + String(cString: strerror(errno)))
+      }
+      if replacingFolders {
+        remove(to)
+        if rename(PathBytes.cString(of: from), PathBytes.cString(of: to)) == 0 { continue }
+      }
+      try move(from, to: to, replacingFolders: replacingFolders)
     }
+  }
+
+  /// Removes a folder and all that is in it.
+  private static func remove(_ path: String) {
+    for name in names(in: path) ?? [] {
+      let entry = path + "/" + name
+      if unlink(PathBytes.cString(of: entry)) != 0 { remove(entry) }
+    }
+    rmdir(PathBytes.cString(of: path))
+  }
+
+  /// Makes the folders around a path that are missing.
+  private static func createFolder(above path: String) -> Bool {
+    guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return true }
+    let folder = String(path[..<slash])
+    if RawPath(folder).status() != nil { return true }
+    return createFolder(above: folder) && (mkdir(PathBytes.cString(of: folder), 0o777) == 0 || errno == EEXIST)
+  }
+
+  /// The names in a folder; nil when it cannot be listed.
+  private static func names(in folder: String) -> [String]? {
+    guard let stream = opendir(PathBytes.cString(of: folder)) else { return nil }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+      let name = withUnsafeBytes(of: &entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
+      if name != [0x2E] && name != [0x2E, 0x2E] { names.append(PathBytes.string(of: name)) }
+    }
+    return names
   }
 }

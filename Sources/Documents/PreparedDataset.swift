@@ -1,3 +1,5 @@
+import DocumentText
+
 /// The contents of `dataset.json`: where a prepared dataset comes from and what is in it.
 public struct PreparedDataset: Codable, Sendable {
   /// The tokenizer that made the ids.
@@ -46,11 +48,13 @@ public struct PreparedDataset: Codable, Sendable {
   public var validation = Part()
   /// Files whose text an earlier file has.
   public var duplicates = 0
-  /// Files without text, by the reason.
+  /// Files, or lines of such, without a document, by the reason; `skipped.jsonl` names them.
   public var skipped: [SkipReason: Int] = [:]
+  /// Places in documents that meant nothing in their encoding and became U+FFFD; nil in datasets of earlier versions.
+  public var replacements: Int?
 
   enum CodingKeys: String, CodingKey {
-    case version, inputs, tokenizer, train, validation, duplicates, skipped
+    case version, inputs, tokenizer, train, validation, duplicates, skipped, replacements
     case heldOut = "held_out"
     case documentsSHA256 = "documents_sha256"
   }
@@ -62,11 +66,41 @@ public struct DocumentRecord: Codable, Sendable, Equatable {
 
   /// SHA-256 of the document's text, in hexadecimal.
   public var id: String
+  /// With U+FFFD for what is not UTF-8.
   public var path: String
+  /// All bytes of the path, when it is not UTF-8.
+  public var pathBytes: String?
+  /// The line of a JSON Lines file, from 1.
+  public var line: Int?
   /// `train` or `validation`.
   public var split: String
   /// The first of the document's tokens and the one after its last, counted in its part's token stream.
   public var tokens: [Int]
   /// Of text.
   public var bytes: Int
+  /// How many places of it are U+FFFD because they meant nothing, when there are any.
+  public var replacements: Int?
+
+  enum CodingKeys: String, CodingKey {
+    case id, path, line, split, tokens, bytes, replacements
+    case pathBytes = "path_base64"
+  }
+}
+
+/// A line of `skipped.jsonl`: a file, or a line of one, that gave no document, in the order in which they were met.
+public struct SkippedRecord: Codable, Sendable, Equatable {
+  public static let fileName = "skipped.jsonl"
+
+  /// With U+FFFD for what is not UTF-8.
+  public var path: String
+  /// All bytes of the path, when it is not UTF-8.
+  public var pathBytes: String?
+  /// The line of a JSON Lines file, from 1.
+  public var line: Int?
+  public var reason: SkipReason
+
+  enum CodingKeys: String, CodingKey {
+    case path, line, reason
+    case pathBytes = "path_base64"
+  }
 }

@@ -1,11 +1,12 @@
 import Diagnostics
 import Glibc
 
-/// A file that appears under its name only when it is complete: written beside it as `NAME.partial`, synced and renamed
-/// by `commit`, removed when dropped before that.
+/// A file that appears under its name only when it is complete: written beside it under a name that nothing has, synced
+/// and renamed by `commit`, removed when dropped before that.
 public final class OutputFile {
   public let path: String
-  private let partialPath: String
+  private let finalPath: [CChar]
+  private let partialPath: [CChar]
   private let descriptor: Int32
   private var buffer: [UInt8] = []
   private var isCommitted = false
@@ -14,9 +15,11 @@ public final class OutputFile {
   /// Throws `badInput` when the file cannot be created.
   public init(path: String) throws {
     self.path = path
-    partialPath = path + ".partial"
-    descriptor = open(partialPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw ForgeError.badInput("cannot write '\(path)': \(systemMessage())") }
+    finalPath = PathBytes.cString(of: path)
+    (partialPath, descriptor) = Self.create(beside: path)
+    guard descriptor >= 0 else {
+      throw ForgeError.badInput("cannot write '\(PathBytes.display(path))': \(systemMessage())")
+    }
   }
 
   deinit {
@@ -47,8 +50,18 @@ public final class OutputFile {
   /// Makes the file durable and gives it its name, replacing a file that had it.
   public func commit() throws {
     try flush()
-    guard fsync(descriptor) == 0, rename(partialPath, path) == 0 else { throw failure() }
+    guard fsync(descriptor) == 0, rename(partialPath, finalPath) == 0 else { throw failure() }
     isCommitted = true
+  }
+
+  /// Makes a file that was not there: what has a name like ours may be the user's.
+  private static func create(beside path: String) -> (path: [CChar], descriptor: Int32) {
+    for _ in 0..<100 {
+      let candidate = PathBytes.cString(of: TemporaryName.beside(path))
+      let descriptor = open(candidate, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      if descriptor >= 0 || errno != EEXIST { return (candidate, descriptor) }
+    }
+    return ([0], -1)
   }
 
   private func flush() throws {
@@ -72,5 +85,5 @@ public final class OutputFile {
     }
   }
 
-  private func failure() -> ForgeError { .tryAgain("writing '\(path)' failed: \(systemMessage())") }
+  private func failure() -> ForgeError { .tryAgain("writing '\(PathBytes.display(path))' failed: \(systemMessage())") }
 }

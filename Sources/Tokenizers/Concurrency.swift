@@ -1,7 +1,8 @@
-import Dispatch
+import Diagnostics
 import Synchronization
 
-/// Runs `body(worker, index)` for every index below `count` on up to `threads` threads and waits for the last.
+/// Runs `body(worker, index)` for every index below `count` on up to `threads` threads and waits for the last. Goes on
+/// with fewer when the system gives no more.
 ///
 /// A worker takes the next index whenever it has finished one, so which worker gets which index is not determined;
 /// no two calls with the same worker number run at once.
@@ -11,13 +12,28 @@ func concurrently(count: Int, threads: Int, _ body: (_ worker: Int, _ index: Int
     for index in 0..<count { body(0, index) }
     return
   }
-  let next = Atomic(0)
-  // Safe to share: every call is over when `concurrentPerform` returns, and callers write to one element per worker
-  // or index.
-  nonisolated(unsafe) let body = body
-  DispatchQueue.concurrentPerform(iterations: workers) { worker in
-    while case let index = next.add(1, ordering: .relaxed).oldValue, index < count { body(worker, index) }
+  let next = Counter()
+  withoutActuallyEscaping(body) { body in
+    // Safe to share: every thread is joined before this returns, and callers write to one element per worker or index.
+    nonisolated(unsafe) let body = body
+    let run: @Sendable (Int) -> Void = { worker in
+      while case let index = next.take(), index < count { body(worker, index) }
+    }
+    var started: [SystemThread] = []
+    for worker in 1..<workers {
+      guard let thread = try? SystemThread({ run(worker) }) else { break }
+      started.append(thread)
+    }
+    run(0)
+    for thread in started { thread.join() }
   }
+}
+
+/// Indices, handed out one by one.
+private final class Counter: Sendable {
+  private let next = Atomic(0)
+
+  func take() -> Int { next.add(1, ordering: .relaxed).oldValue }
 }
 
 /// A buffer whose elements are each touched by one thread only.

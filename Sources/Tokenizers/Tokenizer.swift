@@ -79,6 +79,11 @@ public struct Tokenizer: Sendable {
     try TokenizerFiles.createFolder(path)
   }
 
+  /// Throws `ForgeError.badInput` when a folder has a tokenizer's files, which `write(toFolder:)` would replace.
+  public static func expectNone(inFolder path: String) throws {
+    try TokenizerFiles.expectNone(inFolder: path)
+  }
+
   /// The bytes of `tokenizer.json`, by which two tokenizers can be told apart.
   public var json: Data { files.tokenizer }
 

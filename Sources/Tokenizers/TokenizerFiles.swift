@@ -49,6 +49,17 @@ struct TokenizerFiles: Sendable {
     }
   }
 
+  /// Throws `badInput` when a folder has a tokenizer's files.
+  static func expectNone(inFolder path: String) throws {
+    for name in [tokenizerName, configurationName, specialTokensMapName] {
+      var status = stat()
+      guard stat(PathBytes.cString(of: path + "/" + name), &status) != 0 else {
+        throw ForgeError.badInput(
+          "'\(PathBytes.display(path))' has a \(name) already; choose another folder, or say --overwrite to replace it")
+      }
+    }
+  }
+
   static func createFolder(_ path: String) throws {
     do {
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)

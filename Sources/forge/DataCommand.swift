@@ -1,5 +1,6 @@
 import ArgumentParser
 import Datasets
+import Diagnostics
 import Documents
 import Foundation
 
@@ -14,21 +15,24 @@ extension DataCommand {
     static let configuration = CommandConfiguration(
       abstract: "Turn folders of documents into a dataset of tokens.",
       discussion: """
-        Reads text, Markdown, reStructuredText, HTML and source code, gzipped or not,
-        from files and all folders below the inputs. Binary files are skipped and
-        exact duplicates dropped. The output folder holds Megatron-LM indexed datasets
-        (train.bin/.idx and validation.bin/.idx), documents.jsonl (each document's id,
-        path and place among the tokens) and dataset.json. The same inputs give the
-        same bytes with any number of threads.
+        Reads text, Markdown, HTML, Jupyter notebooks (without outputs), JSON Lines (a
+        document a line) and source code, gzipped or not, from files, pipes and all
+        folders below the inputs. Exact duplicates are dropped, and so are binary files,
+        outputs of forge and what .gitignore files or --exclude name. The output folder
+        holds Megatron-LM indexed datasets (train.bin/.idx and validation.bin/.idx),
+        documents.jsonl (each document's id, path and place among the tokens),
+        skipped.jsonl (what was left out, and why) and dataset.json. The same inputs give
+        the same bytes with any number of threads.
 
         EXAMPLES
           forge data prepare --input docs/ --output data/ --tokenizer tok/
           forge data prepare --input wiki/ src/ --output data/ --tokenizer tok/ \\
-            --held-out 0.05 --threads 8
+            --held-out 0.05 --threads 8 --exclude '*.min.js' build/
+          zcat dump.jsonl.gz | forge data prepare --input - --output data/ --tokenizer tok/
         """)
 
-    @Option(parsing: .upToNextOption, help: "Files and folders to read; folders with all that is below them.")
-    var input: [String]
+    @OptionGroup
+    var reading: ReadingArguments
 
     @Option(help: "The folder to write; it must be empty or not exist.")
     var output: String
@@ -46,18 +50,21 @@ extension DataCommand {
     var overwrite = false
 
     func run() throws {
+      try PathBytes.requireUTF8(tokenizer, for: "--tokenizer")
       let preparation = DataPreparation(
-        inputs: input, output: output, tokenizer: tokenizer, heldOut: heldOut, threads: threads, overwrite: overwrite)
+        inputs: reading.input, output: output, tokenizer: tokenizer, heldOut: heldOut, threads: threads,
+        overwrite: overwrite, options: reading.options)
       // Nobody is hindered: what a run has open stays as it was until it ends.
       for run in overwrite ? DatasetUse.runs(of: output) : [] {
+        let place = PathBytes.display(output)
         FileHandle.standardError.write(
-          Data("forge: warning: the run in '\(run)' uses '\(output)' and cannot go on with other data\n".utf8))
+          Data("forge: warning: the run in '\(run)' uses '\(place)' and cannot go on with other data\n".utf8))
       }
       let clock = ContinuousClock()
       let start = clock.now
-      let dataset = try preparation.run()
+      let (dataset, tally) = try preparation.run()
       let seconds = (clock.now - start) / .seconds(1)
-      print(summary(of: dataset, seconds: seconds))
+      print(summary(of: dataset, tally: tally, seconds: seconds))
       if dataset.tokenizer.endOfSequence == nil { print(Self.noEndOfDocument) }
     }
 
@@ -66,17 +73,15 @@ extension DataCommand {
       "eos_token" in the tokenizer_config.json beside its tokenizer.json.
       """
 
-    private func summary(of dataset: PreparedDataset, seconds: Double) -> String {
+    private func summary(of dataset: PreparedDataset, tally: ReadingTally, seconds: Double) -> String {
       let megabytes = Double(dataset.train.bytes + dataset.validation.bytes) / 1e6
-      let skipped = dataset.skipped.sorted { $0.key.rawValue < $1.key.rawValue }
-        .map { "\($0.value) \($0.key.rawValue.replacingOccurrences(of: "_", with: " "))" }
       return """
-        \(output): \(dataset.train.documents + dataset.validation.documents) documents, \
+        \(PathBytes.display(output)): \(dataset.train.documents + dataset.validation.documents) documents, \
         \(String(format: "%.1f", megabytes)) MB of text in \(String(format: "%.2f", seconds)) s \
         (\(String(format: "%.1f", megabytes / seconds)) MB/s)
           train       \(dataset.train.tokens) tokens in \(dataset.train.documents) documents
           validation  \(dataset.validation.tokens) tokens in \(dataset.validation.documents) documents
-          left out    \((["\(dataset.duplicates) duplicates"] + skipped).joined(separator: ", "))
+          left out    \(tally.summary)
         """
     }
   }

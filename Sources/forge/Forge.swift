@@ -31,7 +31,12 @@ struct Forge: ParsableCommand {
 
   static func main() {
     do {
-      var command = try parseAsRoot()
+      let arguments = PathBytes.arguments
+      var command = try parseAsRoot(arguments)
+      // These read and write files whatever their names are.
+      if !(command is DataCommand.Prepare || command is TokenizerCommand.Train || command is TokenizerCommand.Encode) {
+        for argument in arguments { try PathBytes.requireUTF8(argument, for: "this command") }
+      }
       try command.run()
     } catch let error as ForgeError {
       FileHandle.standardError.write(Data("forge: \(error)\n".utf8))

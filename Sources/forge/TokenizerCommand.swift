@@ -28,7 +28,7 @@ extension TokenizerCommand {
   /// - Throws: `ForgeError.badInput` when it cannot be read.
   static func readFile(_ path: String) throws -> [UInt8] {
     if path == "-" { return try readStandardInput() }
-    guard let file = fopen(path, "r") else { throw unreadable(path, errno) }
+    guard let file = fopen(PathBytes.cString(of: path), "r") else { throw unreadable(path, errno) }
     defer { fclose(file) }
     var status = stat()
     var bytes: [UInt8] = []
@@ -40,10 +40,10 @@ extension TokenizerCommand {
   }
 
   /// What an input is called in messages.
-  static func name(of path: String) -> String { path == "-" ? "standard input" : path }
+  static func name(of path: String) -> String { path == "-" ? "standard input" : PathBytes.display(path) }
 
   private static func unreadable(_ path: String, _ code: Int32) -> ForgeError {
-    .badInput("cannot read \(path): \(String(cString: strerror(code)))")
+    .badInput("cannot read \(PathBytes.display(path)): \(String(cString: strerror(code)))")
   }
 
   static func readStandardInput() throws -> [UInt8] {

@@ -17,10 +17,8 @@ extension TokenizerCommand {
           forge tokenizer train --input src notes.md --output tok --pattern qwen2
         """)
 
-    @Option(
-      parsing: .upToNextOption,
-      help: "Files and folders to learn from: text, HTML, gzip, source trees; read as 'forge data prepare' reads them.")
-    var input: [String]
+    @OptionGroup
+    var reading: ReadingArguments
 
     @Option(help: "The folder to write tokenizer.json and tokenizer_config.json to.")
     var output: String
@@ -37,16 +35,26 @@ extension TokenizerCommand {
     @Option(help: "How many threads to use.")
     var threads = ProcessInfo.processInfo.activeProcessorCount
 
+    @Flag(help: "Replace a tokenizer that is in the output folder.")
+    var overwrite = false
+
+    /// The largest vocabulary that is made: ten times that of any model there is.
+    private static let maximumVocabularySize = 4_194_304
+
     func run() throws {
+      guard vocabularySize <= Self.maximumVocabularySize else {
+        throw ForgeError.badInput(
+          "a vocabulary of \(vocabularySize) is too large: the largest is \(Self.maximumVocabularySize)")
+      }
+      try PathBytes.requireUTF8(output, for: "--output")
+      if !overwrite { try Tokenizer.expectNone(inFolder: output) }
       let clock = ContinuousClock()
       let start = clock.now
       let options = TrainingOptions(
         vocabularySize: vocabularySize, minimumFrequency: minimumFrequency, pattern: pattern, threads: threads)
       var trainer = try TokenizerTrainer(options: options)
-      for text in try Documents.texts(at: input, threads: threads) { trainer.add(text) }
-      guard trainer.byteCount > 0 else {
-        throw ForgeError.badInput("there is no text to learn from in \(input.joined(separator: ", "))")
-      }
+      let tally = try Documents.read(at: reading.input, options: reading.options, threads: threads) { trainer.add($0) }
+      guard trainer.byteCount > 0 else { throw tally.failWithoutDocuments(inputs: reading.input) }
       try Tokenizer.createFolder(output)
       let tokenizer = try trainer.finish()
       let seconds = (clock.now - start) / .seconds(1)
@@ -54,9 +62,10 @@ extension TokenizerCommand {
       let megabytes = Double(trainer.byteCount) / 1e6
       print(
         """
-        \(output): \(tokenizer.vocabularySize) tokens from \(format(megabytes, digits: 1)) MB \
+        \(PathBytes.display(output)): \(tokenizer.vocabularySize) tokens from \(format(megabytes, digits: 1)) MB \
         in \(format(seconds, digits: 2)) s (\(format(megabytes / seconds, digits: 1)) MB/s)
         """)
+      print("  left out    \(tally.summary)")
       if tokenizer.vocabularySize < vocabularySize {
         print("No more pairs occur \(minimumFrequency) times, so the vocabulary is smaller than asked.")
       }

@@ -22,7 +22,7 @@ import Testing
       try write(Dictionary(uniqueKeysWithValues: names.map { ($0, "text \((Int($0) ?? 0) % 10)") }), below: folder)
       for _ in 0..<5 {
         var paths: [String] = []
-        for case .document(let path) in try Documents.outcomes(at: [folder], threads: 8, payload: \.path) {
+        for case .document(let path, _) in try Documents.outcomes(at: [folder], threads: 8, payload: \.path.string) {
           paths.append(path)
         }
         #expect(paths == names.prefix(10).map { folder + "/" + $0 })

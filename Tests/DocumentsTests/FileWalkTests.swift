@@ -5,7 +5,16 @@ import Testing
 
 @Suite struct FileWalkTests {
   private func walk(_ inputs: [String], below folder: String) throws -> [String] {
-    try FileWalk(inputs: inputs).map { String($0.string.dropFirst(folder.count + 1)) }
+    try files(FileWalk(inputs: inputs)).map { String($0.string.dropFirst(folder.count + 1)) }
+  }
+
+  private func files(_ walk: FileWalk) -> [RawPath] {
+    walk.compactMap { entry in
+      switch entry {
+      case .file(let path, _), .leftOut(let path, .unreadable): path
+      case .leftOut: nil
+      }
+    }
   }
 
   @Test func ordersByNamesInEveryFolder() throws {
@@ -43,11 +52,22 @@ import Testing
       let descriptor = open(path.cString, O_WRONLY | O_CREAT, 0o600)
       try #require(descriptor >= 0)
       close(descriptor)
-      #expect(try Array(FileWalk(inputs: [folder])) == [path])
+      #expect(try files(FileWalk(inputs: [folder])) == [path])
     }
   }
 
   @Test func reportsMissingInput() {
     expectBadInput("/nowhere/at/all") { try FileWalk(inputs: ["/", "/nowhere/at/all"]) }
+  }
+
+  @Test func patternsFollowGitignore() throws {
+    let rules = IgnoreRules(
+      patterns: ["# no pattern", "*.log", "!keep.log", "/top", "build/", "a/**/z", "doc/*.txt", "x[0-9]", "\\#hash", "end\\ "])
+    func ignored(_ path: String, isFolder: Bool = false) -> Bool? { rules.isIgnored(Array(path.utf8), isFolder: isFolder) }
+    let yes = ["a.log", "b/c.log", "top", "a/z", "a/b/c/z", "doc/a.txt", "x7", "#hash", "end "]
+    for path in yes { #expect(ignored(path) == true, "\(path)") }
+    for path in ["b/top", "build", "doc/sub/a.txt", "xx", "z"] { #expect(ignored(path) == nil, "\(path)") }
+    #expect(ignored("keep.log") == false)
+    #expect(ignored("b/build", isFolder: true) == true)
   }
 }

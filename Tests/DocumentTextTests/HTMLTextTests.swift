@@ -1,11 +1,11 @@
 import Testing
 
-@testable import Documents
+@testable import DocumentText
 
 @Suite struct HTMLTextTests {
   private func text(_ body: String) throws -> String {
-    String(
-      decoding: try #require(HTMLText.extract(from: Array("<html><body>\(body)</body></html>".utf8))), as: UTF8.self)
+    let page = Array("<!DOCTYPE html><html><body>\(body)</body></html>".utf8)
+    return String(decoding: try HTMLText.extract(from: page).bytes, as: UTF8.self)
   }
 
   @Test(arguments: [
@@ -34,6 +34,9 @@ import Testing
     ("<table><tr><td>1\n2</td><td><pre>a\nb</pre></td></tr></table>", "1 2\n\na\nb\n"),
     // Broken markup.
     ("<p>a<p>b<b>c", "a\n\nbc\n"),
+    ("a<table>b<tr><td>c</table>d", "ab\n\nc\n\nd\n"),
+    ("&am<!-- -->p; x<pre><!-- -->\ny</pre>", "&amp; x\n\ny\n"),
+    ("<b>a<p>b</b>c</p><i>d<table><tr><td>e</i>f</table>", "a\n\nbc\n\nd\n\nef\n"),
     ("", ""),
   ])
   func laysOut(body: String, expected: String) throws {
@@ -42,14 +45,25 @@ import Testing
 
   @Test func takesUTF8AsSuchAndOtherEncodingsAsDeclared() throws {
     let declared = "<html><head><meta charset=\"iso-8859-1\"></head><body>é</body></html>"
-    #expect(HTMLText.extract(from: Array(declared.utf8)) == Array("é\n".utf8))
+    #expect(try HTMLText.extract(from: Array(declared.utf8)).bytes == Array("é\n".utf8))
     let latin = declared.unicodeScalars.map { UInt8($0.value) }
-    #expect(HTMLText.extract(from: latin) == Array("é\n".utf8))
+    #expect(try HTMLText.extract(from: latin).bytes == Array("é\n".utf8))
   }
 
   @Test func readsPagesOfAnyDepth() throws {
     let depth = 3_000
     let page = String(repeating: "<div>", count: depth) + "deep" + String(repeating: "</div>", count: depth)
     #expect(try text(page + "<p>after") == "deep\n\nafter\n")
+  }
+
+  @Test func keepsBlocksApartThatAreTooDeep() throws {
+    let depth = 600
+    let page = String(repeating: "<div>", count: depth) + "<p>a</p><p>b</p>" + String(repeating: "</div>", count: depth)
+    #expect(try text(page + "c") == "a\nb\nc\n")
+  }
+
+  @Test func opensFormattingAgainOnlySoOften() throws {
+    let page = (0..<5_000).map { "<p><b id=\($0)>\($0)" }.joined()
+    #expect(try text(page) == (0..<5_000).map(String.init).joined(separator: "\n\n") + "\n")
   }
 }

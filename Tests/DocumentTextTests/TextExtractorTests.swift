@@ -1,18 +1,19 @@
 import Foundation
 import Testing
 
-@testable import Documents
+@testable import DocumentText
 
-@Suite struct ExtractionTests {
-  private func text(_ bytes: [UInt8], _ name: String) throws -> [UInt8] { try Extraction.text(of: bytes, name: name) }
+@Suite struct TextExtractorTests {
+  private func text(_ bytes: [UInt8], _ name: String, encoding: String? = nil) throws -> [UInt8] {
+    let extractor = TextExtractor(encoding: encoding.flatMap { TextEncoding(label: $0) })
+    let documents = extractor.documents(in: bytes, name: name)
+    try #require(documents.count == 1)
+    return try documents[0].result.get().bytes
+  }
 
   private func skipReason(_ bytes: [UInt8], _ name: String) -> SkipReason? {
-    do throws(Extraction.Skipped) {
-      _ = try Extraction.text(of: bytes, name: name)
-      return nil
-    } catch {
-      return error.reason
-    }
+    guard case .failure(let reason)? = TextExtractor().documents(in: bytes, name: name).first?.result else { return nil }
+    return reason
   }
 
   /// Two members, "first, " and "second\n", made by Python's gzip.
@@ -27,7 +28,8 @@ import Testing
     for name in ["a.txt", "a.md", "a.rst", "a.swift", "makefile", "a.xml"] {
       #expect(try text(Array("<a>\r\n\tb".utf8), name) == Array("<a>\r\n\tb".utf8))
     }
-    #expect(try text([0x61, 0xFF, 0xC3, 0x28], "a.txt") == [0x61, 0xFF, 0xC3, 0x28])
+    #expect(skipReason([0x61, 0xFF, 0xC3, 0x28], "a.txt") == .encoding)
+    #expect(try text([0x61, 0xFF, 0xC3, 0x28], "a.txt", encoding: "latin1") == Array("aÿÃ(".utf8))
   }
 
   @Test func knowsHTMLByItsNameOrItsStart() throws {
@@ -39,6 +41,7 @@ import Testing
   @Test func decompresses() throws {
     #expect(try text(gzipped, "a.txt.gz") == Array("first, second\n".utf8))
     #expect(try text(gzipped + [0, 0, 0], "a.gz") == Array("first, second\n".utf8))
+    #expect(try text(gzipped, "no-name") == Array("first, second\n".utf8))
     #expect(skipReason(try gzipped.dropLast(), "a.gz") == .damaged)
     var changed = try gzipped
     changed[14] ^= 0xFF
@@ -57,18 +60,18 @@ import Testing
     #expect(skipReason(Array("\u{1B}[1mlog\u{1B}[0m b\u{8}bold".utf8), "a.log") == nil)
   }
 
-  @Test func identifiesByContents() {
-    // FIPS 180-2, appendix B.1.
-    #expect(
-      DocumentID(of: Array("abc".utf8)).description
-        == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
-  }
+  @Test func readsLinesOfJSON() throws {
+    let lines = #"""
+      {"text": "a\u0062\ud83d\ude00 \ud800", "n": [1, {"text": 2}]}
+      {"other": null}
 
-  @Test func holdsOutItsShare() {
-    let ids = (0..<2000).map { DocumentID(of: Array("document \($0)".utf8)) }
-    // A standard deviation is 9.7.
-    #expect((55...145).contains(ids.count { $0.isHeldOut(share: 0.05) }))
-    #expect(ids.allSatisfy { !$0.isHeldOut(share: 0) })
-    #expect(ids.allSatisfy { !$0.isHeldOut(share: 0.05) || $0.isHeldOut(share: 0.1) })
+      {"text": ""}
+      not JSON
+      """#
+    let documents = TextExtractor().documents(in: Array(lines.utf8), name: "a.jsonl")
+    #expect(documents.map(\.line) == [1, 2, 4, 5])
+    #expect(try documents[0].result.get().bytes == Array("ab😀 \u{FFFD}".utf8))
+    let reasons = documents.dropFirst().map { if case .failure(let reason) = $0.result { reason } else { SkipReason.binary } }
+    #expect(reasons == [.noText, .empty, .damaged])
   }
 }

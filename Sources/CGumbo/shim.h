@@ -1,0 +1,2 @@
+// Gumbo's parser of HTML and the tree it makes.
+#include <gumbo.h>

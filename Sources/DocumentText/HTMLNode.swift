@@ -1,0 +1,95 @@
+import CGumbo
+
+extension UnsafePointer<GumboNode> {
+  var isElement: Bool { pointee.type == GUMBO_NODE_ELEMENT || pointee.type == GUMBO_NODE_TEMPLATE }
+
+  var tag: GumboTag { pointee.v.element.tag }
+
+  var isHTML: Bool { pointee.v.element.tag_namespace == GUMBO_NAMESPACE_HTML }
+
+  var isMathML: Bool { pointee.v.element.tag_namespace == GUMBO_NAMESPACE_MATHML }
+
+  /// The children of an element.
+  var children: HTMLNodes { HTMLNodes(vector: pointee.v.element.children) }
+
+  /// The text of a node that has some.
+  var text: UnsafeBufferPointer<UInt8>? {
+    switch pointee.type {
+    case GUMBO_NODE_TEXT, GUMBO_NODE_WHITESPACE, GUMBO_NODE_CDATA:
+      guard let text = pointee.v.text.text else { return nil }
+      return UnsafeBufferPointer(of: text)
+    default: return nil
+    }
+  }
+
+  /// The name of an element that Gumbo has no number for, in lower case.
+  var unknownName: String {
+    var piece = pointee.v.element.original_tag
+    gumbo_tag_from_original_text(&piece)
+    guard let start = piece.data, piece.length > 0, piece.length <= 32 else { return "" }
+    return start.withMemoryRebound(to: UInt8.self, capacity: piece.length) {
+      String(decoding: UnsafeBufferPointer(start: $0, count: piece.length), as: UTF8.self).lowercased()
+    }
+  }
+
+  /// The value of an attribute; nil when there is none.
+  func attribute(_ name: StaticString) -> UnsafeBufferPointer<UInt8>? {
+    let attributes = pointee.v.element.attributes
+    for index in 0..<Int(attributes.length) {
+      guard let attribute = attributes.data[index]?.assumingMemoryBound(to: GumboAttribute.self) else { continue }
+      if UnsafeBufferPointer(of: attribute.pointee.name).elementsEqual(
+        UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+      {
+        return UnsafeBufferPointer(of: attribute.pointee.value)
+      }
+    }
+    return nil
+  }
+
+  /// The value of an attribute in lower case; nil when there is none.
+  func attributeText(_ name: StaticString) -> String? {
+    attribute(name).map { String(decoding: $0, as: UTF8.self).lowercased() }
+  }
+
+  /// The value of an attribute that is an integer by HTML's rules: a sign and digits, whatever follows.
+  func integer(_ name: StaticString) -> Int? {
+    guard let value = attribute(name)?.drop(while: isWhitespace) else { return nil }
+    let isNegative = value.first == UInt8(ascii: "-")
+    let digits = (isNegative || value.first == UInt8(ascii: "+") ? value.dropFirst() : value).prefix { isDigit($0) }
+    guard !digits.isEmpty else { return nil }
+    // No list has as many items as this.
+    let number = digits.prefix(9).reduce(0) { 10 * $0 + Int($1 & 0xF) }
+    return isNegative ? -number : number
+  }
+}
+
+/// An element's children.
+struct HTMLNodes: RandomAccessCollection {
+  let vector: GumboVector
+
+  var startIndex: Int { 0 }
+  var endIndex: Int { Int(vector.length) }
+
+  subscript(index: Int) -> HTMLNode {
+    guard let node = vector.data[index] else { preconditionFailure("a child that is no node") }
+    return UnsafePointer(node.assumingMemoryBound(to: GumboNode.self))
+  }
+}
+
+extension UnsafeBufferPointer<UInt8> {
+  /// A C string's bytes.
+  init(of string: UnsafePointer<CChar>?) {
+    guard let string else {
+      self.init(start: nil, count: 0)
+      return
+    }
+    var count = 0
+    while string[count] != 0 { count += 1 }
+    self.init(start: UnsafeRawPointer(string).assumingMemoryBound(to: UInt8.self), count: count)
+  }
+}
+
+/// ASCII white space, as HTML defines it, and the vertical tab.
+func isWhitespace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+
+func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }

@@ -1,0 +1,252 @@
+import CGumbo
+
+/// The readable text of an HTML page: its title, blocks on lines of their own, lists with markers, table rows on lines
+/// with bars between their cells, preformatted text as it is; no scripts, styles, navigation or hidden elements.
+public struct HTMLText {
+  private var writer: TextWriter
+  private var frames: [Frame] = []
+  private var lists: [ListMarker] = []
+  private var hosts: [Host] = []
+  private var hasTitle = false
+  private var quotationDepth = 0
+  private var titleEnd = 0
+  private let layouts = HTMLElement.layouts
+
+  /// An element whose children are being visited.
+  private struct Frame {
+    var children: HTMLNodes?
+    /// Instead of an element's children: those of a shadow tree's host that belong to a slot.
+    var nodes: [HTMLNode] = []
+    var next = 0
+    var element: HTMLElement
+    var scriptForm = ScriptText.Form.plain
+    var scriptStart = 0
+    var math: MathLayout?
+    var mathIndex = 0
+    var isMath = false
+    var endsHost = false
+    /// The host whose slot this fills: around what is slotted it is not the innermost any more.
+    var filledHost: Host?
+    var suffix = ""
+  }
+
+  /// An element with a declarative shadow root, and whose children are shown where the slots are.
+  private struct Host {
+    var children: HTMLNodes
+  }
+
+  /// The page's text as UTF-8.
+  ///
+  /// - Parameters:
+  ///   - html: in any encoding.
+  ///   - isXHTML: whether it is XML by its name, so that elements close as XML's do; a page with an XML declaration is.
+  ///   - fallback: the encoding of a page that names none.
+  /// - Returns: the text, and how many places of it mean nothing in the page's encoding and became U+FFFD.
+  static func extract(
+    from html: [UInt8], isXHTML: Bool = false, fallback: TextEncoding? = nil
+  ) throws(TextEncoding.Failure) -> DecodedText {
+    let page = try EncodingDetection.decodePage(html, fallback: fallback)
+    let bytes = page.bytes
+    let isXML = isXHTML || bytes.starts(with: Array("<?xml".utf8))
+    return DecodedText(bytes: text(ofUTF8: bytes, isXHTML: isXML), replacements: page.replacements)
+  }
+
+  /// The text of a page in UTF-8.
+  static func text(ofUTF8 html: [UInt8], isXHTML: Bool = false) -> [UInt8] {
+    text(ofMarkup: MarkupFilter.filter(html, isXHTML: isXHTML))
+  }
+
+  /// The text of markup as it is, without the filter that bounds its cost.
+  static func text(ofMarkup markup: [UInt8]) -> [UInt8] {
+    let tree = HTMLTree(parsing: markup)
+    var text = HTMLText(writer: TextWriter(capacity: markup.count / 2))
+    if let root = tree.root { text.append(treeAt: root) }
+    return withExtendedLifetime(tree) { text.finish() }
+  }
+
+  private init(writer: TextWriter) { self.writer = writer }
+
+  /// Everything written; a title that the page begins with as well comes once.
+  private mutating func finish() -> [UInt8] {
+    let bytes = writer.finish()
+    let title = bytes[..<min(titleEnd, bytes.count)]
+    let rest = bytes[title.endIndex...].drop { $0 == UInt8(ascii: "\n") }
+    guard !title.isEmpty, rest.starts(with: title) else { return bytes }
+    let next = rest.dropFirst(title.count).first
+    return next == nil || next == UInt8(ascii: "\n") ? Array(rest) : bytes
+  }
+
+  /// Visits a tree without recursion, because pages may nest deeper than a thread's stack.
+  private mutating func append(treeAt root: HTMLNode) {
+    visit(root)
+    while !frames.isEmpty {
+      let top = frames.count - 1
+      let place = frames[top].next
+      frames[top].next += 1
+      if let children = frames[top].children {
+        if place < children.count { visit(children[place]) } else { leave() }
+      } else if place < frames[top].nodes.count {
+        visit(frames[top].nodes[place])
+      } else {
+        leave()
+      }
+    }
+  }
+
+  private mutating func visit(_ node: HTMLNode) {
+    if let text = node.text {
+      guard frames.last?.element != .head, frames.last?.isMath != true || node.pointee.type != GUMBO_NODE_WHITESPACE
+      else { return }
+      writer.append(text)
+    } else if node.isElement {
+      enter(node)
+    }
+  }
+
+  /// Begins an element; its children follow unless it is dropped.
+  private mutating func enter(_ node: HTMLNode) {
+    var element = HTMLElement(node, layouts: layouts)
+    if frames.last?.element == .head, element != .title { return }
+    if element == .dropped { return }
+    var frame = Frame(children: node.children, element: element)
+    if node.isMathML { enterMath(node, &frame) }
+    if frame.element == .dropped { return }
+    if let shadow = node.children.first(where: Self.isShadowRoot) {
+      hosts.append(Host(children: node.children))
+      frame.children = shadow.children
+      frame.endsHost = true
+    }
+    switch element {
+    case .dropped, .inline, .head: break
+    case .title:
+      guard !hasTitle else { return }
+      writer.startParagraph()
+      // Where it began.
+      frame.scriptStart = writer.count
+    case .lineBreak: writer.breakLine()
+    case .block: writer.startLine()
+    case .paragraph: writer.startParagraph()
+    case .preformatted: writer.beginPreformatted()
+    case .preformattedInline: writer.beginPreformattedInline()
+    case .code: writer.beginCode()
+    case .list:
+      startList()
+      lists.append(ListMarker(list: node))
+    case .listItem:
+      writer.startLine()
+      writer.setMarker(nextMarker(for: node))
+    case .cell(let isFirst): writer.beginCell(isFirst: isFirst)
+    case .superscript, .subscript:
+      frame.scriptForm = ScriptText.form(of: node, isSuperscript: element == .superscript)
+      if frame.scriptForm != .plain {
+        let mark = element == .superscript ? UInt8(ascii: "^") : UInt8(ascii: "_")
+        frame.scriptStart = writer.beginScript(mark: mark, isBraced: frame.scriptForm == .braced)
+      } else {
+        writer.separate()
+      }
+    case .quotation:
+      writer.append(quotationDepth % 2 == 0 ? "“" : "‘")
+      quotationDepth += 1
+    case .annotation: writer.append("(")
+    case .edit: writer.separate()
+    case .formula: if let text = node.attribute("alt") { writer.append(text) }
+    case .slot: fill(&frame, slot: node)
+    }
+    if element == .lineBreak || element == .formula { return }
+    element = frame.element
+    frames.append(frame)
+  }
+
+  /// Ends the innermost element.
+  private mutating func leave() {
+    guard let frame = frames.popLast() else { return }
+    switch frame.element {
+    case .dropped, .inline, .head, .lineBreak, .formula, .slot: break
+    case .title:
+      writer.startParagraph()
+      if frame.scriptStart == 0 { titleEnd = writer.count }
+      hasTitle = true
+    case .block, .listItem: writer.startLine()
+    case .paragraph: writer.startParagraph()
+    case .preformatted: writer.endPreformatted()
+    case .preformattedInline: writer.endPreformattedInline()
+    case .code: writer.endCode()
+    case .list:
+      _ = lists.popLast()
+      startList()
+    case .cell: writer.endCell()
+    case .superscript, .subscript:
+      if frame.scriptForm == .plain {
+        writer.separate()
+      } else {
+        writer.endScript(isBraced: frame.scriptForm == .braced, start: frame.scriptStart)
+      }
+    case .quotation:
+      quotationDepth -= 1
+      writer.append(quotationDepth % 2 == 0 ? "”" : "’", isClosing: true)
+    case .annotation: writer.append(")", isClosing: true)
+    case .edit: writer.separate()
+    }
+    if !frame.suffix.isEmpty { writer.append(frame.suffix, isClosing: true) }
+    if frame.endsHost { _ = hosts.popLast() }
+    if let host = frame.filledHost { hosts.append(host) }
+  }
+
+  /// Space around a list, unless it is part of another.
+  private mutating func startList() {
+    if lists.isEmpty { writer.startParagraph() } else { writer.startLine() }
+  }
+
+  private mutating func nextMarker(for item: HTMLNode) -> String {
+    guard let innermost = lists.indices.last else { return "- " }
+    return String(repeating: "  ", count: innermost) + lists[innermost].next(for: item)
+  }
+}
+
+// MARK: Formulas
+
+extension HTMLText {
+  /// Puts what separates the parts of a formula before an element of it.
+  private mutating func enterMath(_ node: HTMLNode, _ frame: inout Frame) {
+    guard !MathLayout.isDropped(node) else {
+      frame.element = .dropped
+      return
+    }
+    frame.math = MathLayout(node)
+    // Numbers and texts keep their space.
+    frame.isMath = ![GUMBO_TAG_MI, GUMBO_TAG_MO, GUMBO_TAG_MN, GUMBO_TAG_MS, GUMBO_TAG_MTEXT].contains(node.tag)
+    guard let top = frames.indices.last, let layout = frames[top].math else { return }
+    let index = frames[top].mathIndex
+    frames[top].mathIndex += 1
+    if index < layout.prefixes.count, !layout.prefixes[index].isEmpty {
+      writer.append(layout.prefixes[index], isClosing: index > 0)
+    }
+    if !MathLayout.isSimple(node) {
+      writer.append(layout.brackets.0, isClosing: index > 0)
+      frame.suffix = layout.brackets.1
+    }
+  }
+}
+
+// MARK: Shadow trees
+
+extension HTMLText {
+  private static func isShadowRoot(_ node: HTMLNode) -> Bool {
+    guard node.pointee.type == GUMBO_NODE_TEMPLATE, let mode = node.attributeText("shadowrootmode") else { return false }
+    return mode == "open" || mode == "closed"
+  }
+
+  /// Gives a slot the host's children that belong to it; its own when there are none.
+  private mutating func fill(_ frame: inout Frame, slot: HTMLNode) {
+    guard let host = hosts.last else { return }
+    let name = slot.attribute("name").map(Array.init) ?? []
+    let assigned = host.children.filter { node in
+      guard node.isElement else { return name.isEmpty && node.text != nil }
+      return !Self.isShadowRoot(node) && (node.attribute("slot").map(Array.init) ?? []) == name
+    }
+    guard assigned.contains(where: { $0.isElement || $0.pointee.type == GUMBO_NODE_TEXT }) else { return }
+    frame.children = nil
+    frame.nodes = assigned
+    frame.filledHost = hosts.popLast()
+  }
+}

@@ -1,0 +1,53 @@
+/// A document on every line: JSON objects with the text under one name.
+public enum JSONLines {
+  /// What a line gives.
+  public enum Line: Sendable, Equatable {
+    case text([UInt8])
+    /// The object has no such string.
+    case withoutText
+    /// Not a JSON object.
+    case damaged
+  }
+
+  /// Calls `body` with every line that is not blank and its number, from 1.
+  ///
+  /// - Returns: how many lines there are.
+  public static func read(_ bytes: [UInt8], field: String, _ body: (Int, Line) -> Void) -> Int {
+    bytes.withUnsafeBufferPointer { bytes in
+      var number = 0
+      var start = 0
+      while start < bytes.count {
+        var end = start
+        while end < bytes.count, bytes[end] != UInt8(ascii: "\n") { end += 1 }
+        number += 1
+        let line = UnsafeBufferPointer(rebasing: bytes[start..<end])
+        if line.contains(where: { !isWhitespace($0) }) { body(number, read(line, field: field)) }
+        start = end + 1
+      }
+      return number
+    }
+  }
+
+  /// Whether the first line is an object with a string of that name, and more lines follow or nothing.
+  public static func holdsDocuments(_ bytes: [UInt8], field: String) -> Bool {
+    let line = bytes.prefix { $0 != UInt8(ascii: "\n") }
+    guard line.first == UInt8(ascii: "{"), line.count <= 1 << 24 else { return false }
+    return line.withUnsafeBufferPointer { if case .text = read($0, field: field) { true } else { false } }
+  }
+
+  private static func read(_ line: UnsafeBufferPointer<UInt8>, field: String) -> Line {
+    var scanner = JSONScanner(line)
+    var text: [UInt8]?
+    do {
+      try scanner.readObject { name, scanner in
+        guard name == field, scanner.peek() == UInt8(ascii: "\"") else { return false }
+        text = try scanner.readString()
+        return true
+      }
+      guard scanner.peek() == nil else { return .damaged }
+    } catch {
+      return .damaged
+    }
+    return text.map(Line.text) ?? .withoutText
+  }
+}

@@ -1,0 +1,101 @@
+import CGumbo
+
+/// The markers of a list's items.
+struct ListMarker {
+  enum Style: Equatable {
+    case bullet, none, decimal, lowerAlpha, upperAlpha, lowerRoman, upperRoman
+
+    /// By the `type` attribute, whose case counts.
+    init?(type: String) {
+      switch type {
+      case "1": self = .decimal
+      case "a": self = .lowerAlpha
+      case "A": self = .upperAlpha
+      case "i": self = .lowerRoman
+      case "I": self = .upperRoman
+      default: return nil
+      }
+    }
+
+    /// By CSS's names; nil for others.
+    init?(css: String) {
+      switch css {
+      case "none": self = .none
+      case "decimal": self = .decimal
+      case "lower-alpha", "lower-latin": self = .lowerAlpha
+      case "upper-alpha", "upper-latin": self = .upperAlpha
+      case "lower-roman": self = .lowerRoman
+      case "upper-roman": self = .upperRoman
+      case "disc", "circle", "square": self = .bullet
+      default: return nil
+      }
+    }
+  }
+
+  private let style: Style
+  private var number: Int
+  private let step: Int
+
+  /// The markers of the items of a `ul`, `ol` or what else is a list.
+  init(list: HTMLNode) {
+    let isNumbered = list.tag == GUMBO_TAG_OL
+    let isReversed = isNumbered && list.attribute("reversed") != nil
+    step = isReversed ? -1 : 1
+    let items = isReversed ? list.children.count { $0.isElement && $0.tag == GUMBO_TAG_LI } : 1
+    number = list.integer("start") ?? items
+    style = Self.style(of: list) ?? (isNumbered ? .decimal : .bullet)
+  }
+
+  /// The marker of the next item, with the space after it; empty when it has none.
+  mutating func next(for item: HTMLNode) -> String {
+    let style = Self.style(of: item) ?? style
+    if let value = item.integer("value") { number = value }
+    defer { number += step }
+    switch style {
+    case .bullet: return "- "
+    case .none: return ""
+    default: return Self.text(of: number, in: style) + ". "
+    }
+  }
+
+  private static func style(of node: HTMLNode) -> Style? {
+    if let style = node.attributeText("style").flatMap({ InlineStyle($0).listStyle }) { return Style(css: style) }
+    return node.attribute("type").flatMap { Style(type: String(decoding: $0, as: UTF8.self)) }
+  }
+
+  private static func text(of number: Int, in style: Style) -> String {
+    switch style {
+    case .lowerAlpha where number > 0: letters(number)
+    case .upperAlpha where number > 0: letters(number).uppercased()
+    case .lowerRoman where (1..<4000).contains(number): roman(number)
+    case .upperRoman where (1..<4000).contains(number): roman(number).uppercased()
+    default: "\(number)"
+    }
+  }
+
+  private static func letters(_ number: Int) -> String {
+    var rest = number
+    var text = ""
+    while rest > 0 {
+      text = String(UnicodeScalar(UInt8(0x61 + (rest - 1) % 26))) + text
+      rest = (rest - 1) / 26
+    }
+    return text
+  }
+
+  private static func roman(_ number: Int) -> String {
+    let digits = [
+      (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"),
+      (9, "ix"), (5, "v"), (4, "iv"), (1, "i"),
+    ]
+    var rest = number
+    var text = ""
+    for (value, digit) in digits {
+      while rest >= value {
+        text += digit
+        rest -= value
+      }
+    }
+    return text
+  }
+}

@@ -1,0 +1,81 @@
+import CGumbo
+
+/// How a superscript or subscript is written within a line, so that its digits do not touch those around it: `10^23`,
+/// `x_1^2`, `x^{n + 1}`.
+enum ScriptText {
+  enum Form {
+    /// As any text: an ordinal's letters, a sign, a note in brackets.
+    case plain
+    case marked
+    case braced
+  }
+
+  private static let ordinals: Set<String> = ["st", "nd", "rd", "th", "tm", "sm"]
+
+  static func form(of node: HTMLNode, isSuperscript: Bool) -> Form {
+    let text = content(of: node)
+    let trimmed = String(String.UnicodeScalarView(text.unicodeScalars.filter { !$0.properties.isWhitespace }))
+    guard let first = trimmed.unicodeScalars.first else { return .plain }
+    if isSuperscript {
+      if ordinals.contains(trimmed.lowercased()) || first == "[" { return .plain }
+      // Marks of notes and trade marks.
+      if trimmed.unicodeScalars.allSatisfy({ !isAlphanumeric($0) && !"+-−–".unicodeScalars.contains($0) }) {
+        return .plain
+      }
+    }
+    let isSimple =
+      trimmed.unicodeScalars.count < 16
+      && text.unicodeScalars.allSatisfy { isAlphanumeric($0) || "+-−–.,* \n\t".unicodeScalars.contains($0) }
+    let hasInnerSpace = text.split(whereSeparator: \.isWhitespace).count > 1
+    return isSimple && !hasInnerSpace ? .marked : .braced
+  }
+
+  private static func isAlphanumeric(_ scalar: Unicode.Scalar) -> Bool {
+    scalar.properties.isAlphabetic || scalar.properties.numericType != nil
+  }
+
+  /// The beginning of a subtree's text.
+  private static func content(of node: HTMLNode) -> String {
+    var bytes: [UInt8] = []
+    var pending = [node]
+    var steps = 0
+    while let node = pending.popLast(), bytes.count < 64, steps < 64 {
+      steps += 1
+      if let text = node.text { bytes += text.prefix(64) } else if node.isElement { pending += node.children.reversed() }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+/// How the parts of a MathML element are put in a line.
+struct MathLayout {
+  /// What goes before each of its children that are elements.
+  let prefixes: [String]
+  /// What goes around one that is more than a number or a letter.
+  let brackets: (String, String)
+
+  init?(_ node: HTMLNode) {
+    switch node.unknownName {
+    case "msup", "mover": (prefixes, brackets) = (["", "^"], ("{", "}"))
+    case "msub", "munder": (prefixes, brackets) = (["", "_"], ("{", "}"))
+    case "msubsup", "munderover": (prefixes, brackets) = (["", "_", "^"], ("{", "}"))
+    case "mfrac": (prefixes, brackets) = (["", "/"], ("(", ")"))
+    case "msqrt": (prefixes, brackets) = (["√"], ("(", ")"))
+    case "mroot": (prefixes, brackets) = (["√", "^1/"], ("(", ")"))
+    default: return nil
+    }
+  }
+
+  /// Not seen by the reader.
+  static func isDropped(_ node: HTMLNode) -> Bool {
+    node.tag == GUMBO_TAG_ANNOTATION_XML || ["annotation", "mphantom"].contains(node.unknownName)
+  }
+
+  /// Whether an element is a single number, letter or sign.
+  static func isSimple(_ node: HTMLNode) -> Bool {
+    let elements = node.children.filter(\.isElement)
+    if elements.isEmpty { return true }
+    guard elements.count == 1, MathLayout(node) == nil else { return false }
+    return elements[0].children.allSatisfy { !$0.isElement }
+  }
+}
