@@ -74,7 +74,8 @@ enum HTMLElement: Equatable {
   /// What an element is by its name and attributes; `layouts` is ``layouts``.
   init(_ node: HTMLNode, layouts: [HTMLElement]) {
     guard node.isHTML else {
-      self = node.tag == GUMBO_TAG_SVG ? .dropped : .inline
+      // Within a formula `svg` is a name that means nothing.
+      self = node.tag == GUMBO_TAG_SVG && !node.isMathML ? .dropped : .inline
       return
     }
     let tag = node.tag

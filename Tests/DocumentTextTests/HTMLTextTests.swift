@@ -35,7 +35,7 @@ import Testing
     // Broken markup.
     ("<p>a<p>b<b>c", "a\n\nbc\n"),
     ("a<table>b<tr><td>c</table>d", "ab\n\nc\n\nd\n"),
-    ("&am<!-- -->p; x<pre><!-- -->\ny</pre>", "&amp; x\n\ny\n"),
+    ("&am<!-- -->p; x<pre><!-- -->\ny</pre>", "&amp; x\n\n\ny\n"),
     ("<b>a<p>b</b>c</p><i>d<table><tr><td>e</i>f</table>", "a\n\nbc\n\nd\n\nef\n"),
     ("", ""),
   ])

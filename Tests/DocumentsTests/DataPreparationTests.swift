@@ -129,7 +129,7 @@ import Tokenizers
       try expectFailure("\(folder)/absent") { $0.inputs.append(folder + "/absent") }
       try expectFailure("\(folder)/absent") { $0.tokenizer = folder + "/absent" }
       try expectFailure("held-out share") { $0.heldOut = 1 }
-      try expectFailure("at least one thread") { $0.threads = 0 }
+      try expectFailure("from 1 to 1024") { $0.threads = 0 }
       try expectFailure("is not a folder") { $0.output = folder + "/docs/binary" }
       try expectFailure("cannot write") { $0.output = folder + "/docs/binary/below" }
     }
