@@ -136,7 +136,8 @@ private struct JSONParser {
     case "-Infinity": return .number(-.infinity)
     default: break
     }
-    guard !text.isEmpty, text.utf8.allSatisfy({ "0123456789+-.eE".utf8.contains($0) }), text.utf8.last != UInt8(ascii: "."),
+    guard !text.isEmpty, text.utf8.allSatisfy({ "0123456789+-.eE".utf8.contains($0) }),
+      text.utf8.last != UInt8(ascii: "."),
       text.utf8.first != UInt8(ascii: "+"), text.utf8.first != UInt8(ascii: ".")
     else { throw failure("'\(text.prefix(40))' is no value") }
     if let integer = Int(text) { return .integer(integer) }

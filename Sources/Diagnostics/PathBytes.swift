@@ -59,7 +59,8 @@ public enum PathBytes {
     ) { values in
       (1..<max(1, Int(CommandLine.argc))).map { index in
         guard let argument = values[index] else { return "" }
-        return string(of: Array(UnsafeBufferPointer(start: argument, count: length(argument))).map(UInt8.init(bitPattern:)))
+        return string(
+          of: Array(UnsafeBufferPointer(start: argument, count: length(argument))).map(UInt8.init(bitPattern:)))
       }
     }
   }

@@ -82,7 +82,8 @@ private struct MetaScan {
         index += 1
         while index < bytes.count, !isSpace(bytes[index]), bytes[index] != UInt8(ascii: ">") { index += 1 }
         while attribute() != nil {}
-      } else if index + 1 < bytes.count, bytes[index + 1] == UInt8(ascii: "!") || bytes[index + 1] == UInt8(ascii: "?") {
+      } else if index + 1 < bytes.count, bytes[index + 1] == UInt8(ascii: "!") || bytes[index + 1] == UInt8(ascii: "?")
+      {
         while index < bytes.count, bytes[index] != UInt8(ascii: ">") { index += 1 }
       } else {
         index += 1

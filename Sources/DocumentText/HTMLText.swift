@@ -232,7 +232,9 @@ extension HTMLText {
 
 extension HTMLText {
   private static func isShadowRoot(_ node: HTMLNode) -> Bool {
-    guard node.pointee.type == GUMBO_NODE_TEMPLATE, let mode = node.attributeText("shadowrootmode") else { return false }
+    guard node.pointee.type == GUMBO_NODE_TEMPLATE, let mode = node.attributeText("shadowrootmode") else {
+      return false
+    }
     return mode == "open" || mode == "closed"
   }
 

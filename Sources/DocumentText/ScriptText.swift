@@ -41,7 +41,11 @@ enum ScriptText {
     var steps = 0
     while let node = pending.popLast(), bytes.count < 64, steps < 64 {
       steps += 1
-      if let text = node.text { bytes += text.prefix(64) } else if node.isElement { pending += node.children.reversed() }
+      if let text = node.text {
+        bytes += text.prefix(64)
+      } else if node.isElement {
+        pending += node.children.reversed()
+      }
     }
     return String(decoding: bytes, as: UTF8.self)
   }

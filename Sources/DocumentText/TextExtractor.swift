@@ -70,7 +70,8 @@ public struct TextExtractor: Sendable {
     }
     if items.isEmpty { items.append(Item(result: .failure(.empty))) }
     // A file of something else is told once.
-    let isForeign = items.count > 1 && items.allSatisfy { if case .failure(.noText) = $0.result { true } else { false } }
+    let isForeign =
+      items.count > 1 && items.allSatisfy { if case .failure(.noText) = $0.result { true } else { false } }
     if isForeign { items = [Item(result: .failure(.noText))] }
     return (items, count)
   }
@@ -78,7 +79,8 @@ public struct TextExtractor: Sendable {
   private func document(in bytes: [UInt8], kind: FileKind) throws(SkipReason) -> Text {
     let mark = EncodingDetection.mark(of: bytes)
     guard mark.map({ $0.encoding != .utf8 }) ?? false || Self.isText(bytes) else { throw .binary }
-    let content = try mark.map { mark throws(SkipReason) in try Self.decode(bytes[mark.length...], mark.encoding).bytes }
+    let content = try mark.map { mark throws(SkipReason) in try Self.decode(bytes[mark.length...], mark.encoding).bytes
+    }
     let start = content ?? bytes
     switch kind {
     case .html, .xhtml: return try page(bytes, isXHTML: kind == .xhtml)

@@ -30,7 +30,8 @@ struct FileWalk: Sequence, IteratorProtocol {
   private static let versionControl: Set<[UInt8]> = Set([".git", ".hg", ".svn"].map { Array($0.utf8) })
 
   /// Nothing in `excluded` is visited. Throws `badInput` when an input does not exist.
-  init(inputs: [String], excluding excluded: Set<FileIdentity> = [], options: ReadingOptions = ReadingOptions()) throws {
+  init(inputs: [String], excluding excluded: Set<FileIdentity> = [], options: ReadingOptions = ReadingOptions()) throws
+  {
     pending = inputs.reversed().map { input in
       Pending(path: RawPath(input), isInput: true, input: RawPath(input), ignored: IgnoreChain())
     }

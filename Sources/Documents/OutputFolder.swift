@@ -13,7 +13,9 @@ final class OutputFolder {
     self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     let name = PathBytes.display(path)
     if let status = RawPath(self.path).status() {
-      guard status.st_mode & S_IFMT == S_IFDIR else { throw ForgeError.badInput("'\(name)' exists and is not a folder") }
+      guard status.st_mode & S_IFMT == S_IFDIR else {
+        throw ForgeError.badInput("'\(name)' exists and is not a folder")
+      }
       guard overwrite || Self.names(in: self.path) == [] else {
         throw ForgeError.badInput("'\(name)' is not empty; choose another folder, or say --overwrite to replace it")
       }

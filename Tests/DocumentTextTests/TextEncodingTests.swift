@@ -58,8 +58,12 @@ import Testing
       String(decoding: try #require(TextEncoding(label: label)).decode(bytes[...]).bytes, as: UTF8.self)
     }
     // The examples of the Unicode standard, table 3-8, and what the Encoding standard does with a bad trail byte.
-    #expect(try decode("utf-8", [0xF4, 0x91, 0x92, 0x93, 0xFF, 0x41, 0x80, 0xBF, 0x42]) == "\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}A\u{FFFD}\u{FFFD}B")
-    #expect(try decode("utf-8", [0xE1, 0x80, 0xE2, 0xF0, 0x91, 0x92, 0xF1, 0xBF, 0x41]) == "\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}A")
+    #expect(
+      try decode("utf-8", [0xF4, 0x91, 0x92, 0x93, 0xFF, 0x41, 0x80, 0xBF, 0x42])
+        == "\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}A\u{FFFD}\u{FFFD}B")
+    #expect(
+      try decode("utf-8", [0xE1, 0x80, 0xE2, 0xF0, 0x91, 0x92, 0xF1, 0xBF, 0x41]) == "\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}A"
+    )
     #expect(try decode("shift_jis", [0x81, 0x3C, 0xFF, 0x82, 0xA0]) == "\u{FFFD}<\u{FFFD}あ")
     #expect(try decode("gbk", [0x81, 0xFF, 0xB0, 0xA1, 0x81, 0x30, 0x81, 0x30, 0x80]) == "\u{FFFD}啊\u{80}€")
     #expect(try decode("iso-2022-jp", Array("a\u{1B}$B$\u{22}\u{1B}(Bb".utf8)) == "aあb")

@@ -12,7 +12,9 @@ import Testing
   }
 
   private func skipReason(_ bytes: [UInt8], _ name: String) -> SkipReason? {
-    guard case .failure(let reason)? = TextExtractor().documents(in: bytes, name: name).first?.result else { return nil }
+    guard case .failure(let reason)? = TextExtractor().documents(in: bytes, name: name).first?.result else {
+      return nil
+    }
     return reason
   }
 
@@ -71,7 +73,9 @@ import Testing
     let documents = TextExtractor().documents(in: Array(lines.utf8), name: "a.jsonl")
     #expect(documents.map(\.line) == [1, 2, 4, 5])
     #expect(try documents[0].result.get().bytes == Array("ab😀 \u{FFFD}".utf8))
-    let reasons = documents.dropFirst().map { if case .failure(let reason) = $0.result { reason } else { SkipReason.binary } }
+    let reasons = documents.dropFirst().map {
+      if case .failure(let reason) = $0.result { reason } else { SkipReason.binary }
+    }
     #expect(reasons == [.noText, .empty, .damaged])
   }
 }

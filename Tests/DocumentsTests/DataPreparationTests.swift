@@ -47,7 +47,8 @@ import Tokenizers
       #expect((2...20).contains(result.validation.documents))
       #expect(
         try FileManager.default.contentsOfDirectory(atPath: folder + "/data").sorted() == [
-          "dataset.json", "documents.jsonl", "skipped.jsonl", "tokenizer", "train.bin", "train.digest.json", "train.idx",
+          "dataset.json", "documents.jsonl", "skipped.jsonl", "tokenizer", "train.bin", "train.digest.json",
+          "train.idx",
           "validation.bin", "validation.digest.json", "validation.idx",
         ])
 

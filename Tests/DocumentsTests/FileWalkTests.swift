@@ -62,8 +62,12 @@ import Testing
 
   @Test func patternsFollowGitignore() throws {
     let rules = IgnoreRules(
-      patterns: ["# no pattern", "*.log", "!keep.log", "/top", "build/", "a/**/z", "doc/*.txt", "x[0-9]", "\\#hash", "end\\ "])
-    func ignored(_ path: String, isFolder: Bool = false) -> Bool? { rules.isIgnored(Array(path.utf8), isFolder: isFolder) }
+      patterns: [
+        "# no pattern", "*.log", "!keep.log", "/top", "build/", "a/**/z", "doc/*.txt", "x[0-9]", "\\#hash", "end\\ ",
+      ])
+    func ignored(_ path: String, isFolder: Bool = false) -> Bool? {
+      rules.isIgnored(Array(path.utf8), isFolder: isFolder)
+    }
     let yes = ["a.log", "b/c.log", "top", "a/z", "a/b/c/z", "doc/a.txt", "x7", "#hash", "end "]
     for path in yes { #expect(ignored(path) == true, "\(path)") }
     for path in ["b/top", "build", "doc/sub/a.txt", "xx", "z"] { #expect(ignored(path) == nil, "\(path)") }

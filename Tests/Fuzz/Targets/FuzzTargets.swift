@@ -14,6 +14,7 @@ public func runFuzzTarget(name: UnsafePointer<CChar>, bytes: UnsafePointer<UInt8
     try target(UnsafeRawBufferPointer(start: bytes, count: count))
   } catch {
     let sentence = String(describing: error)
-    precondition(!sentence.isEmpty && !sentence.contains("\n"), "a refusal is one sentence, and this is none: \(sentence)")
+    precondition(
+      !sentence.isEmpty && !sentence.contains("\n"), "a refusal is one sentence, and this is none: \(sentence)")
   }
 }
