@@ -134,7 +134,7 @@ public struct HTMLText {
       lists.append(ListMarker(list: node))
     case .listItem:
       writer.startLine()
-      writer.setMarker(nextMarker(for: node))
+      setMarker(for: node)
     case .cell(let isFirst): writer.beginCell(isFirst: isFirst)
     case .superscript, .subscript:
       frame.scriptForm = ScriptText.form(of: node, isSuperscript: element == .superscript)
@@ -197,9 +197,9 @@ public struct HTMLText {
     if lists.isEmpty { writer.startParagraph() } else { writer.startLine() }
   }
 
-  private mutating func nextMarker(for item: HTMLNode) -> String {
-    guard let innermost = lists.indices.last else { return "- " }
-    return String(repeating: "  ", count: innermost) + lists[innermost].next(for: item)
+  private mutating func setMarker(for item: HTMLNode) {
+    guard let innermost = lists.indices.last else { return writer.setMarker("- ", depth: 0) }
+    writer.setMarker(lists[innermost].next(for: item), depth: innermost)
   }
 }
 

@@ -7,7 +7,7 @@ struct TextWriter {
   /// Spaces due before the next text that do not collapse.
   private var dueHardSpaces = 0
   /// What goes before the next text of a list item.
-  private var marker: String?
+  private var marker: (text: String, depth: Int)?
   private var preformattedDepth = 0
   private var codeDepth = 0
   /// Bars between a row's cells that are due before the next text, so that an empty row leaves nothing.
@@ -39,8 +39,9 @@ struct TextWriter {
     }
   }
 
-  /// Puts `marker` before the next text; blocks that begin before that text do not part the two.
-  mutating func setMarker(_ marker: String) { self.marker = marker }
+  /// Puts `marker`, two spaces deeper for each list around its own, before the next text; blocks that begin before that
+  /// text do not part the two.
+  mutating func setMarker(_ marker: String, depth: Int) { self.marker = (marker, depth) }
 
   mutating func beginPreformatted() {
     startParagraph()
@@ -173,7 +174,10 @@ struct TextWriter {
     if dueLineEnds > 0, !output.isEmpty {
       output += repeatElement(UInt8(ascii: "\n"), count: dueLineEnds)
     }
-    if let marker { output += Array(marker.utf8) }
+    if let marker {
+      output += repeatElement(UInt8(ascii: " "), count: 2 * marker.depth)
+      output += Array(marker.text.utf8)
+    }
     for _ in 0..<dueBars { output += [UInt8(ascii: " "), UInt8(ascii: "|")] }
     if isSpaceDue, let last = output.last, last != UInt8(ascii: "\n"), last != UInt8(ascii: " ") {
       output.append(UInt8(ascii: " "))

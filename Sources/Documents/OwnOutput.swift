@@ -4,9 +4,10 @@ import DocumentText
 enum OwnOutput {
   /// Members that the first object of such a file has.
   private static let signatures: [Set<String>] = [
-    // dataset.json, documents.jsonl and skipped.jsonl of a dataset.
+    // dataset.json, documents.jsonl and digests of a dataset.
     ["version", "inputs", "tokenizer", "held_out", "train", "validation"],
     ["id", "path", "split", "tokens", "bytes"],
+    ["version", "chunk_bytes", "bin", "idx"],
     // A tokenizer's files.
     ["version", "added_tokens", "pre_tokenizer", "model"],
     ["tokenizer_class", "bos_token", "eos_token"],
@@ -16,13 +17,16 @@ enum OwnOutput {
     // A model folder's config.json and index, a checkpoint's manifest.
     ["architectures", "model_type", "hidden_size", "num_hidden_layers"],
     ["metadata", "weight_map"],
-    ["format", "step", "shards"],
+    ["format", "step", "files", "tensors", "chunks", "root"],
   ]
+
+  /// Members that such a file has and no others: ids of `forge tokenizer encode`, and the runs that use a dataset.
+  private static let exactly: [Set<String>] = [["ids"], ["run", "sha256"]]
 
   static func isOwn(_ bytes: [UInt8]) -> Bool {
     guard bytes.first == UInt8(ascii: "{"), let list = JSONScanner.memberNames(of: bytes) else { return false }
     let names = Set(list)
-    return signatures.contains { names.isSuperset(of: $0) } || names == ["ids"] || isSkippedRecord(bytes, names)
+    return exactly.contains(names) || signatures.contains { names.isSuperset(of: $0) } || isSkippedRecord(bytes, names)
   }
 
   private static func isSkippedRecord(_ bytes: [UInt8], _ names: Set<String>) -> Bool {

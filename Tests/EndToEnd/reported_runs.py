@@ -265,13 +265,14 @@ def tokenizers():
     begin(config, "m23: data of the model's own tokenizer")
 
     # Neighbours of the run, where it was looked for before, and no data any more.
-    ids = run("forge", "score", "--model", directory, "--text", WORK / "docs/README.md").out
+    (WORK / "short.txt").write_text("A package must be read by its own tokenizer.\n")
+    ids = run("forge", "score", "--model", directory, "--text", WORK / "short.txt").out
     for name in ["one", "tokenizer"]:
         shutil.move(WORK / name, WORK / f"{name}-kept")
     shutil.copytree(WORK / "other-tokenizer", WORK / "tokenizer")
     shutil.copytree(WORK / "other-tokenizer", WORK / "one/tokenizer")
     for name, model in [("a run", directory), ("a checkpoint", directory / "checkpoints/latest")]:
-        ended = run("forge", "score", "--model", model, "--text", WORK / "docs/README.md")
+        ended = run("forge", "score", "--model", model, "--text", WORK / "short.txt")
         check(f"m24: {name} is used with its own tokenizer, not a neighbour's", ended.out == ids != "", ended)
     ended = run("forge", "generate", "--model", directory, "--prompt", "A package", "--max-tokens", 5)
     check("m24: generate works when data and tokenizer are gone", ended.code == 0, ended)
