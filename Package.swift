@@ -145,7 +145,8 @@ if Context.environment["FORGE_FUZZ"] != nil {
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "Configuration", "Diagnostics", "DocumentText", "Formats", "Models", "Pretrained", "Settings", "Tokenizers",
+        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Digests", "DocumentText", "Formats", "Models",
+        "Pretrained", "Settings", "Tokenizers",
       ],
       path: "Tests/Fuzz/Targets"))
 }

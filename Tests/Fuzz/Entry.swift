@@ -1,6 +1,7 @@
-import Glibc
+import Foundation
+import Synchronization
 
-// Linked with libFuzzer, which has `main`, by scripts/fuzz.
+// Linked with libFuzzer, which has `main`, by scripts/fuzz; the imports link what the targets use.
 
 @_silgen_name("forge_fuzz")
 private func forgeFuzz(_ name: UnsafePointer<CChar>, _ bytes: UnsafePointer<UInt8>?, _ count: Int)

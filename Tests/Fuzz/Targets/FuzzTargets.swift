@@ -1,7 +1,8 @@
 /// The functions that are fuzzed, by the name that `scripts/fuzz` takes. Each gets any bytes, and must neither crash
 /// nor take long; an error that it throws is a refusal, which must be one sentence.
 let fuzzTargets: [String: @Sendable (UnsafeRawBufferPointer) throws -> Void] = [
-  "html": fuzzHTML
+  "config": fuzzConfig, "html": fuzzHTML, "idx": fuzzIndex, "manifest": fuzzManifest, "safetensors": fuzzSafetensors,
+  "tokenizer": fuzzTokenizer, "yaml": fuzzYAML,
 ]
 
 /// What libFuzzer's entry point calls: runs the target that the environment names on one input.
