@@ -5,8 +5,8 @@ import random
 
 INVALID_UTF8 = b"caf\xe9 au lait \xff\xfe\x80 " * 20
 # Files whose text has to be found again, byte for byte.
-VERBATIM = ["rule-7.txt", "README.md", "guide.rst", "tool.py", "invalid.txt"]
-COUNT = 66
+VERBATIM = ["rule-7.txt", "README.md", "guide.rst", "tool.py"]
+COUNT = 65
 
 WHO = ["A package", "The maintainer", "Every upload", "A source tree", "Jürgen's build", "変更履歴"]
 MUST = ["must", "should", "may", "must not", "should never"]

@@ -50,7 +50,7 @@ def prepare():
     arguments = ["data", "prepare", "--input", DOCUMENTS, "--tokenizer", TOKENIZER, "--held-out", 0.2]
     succeeds("forge data prepare", *arguments, "--output", DATA, "--threads", 2)
     succeeds("forge data prepare with one thread", *arguments, "--output", WORK / "again", "--threads", 1)
-    names = sorted(path.name for path in DATA.iterdir())
+    names = sorted(str(path.relative_to(DATA)) for path in DATA.rglob("*") if path.is_file())
     same = [(DATA / name).read_bytes() == (WORK / "again" / name).read_bytes() for name in names]
     check("the same bytes with one thread", all(same), dict(zip(names, same)))
 
@@ -59,9 +59,10 @@ def prepare():
     for part in ["train", "validation"]:
         tables_agree(part, description[part], [record for record in records if record["split"] == part])
     named = {pathlib.Path(record["path"]).name: record for record in records}
-    check("one of two equal documents, nothing of an empty and a binary file",
+    check("one of two equal documents, nothing of an empty, a binary and an unreadably encoded file",
           description["duplicates"] == 1 and len(named) == corpus.COUNT
-          and not {"empty.txt", "binary.dat"} & named.keys(), description)
+          and description["skipped"] == {"binary": 1, "empty": 1, "encoding": 1}
+          and not {"empty.txt", "binary.dat", "invalid.txt"} & named.keys(), description)
     return named
 
 
