@@ -29,8 +29,9 @@ public struct PretrainedModel {
   public init(path: String) throws {
     var notes: [String] = []
     if Self.isHuggingFaceFolder(path) {
+      let node = try Self.node(folder: path)
       let collection = try SafetensorsCollection(path: path)
-      configuration = try Self.configuration(folder: path, collection, overrides: nil) { notes.append($0) }
+      configuration = try Self.configuration(of: node, collection, overrides: nil) { notes.append($0) }
       weights = .safetensors(collection)
     } else {
       let reader = try Self.checkpoint(path)
@@ -51,13 +52,18 @@ public struct PretrainedModel {
   ) throws -> ModelConfiguration {
     guard isHuggingFaceFolder(folder) else { return try configuration(of: checkpoint(folder)) }
     // Weights that are missing or damaged are told when they are read.
-    return try configuration(folder: folder, try? SafetensorsCollection(path: folder), overrides: overrides, note: note)
+    let collection = try? SafetensorsCollection(path: folder)
+    return try configuration(of: node(folder: folder), collection, overrides: overrides, note: note)
+  }
+
+  private static func node(folder: String) throws -> ConfigurationNode {
+    try ConfigurationNode.load(json: folder + "/config.json")
   }
 
   private static func configuration(
-    folder: String, _ collection: SafetensorsCollection?, overrides: ConfigurationSection?, note: (String) -> Void
+    of node: ConfigurationNode, _ collection: SafetensorsCollection?, overrides: ConfigurationSection?,
+    note: (String) -> Void
   ) throws -> ModelConfiguration {
-    let node = try ConfigurationNode.load(json: folder + "/config.json")
     var configuration = try ModelConfiguration(
       huggingFace: ConfigurationSection(node), overrides: overrides, author: .folder, note: note)
     guard configuration.tiedEmbeddings, let collection, let tensors = Optional(collection.tensors),
@@ -65,7 +71,7 @@ public struct PretrainedModel {
     else { return configuration }
     configuration.tiedEmbeddings = false
     note(
-      "\(folder)/config.json says that the embeddings are tied, but the weights hold a \(head) of its own: both are used, "
+      "\(node.location.source) says that the embeddings are tied, but the weights hold a \(head) of its own: both are used, "
         + "as transformers does")
     return configuration
   }

@@ -10,12 +10,14 @@ final class TemporaryFolder {
   /// - Throws: `ForgeError.badInput` when nothing can be written there.
   init(beside place: String) throws {
     let url = URL(filePath: place).standardizedFileURL
-    let parent = url.deletingLastPathComponent().path(percentEncoded: false)
+    let parent = (url.path(percentEncoded: false) as NSString).deletingLastPathComponent
     func failure(_ code: Int32) -> ForgeError {
       .badInput("cannot make the folder '\(place)': \(String(cString: strerror(code)))")
     }
     do {
-      try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+      if !FileManager.default.fileExists(atPath: parent) {
+        try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+      }
     } catch {
       throw ForgeError.badInput("cannot make the folder '\(place)': \(systemReason(of: error))")
     }

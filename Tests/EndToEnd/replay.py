@@ -67,13 +67,30 @@ if found:
     harness.check(f"the steps before step {step} are identical", not ended or ended.code == 0, ended)
 shutil.copy(WORK / "original-data.bin", WORK / "data.bin")
 
-# A run that computes steps again after data was altered says so itself.
+
+
+def forget_sources(checkpoint):
+    """Makes a checkpoint one of the first versions, which know the data by its path only."""
+    path = checkpoint / "manifest.json"
+    body = path.read_text().rpartition('"root":')[0]
+    lines = body.splitlines(keepends=True)
+    metadata = json.loads("{" + lines[1].rstrip().rstrip(",") + "}")["metadata"]
+    del metadata["sources"]
+    lines[1] = '"metadata":' + json.dumps(metadata) + ",\n"
+    body = "".join(lines)
+    path.write_text(f'{body}"root":"{hashlib.sha256(body.encode()).hexdigest()}"}}\n')
+
+
+# A run that computes steps again after data was altered says so itself, where it does not know the data by content.
 shutil.rmtree(directory / f"checkpoints/step-{STEPS:08}")
 shutil.rmtree(directory / f"checkpoints/step-{STEPS - EVERY:08}")
 shutil.rmtree(directory / f"checkpoints/step-{STEPS - 2 * EVERY:08}")
 for place in range(0, len(altered), 4 * 7):
     altered[place] ^= 1
 (WORK / "data.bin").write_bytes(altered)
+ended = harness.run("forge-dist", config, ranks=2)
+harness.check("altered data is refused by name", ended.code == 64 and re.search("'.*/data'.* has been replaced", ended.err), ended)
+forget_sources(directory / f"checkpoints/step-{EVERY:08}")
 ended = harness.run("forge-dist", config, ranks=2)
 harness.check("a continued run notices that steps come out differently",
               ended.code == 0 and re.search(r"step \d+: computed again, this step differs from what", ended.err), ended)

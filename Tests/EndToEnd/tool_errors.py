@@ -130,10 +130,11 @@ def plans():
             ("hours", "--hours must be", ["--ranks", 2, "--hours", 1e300]),
             ("tokens", "--tokens must be", ["--ranks", 2, "--tokens", 1e300]),
             ("a latency that is no number", "--latency must be", ["--ranks", 2, "--latency", "nan"]),
+            ("steps", r"run\.steps must be at most", ["--ranks", 2, "--set", "run.steps=9223372036854775807"]),
             ("sequences", r"batch\.sequences must be at most", ["--ranks", 2, "--set", "batch.sequences=9223372036854775807"]),
     ]:
         refused(f"plan: {name}", pattern, "plan", *arguments)
-    ended = harness.run("forge", "plan", "--ranks", 2, "--set", "run.steps=9223372036854775807", "--hours", "1e-6")
+    ended = harness.run("forge", "plan", "--ranks", 2, "--set", f"run.steps={1 << 40}", "--hours", "1e-6")
     harness.check("plan: more steps than anyone can do", ended.code == 0, ended)
 
 
