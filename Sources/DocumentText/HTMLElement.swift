@@ -100,8 +100,8 @@ enum HTMLElement: Equatable {
   private static func kind(of node: HTMLNode, otherwise kind: HTMLElement) -> HTMLElement {
     if node.tag == GUMBO_TAG_WBR { return .block }
     if node.attribute("hidden") != nil || node.attribute("popover") != nil || isNavigation(node) { return .dropped }
-    if node.tag == GUMBO_TAG_IMG, let classes = node.attributeText("class"), node.attribute("alt") != nil {
-      return ["math", "tex", "latex", "formula"].contains { classes.contains($0) } ? .formula : kind
+    if node.tag == GUMBO_TAG_IMG, let classes = node.attribute("class"), node.attribute("alt") != nil {
+      return classes.contains(anyOf: ["math", "tex", "formula"]) ? .formula : kind
     }
     guard let style = node.attributeText("style").map(InlineStyle.init) else { return kind }
     if style.isHidden { return .dropped }
@@ -115,8 +115,7 @@ enum HTMLElement: Equatable {
 
   /// Marked as navigation, or the sign beside a heading that links to it.
   private static func isNavigation(_ node: HTMLNode) -> Bool {
-    node.attributeText("role") == "navigation"
-      || node.attributeText("class")?.split(whereSeparator: \.isWhitespace).contains("headerlink") == true
+    node.attribute("role")?.hasWord("navigation") == true || node.attribute("class")?.hasWord("headerlink") == true
   }
 
   private static func followsElement(_ node: HTMLNode) -> Bool {

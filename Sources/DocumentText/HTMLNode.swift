@@ -1,4 +1,5 @@
 import CGumbo
+import Glibc
 
 extension UnsafePointer<GumboNode> {
   var isElement: Bool { pointee.type == GUMBO_NODE_ELEMENT || pointee.type == GUMBO_NODE_TEMPLATE }
@@ -86,6 +87,29 @@ extension UnsafeBufferPointer<UInt8> {
     var count = 0
     while string[count] != 0 { count += 1 }
     self.init(start: UnsafeRawPointer(string).assumingMemoryBound(to: UInt8.self), count: count)
+  }
+}
+
+extension UnsafeBufferPointer<UInt8> {
+  /// Whether one of the words, which are in lower case, is somewhere in the text, in letters of either case.
+  func contains(anyOf words: [StaticString]) -> Bool {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: count + 1) { lower in
+      for index in indices {
+        let byte = self[index]
+        lower[index] = CChar(bitPattern: (0x41...0x5A).contains(byte) ? byte | 0x20 : byte == 0 ? 0x20 : byte)
+      }
+      lower[count] = 0
+      guard let text = lower.baseAddress else { return false }
+      return words.contains { strstr(text, UnsafeRawPointer($0.utf8Start).assumingMemoryBound(to: CChar.self)) != nil }
+    }
+  }
+
+  /// Whether a word, which is in lower case, is one of those that white space separates.
+  func hasWord(_ word: StaticString) -> Bool {
+    contains(anyOf: [word])
+      && split(whereSeparator: isWhitespace).contains { part in
+        String(decoding: part, as: UTF8.self).lowercased() == word.description
+      }
   }
 }
 

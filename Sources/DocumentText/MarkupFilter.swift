@@ -269,8 +269,10 @@ private struct TagAttributes {
       "hidden", "style", "class", "role", "open", "start", "reversed", "value", "type", "alt", "shadowrootmode", "slot",
       "name", "popover", "encoding", "color", "face", "size",
     ].map { TagName($0) })
-  private static let style = TagName("style")
-  private static let styles = ["display", "visibility", "white-space", "list-style"].map { Array($0.utf8) }
+  private static let (style, classes) = (TagName("style"), TagName("class"))
+  /// Words without which a style hides nothing and changes no lines, and a class is none that counts.
+  private static let styleWords: [StaticString] = ["display", "visibility", "white-space", "list-style"]
+  private static let classWords: [StaticString] = ["headerlink", "math", "tex", "formula"]
 
   mutating func append(_ attribute: MarkupScanner.Attribute, of scanner: MarkupScanner, to output: inout [UInt8]) {
     let bytes = scanner.bytes
@@ -280,8 +282,9 @@ private struct TagAttributes {
     guard attribute.name.count <= 14 else { return }
     let name = TagName(UnsafeBufferPointer(rebasing: bytes[attribute.name]))
     guard Self.kept.contains(name), value.count <= 4096, seen.insert(name).inserted else { return }
-    let text = bytes[value]
-    if name == Self.style, !Self.matters(text) { return }
+    let text = UnsafeBufferPointer(rebasing: bytes[value])
+    if name == Self.style, !text.contains(anyOf: Self.styleWords) { return }
+    if name == Self.classes, !text.contains(anyOf: Self.classWords) { return }
     let quote: UInt8 = text.contains(0x22) ? 0x27 : 0x22
     guard !text.contains(quote) else { return }
     output.append(0x20)
@@ -289,11 +292,5 @@ private struct TagAttributes {
     output += [0x3D, quote]
     output.append(contentsOf: text)
     output.append(quote)
-  }
-
-  /// Whether a style may hide its element or change its lines.
-  private static func matters(_ style: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
-    let lower = style.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
-    return styles.contains { word in lower.firstRange(of: word) != nil }
   }
 }
