@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks `forge tokenizer encode` against Hugging Face `tokenizers` on variants of tokenizer files.
 
-    scripts/parity/tokenizers.py [--forge .build/release/forge] [--megabytes 10] [--only NAME]
+    scripts/parity/tokenizer_files.py [--forge .build/release/forge] [--megabytes 10] [--only NAME]
 
 Each variant (normalizers, added tokens with their flags, post-processors, patterns, ways to write the vocabulary) is
 tried on text of this machine's documentation and sources and on made-up Unicode, with the added tokens strewn in:
@@ -23,11 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
-# This folder has a file with the library's name: it must not be found first.
-sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
-
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers  # noqa: E402
-from tokenizers import Regex  # noqa: E402
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex
 
 MODERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
