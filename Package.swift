@@ -35,7 +35,7 @@ let package = Package(
       name: "Pretrained",
       dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Formats", "Kernels", "Models"]),
     .target(name: "Datasets", dependencies: ["Diagnostics", "Digests", "Formats"]),
-    .target(name: "Tokenizers", dependencies: ["Diagnostics", "Digests"]),
+    .target(name: "Tokenizers", dependencies: ["Diagnostics", "Digests", "Formats"]),
     // Bytes of a page, a notebook or a text in any encoding become readable text; knows of no files and no datasets.
     .target(name: "DocumentText", dependencies: ["CGumbo", "CZlib"]),
     .target(

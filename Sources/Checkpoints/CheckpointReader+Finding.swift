@@ -66,7 +66,7 @@ extension CheckpointReader {
   private static func followLatest(_ path: String) throws -> String {
     let words = String(decoding: try ShardFile.contents(path), as: UTF8.self).split(
       separator: " ", omittingEmptySubsequences: false)
-    let folder = (path as NSString).deletingLastPathComponent
+    let folder = path.parentFolder
     let named = "\(folder)/\(words[0])"
     let manifest = "\(named)/\(CheckpointManifest.fileName)"
     guard words.count == 2, words[0].hasPrefix("step-"), !words[0].contains("/"), words[1].hasSuffix("\n") else {

@@ -117,8 +117,7 @@ extension FileOperations {
   /// Makes a folder, and those above it that are missing, and waits until its name is on the disk. It waits for a folder
   /// that is there already, too: whoever made it may have been killed before.
   func makeFolderDurably(_ path: String) throws {
-    let above = (path as NSString).deletingLastPathComponent
-    let parent = above.isEmpty ? "." : above
+    let parent = path.parentFolder
     if parent != path, !FileManager.default.fileExists(atPath: parent) { try makeFolderDurably(parent) }
     try makeFolder(path)
     try synchronizeFolder(parent)

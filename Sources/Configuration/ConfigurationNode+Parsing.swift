@@ -18,22 +18,10 @@ extension ConfigurationNode {
       bytes.append(contentsOf: buffer[..<count])
     }
     guard ferror(file) == 0 else { throw unreadable(path, errno) }  // a folder opens, but cannot be read
-    guard let text = text(of: bytes) else {
+    guard let text = MarkedText.utf8(bytes).flatMap({ String(validating: $0, as: UTF8.self) }) else {
       throw ForgeError.badInput("the configuration '\(path)' is not UTF-8 text")
     }
     return try parse(text, source: path)
-  }
-
-  /// The text of a file: UTF-8, or UTF-16 by its byte order mark, as YAML and Windows have it; nil for anything else.
-  private static func text(of bytes: [UInt8]) -> String? {
-    let isBigEndian = bytes.starts(with: [0xFE, 0xFF])
-    guard isBigEndian || bytes.starts(with: [0xFF, 0xFE]) else { return String(validating: bytes, as: UTF8.self) }
-    guard bytes.count % 2 == 0 else { return nil }
-    let units = stride(from: 0, to: bytes.count, by: 2).map { place in
-      let (first, second) = (UInt16(bytes[place]), UInt16(bytes[place + 1]))
-      return isBigEndian ? first << 8 | second : second << 8 | first
-    }
-    return String(validating: units, as: UTF16.self)
   }
 
   /// Parses YAML or JSON text, less a leading byte order mark; `source` names it in messages.

@@ -17,12 +17,14 @@ public final class ConfigurationSection {
   /// The keys in the order of the file.
   public let entries: [ConfigurationNode.Entry]
 
+  private let recorded: RecordedConfiguration?
   private var known: Set<String> = []
   private var children: [ConfigurationSection] = []
   private var isFinished = false
 
+  /// - Parameter recorded: what a run that continues was started with.
   /// - Throws: `ForgeError` (bad input) unless `node` is a mapping or null (a section without keys).
-  public init(_ node: ConfigurationNode, path: String = "") throws {
+  public init(_ node: ConfigurationNode, path: String = "", recorded: RecordedConfiguration? = nil) throws {
     switch node.value {
     case .mapping(let entries): self.entries = entries
     case .null: self.entries = []
@@ -31,6 +33,7 @@ public final class ConfigurationSection {
       throw ForgeError.badInput("\(node.location): \(name) must be a mapping of keys to values, not \(node.value)")
     }
     self.path = path
+    self.recorded = recorded
     self.location = node.location
   }
 
@@ -65,7 +68,7 @@ public final class ConfigurationSection {
 
   public func section(_ key: String) throws -> ConfigurationSection? {
     guard let node = node(key) else { return nil }
-    let section = try ConfigurationSection(node, path: dotted(key))
+    let section = try ConfigurationSection(node, path: dotted(key), recorded: recorded)
     children.append(section)
     return section
   }
@@ -74,7 +77,7 @@ public final class ConfigurationSection {
   public func sections(_ key: String) throws -> [ConfigurationSection]? {
     guard let items = try list(key, "sections") else { return nil }
     let sections = try items.enumerated().map { index, item in
-      try ConfigurationSection(item, path: "\(dotted(key)).\(index)")
+      try ConfigurationSection(item, path: "\(dotted(key)).\(index)", recorded: recorded)
     }
     children += sections
     return sections
@@ -99,6 +102,12 @@ public final class ConfigurationSection {
   /// `configs/x.yaml:12: optimizer.learning_rate must be positive`.
   public func error(_ key: String, _ message: String) -> ForgeError {
     ForgeError.badInput("\(entry(key)?.location ?? location): \(dotted(key)) \(message)")
+  }
+
+  /// Throws `error` about a value that earlier versions took, unless the run that continues was started with it.
+  public func refuse(_ key: String, _ message: String) throws {
+    let error = error(key, message)
+    guard let recorded, recorded.tolerates(entry(key)?.node, at: dotted(key), error) else { throw error }
   }
 
   /// Throws for the first key, here or in a section handed out, that nobody has asked for.

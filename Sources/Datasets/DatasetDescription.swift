@@ -61,12 +61,12 @@ extension DataSource {
     let copy = path + "/tokenizer"
     if access(copy + "/tokenizer.json", F_OK) == 0 { return copy }
     guard let named = description?.tokenizer?.path, let hash = description?.tokenizer?.sha256 else { return nil }
-    let folder = named.hasSuffix(".json") ? (named as NSString).deletingLastPathComponent : named
-    let file = (folder.isEmpty ? "." : folder) + "/tokenizer.json"
+    let folder = named.hasSuffix(".json") ? named.parentFolder : named
+    let file = folder + "/tokenizer.json"
     guard let contents = try? Data(contentsOf: URL(fileURLWithPath: file)),
       contents.withUnsafeBytes({ SHA256.hash($0).hexadecimal }) == hash
     else { return nil }
-    return folder.isEmpty ? "." : folder
+    return folder
   }
 
   /// The path, without `.bin` and `.idx`, of a part of a prepared folder, or of a pair as a whole.

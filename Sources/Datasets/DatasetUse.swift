@@ -31,7 +31,8 @@ public struct DatasetUse: Codable, Sendable, Equatable {
   public static func runs(of folder: String) -> [String] {
     guard let description = try? DatasetDescription(folder: folder) else { return [] }
     let present = [description.train?.sha256, description.validation?.sha256].compactMap(\.self)
-    let runs = all(in: folder).filter { present.contains($0.sha256) }.map(\.run)
+    // Older datasets know no hash of theirs.
+    let runs = all(in: folder).filter { present.isEmpty || present.contains($0.sha256) }.map(\.run)
     return Set(runs).filter { FileManager.default.fileExists(atPath: $0) }.sorted()
   }
 

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Paths as the system has them: bytes that need not be UTF-8.
 ///
 /// A `String` of these programs carries such a path whole: every byte that is not of UTF-8 is one private character, from
@@ -38,6 +40,20 @@ public enum PathBytes {
 
   /// With the terminator that system calls need.
   public static func cString(of path: String) -> [CChar] { bytes(of: path).map(CChar.init(bitPattern:)) + [0] }
+
+  /// Makes a folder, and those above it that are missing.
+  ///
+  /// - Returns: whether it is there now; `errno` says why not.
+  public static func makeFolder(_ path: String) -> Bool {
+    var status = stat()
+    if stat(cString(of: path), &status) == 0 {
+      errno = ENOTDIR
+      return status.st_mode & S_IFMT == S_IFDIR
+    }
+    let parent = path.parentFolder
+    guard parent == path || makeFolder(parent) else { return false }
+    return mkdir(cString(of: path), 0o777) == 0 || errno == EEXIST
+  }
 
   /// For people: bytes that are not of UTF-8 are U+FFFD.
   public static func display(_ path: String) -> String { String(decoding: bytes(of: path), as: UTF8.self) }

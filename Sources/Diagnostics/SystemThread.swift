@@ -50,6 +50,17 @@ public struct SystemThread {
     pthread_detach(try SystemThread(name: name, stackBytes: stackBytes, body).handle)
   }
 
+  /// Throws ``ForgeError`` (try again) unless the system would start so many threads at once.
+  public static func expectRoom(for count: Int) throws(ForgeError) {
+    let gate = DispatchSemaphore(value: 0)
+    var started: [SystemThread] = []
+    defer {
+      for _ in started { gate.signal() }
+      for thread in started { thread.join() }
+    }
+    for _ in 0..<count { started.append(try SystemThread(stackBytes: 64 << 10) { gate.wait() }) }
+  }
+
   private final class Work: Sendable {
     let name: String?
     let body: @Sendable () -> Void

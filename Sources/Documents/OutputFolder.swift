@@ -21,7 +21,7 @@ final class OutputFolder {
       }
     }
     let candidate = TemporaryName.beside(self.path)
-    guard Self.createFolder(above: candidate), mkdir(PathBytes.cString(of: candidate), 0o777) == 0 else {
+    guard PathBytes.makeFolder(candidate.parentFolder), mkdir(PathBytes.cString(of: candidate), 0o777) == 0 else {
       throw ForgeError.badInput("cannot write '\(name)': \(String(cString: strerror(errno)))")
     }
     partialPath = candidate
@@ -63,14 +63,6 @@ final class OutputFolder {
       if unlink(PathBytes.cString(of: entry)) != 0 { remove(entry) }
     }
     rmdir(PathBytes.cString(of: path))
-  }
-
-  /// Makes the folders around a path that are missing.
-  private static func createFolder(above path: String) -> Bool {
-    guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return true }
-    let folder = String(path[..<slash])
-    if RawPath(folder).status() != nil { return true }
-    return createFolder(above: folder) && (mkdir(PathBytes.cString(of: folder), 0o777) == 0 || errno == EEXIST)
   }
 
   /// The names in a folder; nil when it cannot be listed.

@@ -31,6 +31,8 @@ public enum Launcher {
     let world: Communicator
     let failures: FailureConsensus
     do {
+      // MPI ends a process without a word of ours when it cannot start its own threads.
+      try SystemThread.expectRoom(for: environment.launcher == .none ? aloneThreads : rankThreads)
       world = try initialize()
       failures = try FailureConsensus(world: world)
     } catch {
@@ -54,6 +56,9 @@ public enum Launcher {
       endJob(code: verdict.exitCode, isLeader: verdict.speaks)
     }
   }
+
+  /// Threads that MPI starts in a rank, and in one that nothing launched, with the daemon that it starts for itself.
+  private static let (rankThreads, aloneThreads) = (4, 12)
 
   /// The name of the machine this rank runs on.
   public static var hostName: String { ProcessTable.hostName }

@@ -46,8 +46,8 @@ public struct RotaryConfiguration: Sendable, Equatable {
         scaling, key, of: section, maximumPositions: maximumPositions, defaultTheta: defaultTheta, isFolder: isFolder,
         note: note)
     }
-    guard readings.count < 2 || readings[0] == readings[1] else {
-      throw section.error(
+    if readings.count == 2, readings[0] != readings[1] {
+      try section.refuse(
         "rope_scaling", "contradicts rope_parameters, and readers differ in which of the two counts: leave one out")
     }
     let theta = try section.number("rope_theta") ?? defaultTheta

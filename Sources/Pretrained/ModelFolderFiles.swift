@@ -73,8 +73,7 @@ public struct ModelFolderFiles: Sendable {
   public init(tokenizer path: String) throws {
     var isFolder: ObjCBool = false
     let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-    let parent = (path as NSString).deletingLastPathComponent
-    try self.init(folder: isFolder.boolValue ? path : parent.isEmpty ? "." : parent)
+    try self.init(folder: isFolder.boolValue ? path : path.parentFolder)
     contents = contents.filter { Self.isTokenizer($0.key) }
     if exists, !isFolder.boolValue { contents["tokenizer.json"] = try Self.data(path) }
     guard hasTokenizer else {

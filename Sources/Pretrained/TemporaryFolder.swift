@@ -10,7 +10,7 @@ final class TemporaryFolder {
   /// - Throws: `ForgeError.badInput` when nothing can be written there.
   init(beside place: String) throws {
     let url = URL(filePath: place).standardizedFileURL
-    let parent = (url.path(percentEncoded: false) as NSString).deletingLastPathComponent
+    let parent = url.path(percentEncoded: false).parentFolder
     func failure(_ code: Int32) -> ForgeError {
       .badInput("cannot make the folder '\(place)': \(String(cString: strerror(code)))")
     }

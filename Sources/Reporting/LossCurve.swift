@@ -23,15 +23,12 @@ public struct LossCurve: Sendable, Equatable {
     self.leftOut = leftOut
   }
 
-  /// Reads a `metrics.jsonl`; a last line that is not complete, as a run that writes or was killed leaves it, does not
+  /// Reads the text of a `metrics.jsonl`; a last line that is not complete, as a run that writes or was killed leaves it, does not
   /// count.
   ///
-  /// - Throws: `ForgeError` (bad input) when the file cannot be read, has another line that is not an object with a step,
-  ///   or has no losses.
-  public init(contentsOf path: String) throws {
-    guard let contents = FileManager.default.contents(atPath: path) else {
-      throw ForgeError.badInput("cannot read the metrics '\(path)'")
-    }
+  /// - Parameter path: what messages call it.
+  /// - Throws: `ForgeError` (bad input) when it has another line that is not an object with a step, or has no losses.
+  public init(_ contents: [UInt8], named path: String) throws {
     self.init(training: [], validation: [])
     let lines = contents.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     for (index, line) in lines.enumerated() where !line.allSatisfy({ $0 <= UInt8(ascii: " ") }) {

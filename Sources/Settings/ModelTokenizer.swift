@@ -36,16 +36,17 @@ public enum ModelTokenizer {
 
   /// A checkpoint stands two folders below its run: `RUN/checkpoints/step-00000100`.
   static func runDirectory(of model: String) -> String {
-    let path = (model as NSString).standardizingPath as NSString
-    func isCheckpoints(_ path: String) -> Bool { (path as NSString).lastPathComponent == "checkpoints" }
-    if isCheckpoints(path as String) { return nonEmpty(path.deletingLastPathComponent) }
-    let parent = path.deletingLastPathComponent
-    if isCheckpoints(parent) { return nonEmpty((parent as NSString).deletingLastPathComponent) }
-    // Such as `cd RUN/checkpoints/step-00000100`, then `.`.
-    return nonEmpty(path as String)
+    // Absolute, for who stands in such a folder and says `.`.
+    let place = URL(filePath: model).standardizedFileURL
+    let parent = place.deletingLastPathComponent()
+    return if place.lastPathComponent == "checkpoints" {
+      parent.path
+    } else if parent.lastPathComponent == "checkpoints" {
+      parent.deletingLastPathComponent().path
+    } else {
+      model
+    }
   }
-
-  private static func nonEmpty(_ path: String) -> String { path.isEmpty ? "." : path }
 
   /// The tokenizers that the datasets of a run's `config.yaml` were made with.
   private static func dataTokenizers(_ run: String) -> [String] {

@@ -102,7 +102,7 @@ public struct RunConfiguration: Sendable {
   public var spikes: Spikes
   public var watchdog: Watchdog
   /// What the user should know at the start, such as how the model was read: a sentence each.
-  public let warnings: [String]
+  public private(set) var warnings: [String]
   /// The configuration as the user wrote it, overrides applied.
   public let source: ConfigurationNode
 
@@ -116,12 +116,22 @@ public struct RunConfiguration: Sendable {
         try ConfigurationNode.parse(QuickstartRecipe.yaml, source: "the built-in quickstart recipe")
       }
     for override in overrides { try node.set(override) }
-    return try RunConfiguration(node)
+    return try RunConfiguration(node, recorded: recorded(of: node))
   }
 
-  public init(_ node: ConfigurationNode) throws {
+  /// What the run was started with, if it continues.
+  private static func recorded(of node: ConfigurationNode) throws -> RecordedConfiguration? {
+    guard let section = try ConfigurationSection(node).section("run"), let directory = try? directory(section),
+      let names = try? FileManager.default.contentsOfDirectory(atPath: "\(directory)/checkpoints"),
+      names.contains(where: { $0.hasPrefix("step-") })
+    else { return nil }
+    return (try? ConfigurationNode.load(path: "\(directory)/config.yaml")).map(RecordedConfiguration.init)
+  }
+
+  /// - Parameter recorded: what a run that continues was started with.
+  public init(_ node: ConfigurationNode, recorded: RecordedConfiguration? = nil) throws {
     source = node
-    let root = try ConfigurationSection(node)
+    let root = try ConfigurationSection(node, recorded: recorded)
     try Self.checkKeys(root)
     func section(_ name: String) throws -> ConfigurationSection {
       guard let section = try root.section(name) else { throw root.error(name, "is missing") }
@@ -129,7 +139,8 @@ public struct RunConfiguration: Sendable {
     }
     let runSection = try section("run")
     run = try Self.run(runSection)
-    (model, pretrained, warnings) = try Self.model(section("model"), run: run.directory)
+    let remarks: [String]
+    (model, pretrained, remarks) = try Self.model(section("model"), run: run.directory)
     let dataSection = try section("data")
     data = try Self.data(dataSection)
     batch = try Self.batch(section("batch"))
@@ -142,8 +153,10 @@ public struct RunConfiguration: Sendable {
     checkpoint = try Self.checkpoint(root.section("checkpoint"))
     spikes = try Self.spikes(root.section("spikes"))
     watchdog = try Self.watchdog(root.section("watchdog"))
-    try validate(dataSection)
+    warnings = []
+    try validate(dataSection, runSection)
     if let section = try root.section("checkpoint") { try validate(checkpoints: section) }
+    warnings = remarks + (recorded?.warnings ?? [])
   }
 
   /// Every key that a section may have. They are checked before any value is read, so that a misspelt key is told as
@@ -171,18 +184,18 @@ public struct RunConfiguration: Sendable {
   }
 
   /// The one place for checks that involve more than one setting.
-  private func validate(_ dataSection: ConfigurationSection) throws {
+  private func validate(_ dataSection: ConfigurationSection, _ runSection: ConfigurationSection) throws {
     guard data.sequenceLength <= model.maximumPositions else {
       throw dataSection.error(
         "sequence_length",
         "is \(data.sequenceLength), more than the model's max_position_embeddings = \(model.maximumPositions)")
     }
     let all = Double(run.steps) * Double(batch.sequences) * Double(data.sequenceLength)
-    guard all <= Self.mostTokens else {
-      throw try ConfigurationSection(source).error(
-        "run",
-        "has \(run.steps) steps of \(batch.sequences) sequences of \(data.sequenceLength) tokens, which may be at most 2^60 "
-          + "tokens")
+    if all > Self.mostTokens {
+      try runSection.refuse(
+        "steps",
+        "is \(run.steps), and with \(batch.sequences) sequences of \(data.sequenceLength) tokens each these are more than "
+          + "2^60 tokens")
     }
     let tokens = Double(batch.microBatch) * Double(data.sequenceLength)
     guard tokens * model.approximateActivationsPerToken <= Self.mostActivations else {
@@ -205,16 +218,21 @@ public struct RunConfiguration: Sendable {
   // MARK: Sections
 
   private static func run(_ section: ConfigurationSection) throws -> Run {
-    let name = try section.string("name") ?? "run"
     let seed = try section.integer("seed") ?? 1
     guard seed >= 0 else { throw section.error("seed", "must not be negative") }
     let run = Run(
-      name: name, directory: try section.string("directory") ?? "runs/\(name)", seed: UInt64(seed),
+      name: try name(section), directory: try directory(section), seed: UInt64(seed),
       steps: try section.positive("steps"),
       threads: section.contains("threads") ? try section.positive("threads", most: mostThreads) : nil,
       kernelFamily: try section.string("kernel_family"),
       compareReplicas: try section.notNegative("compare_replicas", default: 1))
     return run
+  }
+
+  private static func name(_ section: ConfigurationSection) throws -> String { try section.string("name") ?? "run" }
+
+  private static func directory(_ section: ConfigurationSection) throws -> String {
+    try section.string("directory") ?? "runs/\(name(section))"
   }
 
   /// `from: FOLDER` takes the folder's `config.json`; other keys beside it are the run's own wishes. A run that continues
@@ -439,21 +457,21 @@ extension ConfigurationSection {
   func positive(_ key: String, default standard: Int? = nil, most: Int = largestCount) throws -> Int {
     guard let value = try integer(key) ?? standard else { throw error(key, "is missing") }
     guard value > 0 else { throw error(key, "must be positive, not \(value)") }
-    guard value <= most else { throw error(key, "must be at most \(most), but is \(value)") }
+    if value > most { try refuse(key, "must be at most \(most), but is \(value)") }
     return value
   }
 
   func notNegative(_ key: String, default standard: Int) throws -> Int {
     let value = try integer(key) ?? standard
     guard value >= 0 else { throw error(key, "must not be negative, but is \(value)") }
-    guard value <= Self.largestCount else { throw error(key, "must be at most \(Self.largestCount), but is \(value)") }
+    if value > Self.largestCount { try refuse(key, "must be at most \(Self.largestCount), but is \(value)") }
     return value
   }
 
   /// A number that can be computed with in 32 bits.
   func real(_ key: String, most: Double = 1e38) throws -> Double? {
     guard let value = try number(key) else { return nil }
-    guard abs(value) <= most else { throw error(key, "must be a number of at most \(most), not \(value)") }
+    if !(abs(value) <= most) { try refuse(key, "must be a number of at most \(most), not \(value)") }
     return value
   }
 

@@ -1,4 +1,5 @@
 import Diagnostics
+import Formats
 import Foundation
 
 /// The files of a tokenizer, byte for byte, so that reading and writing a tokenizer changes nothing.
@@ -61,26 +62,22 @@ struct TokenizerFiles: Sendable {
   }
 
   static func createFolder(_ path: String) throws {
-    do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    } catch {
-      throw ForgeError.badInput("cannot make the folder \(path) for the tokenizer: \(error.reason)")
+    guard PathBytes.makeFolder(path) else {
+      throw ForgeError.badInput(
+        "cannot make the folder \(PathBytes.display(path)) for the tokenizer: \(String(cString: strerror(errno)))")
     }
   }
 
   func write(toFolder path: String) throws {
-    let folder = URL(filePath: path)
     let contents = [
       (Self.tokenizerName, tokenizer), (Self.configurationName, configuration),
       (Self.specialTokensMapName, specialTokensMap),
     ]
     try Self.createFolder(path)
-    do {
-      for case (let name, let data?) in contents { try data.write(to: folder.appending(path: name), options: .atomic) }
-    } catch let error as CocoaError where error.code == .fileWriteOutOfSpace {
-      throw ForgeError.tryAgain("the disk is full while writing the tokenizer to \(path): free some space")
-    } catch {
-      throw ForgeError.badInput("cannot write the tokenizer to \(path): \(error.reason)")
+    for case (let name, let data?) in contents {
+      let file = try OutputFile(path: path + "/" + name)
+      try file.append(data)
+      try file.commit()
     }
   }
 }

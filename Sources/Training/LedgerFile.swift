@@ -20,8 +20,15 @@ struct LedgerFile {
     var gradient_norm_bits: String?
     var applied: Bool?
     var kernel_family: String?
-    var settings: String?
+    var settings: Settings?
     var previous: String
+
+    /// The hash that a start has; a change has a list under this name.
+    struct Settings: Decodable {
+      var hash: String?
+
+      init(from decoder: any Decoder) throws { hash = try? decoder.singleValueContainer().decode(String.self) }
+    }
   }
 
   static let hashKey = ", \"hash\": \""
@@ -82,7 +89,7 @@ struct LedgerFile {
   }
 
   private static func entry(_ line: Line) -> Entry {
-    var entry = Entry(kernelFamily: line.kernel_family, settings: line.settings)
+    var entry = Entry(kernelFamily: line.kernel_family, settings: line.settings?.hash)
     if line.kind == "step", let step = line.step, let first = line.first_sequence, let count = line.sequences,
       let loss = line.loss_bits.flatMap({ UInt64($0, radix: 16) }),
       let norm = line.gradient_norm_bits.flatMap({ UInt64($0, radix: 16) }), let applied = line.applied, count >= 0

@@ -65,8 +65,7 @@ struct RunDirectory {
       throw ForgeError.badInput("cannot make the run directory '\(path)': \(systemReason(of: error))")
     }
     // Its name must outlast a power failure as the checkpoints in it do.
-    let parent = (path as NSString).deletingLastPathComponent
-    try? PosixFiles().synchronizeFolder(parent.isEmpty ? "." : parent)
+    try? PosixFiles().synchronizeFolder(path.parentFolder)
   }
 
   func write(configuration text: String) throws {

@@ -63,7 +63,7 @@ final class RunLease: Sendable {
   static func acquire(
     path: String, start: StartEnvironment, checkpoint: Int, keepsCopies: Bool = false, say: (String) -> Void
   ) throws -> RunLease {
-    let directory = (path as NSString).deletingLastPathComponent
+    let directory = path.parentFolder
     let (descriptor, isFree) = try lock(path)
     defer { close(descriptor) }
     let former = read(path) ?? Record()
@@ -107,7 +107,7 @@ final class RunLease: Sendable {
       let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
       guard descriptor >= 0 else {
         throw ForgeError.badInput(
-          "cannot write to the run directory '\((path as NSString).deletingLastPathComponent)': "
+          "cannot write to the run directory '\(path.parentFolder)': "
             + String(cString: strerror(errno)))
       }
       // A file system without locks (ENOSYS, ENOLCK) cannot tell; then the record and the holder's pulse must.
@@ -156,7 +156,7 @@ final class RunLease: Sendable {
     guard let now = Self.read(path) else { throw systemError("read", path) }
     guard now.holder == record.holder else {
       throw ForgeError.badInput(
-        "another job has taken over '\((path as NSString).deletingLastPathComponent)' (epoch \(now.epoch), on "
+        "another job has taken over '\(path.parentFolder)' (epoch \(now.epoch), on "
           + "\(now.host)); this one (epoch \(record.epoch)) writes nothing more and ends")
     }
   }

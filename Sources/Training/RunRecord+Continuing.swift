@@ -41,7 +41,7 @@ extension RunRecord {
   /// Whether the checkpoint's configuration says the same about these keys.
   func hasSame(_ keys: [String], as configuration: RunConfiguration) -> Bool {
     guard let before = recordedValues else { return false }
-    let now = Self.values(configuration.source)
+    let now = configuration.source.leaves
     func concerned(_ values: [String: String]) -> [String: String] {
       values.filter { value in keys.contains { value.key == $0 || value.key.hasPrefix($0 + ".") } }
     }
@@ -51,30 +51,13 @@ extension RunRecord {
   /// The keys that say something else than when the checkpoint was written: `optimizer.weight_decay: 0.1 → 0.05`.
   var changes: [String] {
     guard let before = recordedValues else { return [] }
-    let now = Self.values(configuration.source)
+    let now = configuration.source.leaves
     return Set(before.keys).union(now.keys).sorted().compactMap { key in
       before[key] == now[key] ? nil : "\(key): \(before[key] ?? "not set") → \(now[key] ?? "not set")"
     }
   }
 
   private var recordedValues: [String: String]? {
-    continuedConfiguration.flatMap { try? ConfigurationNode.parse($0, source: "the checkpoint") }.map(Self.values)
-  }
-
-  /// Every value by its dotted key.
-  private static func values(_ node: ConfigurationNode) -> [String: String] {
-    var values: [String: String] = [:]
-    func add(_ node: ConfigurationNode, _ key: String) {
-      func below(_ name: String) -> String { key.isEmpty ? name : "\(key).\(name)" }
-      switch node.value {
-      case .mapping(let entries): for entry in entries { add(entry.node, below(entry.key)) }
-      case .sequence(let items): for (index, item) in items.enumerated() { add(item, below("\(index)")) }
-      case .integer(let value): values[key] = "\(Double(value))"
-      case .null: break
-      default: values[key] = node.yaml().trimmingCharacters(in: .whitespacesAndNewlines)
-      }
-    }
-    add(node, "")
-    return values
+    continuedConfiguration.flatMap { try? ConfigurationNode.parse($0, source: "the checkpoint") }.map(\.leaves)
   }
 }

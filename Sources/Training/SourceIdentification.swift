@@ -12,7 +12,7 @@ import Tokenizers
 ///
 /// A prepared dataset brings its digest, and one that was read before is remembered: of both only the sizes and one
 /// chunk in a hundred are read, different ones at every start. What is new or has been touched is read whole, by all ranks
-/// together.
+/// together, and so is what is small.
 struct SourceIdentification {
   /// A dataset that the run reads.
   struct Dataset: Codable {
@@ -39,8 +39,10 @@ struct SourceIdentification {
   /// After so many seconds no further chunk of the sample is begun, so that a start is never held up by it.
   static let sampleSeconds = 8.0
   private static let worthTelling = 8 << 30
+  /// Data of a run that is read whole at every start, which takes no second.
+  private static let smallBytes = 1 << 30
 
-  /// Chunks that were verified: of the sample, by all ranks.
+  /// Chunks that were verified, by all ranks.
   private(set) var verified = 0
 
   init(
@@ -80,12 +82,21 @@ struct SourceIdentification {
     _ sources: [(source: DataSource, part: DataPart)], _ memory: SourceMemory
   ) throws -> [Dataset] {
     var seen: Set<String> = []
-    return try sources.map {
+    var datasets = try sources.map {
       var dataset = try describe($0.source, $0.part, memory)
       // What stands in the configuration twice is read once.
       if !seen.insert(dataset.prefix).inserted { (dataset.digest, dataset.isWhole) = (nil, false) }
       return dataset
     }
+    Self.markSmall(&datasets)
+    return datasets
+  }
+
+  /// Little data is read whole at every start.
+  private static func markSmall(_ datasets: inout [Dataset]) {
+    let bytes = datasets.filter { $0.digest != nil }.flatMap(\.status).reduce(0) { $0 + $1.size }
+    guard bytes <= smallBytes else { return }
+    for index in datasets.indices where datasets[index].digest != nil { datasets[index].isWhole = true }
   }
 
   private func describe(_ source: DataSource, _ part: DataPart, _ memory: SourceMemory) throws -> Dataset {
@@ -160,7 +171,7 @@ struct SourceIdentification {
     verified = Int(try communicator.allReduce(Int64(count), .sum))
   }
 
-  private func readWhole(_ datasets: inout [Dataset]) throws {
+  private mutating func readWhole(_ datasets: inout [Dataset]) throws {
     let whole = datasets.indices.filter { datasets[$0].isWhole }
     let tasks = whole.map { index in
       let (dataset, status) = (datasets[index], datasets[index].status)
@@ -170,6 +181,7 @@ struct SourceIdentification {
       return chunks.map { ChunkVerification.Task(prefix: dataset.prefix, chunk: $0, expected: dataset.digest?[$0]) }
     }
     var hashes = try hash(tasks.flatMap(\.self))[...]
+    verified += tasks.flatMap(\.self).count { $0.expected != nil }
     for (index, tasks) in zip(whole, tasks) {
       let found = Array(hashes.prefix(tasks.count))
       hashes = hashes.dropFirst(tasks.count)

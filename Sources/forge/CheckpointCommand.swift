@@ -31,7 +31,9 @@ struct CheckpointCommand: ParsableCommand {
   }
 
   static func check(threads: Int) throws {
-    guard threads > 0 else { throw ForgeError.badInput("--threads must be at least 1, not \(threads)") }
+    guard (1...LoadedModel.mostThreads).contains(threads) else {
+      throw ForgeError.badInput("--threads must be between 1 and \(LoadedModel.mostThreads), not \(threads)")
+    }
   }
 
   /// `731.5 MB`, in powers of ten.

@@ -14,7 +14,8 @@ struct CurveCommand: ParsableCommand {
       """)
 
   @Argument(
-    help: ArgumentHelp("A run directory, which holds metrics.jsonl, or such a file.", valueName: "run-directory"))
+    help: ArgumentHelp(
+      "A run directory, which holds metrics.jsonl, or such a file; - for standard input.", valueName: "run-directory"))
   var source: String
 
   @Option(help: ArgumentHelp("Write an SVG picture instead of drawing in the terminal.", valueName: "file.svg"))
@@ -23,7 +24,8 @@ struct CurveCommand: ParsableCommand {
   func run() throws {
     var isFolder: ObjCBool = false
     _ = FileManager.default.fileExists(atPath: source, isDirectory: &isFolder)
-    let curve = try LossCurve(contentsOf: isFolder.boolValue ? source + "/metrics.jsonl" : source)
+    let path = isFolder.boolValue ? source + "/metrics.jsonl" : source
+    let curve = try LossCurve(TokenizerCommand.readText(path), named: TokenizerCommand.name(of: path))
     if curve.leftOut > 0 {
       let note = "\(curve.leftOut) losses are not numbers, or beyond 1e100, and are not drawn"
       FileHandle.standardError.write(Data("forge: \(note)\n".utf8))

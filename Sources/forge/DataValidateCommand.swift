@@ -26,18 +26,21 @@ extension DataCommand {
     var threads = ProcessInfo.processInfo.activeProcessorCount
 
     func validate() throws {
-      guard (1...4096).contains(threads) else { throw ValidationError("--threads must be between 1 and 4096.") }
+      try CheckpointCommand.check(threads: threads)
     }
 
     func run() throws {
-      var wrong = 0
+      var (wrong, problems) = (0, [String]())
       for dataset in datasets {
         let started = ContinuousClock.now
         let found = try DatasetValidation(path: dataset, threads: threads, tokenizerProblem: Self.problem)
         let seconds = (ContinuousClock.now - started) / .seconds(1)
-        try StandardOutput.write(found.problems.map { $0 + "\n" }.joined())
+        if datasets.count > 1 || found.problems.count > 1 {
+          try StandardOutput.write(found.problems.map { $0 + "\n" }.joined())
+        }
         guard found.problems.isEmpty else {
           wrong += 1
+          problems += found.problems
           continue
         }
         let bytes = found.parts.reduce(0) { $0 + $1.bytes }
@@ -49,8 +52,9 @@ extension DataCommand {
         }
       }
       guard wrong == 0 else {
+        let datasets = datasets.count == 1 ? "" : "\(wrong) of \(datasets.count) datasets are damaged: "
         throw ForgeError.badInput(
-          datasets.count == 1 ? "'\(datasets[0])' is damaged" : "\(wrong) of \(datasets.count) datasets are damaged")
+          datasets + problems[0] + (problems.count > 1 ? "; \(problems.count - 1) more, as listed" : ""))
       }
     }
 

@@ -55,6 +55,10 @@ struct ExportCommand: ParsableCommand {
   var threads = ProcessInfo.processInfo.activeProcessorCount
 
   func run() throws {
+    var isFolder: ObjCBool = true
+    if FileManager.default.fileExists(atPath: output, isDirectory: &isFolder), !isFolder.boolValue {
+      throw ForgeError.badInput("'\(output)' exists and is not a folder; choose another place")
+    }
     if !overwrite, let contents = try? FileManager.default.contentsOfDirectory(atPath: output), !contents.isEmpty {
       throw ForgeError.badInput("'\(output)' is not empty; choose another folder or give --overwrite")
     }

@@ -29,13 +29,24 @@ struct Forge: ParsableCommand {
     return "forge \(Version.current) (CPU kernels \(KernelFamily.current), \(KernelFamily.libraryDescription))"
   }
 
+  /// `--prompt TEXT` as `--prompt=TEXT`: the parser takes a value that begins with three dashes for an option.
+  static func joiningPrompt(_ arguments: [String]) -> [String] {
+    guard arguments.first == "generate", let place = arguments.firstIndex(of: "--prompt"),
+      place + 1 < arguments.count, arguments[place + 1].hasPrefix("-")
+    else { return arguments }
+    return arguments[..<place] + ["--prompt=" + arguments[place + 1]] + arguments[(place + 2)...]
+  }
+
   static func main() {
     do {
       let arguments = PathBytes.arguments
-      var command = try parseAsRoot(arguments)
+      var command = try parseAsRoot(joiningPrompt(arguments))
       // These read and write files whatever their names are.
       if !(command is DataCommand.Prepare || command is TokenizerCommand.Train || command is TokenizerCommand.Encode) {
-        for argument in arguments { try PathBytes.requireUTF8(argument, for: "this command") }
+        let prompt = (command as? GenerateCommand)?.prompt
+        for argument in arguments where argument != prompt && argument != "--prompt=\(prompt ?? "")" {
+          try PathBytes.requireUTF8(argument, for: "this command")
+        }
       }
       try command.run()
     } catch let error as ForgeError {

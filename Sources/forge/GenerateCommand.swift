@@ -80,7 +80,7 @@ struct GenerateCommand: ParsableCommand {
     let loaded = try LoadedModel(path: model, threads: threads)
     let tokenizer = try Tokenizer(contentsOf: TokenizerLocation(model: model, named: tokenizer).path)
     let configuration = loaded.configuration
-    let prompt = try promptFile.map(Prompt.read) ?? Array((prompt ?? "").utf8)
+    let prompt = try promptFile.map(Prompt.read) ?? PathBytes.bytes(of: prompt ?? "")
     let tokens = try chat ? Prompt.instruction(prompt, tokenizer) : Prompt.plain(prompt, tokenizer)
     let maxTokens = try length(after: tokens, configuration)
     let decoder = IncrementalDecoder(

@@ -12,7 +12,8 @@ struct LoadedModel {
   /// What belongs to the model beside its weights.
   let files: ModelFolderFiles
 
-  private static let mostThreads = 4096
+  /// More than a machine has processors.
+  static let mostThreads = 4096
 
   /// - Parameter path: a Hugging Face folder, a run directory or a checkpoint.
   /// - Throws: `ForgeError` when there is no model, or it cannot be read.

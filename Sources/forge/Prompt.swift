@@ -10,12 +10,11 @@ enum Prompt {
     try [tokenizer.beginOfSequence].compactMap { $0 } + tokenizer.encode(text, named: "the prompt")
   }
 
-  /// The bytes of a file, or of standard input for `-`, without a byte order mark and one line break at the end.
+  /// The bytes of a file, or of standard input for `-`, as UTF-8, without a byte order mark and one line break at the end.
   ///
   /// - Throws: `ForgeError.badInput` when it cannot be read.
   static func read(_ path: String) throws -> [UInt8] {
-    var text = try path == "-" ? TokenizerCommand.readStandardInput() : TokenizerCommand.readFile(path)
-    if text.starts(with: [0xEF, 0xBB, 0xBF]) { text.removeFirst(3) }
+    var text = try TokenizerCommand.readText(path)
     if text.last == UInt8(ascii: "\n") { text.removeLast(text.suffix(2) == Array("\r\n".utf8)[...] ? 2 : 1) }
     return text
   }

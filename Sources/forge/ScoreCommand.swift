@@ -61,7 +61,7 @@ struct ScoreCommand: ParsableCommand {
     }
     guard let text else { return [] }
     let found = try Tokenizer(contentsOf: TokenizerLocation(model: model, named: tokenizer).path)
-    let bytes = try TokenizerCommand.readFile(text)
+    let bytes = try TokenizerCommand.readText(text)
     let ids = try [found.beginOfSequence].compactMap { $0 } + found.encode(bytes, named: text)
     guard ids.count >= 2 else { throw ForgeError.badInput("'\(text)' has too little text to score") }
     guard ids.allSatisfy({ $0 < vocabularySize }) else {

@@ -11,9 +11,7 @@ struct TokenLines {
     struct Line: Decodable { var ids: [Int] }
     let decoder = JSONDecoder()
     var sequences: [[Int32]] = []
-    let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
-    let contents = try TokenizerCommand.readFile(path)
-    let lines = contents.dropFirst(contents.starts(with: mark) ? mark.count : 0).split(
+    let lines = try TokenizerCommand.readText(path).split(
       separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     for (index, bytes) in lines.enumerated()
     where !bytes.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") }) {

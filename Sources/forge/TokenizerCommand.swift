@@ -39,6 +39,16 @@ extension TokenizerCommand {
     return bytes
   }
 
+  /// A file of text as UTF-8, or standard input for `-`: UTF-16 by its byte order mark is converted, and the mark left out.
+  ///
+  /// - Throws: `ForgeError.badInput` when it cannot be read, or is damaged UTF-16.
+  static func readText(_ path: String) throws -> [UInt8] {
+    guard let text = MarkedText.utf8(try readFile(path)) else {
+      throw ForgeError.badInput("\(name(of: path)) begins as UTF-16 and is damaged: save it as UTF-8")
+    }
+    return text
+  }
+
   /// What an input is called in messages.
   static func name(of path: String) -> String { path == "-" ? "standard input" : PathBytes.display(path) }
 

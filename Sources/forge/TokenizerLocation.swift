@@ -24,9 +24,9 @@ struct TokenizerLocation {
   /// - Throws: `ForgeError.badInput` when it is not the one that the run's data was made with.
   static func find(model: String, named: String? = nil) throws -> String? {
     guard let found = named ?? ModelTokenizer.folder(model: model) else { return nil }
-    let folder = found.hasSuffix(".json") ? (found as NSString).deletingLastPathComponent : found
+    let folder = found.hasSuffix(".json") ? found.parentFolder : found
     if let recorded = ModelTokenizer.recordedFingerprint(model: model),
-      let present = TokenizerFingerprint.hash(folder: folder.isEmpty ? "." : folder), present != recorded
+      let present = TokenizerFingerprint.hash(folder: folder), present != recorded
     {
       throw ForgeError.badInput(
         "the tokenizer in '\(found)' is not the one that the data of '\(model)' was made with: its ids mean something else; "

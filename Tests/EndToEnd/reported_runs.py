@@ -140,7 +140,9 @@ def prepared_by_content():
 
     config, directory = configured("files", WORK / "kept")
     flip(WORK / "kept/train.bin", 100)
-    refused("m11: a damaged file of a new run's dataset", run("forge-dist", config), r"kept/train\.bin")
+    for seed in range(1, 7):
+        refused(f"m11: a damaged file of a new run's dataset, seed {seed}",
+                run("forge-dist", config, "--set", f"run.seed={seed}"), r"kept/train\.bin")
     flip(WORK / "kept/train.bin", 100)
     shutil.copytree(WORK / "kept", WORK / "mixture")
     for ending in ["bin", "idx"]:
@@ -213,13 +215,16 @@ def validate_command():
         flip(sound / file, offset)
         ended = run("forge", "data", "validate", sound)
         check(f"forge data validate: a changed byte of {name}",
-              ended.code == 64 and file.split("/")[-1] in ended.out and len(harness.sentences(ended.err)) == 1, ended)
+              ended.code == 64 and re.search(file.split("/")[-1], ended.err) and len(harness.sentences(ended.err)) == 1, ended)
         flip(sound / file, offset)
     with open(sound / "train.bin", "ab") as file:
         file.write(b"\0\0")
     ended = run("forge", "data", "validate", sound, WORK / "valid")
     check("forge data validate: a longer file, beside a sound pair",
           ended.code == 64 and "train.bin" in ended.out and "valid: sound" in ended.out, ended)
+
+
+    refused("forge data validate: what is not there", run("forge", "data", "validate", WORK / "nowhere"), "there is no dataset at .*nowhere")
 
 
 def overwriting():
@@ -232,6 +237,14 @@ def overwriting():
     check("--overwrite of one that no run uses any more does not", "warning" not in ended.err, ended)
     ended = run("forge", "data", "validate", WORK / "used")
     check("an overwritten dataset is sound", ended.code == 0, ended)
+    config, directory = configured("old-user", WORK / "used")
+    begin(config, "a run that uses an older dataset")
+    description = json.loads((WORK / "used/dataset.json").read_text())
+    for part in ["train", "validation"]:
+        description[part].pop("sha256", None)
+    (WORK / "used/dataset.json").write_text(json.dumps(description))
+    ended = prepare("used", WORK / "docs/chapter-2", arguments=("--overwrite",))
+    check("--overwrite of a dataset of an earlier version, which has no digest, warns", str(directory) in ended.err, ended)
 
 
 # §3: whose tokens these are
@@ -312,6 +325,33 @@ def other_settings():
         "optimizer.betas.0", "optimizer.betas.1", "optimizer.epsilon", "optimizer.weight_decay", "run.steps"], lines)
     ended = run("forge-dist", config, "--set", "run.steps=4", "--set", "optimizer.name=muon")
     refused("the optimizer may not", ended, r"optimizer\.name")
+    config, directory = configured("longer", train)
+    begin(config, "a run to go on")
+    ended = go_on(config)
+    check("what changed is said as it was written", "run.steps: 2 → 4" in ended.err, ended)
+    ended = run("forge-dist", "replay", directory, "--from-step", 1, "--to-step", 4)
+    check("a run whose settings changed is replayed", ended.code == 0 and "identical" in ended.out, ended)
+
+
+def recorded_values():
+    """What is refused of new runs, and was taken of the run that goes on."""
+    values = {"checkpoint.every": 2**63 - 1, "validation.sequences": 2**63 - 1, "optimizer.clip_norm": 1e300,
+              "watchdog.pause_seconds": 1e12, "spikes.window": 100_000_000}
+    config, directory = configured("recorded", pair("values", 12), checkpoint={"every": 2}, validation={"every": 0},
+                                   optimizer={"learning_rate": 1e-3, "clip_norm": 1.0})
+    begin(config, "a run whose values were taken then")
+
+    def absurd(settings):
+        for key, value in values.items():
+            section, _, name = key.partition(".")
+            settings.setdefault(section, {})[name] = value
+    changed(config, absurd)
+    refused("which new runs may not have", go_on(config), "at most")
+    shutil.copy(config, directory / "config.yaml")
+    ended = go_on(config)
+    check("they are only warned of where the run was started with them", ended.code == 0 and all(
+        re.search(f"warning: .*{key} .*goes on", ended.err) for key in values), ended)
+    refused("but not others", go_on(config, "--set", "spikes.window=100000001"), r"spikes\.window .*at most")
 
 
 def validation_that_cannot_be():
@@ -421,6 +461,6 @@ for path in (WORK / "tokenizer").iterdir():
 spaced = json.loads((WORK / "tokenizer/tokenizer.json").read_text())
 (WORK / "spaced/tokenizer.json").write_text(json.dumps(dict(reversed(spaced.items())), separators=(", ", " : ")))
 for group in [pairs_by_content, remembered_pairs, prepared_by_content, validation_by_content, models_by_content,
-              validate_command, overwriting, tokenizers, other_settings, validation_that_cannot_be, later]:
+              validate_command, overwriting, tokenizers, other_settings, recorded_values, validation_that_cannot_be, later]:
     group()
 harness.finish()

@@ -87,6 +87,49 @@ def absurd_numbers():
     refused("d22: optimizer.clip_norm = .nan", ended, "clip_norm")
 
 
+def texts():
+    """Texts for a model, with marks and from pipes, and prompts that look like options."""
+    folder = WORK / "texts"
+    folder.mkdir()
+    (folder / "source.txt").write_text("hi there, hello world. " * 50)
+    os.chdir(WORK)
+    data = harness.write_dataset(WORK / "few", harness.documents(400, 280, seed=3))
+    model = WORK / "m"
+    settings = harness.configuration("m", harness.QWEN3 | {"vocab_size": 280}, data, steps=2)
+    ended = run("forge-dist", harness.write_configuration(WORK / "m.yaml", settings))
+    check("a run directory of one letter", ended.code == 0, ended)
+    run("forge", "tokenizer", "train", "--input", folder, "--output", model / "tokenizer", "--vocabulary-size", 280)
+    forms = {"plain": b"hi there", "a mark": b"\xef\xbb\xbfhi there", "UTF-16": "\ufeffhi there".encode("utf-16-le"),
+             "UTF-16, big-endian": "\ufeffhi there".encode("utf-16-be")}
+    said = {}
+    for name, text in forms.items():
+        (folder / "text").write_bytes(text)
+        said[name] = [run("forge", command, "--model", model, option, folder / "text", *more).out for command, option, more in [
+            ("score", "--text", []), ("generate", "--prompt-file", ["--max-tokens", 3, "--greedy"])]]
+        check(f"d11, m34: {name}: the same text", all(said[name]) and said[name] == said["plain"], said)
+    for prompt in ["--- front matter", "---", "-=x", "--prompt", "--", "-1"]:
+        ended = run("forge", "generate", "--model", model, "--prompt", prompt, "--max-tokens", 1)
+        check(f"d22: the prompt {prompt!r}", ended.code == 0, ended)
+    generate = ["--prompt", "x", "--max-tokens", 1]
+    for place, command in [
+            (".", ["export", "m", "o"]), (".", ["export", "o", "p"]), ("o", ["export", ".", "../q"]),
+            (".", ["generate", "--model", "m", *generate]), ("m", ["generate", "--model", ".", *generate]),
+            ("m/checkpoints/step-00000002", ["generate", "--model", ".", *generate])]:
+        os.chdir(WORK / place)
+        ended = run("forge", *command)
+        check(f"a name of one letter: in {place}, forge {' '.join(map(str, command))}", ended.code == 0, ended)
+    os.chdir(WORK)
+    ended = run("forge", "export", "m", CONFIG)
+    refused("an export in the place of a file", ended, "exists and is not a folder")
+    for command in [["curve", "/dev/stdin"], ["curve", "-"]]:
+        with open("m/metrics.jsonl") as metrics:
+            done = subprocess.run([harness.BIN / "forge", *command], stdin=metrics, capture_output=True, text=True)
+        check(f"d20: forge {' '.join(command)}", done.returncode == 0 and "loss" in done.stdout, done)
+    for command in [["verify", "m"], ["diff", "m", "m"]]:
+        ended = run("forge", "checkpoint", *command, "--threads", 2**63 - 1)
+        refused(f"d22: forge checkpoint {command[0]} with absurd threads", ended, "--threads must be between 1 and")
+
+
 def limits():
     """Where the system starts no further thread."""
     model = harness.write_model(WORK / "small")
@@ -105,9 +148,10 @@ def limits():
     shutil.rmtree(WORK / "run", ignore_errors=True)
     os.makedirs(WORK / "open", exist_ok=True)
     (WORK / "open").chmod(0o777)
-    ended = run("forge-dist", CONFIG, "--set", f"run.directory={WORK}/open/run", prefix=limited)
-    check("d22: forge-dist ends at once, with 75 and a sentence of its own or of MPI's",
-          ended.code in (1, 75) and ended.seconds < 30 and "Fatal error" not in ended.err, ended)
+    for threads in ["1", "5", "11"]:
+        limited[-1] = f"--nproc={threads}"
+        ended = run("forge-dist", CONFIG, "--set", f"run.directory={WORK}/open/run", prefix=limited)
+        refused(f"d22: forge-dist, where {threads} may run", ended, "starts no further thread .*ulimit -u", code=75)
 
 
 def peak_share():
@@ -132,6 +176,6 @@ def peak_share():
     check(f"§6: {shares} % of the peak", ended.code == 0 and shares and 0 < shares[-1] <= 100, ended)
 
 
-for test in (slurm_steps, marks, absurd_numbers, limits, peak_share):
+for test in (slurm_steps, marks, absurd_numbers, texts, limits, peak_share):
     test()
 harness.finish()

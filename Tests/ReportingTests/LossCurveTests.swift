@@ -11,26 +11,25 @@ import Testing
     validation: [100, 200, 300, 400].map { .init(step: $0, loss: 2.2 + 7 * exp(-Double($0) / 80)) })
 
   @Test func readsMetrics() throws {
-    let path = FileManager.default.temporaryDirectory.appendingPathComponent("curve-\(UUID()).jsonl").path
-    defer { try? FileManager.default.removeItem(atPath: path) }
     let metrics = """
       {"step": 1, "loss": 3.5, "grad_norm": 1.0}
       {"step": 2, "loss": null, "skipped": true}
       {"step": 2, "validation_loss": 3.25, "validation_perplexity": 25.79}
 
       """
-    try metrics.write(toFile: path, atomically: true, encoding: .utf8)
-    let curve = try LossCurve(contentsOf: path)
+    let curve = try LossCurve(Array(metrics.utf8), named: "metrics.jsonl")
     #expect(
       curve
         == LossCurve(training: [.init(step: 1, loss: 3.5)], validation: [.init(step: 2, loss: 3.25)], leftOut: 1))
 
-    try "{\"step\": 1}\nnonsense\n".write(toFile: path, atomically: true, encoding: .utf8)
-    let broken = #expect(throws: ForgeError.self) { try LossCurve(contentsOf: path) }
-    #expect(broken?.description == "\(path):2: not a JSON object with a step and its losses")
-    try "{\"step\": 1}\n".write(toFile: path, atomically: true, encoding: .utf8)
-    let empty = #expect(throws: ForgeError.self) { try LossCurve(contentsOf: path) }
-    #expect(empty?.description == "'\(path)' has no losses yet")
+    let broken = #expect(throws: ForgeError.self) {
+      try LossCurve(Array("{\"step\": 1}\nnonsense\n".utf8), named: "metrics.jsonl")
+    }
+    #expect(broken?.description == "metrics.jsonl:2: not a JSON object with a step and its losses")
+    let empty = #expect(throws: ForgeError.self) {
+      try LossCurve(Array("{\"step\": 1}\n".utf8), named: "metrics.jsonl")
+    }
+    #expect(empty?.description == "'metrics.jsonl' has no losses yet")
   }
 
   @Test func axesHaveRoundTicks() {

@@ -1,0 +1,13 @@
+extension String {
+  /// The folder that holds what a path names: `a/b` gives `a`, a bare name `.`, and the root itself.
+  ///
+  /// Slashes at the end do not count.
+  public var parentFolder: String {
+    var path = self[...]
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    path = path[..<slash]
+    while path.hasSuffix("/") { path.removeLast() }
+    return path.isEmpty ? "/" : String(path)
+  }
+}
