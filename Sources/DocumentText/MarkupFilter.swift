@@ -155,6 +155,8 @@ struct MarkupFilter {
       return index
     }
     open.reopenFormatting()
+    // The parser leaves these out.
+    let isIgnored = open.isIgnored(name, traits)
     guard open.depth < Self.maximumDepth else {
       output.removeSubrange(place...)
       if isSelfClosing, isXHTML { return index }
@@ -177,7 +179,7 @@ struct MarkupFilter {
       appendEndTag(nameRange)
       return end
     }
-    open.push(name, traits)
+    if !isIgnored { open.push(name, traits) }
     return index
   }
 

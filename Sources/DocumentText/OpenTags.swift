@@ -1,5 +1,8 @@
-/// The open elements of a page, as far as a scan of its tags can tell: an estimate of the parser's stack that bounds its
-/// depth and its work.
+/// The open elements of a page, as far as a scan of its tags can tell: an upper estimate of the parser's stack, which bounds
+/// its depth and its work.
+///
+/// A rule of the HTML standard's tree construction is followed where the parser surely closes an element; where that
+/// depends on more than is known here, the element stays.
 struct OpenTags {
   private struct Entry {
     let name: TagName
@@ -10,12 +13,19 @@ struct OpenTags {
     var reopened = 0
   }
 
+  /// Formatting elements (the list of active formatting elements) within one cell, caption, template or the like.
+  private struct Formatting {
+    /// Those that were begun and not ended.
+    var counts: [TagName: Int] = [:]
+    var active = 0
+    /// Those among them that are on the stack now.
+    var onStack = 0
+  }
+
   private var entries: [Entry] = []
   private var counts: [TagName: Int] = [:]
-  /// Formatting elements that were begun and not ended.
-  private var active = 0
-  /// Those among them that are on the stack now.
-  private var activeOnStack = 0
+  private var outer: [Formatting] = []
+  private var formatting = Formatting()
   private var reopenedOnStack = 0
   /// How many elements the parser has made by itself.
   private(set) var reopenedCount = 0
@@ -28,14 +38,26 @@ struct OpenTags {
 
   func isOpen(_ name: TagName) -> Bool { counts[name, default: 0] > 0 }
 
+  /// Whether the innermost open element of a name is SVG or MathML.
+  func isForeign(_ name: TagName) -> Bool {
+    isOpen(name) && entries.last { $0.name == name }?.isForeign ?? false
+  }
+
+  /// Whether the parser takes no notice of a start tag here.
+  func isIgnored(_ name: TagName, _ traits: TagTraits) -> Bool {
+    if isOpen(Self.template) { return false }
+    if name == Self.form { return isOpen(name) }
+    return traits.contains(.tablePart) && !isOpen(Self.table)
+  }
+
   /// Formatting that is still active is opened again before text and elements.
   mutating func reopenFormatting() {
-    let missing = active - activeOnStack
+    let missing = formatting.active - formatting.onStack
     guard missing > 0, !entries.isEmpty else { return }
     reopenedCount += missing
     entries[entries.count - 1].reopened += missing
     reopenedOnStack += missing
-    activeOnStack = active
+    formatting.onStack = formatting.active
   }
 
   /// Closes what a start tag closes.
@@ -44,16 +66,39 @@ struct OpenTags {
       guard traits.contains(.breaksOut) else { return }
       while isForeign { pop() }
     }
-    if traits.contains(.closesParagraph), let place = last(Self.paragraph, within: 16, upTo: .block) { pop(to: place) }
-    if traits.contains(.replacesItself), isOpen(name), let place = last(name, within: 64, upTo: .barrier) {
-      if traits.contains(.formatting) { active = max(0, active - 1) }
-      pop(to: place)
-    }
-    for family in Self.families where family.contains(name) {
+    if traits.contains(.closesParagraph), let place = last([Self.paragraph], within: 16, upTo: .special) { pop(to: place) }
+    if traits.contains(.endsItself), formatting.counts[name, default: 0] > 0 { endFormatting(name) }
+    if traits.contains(.heading), entries.last?.traits.contains(.heading) ?? false { pop() }
+    switch name {
+    case Self.button:
+      if let place = last([name], within: 64, upTo: .barrier) { pop(to: place) }
+    case Self.option:
+      popTop(of: [Self.option])
+    case Self.optionGroup:
+      popTop(of: [Self.option])
+      if isOpen(Self.select) { popTop(of: [Self.optionGroup]) }
+    case Self.select:
+      if let place = last([name], within: 3, upTo: .special) { pop(to: place) }
+    case Self.rubyText, Self.rubyParenthesis:
+      if isOpen(Self.ruby) { popTop(of: [Self.rubyText, Self.rubyParenthesis]) }
+    case Self.listItem:
+      if let place = last([name], within: 64, upTo: .special, through: Self.itemBlocks) { pop(to: place) }
+    case Self.definition, Self.term:
+      let names = [Self.definition, Self.term]
+      if let place = last(names, within: 64, upTo: .special, through: Self.itemBlocks) { pop(to: place) }
+    case Self.table:
+      // Where a part of a table is expected, another table ends the one that is open.
+      if entries.last.map({ $0.name == name || $0.traits.contains(.tablePart) && !$0.traits.contains(.marker) }) ?? false,
+        let place = last([name], within: 64, upTo: .tableScope)
+      {
+        pop(to: place)
+      }
+    default:
+      guard traits.contains(.tablePart) else { return }
       // Cells end with the next row, rows with the next part of the table.
-      for other in family {
-        if let place = last(other, within: 64, upTo: .barrier, but: family) { pop(to: place) }
-        if other == name { break }
+      for level in Self.tableLevels {
+        if let place = last(level, within: 64, upTo: .tableScope) { pop(to: place) }
+        if level.contains(name) { break }
       }
     }
   }
@@ -64,46 +109,66 @@ struct OpenTags {
     entries.append(Entry(name: name, traits: traits, isForeign: isForeign))
     counts[name, default: 0] += 1
     if traits.contains(.formatting) {
-      active += 1
-      activeOnStack += 1
+      formatting.counts[name, default: 0] += 1
+      formatting.active += 1
+      formatting.onStack += 1
+    }
+    if traits.contains(.marker) {
+      outer.append(formatting)
+      formatting = Formatting()
     }
   }
 
   mutating func end(_ name: TagName, _ traits: TagTraits) {
-    if traits.contains(.formatting) {
-      guard active > 0 else { return }
-      active -= 1
-      // The parser takes it out from under the blocks within.
-      guard let place = last(name, within: 64, upTo: .block) else {
-        activeOnStack = min(activeOnStack, active)
-        return
+    if traits.contains(.formatting), formatting.counts[name, default: 0] > 0 { return endFormatting(name) }
+    guard isOpen(name) else { return }
+    let stop: TagTraits =
+      if isForeign || traits.contains(.endsInScope) {
+        .barrier
+      } else if traits.contains(.tableScope) || traits.contains(.tablePart) || name == Self.caption {
+        .tableScope
+      } else {
+        .special
       }
-      pop(to: place)
-      activeOnStack = min(activeOnStack, active)
-    } else if isOpen(name), let place = last(name, within: 1024, upTo: .barrier) {
-      pop(to: place)
-    }
+    if let place = last([name], within: 1024, upTo: stop) { pop(to: place) }
   }
 
-  private static let paragraph = TagName("p")
-  private static let families = [
-    ["td", "th", "tr", "tbody", "thead", "tfoot"], ["li"], ["dd", "dt"], ["option", "optgroup"],
-    ["rt", "rp", "rb", "rtc"],
-  ].map { $0.map { TagName($0) } }
+  /// The parser takes it out from under the blocks within; here it stays with them.
+  private mutating func endFormatting(_ name: TagName) {
+    formatting.counts[name, default: 1] -= 1
+    formatting.active -= 1
+    if let place = last([name], within: 64, upTo: .special) { pop(to: place) }
+    formatting.onStack = min(formatting.onStack, formatting.active)
+  }
 
-  private static let listNames = ["ul", "ol", "menu", "dir", "dl"].map { TagName($0) }
+  private static let (paragraph, form, button, select) = (
+    TagName("p"), TagName("form"), TagName("button"), TagName("select")
+  )
+  private static let (option, optionGroup) = (TagName("option"), TagName("optgroup"))
+  private static let (ruby, rubyText, rubyParenthesis) = (TagName("ruby"), TagName("rt"), TagName("rp"))
+  private static let (listItem, definition, term) = (TagName("li"), TagName("dd"), TagName("dt"))
+  private static let itemBlocks = [TagName("div"), TagName("p"), TagName("address")]
+  private static let (table, caption, template) = (TagName("table"), TagName("caption"), TagName("template"))
+  private static let tableLevels = [
+    [TagName("td"), TagName("th")], [TagName("tr")], [TagName("tbody"), TagName("thead"), TagName("tfoot")],
+  ]
 
-  /// The place of the innermost open element of a name, among so many and above the first of a kind.
-  private func last(_ name: TagName, within limit: Int, upTo stop: TagTraits, but family: [TagName] = []) -> Int? {
-    guard isOpen(name) else { return nil }
-    let isItem = !family.isEmpty
+  /// The place of the innermost open element of some names, among so many and above the first of a kind.
+  private func last(
+    _ names: [TagName], within limit: Int, upTo stop: TagTraits, through passed: [TagName] = []
+  ) -> Int? {
+    guard names.contains(where: isOpen) else { return nil }
     for place in entries.indices.reversed().prefix(limit) {
       let entry = entries[place]
-      if entry.name == name { return place }
-      if entry.traits.contains(stop), !family.contains(entry.name) { return nil }
-      if isItem, Self.listNames.contains(entry.name) { return nil }
+      if names.contains(entry.name) { return place }
+      if !entry.traits.isDisjoint(with: stop), !passed.contains(entry.name) { return nil }
+      if !entry.isForeign, entry.traits.contains(.integrationPoint), stop != .tableScope { return nil }
     }
     return nil
+  }
+
+  private mutating func popTop(of names: [TagName]) {
+    if let top = entries.last, names.contains(top.name) { pop() }
   }
 
   private mutating func pop(to place: Int) {
@@ -114,6 +179,8 @@ struct OpenTags {
     guard let entry = entries.popLast() else { return }
     counts[entry.name, default: 1] -= 1
     reopenedOnStack -= entry.reopened
-    activeOnStack = max(0, activeOnStack - entry.reopened - (entry.traits.contains(.formatting) ? 1 : 0))
+    if entry.traits.contains(.marker) { formatting = outer.popLast() ?? Formatting() }
+    let gone = (entry.traits.contains(.marker) ? 0 : entry.reopened) + (entry.traits.contains(.formatting) ? 1 : 0)
+    formatting.onStack = max(0, formatting.onStack - gone)
   }
 }

@@ -20,14 +20,25 @@ struct TagTraits: OptionSet, Sendable {
   static let foreignRoot = TagTraits(rawValue: 1 << 7)
   /// HTML goes on within foreign content.
   static let integrationPoint = TagTraits(rawValue: 1 << 8)
-  /// A start tag ends an open element of the same name.
-  static let replacesItself = TagTraits(rawValue: 1 << 9)
+  /// Formatting of which a start tag ends an open element of the same name.
+  static let endsItself = TagTraits(rawValue: 1 << 9)
   /// Only the first start tag counts.
   static let once = TagTraits(rawValue: 1 << 10)
   /// Left out with its end tag: what only machines or frames need.
   static let omitted = TagTraits(rawValue: 1 << 11)
   /// Known to HTML, and not laid out within a line.
   static let block = TagTraits(rawValue: 1 << 12)
+  /// End tags of other names do not close it (the standard's special elements, as far as they have contents).
+  static let special = TagTraits(rawValue: 1 << 14)
+  /// Formatting within is its own (a marker in the list of active formatting elements).
+  static let marker = TagTraits(rawValue: 1 << 15)
+  /// Its end tag closes whatever is open within, up to a barrier.
+  static let endsInScope = TagTraits(rawValue: 1 << 16)
+  /// Tags of a table's parts do not look beyond it.
+  static let tableScope = TagTraits(rawValue: 1 << 17)
+  /// A row, a cell or a group of rows, which has no place outside tables.
+  static let tablePart = TagTraits(rawValue: 1 << 18)
+  static let heading = TagTraits(rawValue: 1 << 19)
 }
 
 /// A tag's name in lower case, short enough to be compared at once.
@@ -59,7 +70,7 @@ struct TagName: Hashable, Sendable {
         .closesParagraph,
         "address article aside blockquote center details dialog dir div dl fieldset figcaption figure footer header "
           + "hgroup main menu nav ol p search section summary ul h1 h2 h3 h4 h5 h6 pre listing form li dd dt plaintext "
-          + "hr xmp table"
+          + "hr xmp"
       ),
       (
         .block,
@@ -75,7 +86,22 @@ struct TagName: Hashable, Sendable {
       ),
       (.foreignRoot, "svg math"),
       (.integrationPoint, "foreignobject desc title mi mo mn ms mtext annotation-xml"),
-      (.replacesItself, "a nobr button select option h1 h2 h3 h4 h5 h6 table form"),
+      (.endsItself, "a nobr"),
+      (.heading, "h1 h2 h3 h4 h5 h6"),
+      (
+        .special,
+        "address applet article aside blockquote body button caption center colgroup dd details dir div dl dt fieldset "
+          + "figcaption figure footer form frameset h1 h2 h3 h4 h5 h6 head header hgroup html li listing main marquee menu "
+          + "nav object ol p pre search section select summary table tbody td template tfoot th thead tr ul"
+      ),
+      (.marker, "td th caption template applet marquee object"),
+      (
+        .endsInScope,
+        "address article aside blockquote button center details dir div dl fieldset figcaption figure footer header "
+          + "hgroup listing main menu nav ol pre section summary ul form p li dd dt h1 h2 h3 h4 h5 h6 applet marquee object"
+      ),
+      (.tableScope, "html table template"),
+      (.tablePart, "tr td th tbody thead tfoot"),
       (.once, "html head body"),
       (.omitted, "frameset frame isindex"),
     ]

@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import pathlib
+import resource
 import subprocess
 
 import harness
@@ -323,7 +324,11 @@ def few_threads():
 def hostile():
     """A megabyte of nesting ends at once, also on a small stack."""
     deep = {"div": "<div>", "b": "<b>", "table": "<table>", "cells": "<table><tr><td>", "font": "<p><font size=1>",
-            "numbered": None, "attributes": None, "list": "<ul><li>", "svg": "<svg><g>", "select": "<select><option>"}
+            "numbered": None, "attributes": None, "list": "<ul><li>", "svg": "<svg><g>", "select": "<select><option>",
+            "ruby": "<rt>", "links": "<div><a>x", "blocks in links": "<a><div>x", "headings": "<div><h1>x",
+            "forms": "<div><form>x", "templates": "<b><template></b>x", "cells outside a table": "<div><td>x",
+            "choices": "<div><select>x", "ends that mean nothing": "<span><div></span>x",
+            "sections in items": "<li><section>x", "bodies": "<div></body>x"}
     for kind, piece in deep.items():
         if kind == "attributes":
             body = "<p " + " ".join(f"a{number}" for number in range(140_000)) + ">x</p>"
@@ -336,13 +341,16 @@ def hostile():
         command = ["bash", "-c", 'ulimit -s 512; exec "$@"', "-", BIN / "forge", "data", "prepare", "--input", source,
                    "--output", output, "--tokenizer", TOKENIZER, "--held-out", "0"]
         name = f"a megabyte of {kind} on a stack of 512 kB ends within a second"
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         try:
             process = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=30)
         except subprocess.TimeoutExpired:
             check(name, False, "killed by the test after 30 s")
             continue
-        seconds = float(process.stdout.split(" s (")[0].split()[-1]) if process.returncode == 0 else 99
-        check(name, seconds < 1, f"{seconds} s\n{process.stdout}{process.stderr}")
+        # Of the processor: other work on the machine does not count.
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        check(name, process.returncode == 0 and seconds < 1, f"{seconds} s\n{process.stdout}{process.stderr}")
 
 
 corpus = write({"a.txt": "The quick brown fox jumps over the lazy dog. " * 20})
