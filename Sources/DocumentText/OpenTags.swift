@@ -130,7 +130,14 @@ struct OpenTags {
       } else {
         .special
       }
-    if let place = last([name], within: 1024, upTo: stop) { pop(to: place) }
+    guard let place = last([name], within: 1024, upTo: stop) else { return }
+    if name == Self.form {
+      // What is open within a form stays open.
+      counts[name, default: 1] -= 1
+      reopenedOnStack -= entries.remove(at: place).reopened
+    } else {
+      pop(to: place)
+    }
   }
 
   /// The parser takes it out from under the blocks within; here it stays with them.

@@ -326,7 +326,8 @@ def hostile():
     deep = {"div": "<div>", "b": "<b>", "table": "<table>", "cells": "<table><tr><td>", "font": "<p><font size=1>",
             "numbered": None, "attributes": None, "list": "<ul><li>", "svg": "<svg><g>", "select": "<select><option>",
             "ruby": "<rt>", "links": "<div><a>x", "blocks in links": "<a><div>x", "headings": "<div><h1>x",
-            "forms": "<div><form>x", "templates": "<b><template></b>x", "cells outside a table": "<div><td>x",
+            "forms": "<div><form>x", "ended forms": "<form><div></form>x", "nobr": "<table><nobr></table>x",
+            "templates": "<b><template></b>x", "cells outside a table": "<div><td>x",
             "choices": "<div><select>x", "ends that mean nothing": "<span><div></span>x",
             "sections in items": "<li><section>x", "bodies": "<div></body>x"}
     for kind, piece in deep.items():
