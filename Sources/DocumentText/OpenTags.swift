@@ -28,6 +28,11 @@ struct OpenTags {
 
   func isOpen(_ name: TagName) -> Bool { counts[name, default: 0] > 0 }
 
+  /// Whether the innermost open element of a name is SVG or MathML.
+  func isForeign(_ name: TagName) -> Bool {
+    isOpen(name) && entries.last { $0.name == name }?.isForeign ?? false
+  }
+
   /// Formatting that is still active is opened again before text and elements.
   mutating func reopenFormatting() {
     let missing = active - activeOnStack

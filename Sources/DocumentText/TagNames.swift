@@ -28,6 +28,8 @@ struct TagTraits: OptionSet, Sendable {
   static let omitted = TagTraits(rawValue: 1 << 11)
   /// Known to HTML, and not laid out within a line.
   static let block = TagTraits(rawValue: 1 << 12)
+  /// Not as the parser knows it: see ``StandInElement``.
+  static let standIn = TagTraits(rawValue: 1 << 13)
 }
 
 /// A tag's name in lower case, short enough to be compared at once.
@@ -78,6 +80,7 @@ struct TagName: Hashable, Sendable {
       (.replacesItself, "a nobr button select option h1 h2 h3 h4 h5 h6 table form"),
       (.once, "html head body"),
       (.omitted, "frameset frame isindex"),
+      (.standIn, StandInElement.allCases.map(\.rawValue).joined(separator: " ")),
     ]
     var traits: [TagName: TagTraits] = [:]
     for (trait, names) in names {
