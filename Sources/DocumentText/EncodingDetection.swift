@@ -10,6 +10,13 @@ enum EncodingDetection {
     return nil
   }
 
+  /// The encoding that an XML declaration in UTF-16 tells without a mark, as in the standard's prescan; nil when there is
+  /// none.
+  static func utf16Declaration(of bytes: [UInt8]) -> TextEncoding? {
+    if bytes.starts(with: [0x3C, 0, 0x3F, 0, 0x78, 0]) { return .utf16LittleEndian }
+    return bytes.starts(with: [0, 0x3C, 0, 0x3F, 0, 0x78]) ? .utf16BigEndian : nil
+  }
+
   /// The text of a page: by its mark, else as UTF-8 when it is that whatever it says of itself, else as it says, else
   /// as `fallback` says, else as windows-1252.
   static func decodePage(_ bytes: [UInt8], fallback: TextEncoding?) throws(TextEncoding.Failure) -> DecodedText {
@@ -18,6 +25,8 @@ enum EncodingDetection {
     // ISO-2022-JP is ASCII to look at.
     if let declared, declared.name == "iso-2022-jp", bytes.contains(0x1B) { return try declared.decode(bytes[...]) }
     let utf8 = UTF8Text(bytes[...])
+    // The standard's "replacement" encodings are ASCII to look at as well, and it lets nobody read them.
+    if let declared, declared.isReplacement, utf8.multiByteCharacters == 0 { throw .unsupported }
     if utf8.isValid || utf8.isNearlyValid && utf8.multiByteCharacters >= 20 * utf8.strays { return utf8.decoded() }
     if let declared { return try declared.decode(bytes[...]) }
     if utf8.multiByteCharacters > utf8.strays { return utf8.decoded() }

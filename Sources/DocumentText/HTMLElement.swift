@@ -4,6 +4,10 @@ import CGumbo
 enum HTMLElement: Equatable {
   /// Not text that a reader of the page reads.
   case dropped
+  /// Not text, but something to be seen within a line.
+  case replaced
+  /// Not what a page is about, on lines of its own.
+  case skippedBlock
   case inline
   /// Of the head only the title is read.
   case head
@@ -39,9 +43,13 @@ enum HTMLElement: Equatable {
     let kinds: [(HTMLElement, String)] = [
       (
         .dropped,
-        "script style template noscript iframe object embed applet svg canvas audio video nav select button textarea "
-          + "datalist progress meter noembed noframes rp"
+        "script style template noscript datalist noembed noframes rp audio"
       ),
+      (
+        .replaced,
+        "img image input iframe object embed applet canvas video select button textarea progress meter keygen"
+      ),
+      (.skippedBlock, "nav"),
       (.head, "head"),
       (.title, "title"),
       (.lineBreak, "br"),
@@ -61,7 +69,7 @@ enum HTMLElement: Equatable {
       (.superscript, "sup"),
       (.subscript, "sub"),
       (.quotation, "q"),
-      (.annotation, "rt"),
+      (.annotation, "rt rtc"),
       (.edit, "ins del s strike"),
     ]
     var layouts = [HTMLElement](repeating: .inline, count: Int(GUMBO_TAG_LAST.rawValue) + 1)
@@ -70,46 +78,89 @@ enum HTMLElement: Equatable {
     }
     return layouts
   }()
+}
 
-  /// What an element is by its name and attributes; `layouts` is ``layouts``.
+/// What an element's name, attributes and contents make of its layout.
+struct HTMLLayout {
+  private(set) var element: HTMLElement
+  /// Whether it stands on lines of its own, whatever it is.
+  private(set) var isOnOwnLines = false
+  /// Whether its text is seen; nil when the element around says so.
+  private(set) var visibility: InlineStyle.Visibility?
+
+  /// `layouts` is ``HTMLElement/layouts``.
   init(_ node: HTMLNode, layouts: [HTMLElement]) {
+    let tag = node.tag
     guard node.isHTML else {
       // Within a formula `svg` is a name that means nothing.
-      self = node.tag == GUMBO_TAG_SVG && !node.isMathML ? .dropped : .inline
+      let isPicture = tag == GUMBO_TAG_SVG && !node.isMathML
+      element = isPicture ? .replaced : tag == GUMBO_TAG_TEMPLATE ? .dropped : .inline
+      if isPicture, node.pointee.v.element.attributes.length > 0 { apply(attributesOf: node) }
       return
     }
-    let tag = node.tag
-    var kind = tag == GUMBO_TAG_UNKNOWN ? Self.kind(ofUnknown: node) : layouts[Int(tag.rawValue)]
-    if node.pointee.v.element.attributes.length > 0 { kind = Self.kind(of: node, otherwise: kind) }
-    if kind == .block, tag == GUMBO_TAG_TD || tag == GUMBO_TAG_TH, !Self.holdsBlocks(node, layouts) {
-      kind = .cell(isFirst: !Self.followsElement(node))
-    }
-    self = kind
-  }
-
-  private static func kind(ofUnknown node: HTMLNode) -> HTMLElement {
-    switch node.unknownName {
-    case "dialog": node.attribute("open") == nil ? .dropped : .paragraph
-    case "search": .block
-    case "slot": .slot
-    default: .inline
+    element = tag == GUMBO_TAG_UNKNOWN ? node.unknownName == "slot" ? .slot : .inline : layouts[Int(tag.rawValue)]
+    if node.pointee.v.element.attributes.length > 0 { apply(attributesOf: node) }
+    switch element {
+    case .block where tag == GUMBO_TAG_TD || tag == GUMBO_TAG_TH:
+      if !Self.holdsBlocks(node, layouts) { element = .cell(isFirst: !Self.followsElement(node)) }
+    case .annotation where node.children.contains { $0.isElement && $0.tag == GUMBO_TAG_RT }: element = .inline
+    default: break
     }
   }
 
-  /// What attributes make of an element.
-  private static func kind(of node: HTMLNode, otherwise kind: HTMLElement) -> HTMLElement {
-    if node.tag == GUMBO_TAG_WBR { return .block }
-    if node.attribute("hidden") != nil || node.attribute("popover") != nil || isNavigation(node) { return .dropped }
-    if node.tag == GUMBO_TAG_IMG, let classes = node.attribute("class"), node.attribute("alt") != nil {
-      return classes.contains(anyOf: ["math", "tex", "formula"]) ? .formula : kind
+  private mutating func apply(attributesOf node: HTMLNode) {
+    switch StandInElement(node) {
+    case .dialog: element = node.attribute("open") == nil ? .dropped : .paragraph
+    case .main: element = .paragraph
+    case .search: element = .block
+    case nil: applyName(of: node)
     }
-    guard let style = node.attributeText("style").map(InlineStyle.init) else { return kind }
-    if style.isHidden { return .dropped }
-    guard style.keepsSpace else { return kind }
-    switch kind {
-    case .block, .paragraph: return .preformatted
-    case .inline, .code: return .preformattedInline
-    default: return kind
+    if node.attribute("hidden") != nil || node.attribute("popover") != nil { element = .dropped }
+    if element == .dropped { return }
+    if Self.isNavigation(node) {
+      switch element {
+      case .block, .paragraph, .list, .listItem, .preformatted, .skippedBlock: element = .skippedBlock
+      default: element = .replaced
+      }
+    }
+    if let style = node.attribute("style") { apply(InlineStyle(style), to: node) }
+  }
+
+  /// What a few elements are by their own attributes.
+  private mutating func applyName(of node: HTMLNode) {
+    switch node.tag {
+    case GUMBO_TAG_WBR: element = .block
+    case GUMBO_TAG_IMG where node.attribute("alt") != nil:
+      if node.attribute("class")?.contains(anyOf: ["math", "tex", "formula"]) == true { element = .formula }
+    case GUMBO_TAG_INPUT where node.attributeText("type") == "hidden": element = .dropped
+    case GUMBO_TAG_AUDIO where node.attribute("controls") != nil: element = .replaced
+    default: break
+    }
+  }
+
+  private mutating func apply(_ style: InlineStyle, to node: HTMLNode) {
+    let rows = [GUMBO_TAG_TR, GUMBO_TAG_TBODY, GUMBO_TAG_THEAD, GUMBO_TAG_TFOOT]
+    let isCollapsed = style.visibility == .collapsed && rows.contains(node.tag)
+    if style.isHidden || isCollapsed {
+      element = .dropped
+      return
+    }
+    visibility = style.visibility
+    if style.isBlock, element == .replaced { element = .skippedBlock }
+    switch element {
+    case .inline, .code, .superscript, .subscript, .quotation, .edit, .formula, .slot: isOnOwnLines = style.isBlock
+    default: break
+    }
+    switch style.scriptForm {
+    case .superscript where element == .inline || element == .code: element = .superscript
+    case .subscript where element == .inline || element == .code: element = .subscript
+    default: break
+    }
+    guard style.keepsSpace else { return }
+    switch element {
+    case .block, .paragraph: element = .preformatted
+    case .inline, .code: element = .preformattedInline
+    default: break
     }
   }
 
@@ -135,6 +186,7 @@ enum HTMLElement: Equatable {
         switch layouts[Int(child.tag.rawValue)] {
         case .paragraph where child.tag == GUMBO_TAG_P: pending.append(child)
         case .block where child.tag == GUMBO_TAG_DIV: pending.append(child)
+        case .list where StandInElement(child) == .dialog && child.attribute("open") == nil: break
         case .paragraph, .block, .preformatted, .list, .listItem: return true
         default: pending.append(child)
         }
@@ -142,34 +194,4 @@ enum HTMLElement: Equatable {
     }
     return false
   }
-}
-
-/// What a `style` attribute, in lower case, says of an element's text.
-struct InlineStyle {
-  private(set) var isHidden = false
-  private(set) var keepsSpace = false
-  /// The marker of a list's items.
-  private(set) var listStyle: String?
-
-  init(_ text: String) {
-    for declaration in text.split(separator: ";") {
-      let parts = declaration.split(separator: ":", maxSplits: 1).map { part in
-        String(part.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
-      }
-      guard parts.count == 2 else { continue }
-      let value = parts[1].split(separator: "!").first.map { $0.split(whereSeparator: \.isWhitespace) } ?? []
-      switch parts[0] {
-      case "display": isDisplayed = value != ["none"]
-      case "visibility": isVisible = value != ["hidden"] && value != ["collapse"]
-      case "white-space": keepsSpace = [["pre"], ["pre-wrap"], ["break-spaces"]].contains(value)
-      case "list-style", "list-style-type":
-        listStyle = value.map(String.init).first { ListMarker.Style(css: $0) != nil || $0 == "none" } ?? listStyle
-      default: break
-      }
-    }
-    isHidden = !isDisplayed || !isVisible
-  }
-
-  private var isDisplayed = true
-  private var isVisible = true
 }

@@ -27,7 +27,7 @@ extension UnsafePointer<GumboNode> {
   var unknownName: String {
     var piece = pointee.v.element.original_tag
     gumbo_tag_from_original_text(&piece)
-    guard let start = piece.data, piece.length > 0, piece.length <= 32 else { return "" }
+    guard let start = piece.data, piece.length > 0, piece.length <= 256 else { return "" }
     return start.withMemoryRebound(to: UInt8.self, capacity: piece.length) {
       String(decoding: UnsafeBufferPointer(start: $0, count: piece.length), as: UTF8.self).lowercased()
     }
@@ -52,15 +52,17 @@ extension UnsafePointer<GumboNode> {
     attribute(name).map { String(decoding: $0, as: UTF8.self).lowercased() }
   }
 
-  /// The value of an attribute that is an integer by HTML's rules: a sign and digits, whatever follows.
+  /// The value of an attribute that is an integer by HTML's rules: a sign and digits, whatever follows; nil when there
+  /// is none or it takes more than 32 bits.
   func integer(_ name: StaticString) -> Int? {
     guard let value = attribute(name)?.drop(while: isWhitespace) else { return nil }
     let isNegative = value.first == UInt8(ascii: "-")
     let digits = (isNegative || value.first == UInt8(ascii: "+") ? value.dropFirst() : value).prefix { isDigit($0) }
     guard !digits.isEmpty else { return nil }
-    // No list has as many items as this.
-    let number = digits.prefix(9).reduce(0) { 10 * $0 + Int($1 & 0xF) }
-    return isNegative ? -number : number
+    let significant = digits.drop { $0 == UInt8(ascii: "0") }
+    guard significant.count <= 10 else { return nil }
+    let number = significant.reduce(0) { 10 * $0 + Int($1 & 0xF) }
+    return Int32(exactly: isNegative ? -number : number).map(Int.init)
   }
 }
 

@@ -6,7 +6,7 @@ public struct HTMLText {
   private var writer: TextWriter
   private var frames: [Frame] = []
   private var lists: [ListMarker] = []
-  private var hosts: [Host] = []
+  private var hosts: [ShadowHost] = []
   private var hasTitle = false
   private var quotationDepth = 0
   private var titleEnd = 0
@@ -24,15 +24,14 @@ public struct HTMLText {
     var math: MathLayout?
     var mathIndex = 0
     var isMath = false
+    var isMathElement = false
     var endsHost = false
     /// The host whose slot this fills: around what is slotted it is not the innermost any more.
-    var filledHost: Host?
+    var filledHost: ShadowHost?
     var suffix = ""
-  }
-
-  /// An element with a declarative shadow root, and whose children are shown where the slots are.
-  private struct Host {
-    var children: HTMLNodes
+    var isOnOwnLines = false
+    /// Whether text around the element is seen.
+    var isSeenAround = true
   }
 
   /// The page's text as UTF-8.
@@ -40,12 +39,13 @@ public struct HTMLText {
   /// - Parameters:
   ///   - html: in any encoding.
   ///   - isXHTML: whether it is XML by its name, so that elements close as XML's do; a page with an XML declaration is.
+  ///   - isDecoded: whether it is UTF-8 for certain, whatever it says of itself.
   ///   - fallback: the encoding of a page that names none.
   /// - Returns: the text, and how many places of it mean nothing in the page's encoding and became U+FFFD.
   static func extract(
-    from html: [UInt8], isXHTML: Bool = false, fallback: TextEncoding? = nil
+    from html: [UInt8], isXHTML: Bool = false, isDecoded: Bool = false, fallback: TextEncoding? = nil
   ) throws(TextEncoding.Failure) -> DecodedText {
-    let page = try EncodingDetection.decodePage(html, fallback: fallback)
+    let page = isDecoded ? DecodedText(bytes: html) : try EncodingDetection.decodePage(html, fallback: fallback)
     let bytes = page.bytes
     let isXML = isXHTML || bytes.starts(with: Array("<?xml".utf8))
     return DecodedText(bytes: text(ofUTF8: bytes, isXHTML: isXML), replacements: page.replacements)
@@ -53,7 +53,11 @@ public struct HTMLText {
 
   /// The text of a page in UTF-8.
   static func text(ofUTF8 html: [UInt8], isXHTML: Bool = false) -> [UInt8] {
-    text(ofMarkup: MarkupFilter.filter(html, isXHTML: isXHTML))
+    guard let hidden = ControlCharacters.hidden(in: html) else {
+      return text(ofMarkup: MarkupFilter.filter(html, isXHTML: isXHTML))
+    }
+    let text = text(ofMarkup: MarkupFilter.filter(hidden.html, isXHTML: isXHTML))
+    return hidden.isReversible ? ControlCharacters.restored(in: text) : text
   }
 
   /// The text of markup as it is, without the filter that bounds its cost.
@@ -105,19 +109,29 @@ public struct HTMLText {
 
   /// Begins an element; its children follow unless it is dropped.
   private mutating func enter(_ node: HTMLNode) {
-    var element = HTMLElement(node, layouts: layouts)
+    let layout = HTMLLayout(node, layouts: layouts)
+    var element = layout.element
     if frames.last?.element == .head, element != .title { return }
     if element == .dropped { return }
     var frame = Frame(children: node.children, element: element)
+    frame.isOnOwnLines = layout.isOnOwnLines
+    frame.isSeenAround = writer.isSeen
     if node.isMathML { enterMath(node, &frame) }
     if frame.element == .dropped { return }
-    if let shadow = node.children.first(where: Self.isShadowRoot) {
-      hosts.append(Host(children: node.children))
-      frame.children = shadow.children
+    if let host = ShadowHost(node) {
+      frame.children = host.tree
       frame.endsHost = true
+      hosts.append(host)
     }
+    if let visibility = layout.visibility { writer.isSeen = visibility == .visible }
+    // What nobody sees has no marks.
+    if !writer.isSeen, element == .superscript || element == .subscript { frame.element = .edit }
+    element = frame.element
+    if frame.isOnOwnLines { writer.startLine() }
     switch element {
     case .dropped, .inline, .head: break
+    case .replaced: writer.separate()
+    case .skippedBlock: writer.startLine()
     case .title:
       guard !hasTitle else { return }
       writer.startParagraph()
@@ -131,7 +145,7 @@ public struct HTMLText {
     case .code: writer.beginCode()
     case .list:
       startList()
-      lists.append(ListMarker(list: node))
+      lists.append(ListMarker(list: node, layouts: layouts))
     case .listItem:
       writer.startLine()
       setMarker(for: node)
@@ -152,16 +166,19 @@ public struct HTMLText {
     case .formula: if let text = node.attribute("alt") { writer.append(text) }
     case .slot: fill(&frame, slot: node)
     }
-    if element == .lineBreak || element == .formula { return }
-    element = frame.element
-    frames.append(frame)
+    switch element {
+    case .lineBreak, .formula, .replaced, .skippedBlock:
+      if frame.isOnOwnLines { writer.startLine() }
+      writer.isSeen = frame.isSeenAround
+    default: frames.append(frame)
+    }
   }
 
   /// Ends the innermost element.
   private mutating func leave() {
     guard let frame = frames.popLast() else { return }
     switch frame.element {
-    case .dropped, .inline, .head, .lineBreak, .formula, .slot: break
+    case .dropped, .replaced, .skippedBlock, .inline, .head, .lineBreak, .formula, .slot: break
     case .title:
       writer.startParagraph()
       if frame.scriptStart == 0 { titleEnd = writer.count }
@@ -188,6 +205,9 @@ public struct HTMLText {
     case .edit: writer.separate()
     }
     if !frame.suffix.isEmpty { writer.append(frame.suffix, isClosing: true) }
+    if frame.isMathElement { writer.separate(words: frame.math?.isFraction ?? false) }
+    if frame.isOnOwnLines { writer.startLine() }
+    writer.isSeen = frame.isSeenAround
     if frame.endsHost { _ = hosts.popLast() }
     if let host = frame.filledHost { hosts.append(host) }
   }
@@ -198,57 +218,53 @@ public struct HTMLText {
   }
 
   private mutating func setMarker(for item: HTMLNode) {
-    guard let innermost = lists.indices.last else { return writer.setMarker("- ", depth: 0) }
-    writer.setMarker(lists[innermost].next(for: item), depth: innermost)
+    guard let innermost = lists.indices.last else {
+      if writer.isSeen { writer.setMarker("- ", depth: 0) }
+      return
+    }
+    let marker = lists[innermost].next(for: item)
+    if writer.isSeen { writer.setMarker(marker, depth: innermost) }
   }
 }
 
-// MARK: Formulas
+// MARK: Formulas and slots
 
 extension HTMLText {
   /// Puts what separates the parts of a formula before an element of it.
   private mutating func enterMath(_ node: HTMLNode, _ frame: inout Frame) {
+    writer.separate()
     guard !MathLayout.isDropped(node) else {
       frame.element = .dropped
       return
     }
+    frame.isMathElement = true
     frame.math = MathLayout(node)
     // Numbers and texts keep their space.
     frame.isMath = ![GUMBO_TAG_MI, GUMBO_TAG_MO, GUMBO_TAG_MN, GUMBO_TAG_MS, GUMBO_TAG_MTEXT].contains(node.tag)
-    guard let top = frames.indices.last, let layout = frames[top].math else { return }
-    let index = frames[top].mathIndex
-    frames[top].mathIndex += 1
-    if index < layout.prefixes.count, !layout.prefixes[index].isEmpty {
-      writer.append(layout.prefixes[index], isClosing: index > 0)
+    if let top = frames.indices.last, let layout = frames[top].math {
+      let index = frames[top].mathIndex
+      frames[top].mathIndex += 1
+      if index < layout.parts.count {
+        let part = layout.parts[index]
+        if !part.prefix.isEmpty { writer.append(part.prefix, isClosing: index > 0) }
+        if let brackets = part.brackets, !MathLayout.isSimple(node) {
+          writer.append(brackets.0, isClosing: index > 0)
+          frame.suffix = brackets.1
+        }
+      }
     }
-    if !MathLayout.isSimple(node) {
-      writer.append(layout.brackets.0, isClosing: index > 0)
-      frame.suffix = layout.brackets.1
-    }
-  }
-}
-
-// MARK: Shadow trees
-
-extension HTMLText {
-  private static func isShadowRoot(_ node: HTMLNode) -> Bool {
-    guard node.pointee.type == GUMBO_NODE_TEMPLATE, let mode = node.attributeText("shadowrootmode") else {
-      return false
-    }
-    return mode == "open" || mode == "closed"
+    guard let layout = frame.math else { return }
+    if layout.standsApart { writer.spaceAfterWord() }
+    if !layout.opening.isEmpty { writer.append(layout.opening) }
+    frame.suffix = layout.closing + frame.suffix
+    if let nodes = layout.nodes { (frame.children, frame.nodes) = (nil, nodes) }
   }
 
   /// Gives a slot the host's children that belong to it; its own when there are none.
   private mutating func fill(_ frame: inout Frame, slot: HTMLNode) {
-    guard let host = hosts.last else { return }
-    let name = slot.attribute("name").map(Array.init) ?? []
-    let assigned = host.children.filter { node in
-      guard node.isElement else { return name.isEmpty && node.text != nil }
-      return !Self.isShadowRoot(node) && (node.attribute("slot").map(Array.init) ?? []) == name
-    }
-    guard assigned.contains(where: { $0.isElement || $0.pointee.type == GUMBO_NODE_TEXT }) else { return }
+    guard let nodes = hosts.last?.nodes(in: slot) else { return }
     frame.children = nil
-    frame.nodes = assigned
+    frame.nodes = nodes
     frame.filledHost = hosts.popLast()
   }
 }

@@ -2,7 +2,7 @@
 public enum JSONLines {
   /// What a line gives.
   public enum Line: Sendable, Equatable {
-    case text([UInt8])
+    case text([UInt8], replacements: Int)
     /// The object has no such string.
     case withoutText
     /// Not a JSON object.
@@ -12,7 +12,7 @@ public enum JSONLines {
   /// Calls `body` with every line that is not blank and its number, from 1.
   ///
   /// - Returns: how many lines there are.
-  public static func read(_ bytes: [UInt8], field: String, _ body: (Int, Line) -> Void) -> Int {
+  public static func read(_ bytes: [UInt8], _ body: (Int, UnsafeBufferPointer<UInt8>) -> Void) -> Int {
     bytes.withUnsafeBufferPointer { bytes in
       var number = 0
       var start = 0
@@ -21,7 +21,7 @@ public enum JSONLines {
         while end < bytes.count, bytes[end] != UInt8(ascii: "\n") { end += 1 }
         number += 1
         let line = UnsafeBufferPointer(rebasing: bytes[start..<end])
-        if line.contains(where: { !isWhitespace($0) }) { body(number, read(line, field: field)) }
+        if line.contains(where: { !isWhitespace($0) }) { body(number, line) }
         start = end + 1
       }
       return number
@@ -35,12 +35,16 @@ public enum JSONLines {
     return line.withUnsafeBufferPointer { if case .text = read($0, field: field) { true } else { false } }
   }
 
-  private static func read(_ line: UnsafeBufferPointer<UInt8>, field: String) -> Line {
+  /// What a line gives whose text is under a name.
+  public static func read(_ line: UnsafeBufferPointer<UInt8>, field: String) -> Line {
     var scanner = JSONScanner(line)
     var text: [UInt8]?
     do {
       try scanner.readObject { name, scanner in
-        guard name == field, scanner.peek() == UInt8(ascii: "\"") else { return false }
+        guard name == field else { return false }
+        // Of several members of a name the last one counts.
+        text = nil
+        guard scanner.peek() == UInt8(ascii: "\"") else { return false }
         text = try scanner.readString()
         return true
       }
@@ -48,6 +52,6 @@ public enum JSONLines {
     } catch {
       return .damaged
     }
-    return text.map(Line.text) ?? .withoutText
+    return text.map { .text($0, replacements: scanner.replacements) } ?? .withoutText
   }
 }

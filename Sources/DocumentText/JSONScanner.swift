@@ -2,6 +2,8 @@
 public struct JSONScanner {
   private let bytes: UnsafeBufferPointer<UInt8>
   public private(set) var index: Int
+  /// How many halves of surrogate pairs became U+FFFD in the strings read.
+  public private(set) var replacements = 0
 
   /// Not JSON, or cut off.
   public struct Malformed: Error {}
@@ -63,7 +65,10 @@ public struct JSONScanner {
       text.bytes += bytes[start..<index]
       guard index < bytes.count, bytes[index] >= 0x20 else { throw Malformed() }
       index += 1
-      if bytes[index - 1] == UInt8(ascii: "\"") { return text.bytes }
+      if bytes[index - 1] == UInt8(ascii: "\"") {
+        replacements += text.replacements
+        return text.bytes
+      }
       try readEscape(into: &text)
     }
     throw Malformed()
@@ -71,35 +76,57 @@ public struct JSONScanner {
 
   /// Passes over a value of any depth.
   public mutating func skipValue() throws {
-    var depth = 0
-    repeat {
+    // The brackets that are open, the innermost last.
+    var open: [UInt8] = []
+    while true {
       switch peek() {
+      case UInt8(ascii: "{"):
+        index += 1
+        if peek() != UInt8(ascii: "}") {
+          open.append(UInt8(ascii: "}"))
+          try skipName()
+          continue
+        }
+        index += 1
+      case UInt8(ascii: "["):
+        index += 1
+        if peek() != UInt8(ascii: "]") {
+          open.append(UInt8(ascii: "]"))
+          continue
+        }
+        index += 1
       case UInt8(ascii: "\""): try skipString()
-      case UInt8(ascii: "{"), UInt8(ascii: "["):
-        depth += 1
-        index += 1
-      case UInt8(ascii: "}"), UInt8(ascii: "]"):
-        depth -= 1
-        index += 1
-      case UInt8(ascii: ","), UInt8(ascii: ":"):
-        guard depth > 0 else { throw Malformed() }
-        index += 1
-      case nil: throw Malformed()
       default: try skipWord()
       }
-    } while depth > 0
-    guard depth == 0 else { throw Malformed() }
+      // A value has ended: so may what is around it.
+      while let bracket = open.last, peek() == bracket {
+        index += 1
+        open.removeLast()
+      }
+      guard let bracket = open.last else { return }
+      try expect(",")
+      if bracket == UInt8(ascii: "}") { try skipName() }
+    }
+  }
+
+  private mutating func skipName() throws {
+    guard peek() == UInt8(ascii: "\"") else { throw Malformed() }
+    try skipString()
+    try expect(":")
   }
 
   private mutating func skipString() throws {
     index += 1
     while index < bytes.count {
-      switch bytes[index] {
-      case UInt8(ascii: "\""):
-        index += 1
-        return
-      case UInt8(ascii: "\\"): index += 2
-      default: index += 1
+      let byte = bytes[index]
+      index += 1
+      switch byte {
+      case UInt8(ascii: "\""): return
+      case UInt8(ascii: "\\"):
+        var character = DecodedText()
+        try readEscape(into: &character)
+      case ..<0x20: throw Malformed()
+      default: break
       }
     }
     throw Malformed()
@@ -109,7 +136,38 @@ public struct JSONScanner {
   private mutating func skipWord() throws {
     let start = index
     while index < bytes.count, bytes[index].isJSONWord { index += 1 }
-    guard index > start else { throw Malformed() }
+    let word = bytes[start..<index]
+    let isName = Self.words.contains { name in
+      word.elementsEqual(UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+    }
+    guard isName || Self.isNumber(word) else { throw Malformed() }
+  }
+
+  private static let words: [StaticString] = ["true", "false", "null", "NaN", "Infinity", "-Infinity"]
+
+  private static func isNumber(_ word: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
+    var rest = word
+    if rest.first == UInt8(ascii: "-") { rest.removeFirst() }
+    func takeDigits() -> Int {
+      let count = rest.prefix { isDigit($0) }.count
+      rest = rest.dropFirst(count)
+      return count
+    }
+    if rest.first == UInt8(ascii: "0") {
+      rest.removeFirst()
+    } else if takeDigits() == 0 {
+      return false
+    }
+    if rest.first == UInt8(ascii: ".") {
+      rest.removeFirst()
+      if takeDigits() == 0 { return false }
+    }
+    if let exponent = rest.first, exponent | 0x20 == UInt8(ascii: "e") {
+      rest.removeFirst()
+      if let sign = rest.first, sign == UInt8(ascii: "+") || sign == UInt8(ascii: "-") { rest.removeFirst() }
+      if takeDigits() == 0 { return false }
+    }
+    return rest.isEmpty
   }
 
   private mutating func readEscape(into text: inout DecodedText) throws {
@@ -143,7 +201,7 @@ public struct JSONScanner {
   }
 
   private mutating func readUnit() throws -> UInt32 {
-    guard index + 4 <= bytes.count,
+    guard index + 4 <= bytes.count, bytes[index] != UInt8(ascii: "+"), bytes[index] != UInt8(ascii: "-"),
       let unit = UInt32(String(decoding: bytes[index..<index + 4], as: UTF8.self), radix: 16)
     else { throw Malformed() }
     index += 4

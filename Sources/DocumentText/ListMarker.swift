@@ -3,7 +3,7 @@ import CGumbo
 /// The markers of a list's items.
 struct ListMarker {
   enum Style: Equatable {
-    case bullet, none, decimal, lowerAlpha, upperAlpha, lowerRoman, upperRoman
+    case bullet, none, decimal, paddedDecimal, lowerAlpha, upperAlpha, lowerGreek, lowerRoman, upperRoman
 
     /// By the `type` attribute, whose case counts.
     init?(type: String) {
@@ -22,6 +22,8 @@ struct ListMarker {
       switch css {
       case "none": self = .none
       case "decimal": self = .decimal
+      case "decimal-leading-zero": self = .paddedDecimal
+      case "lower-greek": self = .lowerGreek
       case "lower-alpha", "lower-latin": self = .lowerAlpha
       case "upper-alpha", "upper-latin": self = .upperAlpha
       case "lower-roman": self = .lowerRoman
@@ -36,14 +38,30 @@ struct ListMarker {
   private var number: Int
   private let step: Int
 
-  /// The markers of the items of a `ul`, `ol` or what else is a list.
-  init(list: HTMLNode) {
+  /// The markers of the items of a `ul`, `ol` or what else is a list; `layouts` is ``HTMLElement/layouts``.
+  init(list: HTMLNode, layouts: [HTMLElement]) {
     let isNumbered = list.tag == GUMBO_TAG_OL
     let isReversed = isNumbered && list.attribute("reversed") != nil
     step = isReversed ? -1 : 1
-    let items = isReversed ? list.children.count { $0.isElement && $0.tag == GUMBO_TAG_LI } : 1
-    number = list.integer("start") ?? items
+    let start = isNumbered ? list.integer("start") : nil
+    number = start ?? (isReversed ? Self.itemCount(of: list, layouts) : 1)
     style = Self.style(of: list) ?? (isNumbered ? .decimal : .bullet)
+  }
+
+  /// How many items a list has, however deep, that are not of a list within it and not left out.
+  private static func itemCount(of list: HTMLNode, _ layouts: [HTMLElement]) -> Int {
+    var count = 0
+    var pending = Array(list.children)
+    while let node = pending.popLast() {
+      guard node.pointee.type == GUMBO_NODE_ELEMENT else { continue }
+      switch HTMLLayout(node, layouts: layouts).element {
+      case .dropped, .replaced, .skippedBlock, .list: continue
+      case .listItem: count += 1
+      default: break
+      }
+      pending += node.children
+    }
+    return count
   }
 
   /// The marker of the next item, with the space after it; empty when it has none.
@@ -59,26 +77,32 @@ struct ListMarker {
   }
 
   private static func style(of node: HTMLNode) -> Style? {
-    if let style = node.attributeText("style").flatMap({ InlineStyle($0).listStyle }) { return Style(css: style) }
+    if let style = node.attribute("style").flatMap({ InlineStyle($0).listStyle }) { return style }
     return node.attribute("type").flatMap { Style(type: String(decoding: $0, as: UTF8.self)) }
   }
 
   private static func text(of number: Int, in style: Style) -> String {
     switch style {
-    case .lowerAlpha where number > 0: letters(number)
-    case .upperAlpha where number > 0: letters(number).uppercased()
+    case .paddedDecimal where abs(number) < 10: (number < 0 ? "-0" : "0") + "\(abs(number))"
+    case .lowerAlpha where number > 0: letters(number, of: latin)
+    case .upperAlpha where number > 0: letters(number, of: latin).uppercased()
+    case .lowerGreek where number > 0: letters(number, of: greek)
     case .lowerRoman where (1..<4000).contains(number): roman(number)
     case .upperRoman where (1..<4000).contains(number): roman(number).uppercased()
     default: "\(number)"
     }
   }
 
-  private static func letters(_ number: Int) -> String {
+  private static let latin = Array("abcdefghijklmnopqrstuvwxyz")
+  /// Without the sigma at a word's end.
+  private static let greek = Array("αβγδεζηθικλμνξοπρστυφχψω")
+
+  private static func letters(_ number: Int, of alphabet: [Character]) -> String {
     var rest = number
     var text = ""
     while rest > 0 {
-      text = String(UnicodeScalar(UInt8(0x61 + (rest - 1) % 26))) + text
-      rest = (rest - 1) / 26
+      text = String(alphabet[(rest - 1) % alphabet.count]) + text
+      rest = (rest - 1) / alphabet.count
     }
     return text
   }

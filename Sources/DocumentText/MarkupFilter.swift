@@ -23,7 +23,7 @@ struct MarkupFilter {
   private static let names = (
     script: TagName("script"), noframes: TagName("noframes"), noscript: TagName("noscript"),
     frameset: TagName("frameset"), plaintext: TagName("plaintext"), wbr: TagName("wbr"), select: TagName("select"),
-    body: TagName("body")
+    body: TagName("body"), title: TagName("title")
   )
 
   /// The page, UTF-8 as `html` is. A page that is XHTML may close any element within its start tag and has CDATA
@@ -55,7 +55,7 @@ struct MarkupFilter {
       let end = scanner.next(0x3C, from: index)
       if end > index {
         open.reopenFormatting()
-        output.append(contentsOf: bytes[index..<end])
+        output.appendReferences(of: UnsafeBufferPointer(rebasing: bytes[index..<end]))
       }
       guard end < bytes.count else { break }
       index = markup(at: end)
@@ -122,7 +122,12 @@ struct MarkupFilter {
     let name = TagName(UnsafeBufferPointer(rebasing: bytes[nameRange]))
     let traits = TagName.traits[name] ?? []
     let place = output.count
-    output.append(contentsOf: bytes[start..<nameRange.upperBound])
+    let standIn = traits.contains(.standIn) && !open.isForeign ? StandInElement.byName[name] : nil
+    if let standIn {
+      output += standIn.startTag
+    } else {
+      output.append(contentsOf: bytes[start..<nameRange.upperBound])
+    }
     var index = nameRange.upperBound
     var kept = TagAttributes()
     if name != Self.names.wbr {
@@ -164,7 +169,7 @@ struct MarkupFilter {
     }
     output.append(0x3E)
     if isSelfClosing, isXHTML {
-      appendEndTag(nameRange)
+      appendEndTag(nameRange, of: standIn)
       return index
     }
     if name == Self.names.plaintext {
@@ -200,8 +205,9 @@ struct MarkupFilter {
       leaveOut()
       return index + 1
     }
+    let standIn = traits.contains(.standIn) && !open.isForeign(name) ? StandInElement.byName[name] : nil
     open.end(name, traits)
-    appendEndTag(nameRange)
+    appendEndTag(nameRange, of: standIn)
     return index + 1
   }
 
@@ -230,7 +236,11 @@ struct MarkupFilter {
     if !output.suffix(mark.count).elementsEqual(mark) { output += mark }
   }
 
-  private mutating func appendEndTag(_ nameRange: Range<Int>) {
+  private mutating func appendEndTag(_ nameRange: Range<Int>, of standIn: StandInElement? = nil) {
+    if let standIn {
+      output += standIn.endTag
+      return
+    }
     output += [0x3C, 0x2F]
     output.append(contentsOf: scanner.bytes[nameRange])
     output.append(0x3E)
@@ -252,47 +262,15 @@ struct MarkupFilter {
 
   private mutating func copyText(of nameRange: Range<Int>, from start: Int) -> Int {
     let end = scanner.endTag(of: nameRange, from: start)
-    output.append(contentsOf: scanner.bytes[start..<end])
+    let text = UnsafeBufferPointer(rebasing: scanner.bytes[start..<end])
+    if TagName(UnsafeBufferPointer(rebasing: scanner.bytes[nameRange])) == Self.names.title {
+      output.appendReferences(of: text)
+    } else {
+      output.append(contentsOf: text)
+    }
     guard end < scanner.bytes.count else { return end }
     appendEndTag(nameRange)
     if open.isForeign { open.end(TagName(UnsafeBufferPointer(rebasing: scanner.bytes[nameRange])), []) }
     return min(scanner.next(0x3E, from: end) + 1, scanner.bytes.count)
-  }
-}
-
-/// The attributes of a tag that change what a reader sees.
-private struct TagAttributes {
-  private var seen: Set<TagName> = []
-  /// Whether the last value had no quotes, so that a slash at its end is its own.
-  private(set) var endsUnquoted = false
-
-  private static let kept = Set(
-    [
-      "hidden", "style", "class", "role", "open", "start", "reversed", "value", "type", "alt", "shadowrootmode", "slot",
-      "name", "popover", "encoding", "color", "face", "size",
-    ].map { TagName($0) })
-  private static let (style, classes) = (TagName("style"), TagName("class"))
-  /// Words without which a style hides nothing and changes no lines, and a class is none that counts.
-  private static let styleWords: [StaticString] = ["display", "visibility", "white-space", "list-style"]
-  private static let classWords: [StaticString] = ["headerlink", "math", "tex", "formula"]
-
-  mutating func append(_ attribute: MarkupScanner.Attribute, of scanner: MarkupScanner, to output: inout [UInt8]) {
-    let bytes = scanner.bytes
-    let value = attribute.value
-    let last = value.upperBound < bytes.count ? bytes[value.upperBound] : 0
-    endsUnquoted = !value.isEmpty && last != 0x22 && last != 0x27
-    guard attribute.name.count <= 14 else { return }
-    let name = TagName(UnsafeBufferPointer(rebasing: bytes[attribute.name]))
-    guard Self.kept.contains(name), value.count <= 4096, seen.insert(name).inserted else { return }
-    let text = UnsafeBufferPointer(rebasing: bytes[value])
-    if name == Self.style, !text.contains(anyOf: Self.styleWords) { return }
-    if name == Self.classes, !text.contains(anyOf: Self.classWords) { return }
-    let quote: UInt8 = text.contains(0x22) ? 0x27 : 0x22
-    guard !text.contains(quote) else { return }
-    output.append(0x20)
-    output.append(contentsOf: bytes[attribute.name])
-    output += [0x3D, quote]
-    output.append(contentsOf: text)
-    output.append(quote)
   }
 }

@@ -14,7 +14,8 @@ enum Notebook {
   }
 
   /// Its text; nil when it is damaged.
-  static func text(of bytes: [UInt8]) -> [UInt8]? {
+  static func text(of bytes: [UInt8]) -> DecodedText? {
+    var replacements = 0
     var cells: [Cell] = []
     var language = "python"
     do {
@@ -36,11 +37,13 @@ enum Notebook {
           }
           return true
         }
+        guard scanner.peek() == nil else { throw JSONScanner.Malformed() }
+        replacements = scanner.replacements
       }
     } catch {
       return nil
     }
-    return markdown(of: cells, language: language)
+    return DecodedText(bytes: markdown(of: cells, language: language), replacements: replacements)
   }
 
   private static func markdown(of cells: [Cell], language: String) -> [UInt8] {

@@ -66,7 +66,9 @@ struct OpenTags {
       guard traits.contains(.breaksOut) else { return }
       while isForeign { pop() }
     }
-    if traits.contains(.closesParagraph), let place = last([Self.paragraph], within: 16, upTo: .special) { pop(to: place) }
+    if traits.contains(.closesParagraph), let place = last([Self.paragraph], within: 16, upTo: .special) {
+      pop(to: place)
+    }
     if traits.contains(.endsItself), formatting.counts[name, default: 0] > 0 { endFormatting(name) }
     if traits.contains(.heading), entries.last?.traits.contains(.heading) ?? false { pop() }
     switch name {
@@ -88,7 +90,8 @@ struct OpenTags {
       if let place = last(names, within: 64, upTo: .special, through: Self.itemBlocks) { pop(to: place) }
     case Self.table:
       // Where a part of a table is expected, another table ends the one that is open.
-      if entries.last.map({ $0.name == name || $0.traits.contains(.tablePart) && !$0.traits.contains(.marker) }) ?? false,
+      if entries.last.map({ $0.name == name || $0.traits.contains(.tablePart) && !$0.traits.contains(.marker) })
+        ?? false,
         let place = last([name], within: 64, upTo: .tableScope)
       {
         pop(to: place)

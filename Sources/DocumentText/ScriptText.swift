@@ -50,36 +50,3 @@ enum ScriptText {
     return String(decoding: bytes, as: UTF8.self)
   }
 }
-
-/// How the parts of a MathML element are put in a line.
-struct MathLayout {
-  /// What goes before each of its children that are elements.
-  let prefixes: [String]
-  /// What goes around one that is more than a number or a letter.
-  let brackets: (String, String)
-
-  init?(_ node: HTMLNode) {
-    switch node.unknownName {
-    case "msup", "mover": (prefixes, brackets) = (["", "^"], ("{", "}"))
-    case "msub", "munder": (prefixes, brackets) = (["", "_"], ("{", "}"))
-    case "msubsup", "munderover": (prefixes, brackets) = (["", "_", "^"], ("{", "}"))
-    case "mfrac": (prefixes, brackets) = (["", "/"], ("(", ")"))
-    case "msqrt": (prefixes, brackets) = (["√"], ("(", ")"))
-    case "mroot": (prefixes, brackets) = (["√", "^1/"], ("(", ")"))
-    default: return nil
-    }
-  }
-
-  /// Not seen by the reader.
-  static func isDropped(_ node: HTMLNode) -> Bool {
-    node.tag == GUMBO_TAG_ANNOTATION_XML || ["annotation", "mphantom"].contains(node.unknownName)
-  }
-
-  /// Whether an element is a single number, letter or sign.
-  static func isSimple(_ node: HTMLNode) -> Bool {
-    let elements = node.children.filter(\.isElement)
-    if elements.isEmpty { return true }
-    guard elements.count == 1, MathLayout(node) == nil else { return false }
-    return elements[0].children.allSatisfy { !$0.isElement }
-  }
-}

@@ -39,6 +39,8 @@ struct TagTraits: OptionSet, Sendable {
   /// A row, a cell or a group of rows, which has no place outside tables.
   static let tablePart = TagTraits(rawValue: 1 << 18)
   static let heading = TagTraits(rawValue: 1 << 19)
+  /// Not as the parser knows it: see ``StandInElement``.
+  static let standIn = TagTraits(rawValue: 1 << 13)
 }
 
 /// A tag's name in lower case, short enough to be compared at once.
@@ -90,20 +92,23 @@ struct TagName: Hashable, Sendable {
       (.heading, "h1 h2 h3 h4 h5 h6"),
       (
         .special,
-        "address applet article aside blockquote body button caption center colgroup dd details dir div dl dt fieldset "
-          + "figcaption figure footer form frameset h1 h2 h3 h4 h5 h6 head header hgroup html li listing main marquee menu "
+        "address applet article aside blockquote body button caption center colgroup dd details dialog dir div dl dt "
+          + "fieldset figcaption figure footer form frameset h1 h2 h3 h4 h5 h6 head header hgroup html li listing main "
+          + "marquee menu "
           + "nav object ol p pre search section select summary table tbody td template tfoot th thead tr ul"
       ),
       (.marker, "td th caption template applet marquee object"),
       (
         .endsInScope,
-        "address article aside blockquote button center details dir div dl fieldset figcaption figure footer header "
-          + "hgroup listing main menu nav ol pre section summary ul form p li dd dt h1 h2 h3 h4 h5 h6 applet marquee object"
+        "address article aside blockquote button center details dialog dir div dl fieldset figcaption figure footer "
+          + "header hgroup listing main menu nav ol pre search section summary ul form p li dd dt h1 h2 h3 h4 h5 h6 "
+          + "applet marquee object"
       ),
       (.tableScope, "html table template"),
       (.tablePart, "tr td th tbody thead tfoot"),
       (.once, "html head body"),
       (.omitted, "frameset frame isindex nobr"),
+      (.standIn, StandInElement.allCases.map(\.rawValue).joined(separator: " ")),
     ]
     var traits: [TagName: TagTraits] = [:]
     for (trait, names) in names {

@@ -14,6 +14,11 @@ public struct TextEncoding: Hashable, Sendable, CustomStringConvertible {
   static let utf32BigEndian = TextEncoding(name: "utf-32be")
   static let windows1252 = TextEncoding(name: "windows-1252")
 
+  var isUTF16: Bool { self == .utf16LittleEndian || self == .utf16BigEndian }
+
+  /// Whether this stands for encodings that are a danger to whoever reads them (ISO-2022-KR, HZ).
+  var isReplacement: Bool { name == "replacement" }
+
   private init(name: String) { self.name = name }
 
   /// The encoding that a label names, in any case and with white space around it; nil when there is none.

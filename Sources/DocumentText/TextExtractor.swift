@@ -38,8 +38,9 @@ public struct TextExtractor: Sendable {
         if name.hasSuffix(".gz") { name.removeLast(3) }
       }
       let kind = FileKind(name: name)
-      if Self.isJSONLines(bytes, kind: kind, field: textField) { return lines(in: bytes).items }
-      return [Item(result: .success(try document(in: bytes, kind: kind)))]
+      let content = try FileContent(bytes, encoding: encoding)
+      if isJSONLines(content, kind: kind) { return lines(in: content).items }
+      return [Item(result: .success(try document(in: content, kind: kind)))]
     } catch {
       return [Item(result: .failure(error))]
     }
@@ -48,24 +49,20 @@ public struct TextExtractor: Sendable {
   /// The documents in a JSON Lines file or a part of one that begins and ends with whole lines, and how many lines it
   /// has.
   public func lines(in bytes: [UInt8]) -> (items: [Item], lineCount: Int) {
+    lines(in: FileContent(undecoded: bytes))
+  }
+
+  private func lines(in content: FileContent) -> (items: [Item], lineCount: Int) {
     var items: [Item] = []
-    let bytes = EncodingDetection.mark(of: bytes)?.encoding == .utf8 ? Array(bytes.dropFirst(3)) : bytes
-    let decoded = UTF8Text(bytes[...]).decoded()
-    var hasTexts = false
-    let count = JSONLines.read(decoded.bytes, field: textField) { number, line in
-      switch line {
-      case .text(let text):
-        hasTexts = true
-        items.append(Item(line: number, result: Self.checked(Text(bytes: text, replacements: 0))))
-      case .withoutText: items.append(Item(line: number, result: .failure(.noText)))
-      case .damaged: items.append(Item(line: number, result: .failure(.damaged)))
-      }
+    let isUTF8 = content.isDecoded || UTF8Text(content.bytes[...]).isValid && !content.bytes.contains(0x1B)
+    let count = JSONLines.read(content.bytes) { number, line in
+      items.append(Item(line: number, result: isUTF8 ? text(ofLine: line) : text(ofUndecodedLine: line)))
     }
     // Where the damage is does not matter more than that there is some.
-    if hasTexts, decoded.replacements > 0, let place = items.firstIndex(where: \.isText),
+    if content.replacements > 0, let place = items.firstIndex(where: \.isText),
       case .success(var text) = items[place].result
     {
-      text.replacements = decoded.replacements
+      text.replacements += content.replacements
       items[place].result = .success(text)
     }
     if items.isEmpty { items.append(Item(result: .failure(.empty))) }
@@ -76,88 +73,78 @@ public struct TextExtractor: Sendable {
     return (items, count)
   }
 
-  private func document(in bytes: [UInt8], kind: FileKind) throws(SkipReason) -> Text {
-    let mark = EncodingDetection.mark(of: bytes)
-    guard mark.map({ $0.encoding != .utf8 }) ?? false || Self.isText(bytes) else { throw .binary }
-    let content = try mark.map { mark throws(SkipReason) in try Self.decode(bytes[mark.length...], mark.encoding).bytes
-    }
-    let start = content ?? bytes
-    switch kind {
-    case .html, .xhtml: return try page(bytes, isXHTML: kind == .xhtml)
-    case .notebook where Notebook.isNotebook(start): return try notebook(start)
-    case .unknown where HTMLSignature.matches(start): return try page(bytes, isXHTML: false)
-    case .unknown where Notebook.isNotebook(start): return try notebook(start)
-    default: return try plainText(bytes, mark: mark)
-    }
-  }
-
-  private func page(_ bytes: [UInt8], isXHTML: Bool) throws(SkipReason) -> Text {
-    do {
-      let text = try HTMLText.extract(from: bytes, isXHTML: isXHTML, fallback: encoding)
-      return try Self.checked(Text(bytes: text.bytes, replacements: text.replacements)).get()
-    } catch is TextEncoding.Failure {
-      throw .encoding
-    } catch let reason as SkipReason {
-      throw reason
+  /// A line is a document, whose encoding is found out by itself.
+  private func text(ofUndecodedLine line: UnsafeBufferPointer<UInt8>) -> Result<Text, SkipReason> {
+    do throws(SkipReason) {
+      let decoded = try FileContent.decode(Array(line)[...], encoding: encoding)
+      let result = decoded.bytes.withUnsafeBufferPointer { text(ofLine: $0) }
+      return result.map { Text(bytes: $0.bytes, replacements: $0.replacements + decoded.replacements) }
     } catch {
-      throw .damaged
+      return .failure(error)
     }
   }
 
-  private func notebook(_ bytes: [UInt8]) throws(SkipReason) -> Text {
-    let decoded = UTF8Text(bytes[...]).decoded()
+  private func text(ofLine line: UnsafeBufferPointer<UInt8>) -> Result<Text, SkipReason> {
+    switch JSONLines.read(line, field: textField) {
+    case .text(let text, let replacements): Self.checked(Text(bytes: text, replacements: replacements))
+    case .withoutText: .failure(.noText)
+    case .damaged: .failure(.damaged)
+    }
+  }
+
+  private func document(in content: FileContent, kind: FileKind) throws(SkipReason) -> Text {
+    guard content.isText else { throw .binary }
+    switch kind {
+    case .html, .xhtml: return try page(content, isXHTML: kind == .xhtml)
+    case .notebook: return try notebook(content)
+    case .unknown where HTMLSignature.matches(content.bytes): return try page(content, isXHTML: false)
+    case .unknown where Notebook.isNotebook(content.bytes): return try notebook(content)
+    default: return try plainText(content)
+    }
+  }
+
+  private func page(_ content: FileContent, isXHTML: Bool) throws(SkipReason) -> Text {
+    let text: DecodedText
+    do throws(TextEncoding.Failure) {
+      text = try HTMLText.extract(
+        from: content.bytes, isXHTML: isXHTML, isDecoded: content.isDecoded, fallback: encoding)
+    } catch {
+      throw .encoding
+    }
+    return try Self.checked(Text(bytes: text.bytes, replacements: text.replacements + content.replacements)).get()
+  }
+
+  private func notebook(_ content: FileContent) throws(SkipReason) -> Text {
+    let decoded = try content.decoded(encoding: encoding)
+    let isObject = decoded.bytes.first { !isWhitespace($0) } == UInt8(ascii: "{")
+    guard isObject, Notebook.isNotebook(decoded.bytes) || JSONScanner.memberNames(of: decoded.bytes) == nil else {
+      return try plainText(content)
+    }
     guard let text = Notebook.text(of: decoded.bytes) else { throw .damaged }
-    return try Self.checked(Text(bytes: text, replacements: decoded.replacements)).get()
+    return try Self.checked(Text(bytes: text.bytes, replacements: text.replacements + decoded.replacements)).get()
   }
 
-  private func plainText(
-    _ bytes: [UInt8], mark: (encoding: TextEncoding, length: Int)?
-  ) throws(SkipReason) -> Text {
-    let content = bytes[(mark?.length ?? 0)...]
-    var decoded: DecodedText
-    if let mark, mark.encoding != .utf8 {
-      decoded = try Self.decode(content, mark.encoding)
-    } else {
-      let utf8 = UTF8Text(content)
-      let isOther = mark == nil && utf8.multiByteCharacters < utf8.strays
-      if let encoding, !utf8.isValid, isOther || !utf8.isNearlyValid {
-        decoded = try Self.decode(content, encoding)
-      } else {
-        guard utf8.isValid || utf8.isNearlyValid || mark != nil else { throw .encoding }
-        // ISO-2022-JP is ASCII to look at, and its escape sequences are no terminal's.
-        let isJapanese = content.firstRange(of: [0x1B, 0x24, 0x42]) != nil && utf8.isValid
-        if isJapanese, utf8.multiByteCharacters == 0 {
-          guard let encoding else { throw .encoding }
-          decoded = try Self.decode(content, encoding)
-        } else {
-          decoded = utf8.decoded()
-        }
-      }
-    }
-    if decoded.bytes.starts(with: [0xEF, 0xBB, 0xBF]) { decoded.bytes.removeFirst(3) }
+  private func plainText(_ content: FileContent) throws(SkipReason) -> Text {
+    let decoded = try content.decoded(encoding: encoding)
     return try Self.checked(Text(bytes: decoded.bytes, replacements: decoded.replacements)).get()
   }
 
-  private static func decode(_ bytes: ArraySlice<UInt8>, _ encoding: TextEncoding) throws(SkipReason) -> DecodedText {
-    do throws(TextEncoding.Failure) {
-      return try encoding.decode(bytes)
-    } catch {
-      throw .encoding
-    }
-  }
-
-  /// A text with something in it.
+  /// A text with something in it, without a mark at its beginning.
   private static func checked(_ text: Text) -> Result<Text, SkipReason> {
-    text.bytes.contains { !isWhitespace($0) } ? .success(text) : .failure(.empty)
+    var text = text
+    let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+    while text.bytes.starts(with: mark) { text.bytes.removeFirst(mark.count) }
+    return text.bytes.contains { !isWhitespace($0) } ? .success(text) : .failure(.empty)
   }
 
   /// Whether a file of this name, in lower case, is of JSON Lines.
   public static func isJSONLines(name: String) -> Bool { FileKind(name: name) == .jsonLines }
 
-  private static func isJSONLines(_ bytes: [UInt8], kind: FileKind, field: String) -> Bool {
+  private func isJSONLines(_ content: FileContent, kind: FileKind) -> Bool {
     switch kind {
-    case .jsonLines: EncodingDetection.mark(of: bytes).map { $0.encoding == .utf8 } ?? isText(bytes)
-    case .text, .unknown: JSONLines.holdsDocuments(bytes, field: field) && hasSeveralLines(bytes)
+    case .jsonLines: content.isText
+    case .text, .unknown:
+      JSONLines.holdsDocuments(content.bytes, field: textField) && Self.hasSeveralLines(content.bytes)
     case .html, .xhtml, .notebook: false
     }
   }
@@ -177,75 +164,8 @@ public struct TextExtractor: Sendable {
       }
     }
   }
-
-  /// Control characters that terminals understand, found in manuals and logs.
-  private static let backspace: UInt8 = 0x08
-  private static let escape: UInt8 = 0x1B
-
-  /// Text has hardly any zero bytes or control characters; bytes above 0x7F may be any encoding's.
-  private static func isText(_ bytes: [UInt8]) -> Bool {
-    let zeros = bytes.count { $0 == 0 }
-    guard zeros == 0 || zeros * 1000 < bytes.count else { return false }
-    let sample = bytes.prefix(1 << 16)
-    let controls = sample.count { $0 < 0x20 && !isWhitespace($0) && $0 != backspace && $0 != escape }
-    // Compressed or encrypted data has about 10 %.
-    return controls * 20 <= sample.count
-  }
 }
 
 extension TextExtractor.Item {
   fileprivate var isText: Bool { if case .success = result { true } else { false } }
-}
-
-/// How HTML begins.
-enum HTMLSignature {
-  /// Whether bytes begin as a page does, behind a byte order mark, white space, comments and an XML declaration, and are
-  /// not the source of a program that writes one.
-  static func matches(_ bytes: [UInt8]) -> Bool {
-    bytes.withUnsafeBufferPointer { bytes in
-      let scanner = MarkupScanner(bytes: bytes)
-      var index = scanner.matches("\u{FEFF}", at: 0) ? 3 : 0
-      while index < bytes.count {
-        if isWhitespace(bytes[index]) {
-          index += 1
-        } else if scanner.matches("<!--", at: index) {
-          index = scanner.commentEnd(from: index + 4)
-        } else if scanner.matches("<?xml", at: index) {
-          index = min(scanner.next(0x3E, from: index) + 1, bytes.count)
-        } else {
-          break
-        }
-      }
-      guard begins(scanner, at: index) else { return false }
-      return !isProgram(bytes)
-    }
-  }
-
-  private static func begins(_ scanner: MarkupScanner, at index: Int) -> Bool {
-    if scanner.matches("<!doctype", at: index) {
-      var name = index + 9
-      while name < scanner.bytes.count, scanner.isSpace(name) { name += 1 }
-      return scanner.matches("html", at: name)
-    }
-    let names: [StaticString] = ["<html", "<head", "<body", "<title"]
-    return names.contains { tag in
-      let end = index + tag.utf8CodeUnitCount
-      return scanner.matches(tag, at: index) && end < scanner.bytes.count
-        && (scanner.isSpace(end) || scanner.bytes[end] == 0x3E)
-    }
-  }
-
-  /// Whether there is code of PHP, ASP or JSP in it.
-  private static func isProgram(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
-    var index = 0
-    let scanner = MarkupScanner(bytes: bytes)
-    while index < bytes.count {
-      index = scanner.next(0x3C, from: index)
-      if scanner.matches("<?php", at: index) || scanner.matches("<?=", at: index) || scanner.matches("<%", at: index) {
-        return true
-      }
-      index += 1
-    }
-    return false
-  }
 }

@@ -20,6 +20,10 @@ struct TextWriter {
   private var endedScript: Range<Int>?
   /// Where digits may not go on.
   private var boundary: Int?
+  /// Where letters and digits may not go on.
+  private var wordBoundary: Int?
+  /// Whether text is seen; what is not leaves its place empty.
+  var isSeen = true
 
   init(capacity: Int) { output.reserveCapacity(capacity) }
 
@@ -82,14 +86,32 @@ struct TextWriter {
   /// Ends the script whose text began at `start`.
   mutating func endScript(isBraced: Bool, start: Int) {
     scriptStart = nil
+    if output.count == start {
+      // Nothing of it is seen.
+      output.removeLast(isBraced ? 2 : 1)
+      separate()
+      return
+    }
     if isBraced { output.append(UInt8(ascii: "}")) } else { endedScript = start..<max(start, output.count) }
   }
 
-  /// Keeps digits on both sides apart.
-  mutating func separate() { boundary = output.count }
+  /// Keeps digits on both sides apart, or letters and digits.
+  mutating func separate(words: Bool = false) {
+    boundary = output.count
+    if words { wordBoundary = output.count }
+  }
+
+  /// Puts a space behind a letter or digit.
+  mutating func spaceAfterWord() {
+    if let last = output.last, isLetterOrDigit(last) { isSpaceDue = true }
+  }
 
   /// Appends the text of a node, UTF-8.
   mutating func append(_ text: UnsafeBufferPointer<UInt8>) {
+    guard isSeen else {
+      if text.contains(where: isWhitespace) { isSpaceDue = true } else { separate() }
+      return
+    }
     if preformattedDepth > 0 {
       appendPreformatted(text)
       return
@@ -114,6 +136,7 @@ struct TextWriter {
 
   /// Appends text of our own; one that closes something goes before the space that is due.
   mutating func append(_ text: String, isClosing: Bool = false) {
+    guard isSeen else { return }
     var text = text
     if isClosing, dueLineEnds == 0, marker == nil, dueBars == 0 {
       output += text.utf8
@@ -144,7 +167,9 @@ struct TextWriter {
   private mutating func appendPreformatted(_ text: some Collection<UInt8>) {
     guard !text.isEmpty else { return }
     isSpaceDue = false
+    let position = output.count
     placeDue()
+    if output.count == position, let first = text.first { keepApart(from: first) }
     var isAfterLead = false
     for byte in text {
       // A no-break space is there to be a space.
@@ -158,16 +183,21 @@ struct TextWriter {
     guard let first = text.first else { return }
     let position = output.count
     placeDue()
-    if output.count == position, isDigit(first), let last = output.last {
-      if let script = endedScript, script.upperBound == position, isLetterOrDigit(last) {
-        // The digits of a script do not go on after it.
-        output.insert(UInt8(ascii: "{"), at: script.lowerBound)
-        output.append(UInt8(ascii: "}"))
-      } else if boundary == position, isDigit(last) {
-        output.append(UInt8(ascii: " "))
-      }
-    }
+    if output.count == position { keepApart(from: first) }
     output += text
+  }
+
+  /// Parts what is written from a text that begins with a letter or digit where the two would mean something else together.
+  private mutating func keepApart(from first: UInt8) {
+    guard isLetterOrDigit(first), let last = output.last, isLetterOrDigit(last) else { return }
+    let position = output.count
+    if isDigit(first), let script = endedScript, script.upperBound == position {
+      // The digits of a script do not go on after it.
+      output.insert(UInt8(ascii: "{"), at: script.lowerBound)
+      output.append(UInt8(ascii: "}"))
+    } else if wordBoundary == position || boundary == position && isDigit(first) && isDigit(last) {
+      output.append(UInt8(ascii: " "))
+    }
   }
 
   private mutating func placeDue() {
@@ -188,9 +218,9 @@ struct TextWriter {
 
   private func isLetterOrDigit(_ byte: UInt8) -> Bool { isDigit(byte) || (0x41...0x5A).contains(byte & 0xDF) }
 
-  /// The length of the white space at a place: an ASCII character's or a no-break space's; 0 when there is none.
+  /// The length of the white space at a place: that of HTML or a no-break space; 0 when there is none.
   private static func spaceLength(in text: UnsafeBufferPointer<UInt8>, at index: Int) -> Int {
-    if isWhitespace(text[index]) { return 1 }
+    if isWhitespace(text[index]) { return text[index] == 0x0B ? 0 : 1 }
     return text[index] == 0xC2 && index + 1 < text.count && text[index + 1] == 0xA0 ? 2 : 0
   }
 }

@@ -12,10 +12,12 @@ enum DocumentWork: Sendable {
 struct DocumentWorkList: Sequence, IteratorProtocol {
   private var walk: FileWalk
   private var pieces: [DocumentWork] = []
+  private let textField: String
   private let pieceSize: Int
 
-  init(walk: FileWalk, pieceSize: Int = 1 << 24) {
+  init(walk: FileWalk, textField: String, pieceSize: Int = 1 << 24) {
     self.walk = walk
+    self.textField = textField
     self.pieceSize = pieceSize
   }
 
@@ -25,19 +27,18 @@ struct DocumentWorkList: Sequence, IteratorProtocol {
     case nil: return nil
     case .leftOut(let path, let reason): return .leftOut(path, reason)
     case .file(let path, let byteCount):
-      guard let byteCount, byteCount > 2 * pieceSize, Self.isPlainJSONLines(path) else { return .file(path) }
+      guard let byteCount, byteCount > 2 * pieceSize, isPlainJSONLines(path) else { return .file(path) }
       let starts = stride(from: 0, to: byteCount, by: pieceSize)
       pieces = starts.map { .lines(path, $0..<Swift.min($0 + pieceSize, byteCount), isFirst: $0 == 0) }.reversed()
       return pieces.popLast()
     }
   }
 
-  private static func isPlainJSONLines(_ path: RawPath) -> Bool {
+  private func isPlainJSONLines(_ path: RawPath) -> Bool {
     let name = String(decoding: path.name, as: UTF8.self).lowercased()
     guard TextExtractor.isJSONLines(name: name) else { return false }
     guard let start = try? path.contents(in: 0..<1 << 16, limit: 1 << 17) else { return false }
-    let line = start.prefix { $0 != UInt8(ascii: "\n") }
-    return start.first == UInt8(ascii: "{") && !OwnOutput.isOwn(Array(line))
+    return start.first == UInt8(ascii: "{") && !OwnOutput.isOwn(start, textField: textField)
   }
 }
 
@@ -70,7 +71,7 @@ struct DocumentReader: Sendable {
   private func file(_ path: RawPath) -> [Item] {
     do throws(SkipReason) {
       let bytes = try path.contents(limit: TextExtractor.maximumByteCount)
-      guard !OwnOutput.isOwn(bytes) else { throw .ownOutput }
+      guard !OwnOutput.isOwn(bytes, textField: extractor.textField) else { throw .ownOutput }
       let name = String(decoding: path.name, as: UTF8.self).lowercased()
       return items(extractor.documents(in: bytes, name: name), path)
     } catch {

@@ -70,7 +70,8 @@ public enum Documents {
     let reader = DocumentReader(extractor: try options.extractor(threads: threads))
     let claims = Claims()
     let results = OrderedParallelMap(
-      inputs: DocumentWorkList(walk: try FileWalk(inputs: paths, excluding: excluded, options: options)),
+      inputs: DocumentWorkList(
+        walk: try FileWalk(inputs: paths, excluding: excluded, options: options), textField: options.textField),
       threads: threads
     ) { ordinal, work -> WorkResult<Payload> in
       let read = reader.read(work)

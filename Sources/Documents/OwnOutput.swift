@@ -23,10 +23,29 @@ enum OwnOutput {
   /// Members that such a file has and no others: ids of `forge tokenizer encode`, and the runs that use a dataset.
   private static let exactly: [Set<String>] = [["ids"], ["run", "sha256"]]
 
-  static func isOwn(_ bytes: [UInt8]) -> Bool {
+  /// Whether a file is such a one. Data with a text in it is somebody's own, whatever else its lines have: `textField` is
+  /// the name of the member that holds texts.
+  static func isOwn(_ bytes: [UInt8], textField: String) -> Bool {
     guard bytes.first == UInt8(ascii: "{"), let list = JSONScanner.memberNames(of: bytes) else { return false }
     let names = Set(list)
-    return exactly.contains(names) || signatures.contains { names.isSuperset(of: $0) } || isSkippedRecord(bytes, names)
+    guard exactly.contains(names) || signatures.contains(where: names.isSuperset) || isSkippedRecord(bytes, names)
+    else {
+      return false
+    }
+    return !hasText(bytes, textField: textField)
+  }
+
+  /// Whether the first object or the first line, or one of the thousand lines after it, has a text.
+  private static func hasText(_ bytes: [UInt8], textField: String) -> Bool {
+    if JSONScanner.memberNames(of: bytes)?.contains(textField) ?? false { return true }
+    var rest = bytes[...]
+    for _ in 0..<1000 {
+      guard let end = rest.firstIndex(of: UInt8(ascii: "\n")) else { return false }
+      rest = rest[(end + 1)...]
+      let line = rest.prefix { $0 != UInt8(ascii: "\n") }
+      if JSONScanner.memberNames(of: Array(line))?.contains(textField) ?? false { return true }
+    }
+    return false
   }
 
   private static func isSkippedRecord(_ bytes: [UInt8], _ names: Set<String>) -> Bool {

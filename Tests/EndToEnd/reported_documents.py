@@ -221,6 +221,22 @@ def records():
     check("d14: lines without it are listed", skipped == [
         ("corpus.jsonl", 3, "no_text"), ("corpus.jsonl", 4, "damaged"), ("packed.jsonl.gz", 3, "no_text")], skipped)
     reads("d14: --text-field", {"corpus.jsonl": text}, {"corpus.jsonl:3": "two"}, "--text-field", "body")
+    texts = '{"text":"läuft"}\n{"text":"zwei"}\n'
+    reads("d14: JSON Lines in UTF-16, gzipped or not, and in another encoding",
+          {"a.jsonl": texts.encode("utf-16"), "b.ndjson.gz": gzip.compress(texts.replace("zwei", "drei").replace("läuft", "rollt")
+           .encode("utf-16")), "c.jsonl": texts.replace("läuft", "fährt").encode("latin1")},
+          {"a.jsonl:1": "läuft", "a.jsonl:2": "zwei", "b.ndjson.gz:1": "rollt", "b.ndjson.gz:2": "drei", "c.jsonl:1": "fährt"},
+          "--encoding", "latin1")
+    kept, ended, output = read({"c.jsonl": texts.encode("latin1")})
+    skipped = [(line["line"], line["reason"]) for line in lines(output / "skipped.jsonl")]
+    check("d14: lines in an unknown encoding are listed", kept == {"c.jsonl:2": "zwei"} and skipped == [(1, "encoding")],
+          f"{kept} {skipped} {ended}")
+    mine = {"id": "1", "path": "a.py", "split": "train", "tokens": 3, "bytes": 9}
+    reads("JSON Lines with a text are the user's, whatever else they have",
+          {"own.jsonl": json.dumps(mine | {"text": "mine"}), "own2.jsonl": json.dumps(mine) + "\n" +
+           json.dumps(mine | {"text": "mine too"})}, {"own.jsonl:1": "mine", "own2.jsonl:2": "mine too"})
+    reads("JSON Lines with a text of another name are the user's too", {"own.jsonl": json.dumps(mine | {"body": "mine"})},
+          {"own.jsonl:1": "mine"}, "--text-field", "body")
     cells = [{"cell_type": "markdown", "source": ["# Notebook\n", "text"]},
              {"cell_type": "code", "source": "print(1)\n", "outputs": [{"text": ["OUTPUT"]}]}]
     notebook = {"cells": cells, "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
@@ -329,7 +345,10 @@ def hostile():
             "forms": "<div><form>x", "ended forms": "<form><div></form>x", "nobr": "<table><nobr></table>x",
             "templates": "<b><template></b>x", "cells outside a table": "<div><td>x",
             "choices": "<div><select>x", "ends that mean nothing": "<span><div></span>x",
-            "sections in items": "<li><section>x", "bodies": "<div></body>x"}
+            "sections in items": "<li><section>x", "bodies": "<div></body>x",
+            "reversed": "<ol reversed><li>", "shadows": "<x-a><template shadowrootmode=open><slot>",
+            "dialogs": "<dialog><main>", "controls": "a\x85\ufdd0", "scripts": "<math><mmultiscripts><mn>1</mn>",
+            "references": "&#99999999999", "styles": "<p style='(display:'>"}
     for kind, piece in deep.items():
         if kind == "attributes":
             body = "<p " + " ".join(f"a{number}" for number in range(140_000)) + ">x</p>"

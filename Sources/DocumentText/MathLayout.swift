@@ -1,0 +1,92 @@
+import CGumbo
+
+/// How the parts of a MathML element are put in a line, so that its numbers do not touch: `x_1^2`, `1/2`, `√[3]x`.
+struct MathLayout {
+  struct Part {
+    /// What goes before it.
+    var prefix: String
+    /// What goes around it when it is more than a number or a letter.
+    var brackets: (String, String)?
+  }
+
+  /// Of each of its children that are elements.
+  private(set) var parts: [Part] = []
+  /// The children in another order than their own.
+  private(set) var nodes: [HTMLNode]?
+  private(set) var opening = ""
+  private(set) var closing = ""
+  private(set) var isFraction = false
+  /// Whether a letter or digit before it would be taken for a part of it.
+  private(set) var standsApart = false
+
+  private static let braces = ("{", "}")
+  private static let parentheses = ("(", ")")
+
+  init?(_ node: HTMLNode) {
+    let elements = node.children.filter(\.isElement)
+    switch node.unknownName {
+    case "msup", "mover": parts = Self.scripts("", "^")
+    case "msub", "munder": parts = Self.scripts("", "_")
+    case "msubsup", "munderover": parts = Self.scripts("", "_", "^")
+    case "mmultiscripts": setScripts(elements)
+    case "mfrac":
+      parts = ["", "/"].map { Part(prefix: $0, brackets: Self.parentheses) }
+      (isFraction, standsApart) = (true, true)
+    case "msqrt" where elements.count == 1: parts = [Part(prefix: "√", brackets: Self.parentheses)]
+    case "msqrt": (opening, closing) = ("√(", ")")
+    case "mroot":
+      parts = [Part(prefix: "√["), Part(prefix: "]", brackets: Self.parentheses)]
+      nodes = Array(elements.prefix(2).reversed())
+    case "mfenced":
+      opening = node.attribute("open").map { String(decoding: $0, as: UTF8.self) } ?? "("
+      closing = node.attribute("close").map { String(decoding: $0, as: UTF8.self) } ?? ")"
+      let text = node.attribute("separators").map { String(decoding: $0, as: UTF8.self) } ?? ","
+      let signs = text.filter { !$0.isWhitespace }.map { "\($0) " }
+      parts = elements.indices.map { index in
+        Part(prefix: index == 0 ? "" : signs.isEmpty ? " " : signs[min(index, signs.count) - 1])
+      }
+    case "mtable": parts = elements.indices.map { Part(prefix: $0 == 0 ? "" : "; ") }
+    case "mtr", "mlabeledtr": parts = elements.indices.map { Part(prefix: $0 == 0 ? "" : ", ") }
+    default: return nil
+    }
+  }
+
+  /// A base with scripts on both sides: pairs of a lower and an upper one, those before the base behind all others.
+  private mutating func setScripts(_ elements: [HTMLNode]) {
+    let split = elements.firstIndex { $0.unknownName == "mprescripts" } ?? elements.count
+    var order: [HTMLNode] = []
+    func add(_ scripts: ArraySlice<HTMLNode>) {
+      for (index, script) in scripts.enumerated() where Self.hasContents(script) {
+        order.append(script)
+        parts.append(Part(prefix: index % 2 == 0 ? "_" : "^", brackets: Self.braces))
+      }
+    }
+    add(elements.dropFirst(split + 1))
+    standsApart = !order.isEmpty
+    order += elements.prefix(min(split, 1))
+    parts.append(Part(prefix: "", brackets: Self.braces))
+    add(elements[..<split].dropFirst())
+    nodes = order
+  }
+
+  private static func scripts(_ prefixes: String...) -> [Part] {
+    prefixes.map { Part(prefix: $0, brackets: braces) }
+  }
+
+  private static func hasContents(_ node: HTMLNode) -> Bool {
+    node.unknownName != "none" && node.children.contains { $0.isElement || $0.pointee.type == GUMBO_NODE_TEXT }
+  }
+
+  /// Not seen by the reader.
+  static func isDropped(_ node: HTMLNode) -> Bool {
+    node.tag == GUMBO_TAG_ANNOTATION_XML || ["annotation", "mphantom"].contains(node.unknownName)
+  }
+
+  /// Whether an element is a single number, letter or sign.
+  static func isSimple(_ node: HTMLNode) -> Bool {
+    let elements = node.children.filter(\.isElement)
+    if elements.isEmpty { return true }
+    guard elements.count == 1, MathLayout(node) == nil else { return false }
+    return elements[0].children.allSatisfy { !$0.isElement }
+  }
+}
