@@ -41,7 +41,8 @@ enum CharacterClasses {
     }
   }
 
-  private static func isKnown(_ properties: Unicode.Scalar.Properties) -> Bool {
+  /// Whether a character was assigned in Unicode 16.0.
+  static func isKnown(_ properties: Unicode.Scalar.Properties) -> Bool {
     guard let age = properties.age else { return false }
     return age.major <= 16
   }

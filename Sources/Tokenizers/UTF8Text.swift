@@ -58,9 +58,11 @@ enum UTF8Text {
     text.reduce(0) { $0 + ($1 == UInt8(ascii: "\n") ? 1 : 0) }
   }
 
-  /// Whether `scalar` belongs to words, as `\w` of Rust's regular expressions has it (UTS #18, annex C).
+  /// Whether `scalar` belongs to words, as `\w` of Rust's regular expressions has it (UTS #18, annex C), which knows the
+  /// characters of ``CharacterClasses/isKnown(_:)`` only.
   static func isWord(_ scalar: Unicode.Scalar) -> Bool {
     let properties = scalar.properties
+    guard CharacterClasses.isKnown(properties) else { return false }
     if properties.isAlphabetic || properties.isJoinControl { return true }
     switch properties.generalCategory {
     case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation: return true

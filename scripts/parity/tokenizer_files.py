@@ -296,10 +296,10 @@ def characters(checker, variants):
                  if left != right]
         checker.report(f"every character: {name}", not wrong and len(ours) == len(theirs), " ".join(wrong[:20]))
     for name, flags in [("single_word", {"single_word": True}), ("lstrip and rstrip", {"lstrip": True, "rstrip": True})]:
-        file = variants.with_tokens(("##", flags))
+        file = variants.with_tokens(("#@#", flags))
         (folder / "tokenizer.json").write_text(json.dumps(file, ensure_ascii=False))
         reference = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        for text in ["{}##", "##{}", " {} ## {} "]:
+        for text in ["{}#@#", "#@#{}", " {} #@# {} "]:
             lines = [text.replace("{}", scalar) for scalar in scalars if scalar not in "\r\n"]
             path.write_bytes("\n".join(lines).encode())
             ours = checker.encode(folder, [path], "--lines")
