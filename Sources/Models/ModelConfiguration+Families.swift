@@ -57,7 +57,7 @@ extension ModelConfiguration {
   /// Keys that some of the families have.
   private static let familyKeys: [(key: String, families: Set<Family>)] = [
     ("sliding_window", [.mistral, .mixtral, .qwen3, .qwen3MoE, .dots1]), ("use_sliding_window", [.qwen3, .qwen3MoE]),
-    ("layer_types", [.qwen3, .dots1]), ("attention_bias", [.llama, .qwen3, .qwen3MoE, .dots1]),
+    ("layer_types", [.mistral, .qwen3, .dots1]), ("attention_bias", [.llama, .qwen3, .qwen3MoE, .dots1]),
     ("num_local_experts", [.mixtral, .qwen3MoE, .dots1]), ("num_experts", [.mixtral, .qwen3MoE]),
     ("num_experts_per_tok", [.mixtral, .qwen3MoE, .dots1]), ("moe_intermediate_size", [.qwen3MoE, .dots1]),
     ("mlp_only_layers", [.qwen3MoE]), ("n_routed_experts", [.dots1]), ("n_shared_experts", [.dots1]),

@@ -41,6 +41,10 @@ extension ModelConfiguration {
       rope["rope_theta"] = nil
       keys["rope_scaling"] = .object(rope)
     }
+    // With them transformers wants a window, even where no layer has one.
+    if family == .mistral, ours["layer_types"] == nil, keys.removeValue(forKey: "layer_types") != nil {
+      keys["sliding_window"] = ours["sliding_window"]
+    }
     if stated["dtype"] != nil { keys["dtype"] = keys["torch_dtype"] }
     if let version = stated["transformers_version"]?.string, Self.isNewer(version, than: Self.transformersVersion) {
       keys["transformers_version"] = .string(version)
@@ -117,8 +121,10 @@ extension ModelConfiguration {
     let window = windows.compactMap { $0 }.first
     if family != .llama { keys["sliding_window"] = Self.integer(window) }
     if family == .qwen3 || family == .qwen3MoE { keys["use_sliding_window"] = .boolean(window != nil) }
-    guard family == .qwen3 || family == .dots1 else { return }
+    let differ = windows.contains { $0 != window }
+    guard family == .qwen3 || family == .dots1 || family == .mistral && differ else { return }
     keys["layer_types"] = .array(windows.map { $0 == nil ? "full_attention" : "sliding_attention" })
+    guard family != .mistral else { return }
     keys["max_window_layers"] = .integer(windows.firstIndex { $0 != nil } ?? layers)
   }
 

@@ -240,6 +240,7 @@ def configurations():
     harness.check("a null says as many key heads as heads",
                   isinstance(scores(with_keys("heads", num_key_value_heads=2, **mistral)), str)
                   and "shape" in scores(with_keys("heads", num_key_value_heads="null", **mistral)))
+    layer_types(mistral | {"num_key_value_heads": 1, "sliding_window": 4})
     refused("qwen3: a head_dim that is null", "head_dim is null", "score", "--tokens", IDS, "--model",
             with_keys("null", model_type="qwen3", head_dim="null"))
     yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "rope_theta": 10000.0}
@@ -262,6 +263,30 @@ def configurations():
     (WORK / "plain/config.json").write_text(text.replace("\n}", ',\n\t"vocab_size": 96\n}'))
     refused("a key twice", r"config\.json:\d+: key 'vocab_size' appears twice", "score", "--tokens", IDS, "--model",
             WORK / "plain")
+
+
+def layer_types(mistral):
+    """transformers takes a mistral model with layer_types for a ministral one, whose layers may differ."""
+    full, sliding = "full_attention", "sliding_attention"
+    def of(*types, **keys):
+        return with_keys("types", **mistral | {"layer_types": list(types)} | keys)
+
+    windowed, unlimited = scores(with_keys("types", **mistral)), scores(with_keys("types", **mistral | {"sliding_window": "null"}))
+    harness.check("mistral: layer_types that are all full", scores(of(full, full)) == unlimited != windowed)
+    harness.check("mistral: layer_types that are all sliding", scores(of(sliding, sliding)) == windowed)
+    harness.check("mistral: layer_types that are null", scores(with_keys("types", **mistral, layer_types="null")) == windowed)
+    mixed = scores(of(sliding, full))
+    harness.check("mistral: layer_types that differ", isinstance(mixed, list) and mixed not in (windowed, unlimited), mixed)
+    export(WORK / "types", "types-out")
+    harness.check("and survive", scores(WORK / "types-out") == mixed
+                  and config_of("types-out").get("layer_types") == [sliding, full], config_of("types-out"))
+    export(of(full, full, sliding_window="null"), "types-out")
+    harness.check("without a window they are left out, since transformers refuses them",
+                  scores(WORK / "types-out") == unlimited and "layer_types" not in config_of("types-out"))
+    for name, folder in [("a mistral model", of(sliding, full, sliding_window="null")),
+                         ("a family without windows", with_keys("types", layer_types=[sliding, full], sliding_window=4))]:
+        refused(f"layer_types without a window: {name}", r"config\.json:\d+: layer_types names sliding_attention", "score",
+                "--tokens", IDS, "--model", folder)
 
 
 def versions_and_losses():
