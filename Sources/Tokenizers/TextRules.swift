@@ -22,7 +22,7 @@ struct TextRules: Sendable {
   /// The rules for text from outside: special tokens are ordinary text in it, and the tokens around a document never come
   /// of it, special or not.
   static func plain(_ tokenizer: ParsedTokenizer, _ document: DocumentTokens) -> TextRules {
-    let around = Set([document.begin, document.end].compactMap(\.self))
+    let around = Set([document.begin, document.end].compactMap { $0?.id })
     let controls = around.union(tokenizer.addedTokens.specialIDs)
     let symbols = tokenizer.symbols
     let byteIDs = zip(symbols.ids, symbols.isKnown).map { id, isKnown in

@@ -133,6 +133,73 @@ def folders():
     harness.check("another model in the same run is refused", ended.code == 64 or not companions("run/pretrained"), ended)
 
 
+def replaced_tokenizers():
+    """Which of two tokenizers' files an export has."""
+    (WORK / "words.txt").write_text("one two three " * 20)
+    trained = WORK / "words"
+    harness.run("forge", "tokenizer", "train", "--input", WORK / "words.txt", "--output", trained, "--vocabulary-size", 280)
+    file = json.loads((trained / "tokenizer.json").read_text())
+    config = json.loads((trained / "tokenizer_config.json").read_text())
+    vocabulary = max(file["model"]["vocab"].values()) + 1
+
+    def edit(tensors, settings):
+        settings["vocab_size"] = vocabulary
+        for name in ["model.embed_tokens.weight", "lm_head.weight"]:
+            shape, values = tensors[name]
+            tensors[name] = ([vocabulary, shape[1]], (values * 3)[:vocabulary * shape[1]])
+
+    own = {"tokenizer.json": json.dumps(file), "tokenizer_config.json": json.dumps(config | {"mine": 1}),
+           "special_tokens_map.json": '{"eos_token": "</s>"}', "added_tokens.json": "{}", "vocab.json": "{}",
+           "merges.txt": "#version", "tokenizer.model": "\0", "chat_template.jinja": "{{ bos_token }}mine"}
+    source = model("with-tokenizer", edit)
+    for name, text in own.items():
+        (source / name).write_text(text)
+
+    def texts(folder):
+        return {name: (folder / name).read_text() for name in own if (folder / name).exists()}
+
+    data, run = WORK / "words-data", WORK / "words-run"
+    ended = harness.run("forge", "data", "prepare", "--input", WORK / "words.txt", "--output", data, "--tokenizer", trained,
+                        "--held-out", 0)
+    ended = harness.run("forge-dist", harness.write_configuration(
+        WORK / "words.yaml", harness.configuration(run, {"from": str(source)}, data, steps=1)))
+    export(run, "words-out")
+    found = texts(WORK / "words-out")
+    harness.check("a run on data of the same tokenizer in another layout keeps the folder's files", found == own,
+                  f"{[name for name in own if found.get(name) != own[name]]}\n{ended}")
+    other = WORK / "other-words"
+    shutil.copytree(trained, other)
+    (other / "tokenizer.json").write_text(json.dumps(file | {"normalizer": {"type": "NFC"}}))
+    export(source, "words-out", "--tokenizer", other)
+    harness.check("the template of a tokenizer that is named counts, and nothing of the old one stays",
+                  texts(WORK / "words-out") == texts(other), sorted(texts(WORK / "words-out")))
+    del config["chat_template"]
+    (other / "tokenizer_config.json").write_text(json.dumps(config))
+    export(source, "words-out", "--tokenizer", other)
+    harness.check("where it has none the old template stays", texts(WORK / "words-out") == texts(other)
+                  | {"chat_template.jinja": own["chat_template.jinja"]}, sorted(texts(WORK / "words-out")))
+
+
+def other_files():
+    """Every small text file of a folder is kept, in subfolders too; what is not kept is said."""
+    source = model("others")
+    texts = ["params.yaml", "vocab.bpe", "custom_generate/generate.py", "original/params.json", "notes", "a.toml", "README.rst"]
+    others = ["pytorch_model.bin", "model.gguf", "picture.png", "pytorch_model.bin.index.json", "adapter_config.json"]
+    for name in texts + others + ["checkpoint-5/config.json", "original/tokenizer.model", ".hidden"]:
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text("{}" if name in texts or name.endswith(".json") else "\0")
+    ended = export(source, "others-out")
+    found = {str(path.relative_to(WORK / "others-out")) for path in (WORK / "others-out").rglob("*") if path.is_file()}
+    harness.check("every small text file survives", found == {*texts, "original/tokenizer.model", "config.json", "model.safetensors"},
+                  found)
+    harness.check("and what does not is said in one line", len(note(ended)) == 1
+                  and all(name in ended.err for name in [*others, "checkpoint-5/"]), ended)
+    ended = train("others", {"from": str(source)}, "others-run")
+    harness.check("so it is of model.from", "pytorch_model.bin" in ended.out + ended.err, ended)
+    export(WORK / "others-run", "others-out")
+    harness.check("and the export of such a run has them", all((WORK / "others-out" / name).exists() for name in texts))
+
+
 def overwriting():
     source = model("small")
     target = WORK / "target"
@@ -481,7 +548,7 @@ def later():
                         and "num_experts" in ended.err, "the settings of a family are declared with the families' files")
 
 
-for group in [folders, overwriting, tied, configurations, versions_and_losses, weights_that_do_not_fit, generating, scoring,
+for group in [folders, replaced_tokenizers, other_files, overwriting, tied, configurations, versions_and_losses, weights_that_do_not_fit, generating, scoring,
               curves, later]:
     group()
 harness.finish()

@@ -334,6 +334,65 @@ def trained():
     harness.check("training ended well", ended.code == 0, ended)
 
 
+def beginning(file):
+    """The ids that a tokenizer.json puts before a text."""
+    def before(step):
+        if step is None:
+            return []
+        if step["type"] == "Sequence":
+            return sum((before(part) for part in reversed(step["processors"])), [])
+        if step["type"] == "RobertaProcessing":
+            return [step["cls"][1]]
+        pieces = step.get("single", [])
+        names = [piece["SpecialToken"]["id"] for piece in pieces[:[*map(list, pieces)].index(["Sequence"])]] if pieces else []
+        return sum((step["special_tokens"][name]["ids"] for name in names), [])
+    return before(file["post_processor"])
+
+
+def exported():
+    """Texts and chats begin, by the export of a run, as the documents of its data do."""
+    bos = {"bos_token": "<s>", "eos_token": "</s>"}
+    plain, spelled, silent = "{{ messages[0].content }}", "{{ bos_token }}{{ messages[0].content }}", "{%- set bos_token = '' -%}"
+    around = template(["<s>", "A"], {"<s>": 0})
+    roberta = {"type": "RobertaProcessing", "sep": ["</s>", 1], "cls": ["<s>", 0], "trim_offsets": True, "add_prefix_space": False}
+    for name, post_processor, config, expected, chat in [
+        ("none is named", None, {"eos_token": "</s>", "chat_template": plain}, None, plain),
+        ("it has no post-processor", None, bos | {"chat_template": plain}, [0], "{{ bos_token }}" + plain),
+        ("an older version trained it", BYTE_LEVEL, bos | {"chat_template": spelled}, [0], spelled),
+        ("it puts it already", around, bos | {"chat_template": spelled, "x": 1e400}, None, spelled),
+        ("it puts it twice", template(["<s>", "<s>", "A"], {"<s>": 0}), bos, [0], None),
+        ("in a sequence", {"type": "Sequence", "processors": [BYTE_LEVEL, around]}, bos, None, None),
+        ("add_bos_token is false", around, bos | {"add_bos_token": False, "chat_template": spelled}, [], silent + spelled),
+        ("add_bos_token is false beside RobertaProcessing", roberta, bos | {"add_bos_token": False, "chat_template": plain}, [], plain),
+        ("the template is a list", BYTE_LEVEL, bos | {"chat_template": [{"name": "default", "template": plain}]}, [0],
+         [{"name": "default", "template": "{{ bos_token }}" + plain}]),
+    ]:  # fmt: skip
+        source = write(tokenizer_file(["<s>", "</s>"], post_processor=post_processor), config)
+        documents, _ = prepare(source, "A text. " * 20)
+        data, run, folder = (WORK / f"{kind}-{count}" for kind in ["data", "run", "exported"])
+        section = harness.QWEN3 | {"vocab_size": 300}
+        settings = harness.write_configuration(WORK / "run.yaml", harness.configuration(run, section, data, steps=1))
+        trained = harness.run("forge-dist", settings)
+        ended = harness.run("forge", "export", run, folder)
+        if not harness.check(f"export: {name}", trained.code == 0 == ended.code, f"{trained}{ended}"):
+            continue
+        before, after = (json.loads((path / "tokenizer.json").read_text()) for path in [source, folder])
+        wanted = documents[0][:1] if documents[0][0] == 0 else []
+        equal(f"export: a text begins as documents did: {name}", beginning(after), wanted)
+        changed = expected is not None
+        harness.check(f"export: and nothing else is changed: {name}", after | {"post_processor": None}
+                      == before | {"post_processor": None} and (changed or after == before), after["post_processor"])
+        found = json.loads((folder / "tokenizer_config.json").read_text()).get("chat_template")
+        equal(f"export: a chat begins as documents did: {name}", found, chat)
+        said = harness.sentences(ended.err)
+        harness.check(f"export: what is changed is said in one line: {name}", len(said) == (changed or chat != config.get("chat_template")),
+                      ended)
+        again = WORK / f"again-{count}"
+        harness.run("forge", "export", folder, again)
+        harness.check(f"export: a folder stays as it is: {name}", (again / "tokenizer.json").read_bytes()
+                      == (folder / "tokenizer.json").read_bytes())
+
+
 def main():
     named_tokens()
     never_from_text()
@@ -343,6 +402,7 @@ def main():
     missing_bytes()
     encoding_lines()
     trained()
+    exported()
     harness.finish()
 
 
