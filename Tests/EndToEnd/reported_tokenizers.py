@@ -61,13 +61,14 @@ def tokenizer_file(first=(), merges=(), lacking=(), added=(), normalizer=None, p
 count = 0
 
 
-def write(file, config=None, tokens_map=None, mark=b""):
+def write(file, config=None, tokens_map=None, mark=b"", added=None):
     """Writes a tokenizer's folder; a file may be given as text."""
     global count
     count += 1
     folder = WORK / f"tokenizer-{count}"
     folder.mkdir()
-    for name, content in [("tokenizer.json", file), ("tokenizer_config.json", config), ("special_tokens_map.json", tokens_map)]:
+    for name, content in [("tokenizer.json", file), ("tokenizer_config.json", config), ("special_tokens_map.json", tokens_map),
+                          ("added_tokens.json", added)]:
         if content is not None:
             text = content if isinstance(content, str) else json.dumps(content)
             (folder / name).write_bytes(mark + text.encode())
@@ -147,6 +148,16 @@ def named_tokens():
             names, post_processor={"type": "BertProcessing", "sep": ["</s>", 1], "cls": ["<s>", 0]})), both_ends),
         ("with add_bos_token false", write(tokenizer_file(names, added=both), bos | {"add_bos_token": False}), end),
         ("with add_bos_token true", write(tokenizer_file(names, added=both), bos | {"add_bos_token": True}), both_ends),
+        ("by the map beside an older configuration", write(vocabulary, {"eos_token": "<|x|>"}, eos), end),
+        ("not by a map that says null", write(tokenizer_file(names, post_processor=around), {"eos_token": "<|x|>"}, {"eos_token": None}),
+         both_ends),
+        ("by a configuration of transformers 5 beside the map", write(
+            vocabulary, eos | {"added_tokens_decoder": {"1": {"content": "</s>"}}}, {"eos_token": "<|x|>"}), end),
+        ("beside numbers that only Python reads", write(
+            vocabulary, '{"eos_token": "</s>", "x": NaN, "y": [-Infinity, Infinity, 1e400]}'), end),
+        ("by added_tokens_decoder alone", write(vocabulary, {"eos_token": "<end>", "added_tokens_decoder": {
+            "261": {"content": "<end>", "special": True}, "260": {"content": "<pad>"}}}), [row + [261] for row in plain]),
+        ("by added_tokens.json alone", write(vocabulary, {"eos_token": "<end>"}, added={"<end>": 260}), [row + [260] for row in plain]),
         ("behind a byte order mark", write(vocabulary, bos, mark=b"\xef\xbb\xbf"), both_ends),
     ]:  # fmt: skip
         documents, ended = prepare(folder, *texts)
@@ -163,6 +174,8 @@ def named_tokens():
         ("tokenizer_config.json", write(vocabulary, {"eos_token": "<|im_end|>"}), "<|im_end|>", "tokenizer_config.json"),
         ("tokenizer_config.json, to begin", write(vocabulary, eos | {"bos_token": "<bos>"}), "<bos>", "bos_token"),
         ("special_tokens_map.json", write(vocabulary, {}, {"eos_token": "<|im_end|>"}), "<|im_end|>", "special_tokens_map"),
+        ("added_tokens_decoder with an id that it would not get", write(vocabulary, {
+            "eos_token": "<end>", "added_tokens_decoder": {"300": {"content": "<end>"}}}), "<end>", 300, 260),
         ("a template", write(tokenizer_file(names, post_processor=template(["A", "<e>"], {"<e>": 9000}))), "<e>", 9000),
         ("RobertaProcessing", write(tokenizer_file(names, post_processor=roberta | {"sep": ["</s>", 7]})), "</s>", 7),
     ]:  # fmt: skip
@@ -201,6 +214,16 @@ def never_from_text():
     single = write(tokenizer_file(merges=[("!", "!")]), {"eos_token": "!"})
     refused("a document that can only be written with its end", prepare(single, "fine\n", "so\nwhat!\n")[0], "1.txt", "line 2", "'!'")
     equal("another way is found where there is one", encode(single, "a!!"), [*ids("a"), FIRST_BYTE + 256])
+
+
+    special = {"added": [token("<", FIRST_BYTE + 60, special=True)]}
+    lone = write(tokenizer_file(**special), {"eos_token": "!"})
+    refused("a byte that only a special token can write", prepare(lone, "fine\n", "so\na < b\n")[0], "1.txt", "line 2", "'<'", "special")
+    equal("with --special-tokens it is that token", encode(lone, "a<b", "--special-tokens"), ids("a<b"))
+    equal("a merge is another way to write it", encode(write(tokenizer_file(merges=[("<", "b")], **special)), "a<b"),
+          [*ids("a"), FIRST_BYTE + 256])
+    unknown = tokenizer_file(["<unk>"], lacking=[0xFF], added=[token("<unk>", 0, special=True)], unk_token="<unk>")
+    equal("the unknown token stands for text although it is special", encode(write(unknown), b"a\xff"), [*ids("a"), 0])
 
 
 def added_tokens():
@@ -257,6 +280,7 @@ def contradictions():
     text = json.dumps(tokenizer_file(["<s>"]))
     for name, old, new, *words in [
         ("a token that stands twice in the vocabulary", '"!": ', '"!": 5, "!": ', "'!'", "twice"),
+        ("two tokens of one id", '"!": 37', '"!": 38', "'!'", "'\"'", "38", "same id"),
         ("a key that stands twice in the model", '"dropout": null', '"dropout": null, "dropout": 0.5', "'dropout'", "twice"),
         ("a key that stands twice at the top", '"normalizer": null', '"normalizer": {"type": "NFC"}, "normalizer": null',
          "'normalizer'", "twice"),
@@ -270,6 +294,8 @@ def contradictions():
     ]:  # fmt: skip
         assert old in text, old
         refused(f"tokenizer.json: {name}", encode(write(text.replace(old, new, 1)), "x"), *words)
+    hole = text.replace('"!": 37', '"!": 260', 1).replace('"added_tokens": []', f'"added_tokens": {json.dumps([token("<t>", 260)])}')
+    refused("tokenizer.json: an added token with the id of another", encode(write(hole), "x"), "'!'", "'<t>'", 260, "same id")
     refused("tokenizer_config.json: a key that stands twice", encode(write(
         tokenizer_file(["<s>", "</s>"]), '{"eos_token": "<s>", "eos_token": "</s>"}'), "x"), "'eos_token'", "twice")
     # Two tokens that are equal to a Unicode-aware comparison are still two.
