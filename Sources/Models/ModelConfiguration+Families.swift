@@ -46,6 +46,26 @@ extension ModelConfiguration {
     }
   }
 
+  /// Keys whose null transformers 5 refuses and older versions took for no: read as the family's default, never written.
+  public static func defaultedNulls(_ family: Family) -> [String] {
+    let common = [
+      "tie_word_embeddings", "initializer_range", "use_cache", "is_encoder_decoder", "chunk_size_feed_forward",
+    ]
+    switch family {
+    case .llama: return common + ["attention_bias", "mlp_bias"]
+    case .mistral: return common + ["attention_dropout"]
+    case .mixtral:
+      return common + ["attention_dropout", "output_router_logits", "router_aux_loss_coef", "router_jitter_noise"]
+    case .qwen3: return common + ["attention_bias", "attention_dropout", "use_sliding_window"]
+    case .qwen3MoE:
+      return common + [
+        "attention_bias", "attention_dropout", "use_sliding_window", "norm_topk_prob", "output_router_logits",
+        "router_aux_loss_coef",
+      ]
+    case .dots1: return common + ["attention_bias", "output_router_logits", "routed_scaling_factor"]
+    }
+  }
+
   /// - Throws: `ForgeError.badInput`, located, for a null that means nothing.
   static func refuseNulls(_ section: ConfigurationSection, family: Family) throws {
     for key in neverNull(family) where section.mentions(key) && !section.contains(key) {

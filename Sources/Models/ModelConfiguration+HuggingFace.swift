@@ -117,6 +117,10 @@ extension ModelConfiguration {
     try checkSize(in: section)
     guard isFolder else { return }
     try refuseForeignKeys(section, isTrained: overrides != nil)
+    let nulls = Self.defaultedNulls(family).filter { section.mentions($0) && !section.contains($0) }
+    if !nulls.isEmpty {
+      note("\(section.location.source): null is read as the default: \(nulls.joined(separator: ", "))")
+    }
     let known = Self.keys.union(Self.irrelevantKeys).union(Self.folderKeys)
     let unknown = section.entries.map(\.key).filter { !known.contains($0) }
     let unused = unknown + Self.unusedKeys(section, family: family)

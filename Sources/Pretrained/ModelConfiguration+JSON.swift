@@ -32,7 +32,9 @@ extension ModelConfiguration {
     let isSame = original == self
     var keys = isSame ? ours.filter { Self.ownKeys.contains($0.key) || $0.key == "rope_theta" } : ours
     for (key, value) in stated where !Self.ownKeys.contains(key) && !Self.droppedKeys.contains(key) {
-      if isSame || !Self.keys.contains(key) || Self.carriedKeys.contains(key) { keys[key] = value }
+      if isSame || !Self.keys.contains(key) || Self.carriedKeys.contains(key) {
+        keys[key] = accepted(value, key, ours: ours[key])
+      }
     }
     // transformers 4 does not know rope_parameters, and 5 takes rope_scaling for them.
     if isSame, ours["rope_scaling"] != nil, case .object(var rope)? = stated["rope_parameters"],
@@ -50,6 +52,28 @@ extension ModelConfiguration {
       keys["transformers_version"] = .string(version)
     }
     return Self.data(keys)
+  }
+
+  /// Keys for which transformers takes no integer.
+  private static let floatKeys: Set<String> = [
+    "initializer_range", "rms_norm_eps", "routed_scaling_factor", "router_aux_loss_coef", "router_jitter_noise",
+  ]
+
+  /// A value of a source in a form that transformers 5 does not refuse; nil for none.
+  private func accepted(_ value: JSONValue, _ key: String, ours: JSONValue?) -> JSONValue? {
+    let isPlain = family == .mistral || family == .mixtral
+    switch (value, ours) {
+    case (.null, _):
+      let isRefused = Self.defaultedNulls(family).contains(key) || isPlain && key == "num_key_value_heads"
+      return isRefused ? ours : value
+    case (.integer(let number), _) where Self.floatKeys.contains(key): return .number(Double(number))
+    case (.number, .integer?): return ours
+    // One beginning and one padding token, but any number of ends.
+    case (.array, _) where key == "bos_token_id" || key == "pad_token_id": return ours
+    case (.array(let items), _) where key == "eos_token_id":
+      return .array(items.map { item in item.number.flatMap(Int.init(exactly:)).map(JSONValue.integer) ?? item })
+    default: return value
+    }
   }
 
   /// The same without a source.

@@ -356,6 +356,43 @@ def layer_types(mistral):
                 "--tokens", IDS, "--model", folder)
 
 
+def refused_by_others():
+    """What older versions of transformers wrote and version 5 refuses."""
+    for family, keys, written in [
+        ("llama", ["tie_word_embeddings", "initializer_range", "use_cache", "attention_bias", "mlp_bias", "chunk_size_feed_forward"],
+         {"tie_word_embeddings": False, "initializer_range": 0.02, "attention_bias": False}),
+        ("mistral", ["attention_dropout", "use_cache"], {"attention_dropout": 0.0}),
+    ]:  # fmt: skip
+        folder = with_keys("nulls", model_type=family, sliding_window="null", **dict.fromkeys(keys, "null"))
+        ended = export(folder, "nulls-out")
+        config = config_of("nulls-out")
+        harness.check(f"{family}: nulls are read as defaults and not written", ended.code == 0 and not [
+            key for key in keys if key in config and config[key] is None]
+            and all(config.get(key, value) == value for key, value in written.items()), f"{config}\n{ended}")
+        said = [line for line in note(ended) if "null is read as the default" in line]
+        harness.check(f"{family}: and it is said in one line", len(said) == 1 and all(key in said[0] for key in keys), ended)
+    export(with_keys("numbers", rms_norm_eps=1, num_hidden_layers=2.0, bos_token_id=[1], eos_token_id=[2.0, 3], pad_token_id=[]),
+           "numbers-out")
+    text = (WORK / "numbers-out/config.json").read_text()
+    config = config_of("numbers-out")
+    harness.check("numbers are written as transformers wants them", '"rms_norm_eps": 1.0' in text and '"num_hidden_layers": 2,' in text
+                  and (config["bos_token_id"], config["eos_token_id"]) == (1, [2, 3]) and config.get("pad_token_id") is None
+                  and "2.0" not in text, text)
+    run = train("zero", harness.MIXTRAL | {"router_aux_loss_coef": 0, "output_router_logits": True}, "zero")
+    export(WORK / "zero", "zero-out")
+    path = WORK / "zero-out/config.json"
+    settings = json.loads(path.read_text()) | {"router_aux_loss_coef": 0, "router_jitter_noise": 0, "output_router_logits": None}
+    path.write_text(json.dumps(settings))
+    export(WORK / "zero-out", "zero-again")
+    text = (WORK / "zero-again/config.json").read_text()
+    harness.check("also those of routers", all(piece in text for piece in [
+        '"router_aux_loss_coef": 0.0', '"router_jitter_noise": 0.0', '"output_router_logits": false']), f"{text}{run}")
+    for name, rope in [("rope_type is null", {"rope_type": None, "rope_theta": 1e4}),
+                       ("factor is missing", {"rope_type": "yarn", "rope_theta": 1e4, "original_max_position_embeddings": 32})]:
+        for key in ["rope_parameters", "rope_scaling"]:
+            refused(f"{key}: {name}", name, "score", "--tokens", IDS, "--model", with_keys("rope", **{key: rope}))
+
+
 def versions_and_losses():
     for version, expected in [(None, "5"), ("4.57.1", "5"), ("5.99.0.dev0", "5.99.0.dev0")]:
         export(with_keys("version", transformers_version=version), "version-out")
@@ -483,6 +520,13 @@ def scoring():
     long.write_text('\ufeff{"ids":[1,2,3]}\n' + json.dumps({"ids": [i % 96 for i in range(128)]}) + "\n")
     ended = harness.run("forge", "score", "--model", folder, "--tokens", long)
     harness.check("score: as many as positions, behind a byte order mark", ended.code == 0, ended)
+
+    def nan(tensors, config):
+        tensors["model.norm.weight"][1][3] = math.nan
+
+    ended = harness.run("forge", "score", "--model", model("nan", nan), "--tokens", IDS)
+    harness.check("score: a number that is not finite is null", ended.code == 0
+                  and json.loads(ended.out) == {"loss": None, "logprobs": [None] * 7}, ended)
     (WORK / "long.txt").write_text("abc " * 200)
     refused("score: a text beyond the positions", "128 positions", "score", "--model", WORK / "chain", "--text",
             WORK / "long.txt")
@@ -548,7 +592,7 @@ def later():
                         and "num_experts" in ended.err, "the settings of a family are declared with the families' files")
 
 
-for group in [folders, replaced_tokenizers, other_files, overwriting, tied, configurations, versions_and_losses, weights_that_do_not_fit, generating, scoring,
+for group in [folders, replaced_tokenizers, other_files, overwriting, tied, configurations, refused_by_others, versions_and_losses, weights_that_do_not_fit, generating, scoring,
               curves, later]:
     group()
 harness.finish()
