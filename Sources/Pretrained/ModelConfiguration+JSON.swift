@@ -67,13 +67,19 @@ extension ModelConfiguration {
       let isRefused = Self.defaultedNulls(family).contains(key) || isPlain && key == "num_key_value_heads"
       return isRefused ? ours : value
     case (.integer(let number), _) where Self.floatKeys.contains(key): return .number(Double(number))
-    case (.number, .integer?): return ours
+    case (.number(let number), let ours) where Self.isWhole(key, ours):
+      return Int(exactly: number).map(JSONValue.integer) ?? value
     // One beginning and one padding token, but any number of ends.
     case (.array, _) where key == "bos_token_id" || key == "pad_token_id": return ours
     case (.array(let items), _) where key == "eos_token_id":
       return .array(items.map { item in item.number.flatMap(Int.init(exactly:)).map(JSONValue.integer) ?? item })
     default: return value
     }
+  }
+
+  private static func isWhole(_ key: String, _ ours: JSONValue?) -> Bool {
+    if case .number? = ours { return false }
+    return keys.contains(key) && !floatKeys.contains(key)
   }
 
   /// The same without a source.
