@@ -33,7 +33,7 @@ let package = Package(
     .target(name: "Optimizers", dependencies: ["Kernels"]),
     .target(
       name: "Pretrained",
-      dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Formats", "Kernels", "Models"]),
+      dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Formats", "Kernels", "Models", "Tokenizers"]),
     .target(name: "Datasets", dependencies: ["Diagnostics", "Digests", "Formats"]),
     .target(name: "Tokenizers", dependencies: ["Diagnostics", "Digests", "Formats"]),
     // Bytes of a page, a notebook or a text in any encoding become readable text; knows of no files and no datasets.

@@ -19,10 +19,15 @@ public struct DatasetDescription: Decodable, Sendable {
     /// By meaning; the dataset then also keeps a copy of the tokenizer's files.
     public var fingerprint: String?
     public var vocabularySize: Int?
+    /// The id before every document; nil when there is none. So for the id after it.
+    public var beginOfSequence: Int32?
+    public var endOfSequence: Int32?
 
     enum CodingKeys: String, CodingKey {
       case path, sha256, fingerprint
       case vocabularySize = "vocabulary_size"
+      case beginOfSequence = "begin_of_sequence"
+      case endOfSequence = "end_of_sequence"
     }
   }
 

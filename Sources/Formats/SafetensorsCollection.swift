@@ -30,6 +30,11 @@ public struct SafetensorsCollection: Sendable {
     }
   }
 
+  /// The names of the files whose tensors these are.
+  public var fileNames: Set<String> {
+    Set(files.values.compactMap { $0.path.split(separator: "/").last.map(String.init) })
+  }
+
   /// The file that holds the tensor; throws `badInput` when none does.
   public func file(holding name: String) throws -> SafetensorsFile {
     guard let file = files[name] else { throw ForgeError.badInput("'\(path)' has no tensor '\(name)'") }

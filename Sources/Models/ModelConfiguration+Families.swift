@@ -46,6 +46,26 @@ extension ModelConfiguration {
     }
   }
 
+  /// Keys whose null transformers 5 refuses and older versions took for no: read as the family's default, never written.
+  public static func defaultedNulls(_ family: Family) -> [String] {
+    let common = [
+      "tie_word_embeddings", "initializer_range", "use_cache", "is_encoder_decoder", "chunk_size_feed_forward",
+    ]
+    switch family {
+    case .llama: return common + ["attention_bias", "mlp_bias"]
+    case .mistral: return common + ["attention_dropout"]
+    case .mixtral:
+      return common + ["attention_dropout", "output_router_logits", "router_aux_loss_coef", "router_jitter_noise"]
+    case .qwen3: return common + ["attention_bias", "attention_dropout", "use_sliding_window"]
+    case .qwen3MoE:
+      return common + [
+        "attention_bias", "attention_dropout", "use_sliding_window", "norm_topk_prob", "output_router_logits",
+        "router_aux_loss_coef",
+      ]
+    case .dots1: return common + ["attention_bias", "output_router_logits", "routed_scaling_factor"]
+    }
+  }
+
   /// - Throws: `ForgeError.badInput`, located, for a null that means nothing.
   static func refuseNulls(_ section: ConfigurationSection, family: Family) throws {
     for key in neverNull(family) where section.mentions(key) && !section.contains(key) {
@@ -57,7 +77,7 @@ extension ModelConfiguration {
   /// Keys that some of the families have.
   private static let familyKeys: [(key: String, families: Set<Family>)] = [
     ("sliding_window", [.mistral, .mixtral, .qwen3, .qwen3MoE, .dots1]), ("use_sliding_window", [.qwen3, .qwen3MoE]),
-    ("layer_types", [.qwen3, .dots1]), ("attention_bias", [.llama, .qwen3, .qwen3MoE, .dots1]),
+    ("layer_types", [.mistral, .qwen3, .dots1]), ("attention_bias", [.llama, .qwen3, .qwen3MoE, .dots1]),
     ("num_local_experts", [.mixtral, .qwen3MoE, .dots1]), ("num_experts", [.mixtral, .qwen3MoE]),
     ("num_experts_per_tok", [.mixtral, .qwen3MoE, .dots1]), ("moe_intermediate_size", [.qwen3MoE, .dots1]),
     ("mlp_only_layers", [.qwen3MoE]), ("n_routed_experts", [.dots1]), ("n_shared_experts", [.dots1]),

@@ -28,7 +28,8 @@ extension ModelConfiguration {
         "logit_softcapping", "logits_soft_cap", "mlp_bias", "no_rope_layer_interval", "nope_layer_interval",
         "num_kv_shared_layers", "parallel_attn", "parallel_residual", "per_layer_config", "pruned_heads", "qkv_bias",
         "quantization", "quantization_config", "rope_interleave", "rope_interleaved", "rope_local_base_freq",
-        "rotary_interleaved", "scale_depth", "swiglu_limit", "use_alibi", "use_attention_sink", "use_bias",
+        "rotary_interleaved", "scale_depth", "swiglu_limit", "text_config", "use_alibi", "use_attention_sink",
+        "use_bias",
         "use_bidirectional_attention", "use_mup", "use_parallel_block", "use_parallel_residual", "use_qkv_bias",
         "zero_centered_norm",
       ]

@@ -106,7 +106,8 @@ extension ModelConfiguration {
       maximumPositions: maximumPositions, tiedEmbeddings: try section.boolean("tie_word_embeddings") ?? false,
       attentionBias: family == .mistral || family == .mixtral ? false : try section.boolean("attention_bias") ?? false,
       queryKeyNorm: family == .qwen3 || family == .qwen3MoE || family == .dots1,
-      windows: try Self.windows(section, family: family, layers: layers, standard: defaults.window),
+      windows: try Self.windows(
+        section, family: family, layers: layers, standard: defaults.window, isFolder: isFolder),
       experts: try Self.experts(section, overrides: overrides, family: family, isFolder: isFolder),
       sparseLayers: try Self.sparseLayers(section, family: family, layers: layers),
       initializerRange: try Self.notNegative(section, "initializer_range", default: 0.02),
@@ -116,6 +117,10 @@ extension ModelConfiguration {
     try checkSize(in: section)
     guard isFolder else { return }
     try refuseForeignKeys(section, isTrained: overrides != nil)
+    let nulls = Self.defaultedNulls(family).filter { section.mentions($0) && !section.contains($0) }
+    if !nulls.isEmpty {
+      note("\(section.location.source): null is read as the default: \(nulls.joined(separator: ", "))")
+    }
     let known = Self.keys.union(Self.irrelevantKeys).union(Self.folderKeys)
     let unknown = section.entries.map(\.key).filter { !known.contains($0) }
     let unused = unknown + Self.unusedKeys(section, family: family)
@@ -138,28 +143,44 @@ extension ModelConfiguration {
     return try [section.integer(key)].compactMap(\.self)
   }
 
+  /// The window of each layer's attention, as `sliding_window` and `layer_types` say.
   private static func windows(
-    _ section: ConfigurationSection, family: Family, layers: Int, standard: Int?
+    _ section: ConfigurationSection, family: Family, layers: Int, standard: Int?, isFolder: Bool
   ) throws -> [Int?] {
     let isQwen = family == .qwen3 || family == .qwen3MoE
     var window = family == .llama ? nil : try section.integer("sliding_window")
     if !section.mentions("sliding_window") { window = standard }
     if isQwen, try !(section.boolean("use_sliding_window") ?? false) { window = nil }
     if let window, window < 1 { throw section.error("sliding_window", "must be positive, not \(window)") }
-    guard family == .qwen3 || family == .dots1 else { return Array(repeating: window, count: layers) }
-    if let types = try section.strings("layer_types") {
-      guard types.count == layers else {
-        throw section.error("layer_types", "names \(types.count) layers, but num_hidden_layers is \(layers)")
-      }
-      return try types.map { type in
-        guard type == "full_attention" || type == "sliding_attention" else {
-          throw section.error(
-            "layer_types", "names '\(type)', which is not supported; only full_attention and sliding_attention are")
-        }
-        return type == "sliding_attention" ? window : nil
-      }
+    // transformers takes a mistral model with layer_types for a ministral one, whose layers may differ.
+    let hasTypes = family == .qwen3 || family == .dots1 || family == .mistral
+    guard let types = isFolder || hasTypes ? try layerTypes(section, layers: layers) : nil else {
+      guard family == .qwen3 || family == .dots1 else { return Array(repeating: window, count: layers) }
+      let firstSliding = try section.integer("max_window_layers") ?? (family == .dots1 ? 62 : 28)
+      return (0..<layers).map { $0 >= firstSliding ? window : nil }
     }
-    let firstSliding = try section.integer("max_window_layers") ?? (family == .dots1 ? 62 : 28)
-    return (0..<layers).map { $0 >= firstSliding ? window : nil }
+    if isFolder, window == nil, types.contains(.sliding) {
+      throw section.error("layer_types", "names sliding_attention, and no sliding_window counts for this model")
+    }
+    return types.map { hasTypes && $0 == .full ? nil : window }
+  }
+
+  private enum LayerType: String {
+    case full = "full_attention"
+    case sliding = "sliding_attention"
+  }
+
+  private static func layerTypes(_ section: ConfigurationSection, layers: Int) throws -> [LayerType]? {
+    guard let names = try section.strings("layer_types") else { return nil }
+    guard names.count == layers else {
+      throw section.error("layer_types", "names \(names.count) layers, but num_hidden_layers is \(layers)")
+    }
+    return try names.map { name in
+      guard let type = LayerType(rawValue: name) else {
+        throw section.error(
+          "layer_types", "names '\(name)', which is not supported; only full_attention and sliding_attention are")
+      }
+      return type
+    }
   }
 }

@@ -62,6 +62,9 @@ public struct RotaryConfiguration: Sendable, Equatable {
   ) throws {
     let theta = try scaling.number("rope_theta") ?? section.number("rope_theta") ?? defaultTheta
     let type = try scaling.string("rope_type") ?? scaling.string("type") ?? "default"
+    if isFolder, scaling.mentions("rope_type"), !scaling.contains("rope_type") {
+      throw scaling.error("rope_type", "is null, which means nothing: give a value, or leave it out")
+    }
     if try scaling.number("partial_rotary_factor") ?? 1 != 1 {
       throw scaling.error("partial_rotary_factor", "other than 1 is not supported")
     }
@@ -87,8 +90,11 @@ public struct RotaryConfiguration: Sendable, Equatable {
           factor: try required("factor"), lowFrequency: try required("low_freq_factor"),
           highFrequency: try required("high_freq_factor"), originalPositions: original))
     case "yarn":
-      let factor = try positive(
-        "factor", try scaling.number("factor") ?? Double(maximumPositions) / Double(original))
+      // transformers refuses a folder without one.
+      let factor =
+        isFolder
+        ? try required("factor")
+        : try positive("factor", scaling.number("factor") ?? Double(maximumPositions) / Double(original))
       func temperature(_ scale: Double) -> Double { factor <= 1 ? 1 : 0.1 * scale * log(factor) + 1 }
       /// Zero and null mean the usual value.
       func turns(_ key: String, _ usual: Double) throws -> Double {

@@ -32,7 +32,9 @@ extension ModelConfiguration {
     let isSame = original == self
     var keys = isSame ? ours.filter { Self.ownKeys.contains($0.key) || $0.key == "rope_theta" } : ours
     for (key, value) in stated where !Self.ownKeys.contains(key) && !Self.droppedKeys.contains(key) {
-      if isSame || !Self.keys.contains(key) || Self.carriedKeys.contains(key) { keys[key] = value }
+      if isSame || !Self.keys.contains(key) || Self.carriedKeys.contains(key) {
+        keys[key] = accepted(value, key, ours: ours[key])
+      }
     }
     // transformers 4 does not know rope_parameters, and 5 takes rope_scaling for them.
     if isSame, ours["rope_scaling"] != nil, case .object(var rope)? = stated["rope_parameters"],
@@ -41,11 +43,43 @@ extension ModelConfiguration {
       rope["rope_theta"] = nil
       keys["rope_scaling"] = .object(rope)
     }
+    // With them transformers wants a window, even where no layer has one.
+    if family == .mistral, ours["layer_types"] == nil, keys.removeValue(forKey: "layer_types") != nil {
+      keys["sliding_window"] = ours["sliding_window"]
+    }
     if stated["dtype"] != nil { keys["dtype"] = keys["torch_dtype"] }
     if let version = stated["transformers_version"]?.string, Self.isNewer(version, than: Self.transformersVersion) {
       keys["transformers_version"] = .string(version)
     }
     return Self.data(keys)
+  }
+
+  /// Keys for which transformers takes no integer.
+  private static let floatKeys: Set<String> = [
+    "initializer_range", "rms_norm_eps", "routed_scaling_factor", "router_aux_loss_coef", "router_jitter_noise",
+  ]
+
+  /// A value of a source in a form that transformers 5 does not refuse; nil for none.
+  private func accepted(_ value: JSONValue, _ key: String, ours: JSONValue?) -> JSONValue? {
+    let isPlain = family == .mistral || family == .mixtral
+    switch (value, ours) {
+    case (.null, _):
+      let isRefused = Self.defaultedNulls(family).contains(key) || isPlain && key == "num_key_value_heads"
+      return isRefused ? ours : value
+    case (.integer(let number), _) where Self.floatKeys.contains(key): return .number(Double(number))
+    case (.number(let number), let ours) where Self.isWhole(key, ours):
+      return Int(exactly: number).map(JSONValue.integer) ?? value
+    // One beginning and one padding token, but any number of ends.
+    case (.array, _) where key == "bos_token_id" || key == "pad_token_id": return ours
+    case (.array(let items), _) where key == "eos_token_id":
+      return .array(items.map { item in item.number.flatMap(Int.init(exactly:)).map(JSONValue.integer) ?? item })
+    default: return value
+    }
+  }
+
+  private static func isWhole(_ key: String, _ ours: JSONValue?) -> Bool {
+    if case .number? = ours { return false }
+    return keys.contains(key) && !floatKeys.contains(key)
   }
 
   /// The same without a source.
@@ -117,8 +151,10 @@ extension ModelConfiguration {
     let window = windows.compactMap { $0 }.first
     if family != .llama { keys["sliding_window"] = Self.integer(window) }
     if family == .qwen3 || family == .qwen3MoE { keys["use_sliding_window"] = .boolean(window != nil) }
-    guard family == .qwen3 || family == .dots1 else { return }
+    let differ = windows.contains { $0 != window }
+    guard family == .qwen3 || family == .dots1 || family == .mistral && differ else { return }
     keys["layer_types"] = .array(windows.map { $0 == nil ? "full_attention" : "sliding_attention" })
+    guard family != .mistral else { return }
     keys["max_window_layers"] = .integer(windows.firstIndex { $0 != nil } ?? layers)
   }
 

@@ -1,9 +1,11 @@
+import Checkpoints
 import Configuration
 import Diagnostics
 import Foundation
+import Tokenizers
 
 /// What a model's folder holds beside the weights: its `config.json`, generation settings, chat templates, tokenizer,
-/// licence and model card, byte for byte.
+/// licence, model card and other small text files, byte for byte.
 ///
 /// An export writes them again. A run that starts from a folder (`model.from`) keeps them in `RUN/pretrained`, where
 /// the export of the run and of each of its checkpoints finds them.
@@ -11,22 +13,18 @@ public struct ModelFolderFiles: Sendable {
   /// By their paths within the folder, such as `chat_templates/tool.jinja`.
   private var contents: [String: Data] = [:]
   private let folder: String?
+  /// What the folder also holds and this does not, weights apart.
+  private var leftOut: [String] = []
+  /// Whether the model comes from a run whose data was prepared by this program.
+  private var isTrained = false
+  /// How the run's data began documents, where another tokenizer than the one here says so.
+  private var beginning: DocumentBeginning?
 
   /// The folder of a run's directory that keeps them.
   public static let runFolder = "pretrained"
   private static let configuration = "config.json"
   private static let generation = "generation_config.json"
-
-  private static let templateFolders = ["additional_chat_templates", "chat_templates"]
-  private static let tokenizerFiles: Set<String> = [
-    "added_tokens.json", "merges.txt", "sentencepiece.bpe.model", "special_tokens_map.json", "spiece.model",
-    "tekken.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt",
-  ]
-  private static let extensions: Set<String> = ["jinja", "json", "md", "model", "py", "tiktoken", "txt"]
-  private static let beginnings = ["COPYING", "LICENSE", "LICENCE", "NOTICE", "USE_POLICY", "tokenizer.model."]
-  /// What says something about other files than the model's: the weights' index, adapters, a dataset, a trainer's state.
-  private static let left: Set<String> = ["adapter_config.json", "dataset.json", "trainer_state.json"]
-  private static let mostBytes = 1 << 28
+  private static let tokenizer = "tokenizer.json"
 
   /// None.
   public init() { folder = nil }
@@ -48,22 +46,27 @@ public struct ModelFolderFiles: Sendable {
       : place.deletingLastPathComponent().lastPathComponent == "checkpoints"
         ? place.deletingLastPathComponent().deletingLastPathComponent() : place
     let kept = run.appending(path: Self.runFolder).path(percentEncoded: false)
-    guard FileManager.default.fileExists(atPath: kept + "/" + Self.configuration) else {
+    if FileManager.default.fileExists(atPath: kept + "/" + Self.configuration) {
+      try self.init(folder: kept)
+    } else {
       self.init()
-      return
     }
-    try self.init(folder: kept)
+    isTrained = Self.isTrained(path)
+  }
+
+  /// Whether the data of a run is known to be prepared by this program; so it is taken to be where versions recorded
+  /// nothing.
+  private static func isTrained(_ path: String) -> Bool {
+    guard let sources = (try? CheckpointReader(path: path))?.metadata["sources"] else { return true }
+    return sources["train"]?.array?.contains { $0["tokenizer"]?.string != nil } ?? false
   }
 
   /// The files in one folder.
   public init(folder: String) throws {
     self.folder = folder
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    for name in names where Self.isKept(name) { try read(name) }
-    for templates in Self.templateFolders {
-      let names = (try? FileManager.default.contentsOfDirectory(atPath: folder + "/" + templates)) ?? []
-      for name in names where name.hasSuffix(".jinja") { try read(templates + "/" + name) }
-    }
+    let list = try FolderList(folder: folder)
+    leftOut = list.leftOut
+    for path in list.kept { contents[path] = try Self.data("\(folder)/\(path)") }
   }
 
   /// Only the files of a tokenizer, chat templates included.
@@ -73,33 +76,13 @@ public struct ModelFolderFiles: Sendable {
   public init(tokenizer path: String) throws {
     var isFolder: ObjCBool = false
     let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-    try self.init(folder: isFolder.boolValue ? path : path.parentFolder)
-    contents = contents.filter { Self.isTokenizer($0.key) }
-    if exists, !isFolder.boolValue { contents["tokenizer.json"] = try Self.data(path) }
+    let folder = isFolder.boolValue ? path : path.parentFolder
+    self.folder = folder
+    for name in FolderList.tokenizerFiles(folder: folder) { contents[name] = try Self.data("\(folder)/\(name)") }
+    if exists, !isFolder.boolValue { contents[Self.tokenizer] = try Self.data(path) }
     guard hasTokenizer else {
       throw ForgeError.badInput("there is no tokenizer at '\(path)': name a folder with a tokenizer.json, or that file")
     }
-  }
-
-  private static func isKept(_ name: String) -> Bool {
-    guard !name.hasPrefix("."), !left.contains(name), !name.hasSuffix(".index.json") else { return false }
-    return extensions.contains((name as NSString).pathExtension) || beginnings.contains { name.hasPrefix($0) }
-  }
-
-  private static func isTokenizer(_ path: String) -> Bool {
-    tokenizerFiles.contains(path) || path.hasPrefix("tokenizer.model.") || path.hasPrefix("chat_template")
-      || path.hasSuffix(".tiktoken") || templateFolders.contains { path.hasPrefix($0 + "/") }
-  }
-
-  private mutating func read(_ path: String) throws {
-    guard let folder else { return }
-    let full = folder + "/" + path
-    let attributes = try? FileManager.default.attributesOfItem(
-      atPath: URL(filePath: full).resolvingSymlinksInPath().path(percentEncoded: false))
-    guard attributes?[.type] as? FileAttributeType == .typeRegular,
-      (attributes?[.size] as? NSNumber)?.intValue ?? 0 <= Self.mostBytes
-    else { return }
-    contents[path] = try Self.data(full)
   }
 
   private static func data(_ path: String) throws -> Data {
@@ -108,22 +91,61 @@ public struct ModelFolderFiles: Sendable {
     }
   }
 
-  public var hasTokenizer: Bool { contents["tokenizer.json"] != nil || contents["tokenizer.model"] != nil }
+  // MARK: The tokenizer
 
-  /// Puts another tokenizer in the place of the one that is here; chat templates that it lacks stay.
+  public var hasTokenizer: Bool { contents[Self.tokenizer] != nil || contents["tokenizer.model"] != nil }
+
+  private var hasChatTemplate: Bool {
+    contents.keys.contains(where: FolderList.isTemplate)
+      || contents["tokenizer_config.json"].map(DocumentBeginning.hasChatTemplate) ?? false
+  }
+
+  /// What names the tokens of a tokenizer, and belongs together.
+  private static let names: Set<String> = ["added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"]
+
+  /// Puts another tokenizer in the place of the one that is here; chat templates stay where it has none.
   ///
-  /// - Parameter wasNamed: whether the user named it. One that was only found, and has the same `tokenizer.json`, is the
-  ///   same tokenizer: it adds what is missing here.
+  /// - Parameter wasNamed: whether the user named it. One that was only found, and gives the same ids, is the same
+  ///   tokenizer: it adds what is missing here.
   public mutating func replaceTokenizer(with tokenizer: ModelFolderFiles, wasNamed: Bool) {
-    let own = contents["tokenizer.json"]
-    if !wasNamed, own != nil, own == tokenizer.contents["tokenizer.json"] {
-      contents.merge(tokenizer.contents) { own, _ in own }
+    if isTrained { beginning = DocumentBeginning(files: tokenizer.contents) }
+    let fingerprint = contents[Self.tokenizer].map(TokenizerFingerprint.hash(json:))
+    let isSame =
+      fingerprint != nil && fingerprint == tokenizer.contents[Self.tokenizer].map(TokenizerFingerprint.hash(json:))
+    if isSame, !wasNamed {
+      let (hasTemplate, hasNames) = (hasChatTemplate, contents.keys.contains(where: Self.names.contains))
+      let missing = tokenizer.contents.filter { path, _ in
+        !(hasTemplate && FolderList.isTemplate(path)) && !(hasNames && Self.names.contains(path))
+      }
+      contents.merge(missing) { own, _ in own }
       return
     }
+    let bringsTemplate = tokenizer.hasChatTemplate
     contents = contents.filter { path, _ in
-      !Self.isTokenizer(path) || path.hasPrefix("chat_template") || path.hasSuffix(".jinja")
+      if FolderList.isTemplate(path) { return !bringsTemplate }
+      return !FolderList.isTokenizer(path) || isSame && !Self.names.contains(path)
     }
     contents.merge(tokenizer.contents) { _, other in other }
+  }
+
+  /// Makes texts and chats begin for others as documents began in training, where this is a run's model.
+  ///
+  /// - Returns: what was changed, in a sentence; nil when nothing was.
+  mutating func beginAsTrained() -> String? {
+    guard isTrained, let beginning = beginning ?? DocumentBeginning(files: contents) else { return nil }
+    var files = contents.filter { FolderList.isTokenizer($0.key) || FolderList.isTemplate($0.key) }
+    let note = beginning.impose(on: &files)
+    contents.merge(files) { _, changed in changed }
+    return note
+  }
+
+  // MARK: Reading and writing
+
+  /// What of the folder is not here, in one sentence; nil when that is nothing but the weights.
+  public var leftOutNote: String? {
+    guard let folder, !leftOut.isEmpty else { return nil }
+    let more = leftOut.count > 8 ? " and \(leftOut.count - 8) more" : ""
+    return "not copied from '\(folder)': \(leftOut.prefix(8).joined(separator: ", "))\(more)"
   }
 
   /// The folder's `config.json`; nil where there is none.

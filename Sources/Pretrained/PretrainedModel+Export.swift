@@ -15,12 +15,16 @@ extension PretrainedModel {
   ///     a bias moves by less than a narrow type tells apart.
   ///   - maximumShardBytes: above it the weights are split into shards with an index.
   ///   - files: what the model's own folder held beside the weights.
+  /// - Returns: what the user should know about what was written, a sentence each.
   /// - Throws: `ForgeError.badInput` that names a tensor with a value that is not finite or that `dtype` cannot hold, and
   ///   then nothing is written; `ForgeError.tryAgain` when the disk fails.
+  @discardableResult
   public static func write(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, folder: String, dtype: ScalarType = .float32,
     maximumShardBytes: Int = 5_000_000_000, files: ModelFolderFiles = ModelFolderFiles()
-  ) throws {
+  ) throws -> [String] {
+    var files = files
+    let notes = [files.beginAsTrained(), files.leftOutNote].compactMap(\.self)
     let tensors = ParameterLayout(configuration).tensors.map { tensor in
       (tensor, type: tensor.role == .selectionBias ? ScalarType.float32 : dtype)
     }
@@ -45,6 +49,7 @@ extension PretrainedModel {
     where isWeights(name) && !written.contains(name) {
       try? FileManager.default.removeItem(atPath: folder + "/" + name)
     }
+    return notes
   }
 
   /// Whether a file is one that an export writes weights to.

@@ -26,13 +26,32 @@ enum JSON: Sendable {
 
   /// Reads a text in UTF-8. A byte order mark before it does not count.
   ///
+  /// - Parameter asPython: whether `NaN`, `Infinity` and numbers too large for fp64 count, as Python's reader takes them.
   /// - Throws: `Malformed` when it is not JSON, a key stands twice in one object, or values are nested too deeply.
-  init(_ text: [UInt8]) throws(Malformed) {
-    let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
-    let start = text.starts(with: mark) ? mark.count : 0
+  init(_ text: [UInt8], asPython: Bool = false) throws(Malformed) {
+    let start = Self.start(of: text)
     guard String(validating: text[start...], as: UTF8.self) != nil else { throw Malformed("it is not UTF-8 text") }
-    var parser = JSONParser(text: text, position: start)
+    var parser = JSONParser(text: text, position: start, asPython: asPython)
     self = try parser.document()
+  }
+
+  private static func start(of text: [UInt8]) -> Int {
+    let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+    return text.starts(with: mark) ? mark.count : 0
+  }
+
+  /// Where a member of the outermost object stands in its text.
+  struct Places {
+    /// Behind the opening brace.
+    var start = 0
+    /// Of the value; nil when there is no such key.
+    var value: Range<Int>?
+    var isEmpty = true
+
+    init(of key: String, in text: [UInt8]) throws(Malformed) {
+      var parser = JSONParser(text: text, position: JSON.start(of: text), asPython: true)
+      self = try parser.places(of: key, self)
+    }
   }
 }
 
@@ -40,13 +59,15 @@ enum JSON: Sendable {
 private struct JSONParser {
   let text: [UInt8]
   var position: Int
+  private let asPython: Bool
   private var depth = 0
   /// As in serde_json, by which `tokenizers` reads.
   private static let deepest = 128
 
-  init(text: [UInt8], position: Int) {
+  init(text: [UInt8], position: Int, asPython: Bool) {
     self.text = text
     self.position = position
+    self.asPython = asPython
   }
 
   mutating func document() throws(JSON.Malformed) -> JSON {
@@ -54,6 +75,25 @@ private struct JSONParser {
     skipSpace()
     guard position == text.count else { throw malformed("something follows the end of the value") }
     return value
+  }
+
+  mutating func places(of key: String, _ empty: JSON.Places) throws(JSON.Malformed) -> JSON.Places {
+    var places = empty
+    guard take("{") else { throw JSON.Malformed("it is not an object") }
+    places.start = position
+    if take("}") { return places }
+    places.isEmpty = false
+    repeat {
+      skipSpace()
+      guard peek == UInt8(ascii: "\"") else { throw malformed("a key is missing") }
+      let found = try string()
+      guard take(":") else { throw malformed("there is no ':' after a key") }
+      skipSpace()
+      let start = position
+      _ = try value()
+      if found.utf8.elementsEqual(key.utf8) { places.value = start..<position }
+    } while take(",")
+    return places
   }
 
   // MARK: Values
@@ -68,8 +108,9 @@ private struct JSONParser {
     case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
     default: break
     }
-    for (word, value) in [("null", JSON.null), ("true", .boolean(true)), ("false", .boolean(false))]
-    where text[position...].starts(with: word.utf8) {
+    var words = [("null", JSON.null), ("true", .boolean(true)), ("false", .boolean(false))]
+    if asPython { words += [("NaN", .number(.nan)), ("Infinity", .number(.infinity))] }
+    for (word, value) in words where text[position...].starts(with: word.utf8) {
       position += word.utf8.count
       return value
     }
@@ -121,6 +162,10 @@ private struct JSONParser {
       return position > first
     }
     if peek == UInt8(ascii: "-") { position += 1 }
+    if asPython, text[position...].starts(with: "Infinity".utf8) {
+      position += "Infinity".utf8.count
+      return .number(-.infinity)
+    }
     let isZero = peek == UInt8(ascii: "0")
     if isZero { position += 1 }
     guard isZero || digits() else { throw malformed("a number has no digits") }
@@ -138,7 +183,7 @@ private struct JSONParser {
     }
     let literal = String(decoding: text[start..<position], as: UTF8.self)
     if isInteger, let integer = Int(literal) { return .integer(integer) }
-    guard let number = Double(literal), number.isFinite else { throw malformed("a number is too large") }
+    guard let number = Double(literal), asPython || number.isFinite else { throw malformed("a number is too large") }
     return .number(number)
   }
 

@@ -73,6 +73,9 @@ struct ParsedTokenizer {
   ) throws(JSON.Malformed) -> [AddedTokens.Token] {
     let size = document.model.vocab.count
     var next = size
+    let taken = Dictionary(
+      document.model.vocab.lazy.filter { $0.id >= size }.map { ($0.id, $0.token) },
+      uniquingKeysWith: { first, _ in first })
     var tokens: [AddedTokens.Token] = []
     var contents: Set<[UInt8]> = []
     for token in document.addedTokens where !token.content.isEmpty {
@@ -84,6 +87,9 @@ struct ParsedTokenizer {
         throw JSON.Malformed(
           "its added token \(shown(token.content)) has the id \(token.id), and 'tokenizers' gives it \(id), "
             + (id == next ? "which follows those before it" : "as in its vocabulary") + ": correct the file")
+      }
+      if let other = taken[id], !other.utf8.elementsEqual(token.content.utf8) {
+        throw VocabularyNames.twice(other, token.content, id)
       }
       next = max(next, id + 1)
       tokens.append(
@@ -133,8 +139,24 @@ struct VocabularyNames {
         others[Array(token.utf8)] = id
       }
     }
+    try Self.checkDistinct(model.vocab)
     self.spelled = Vocabulary(spelled)
     self.others = others
+  }
+
+  /// Which of two tokens an id means depends on the reader.
+  private static func checkDistinct(_ vocab: [(token: String, id: Int)]) throws(JSON.Malformed) {
+    var owners = [Int32](repeating: -1, count: (vocab.lazy.map(\.id).max() ?? -1) + 1)
+    for (place, entry) in vocab.enumerated() {
+      guard owners[entry.id] < 0 else {
+        throw twice(vocab[Int(owners[entry.id])].token, entry.token, entry.id)
+      }
+      owners[entry.id] = Int32(place)
+    }
+  }
+
+  static func twice(_ first: String, _ second: String, _ id: Int) -> JSON.Malformed {
+    JSON.Malformed("its tokens \(shown(first)) and \(shown(second)) have the same id \(id): correct the file")
   }
 
   static func checked(_ id: Int, _ token: String) throws(JSON.Malformed) -> Int32 {

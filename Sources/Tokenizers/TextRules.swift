@@ -22,7 +22,7 @@ struct TextRules: Sendable {
   /// The rules for text from outside: special tokens are ordinary text in it, and the tokens around a document never come
   /// of it, special or not.
   static func plain(_ tokenizer: ParsedTokenizer, _ document: DocumentTokens) -> TextRules {
-    let around = Set([document.begin, document.end].compactMap(\.self))
+    let around = Set([document.begin, document.end].compactMap { $0?.id })
     let controls = around.union(tokenizer.addedTokens.specialIDs)
     let symbols = tokenizer.symbols
     let byteIDs = zip(symbols.ids, symbols.isKnown).map { id, isKnown in
@@ -30,12 +30,9 @@ struct TextRules: Sendable {
     }
     var rewriter = Rewriter(tokenizer.merges, controls: controls)
     var replacements: [Int32: [Int32]] = [:]
-    for id in controls where rewriter.isMade(id) || byteIDs.contains(id) {
-      if let ids = rewriter.replacement(for: id) {
-        replacements[id] = ids
-      } else if around.contains(id) {
-        replacements[id] = []
-      }
+    let ofBytes = Set(zip(symbols.ids, symbols.isKnown).lazy.filter(\.1).map(\.0))
+    for id in controls where rewriter.isMade(id) || ofBytes.contains(id) {
+      replacements[id] = rewriter.replacement(for: id) ?? []
     }
     return TextRules(
       ignoredTokens: controls, keptFromWords: controls, symbols: symbols, byteIDs: byteIDs, replacements: replacements)

@@ -33,10 +33,7 @@ public struct Tokenizer: Sendable {
   private let parsingScratch = ScratchPool()
 
   init(files: TokenizerFiles, path: String) throws {
-    let document = try TokenizerDocument(json: files.tokenizer, path: path)
-    let parsed = try ParsedTokenizer(document, path: path)
-    let around = try DocumentTokens(
-      files: files, postProcessors: document.postProcessors, tokenizer: parsed, path: path)
+    let (parsed, around) = try files.parsed(path: path)
     pattern = parsed.pattern
     normalizer = parsed.normalizer
     vocabulary = parsed.vocabulary
@@ -46,8 +43,8 @@ public struct Tokenizer: Sendable {
     plainRules = .plain(parsed, around)
     parsingRules = .parsing(parsed)
     controlIDs = plainRules.ignoredTokens
-    beginOfSequence = around.addsBegin ? around.begin : nil
-    endOfSequence = around.end
+    beginOfSequence = around.addsBegin ? around.begin?.id : nil
+    endOfSequence = around.end?.id
     self.files = files
   }
 
@@ -106,6 +103,21 @@ public struct Tokenizer: Sendable {
     var scratch = pool.take()
     defer { pool.give(scratch) }
     return try body(&scratch)
+  }
+}
+
+extension TokenizerFiles {
+  /// What the files say together.
+  ///
+  /// - Throws: `ForgeError.badInput` when they are not those of a tokenizer that this library can compute.
+  func parsed(path: String) throws -> (tokenizer: ParsedTokenizer, around: DocumentTokens) {
+    var document = try TokenizerDocument(json: tokenizer, path: path)
+    let names = try TokenNames(files: self, path: path)
+    names.complete(&document)
+    let parsed = try ParsedTokenizer(document, path: path)
+    let around = try DocumentTokens(
+      names, postProcessors: document.postProcessors, tokenizer: parsed, path: path)
+    return (parsed, around)
   }
 }
 

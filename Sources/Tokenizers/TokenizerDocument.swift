@@ -83,6 +83,10 @@ struct TokenizerDocument {
 extension TokenizerDocument.AddedToken {
   fileprivate init(_ token: JSON.Object) throws(JSON.Malformed) {
     guard case .integer(let id) = try token.required("id", token["id"]) else { throw token.wrongType("id") }
+    try self.init(token, id: id)
+  }
+
+  init(_ token: JSON.Object, id: Int) throws(JSON.Malformed) {
     self.id = id
     content = try token.required("content", token.string("content"))
     isSpecial = try token.boolean("special") ?? false

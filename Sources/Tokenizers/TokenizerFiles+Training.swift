@@ -14,7 +14,7 @@ extension TokenizerFiles {
       """
           {
             "id": \(id),
-            "content": \(quoted(token)),
+            "content": \(JSON.quoted(token)),
             "single_word": false,
             "lstrip": false,
             "rstrip": false,
@@ -26,9 +26,9 @@ extension TokenizerFiles {
     let texts = learner.tokens.enumerated().map { id, bytes in
       id < options.specialTokens.count ? options.specialTokens[id] : ByteAlphabet.text(for: bytes)
     }
-    let vocabulary = texts.enumerated().map { id, text in "      \(quoted(text)): \(id)" }
+    let vocabulary = texts.enumerated().map { id, text in "      \(JSON.quoted(text)): \(id)" }
     let merges = learner.merges.map { merge in
-      "      [\(quoted(texts[Int(merge.left)])), \(quoted(texts[Int(merge.right)]))]"
+      "      [\(JSON.quoted(texts[Int(merge.left)])), \(JSON.quoted(texts[Int(merge.right)]))]"
     }
     return """
       {
@@ -93,7 +93,7 @@ extension TokenizerFiles {
           "pretokenizers": [
             {
               "type": "Split",
-              "pattern": { "Regex": \(quoted(pattern.regularExpression)) },
+              "pattern": { "Regex": \(JSON.quoted(pattern.regularExpression)) },
               "behavior": "Isolated",
               "invert": false
             },
@@ -105,9 +105,9 @@ extension TokenizerFiles {
 
   /// `tokenizer_config.json`: what `transformers.AutoTokenizer` and chat programs need besides.
   private static func configurationText(_ options: TrainingOptions) -> String {
-    func name(_ token: String) -> String { options.specialTokens.contains(token) ? quoted(token) : "null" }
+    func name(_ token: String) -> String { options.specialTokens.contains(token) ? JSON.quoted(token) : "null" }
     let hasInstructions = ["<s>", "</s>", "[INST]", "[/INST]"].allSatisfy(options.specialTokens.contains)
-    let template = hasInstructions ? ",\n  \"chat_template\": \(quoted(chatTemplate))" : ""
+    let template = hasInstructions ? ",\n  \"chat_template\": \(JSON.quoted(chatTemplate))" : ""
     return """
       {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -148,23 +148,4 @@ extension TokenizerFiles {
       {%- endif -%}
     {%- endfor -%}
     """
-
-  /// `text` as a JSON string.
-  private static func quoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case "\n": result += "\\n"
-      case "\r": result += "\\r"
-      case "\t": result += "\\t"
-      case ..<" ":
-        let digits = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
-  }
 }

@@ -10,14 +10,28 @@ struct TokenizerFiles: Sendable {
   var configuration: Data?
   /// `special_tokens_map.json`: the names of the special tokens, in older folders.
   var specialTokensMap: Data?
+  /// `added_tokens.json`: ids of tokens that may stand nowhere else, in older folders.
+  var addedTokens: Data?
+  /// `chat_template.jinja`, which counts more than the template in `tokenizer_config.json`.
+  var chatTemplate: Data?
 
   private static let tokenizerName = "tokenizer.json"
   private static let configurationName = "tokenizer_config.json"
   private static let specialTokensMapName = "special_tokens_map.json"
+  private static let addedTokensName = "added_tokens.json"
+  private static let chatTemplateName = "chat_template.jinja"
 
   init(tokenizer: Data, configuration: Data?) {
     self.tokenizer = tokenizer
     self.configuration = configuration
+  }
+
+  /// The files of a folder by their names; nil without a `tokenizer.json`.
+  init?(contents: [String: Data]) {
+    guard let tokenizer = contents[Self.tokenizerName] else { return nil }
+    self.init(tokenizer: tokenizer, configuration: contents[Self.configurationName])
+    specialTokensMap = contents[Self.specialTokensMapName]
+    addedTokens = contents[Self.addedTokensName]
   }
 
   /// Reads the files in the folder `path`, or the file `path` and its neighbours.
@@ -36,6 +50,8 @@ struct TokenizerFiles: Sendable {
     let folder = url.deletingLastPathComponent()
     configuration = try Self.neighbour(Self.configurationName, in: folder)
     specialTokensMap = try Self.neighbour(Self.specialTokensMapName, in: folder)
+    addedTokens = try Self.neighbour(Self.addedTokensName, in: folder)
+    chatTemplate = try Self.neighbour(Self.chatTemplateName, in: folder)
   }
 
   /// A file that need not be there, but can be read when it is.
@@ -46,13 +62,13 @@ struct TokenizerFiles: Sendable {
     do {
       return try Data(contentsOf: url)
     } catch {
-      throw ForgeError.badInput("cannot read \(path), which names the tokenizer's tokens: \(error.reason)")
+      throw ForgeError.badInput("cannot read \(path), which belongs to the tokenizer: \(error.reason)")
     }
   }
 
   /// Throws `badInput` when a folder has a tokenizer's files.
   static func expectNone(inFolder path: String) throws {
-    for name in [tokenizerName, configurationName, specialTokensMapName] {
+    for name in [tokenizerName, configurationName, specialTokensMapName, addedTokensName, chatTemplateName] {
       var status = stat()
       guard stat(PathBytes.cString(of: path + "/" + name), &status) != 0 else {
         throw ForgeError.badInput(
@@ -71,11 +87,18 @@ struct TokenizerFiles: Sendable {
   func write(toFolder path: String) throws {
     let contents = [
       (Self.tokenizerName, tokenizer), (Self.configurationName, configuration),
-      (Self.specialTokensMapName, specialTokensMap),
+      (Self.specialTokensMapName, specialTokensMap), (Self.addedTokensName, addedTokens),
+      (Self.chatTemplateName, chatTemplate),
     ]
     try Self.createFolder(path)
-    for case (let name, let data?) in contents {
-      let file = try OutputFile(path: path + "/" + name)
+    for (name, data) in contents {
+      let place = path + "/" + name
+      // What another tokenizer left here would be taken for this one's.
+      guard let data else {
+        unlink(PathBytes.cString(of: place))
+        continue
+      }
+      let file = try OutputFile(path: place)
       try file.append(data)
       try file.commit()
     }

@@ -17,8 +17,8 @@ struct UnencodableText: Error {
   static func controlToken(_ bytes: some Sequence<UInt8>, line: Int) -> UnencodableText {
     UnencodableText(
       line: line,
-      reason: "has \(shown(String(decoding: Array(bytes), as: UTF8.self))), which the tokenizer can write only as the "
-        + "token that begins or ends a document: leave it out, or use another tokenizer")
+      reason: "has \(shown(String(decoding: Array(bytes), as: UTF8.self))), which the tokenizer can write only as a "
+        + "special token, or as the one that begins or ends a document: leave it out, or use another tokenizer")
   }
 
   /// The refusal of the text called `name`.

@@ -32,9 +32,10 @@ struct FoundSources {
     let validation = configuration.validationSources.map { (source: $0, part: DataPart.validation) }
     datasets = try identification.identify(training + validation, memory: memory)
     verifiedChunks = identification.verified
-    let found = datasets.map {
+    let around = try Self.documentTokens((training + validation).map(\.source), communicator)
+    let found = zip(datasets, around).map {
       RunSources.Dataset(
-        path: $0.source, weight: $0.weight, sha256: $0.digest?.root ?? "", tokenizer: $0.tokenizer)
+        path: $0.source, weight: $0.weight, sha256: $0.digest?.root ?? "", tokenizer: $0.tokenizer, around: $1)
     }
     sources.train = Array(found.prefix(training.count))
     sources.validation = Array(found.dropFirst(training.count))
@@ -42,6 +43,27 @@ struct FoundSources {
       sources.model = try Self.model(path, &memory, identification, communicator)
     }
     sources.tokenizer = found.compactMap(\.tokenizer).first ?? sources.model?.tokenizer
+  }
+
+  /// What stands around the documents of each dataset, as rank 0 reads it.
+  private static func documentTokens(
+    _ sources: [DataSource], _ communicator: Communicator
+  ) throws -> [RunSources.DocumentTokens?] {
+    var found: [UInt8] = []
+    try communicator.together {
+      guard communicator.rank == 0 else { return }
+      let tokens = try sources.map { source in
+        try source.description()?.tokenizer.map {
+          RunSources.DocumentTokens(begin: $0.beginOfSequence, end: $0.endOfSequence)
+        }
+      }
+      found = try Array(JSONEncoder().encode(tokens))
+    }
+    found = try communicator.broadcast(found, root: 0)
+    guard let tokens = try? JSONDecoder().decode([RunSources.DocumentTokens?].self, from: Data(found)) else {
+      preconditionFailure("rank 0 sent tokens that it did not find")
+    }
+    return tokens
   }
 
   /// Of each dataset whose ids need not be looked at again, by its path without `.bin` and `.idx`: all are below this.

@@ -14,6 +14,14 @@ struct RunSources: Codable, Equatable {
     var sha256: String
     /// The fingerprint of the tokenizer that made it; nil when nobody knows.
     var tokenizer: String?
+    /// What stands around its documents; nil when nobody knows, as in checkpoints of older versions.
+    var around: DocumentTokens?
+  }
+
+  /// The ids before and after every document of a dataset.
+  struct DocumentTokens: Codable, Equatable {
+    var begin: Int32?
+    var end: Int32?
   }
 
   /// What `model.from` held when the run began.
@@ -102,6 +110,12 @@ struct RunSources: Codable, Equatable {
 
   // MARK: Tokenizers
 
+  /// Whether a run that was started with `recorded` has no other data by now.
+  func hasOnlyData(of recorded: RunSources) -> Bool {
+    let known = Set((recorded.train + recorded.validation).map(\.sha256))
+    return (train + validation).allSatisfy { known.contains($0.sha256) }
+  }
+
   /// Why these datasets, or they and the model, cannot be in one run: their ids were made by different tokenizers.
   var mixedTokenizers: String? {
     let known = (train + validation).compactMap { set in set.tokenizer.map { (name: "'\(set.path)'", hash: $0) } }
@@ -109,6 +123,15 @@ struct RunSources: Codable, Equatable {
     if let other = known.first(where: { $0.hash != first.hash }) {
       return "\(first.name) and \(other.name) were made with different tokenizers, so their ids do not mean the same; "
         + "prepare one of them again with the other's (its folder has a copy, 'tokenizer')"
+    }
+    let surrounded = (train + validation).compactMap { set in set.around.map { (name: "'\(set.path)'", around: $0) } }
+    if let first = surrounded.first, let other = surrounded.first(where: { $0.around != first.around }) {
+      func told(_ id: Int32?) -> String { id.map(String.init) ?? "none" }
+      func told(_ tokens: DocumentTokens) -> String { "begin \(told(tokens.begin)), end \(told(tokens.end))" }
+      return
+        "the documents of \(first.name) and \(other.name) have different tokens around them (\(told(first.around)); "
+        + "\(told(other.around))), though their tokenizer is the same; prepare one of them again with the other's (its "
+        + "folder has a copy, 'tokenizer')"
     }
     if let model, let tokenizer = model.tokenizer, tokenizer != first.hash {
       return "\(first.name) was made with another tokenizer than that of the model '\(model.path)' (model.from), so "

@@ -15,8 +15,8 @@ extension Trainer {
   /// of new runs today.
   func checkSources(continuing record: RunRecord) throws {
     if let mixed = found.sources.mixedTokenizers {
-      // A checkpoint of a version that did not look for it, or one that continued such a checkpoint.
-      guard record.sources?.mixedTokenizers != nil || record.sources == nil else { throw ForgeError.badInput(mixed) }
+      // A version that did not look for it started the run.
+      guard record.sources.map(found.sources.hasOnlyData) ?? true else { throw ForgeError.badInput(mixed) }
       reporter.note("warning: \(mixed)")
     }
     if let objection = validationObjection {

@@ -44,6 +44,7 @@ extension Trainer {
       try checkLease()
       let files = try configuration.pretrained.map { try ModelFolderFiles(model: $0) } ?? ModelFolderFiles()
       try files.keep(inRun: directory.path)
+      if let note = files.leftOutNote { reporter.note(note) }
     }
   }
 

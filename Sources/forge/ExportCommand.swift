@@ -69,9 +69,10 @@ struct ExportCommand: ParsableCommand {
     let loaded = try LoadedModel(path: source, threads: threads)
     var files = loaded.files
     if let tokenizer { files.replaceTokenizer(with: tokenizer, wasNamed: self.tokenizer != nil) }
-    try PretrainedModel.write(
+    let notes = try PretrainedModel.write(
       loaded.configuration, parameters: loaded.parameters.buffer, folder: output, dtype: dtype.scalarType,
       maximumShardBytes: maxShardSize.bytes, files: files)
+    for note in notes { FileHandle.standardError.write(Data("forge: \(note)\n".utf8)) }
     let count = ParameterLayout(loaded.configuration).count
     let rest = files.hasTokenizer ? " and its tokenizer" : "; no tokenizer was found"
     try StandardOutput.write("\(output): \(count) parameters in \(dtype.rawValue)\(rest)\n")

@@ -13,8 +13,8 @@ struct ScoreCommand: ParsableCommand {
     discussion: """
       Prints a line for each sequence, in order: {"loss": L, "logprobs": […]}.
       "logprobs" has log p of every token but the first, given those before it, and "loss" is the mean of −log p in
-      nats. Numbers have the shortest form that reads back to the same float. Sequences are scored one at a time: a
-      score does not depend on its neighbours.
+      nats. Numbers have the shortest form that reads back to the same float; null stands for one that is not finite.
+      Sequences are scored one at a time: a score does not depend on its neighbours.
 
       EXAMPLES
         echo '{"ids":[1,17,42,5]}' > ids.jsonl
@@ -49,8 +49,10 @@ struct ScoreCommand: ParsableCommand {
       loaded.configuration, parameters: loaded.parameters, longest: longest, compute: Compute(threads: threads))
     for ids in sequences {
       let score = scorer.score(ids)
-      let logProbabilities = score.logProbabilities.map { "\($0)" }.joined(separator: ",")
-      try StandardOutput.write("{\"loss\":\(score.loss),\"logprobs\":[\(logProbabilities)]}\n")
+      // JSON has no other numbers.
+      let logProbabilities = score.logProbabilities.map { $0.isFinite ? "\($0)" : "null" }.joined(separator: ",")
+      let loss = score.loss.isFinite ? "\(score.loss)" : "null"
+      try StandardOutput.write("{\"loss\":\(loss),\"logprobs\":[\(logProbabilities)]}\n")
     }
   }
 

@@ -133,6 +133,73 @@ def folders():
     harness.check("another model in the same run is refused", ended.code == 64 or not companions("run/pretrained"), ended)
 
 
+def replaced_tokenizers():
+    """Which of two tokenizers' files an export has."""
+    (WORK / "words.txt").write_text("one two three " * 20)
+    trained = WORK / "words"
+    harness.run("forge", "tokenizer", "train", "--input", WORK / "words.txt", "--output", trained, "--vocabulary-size", 280)
+    file = json.loads((trained / "tokenizer.json").read_text())
+    config = json.loads((trained / "tokenizer_config.json").read_text())
+    vocabulary = max(file["model"]["vocab"].values()) + 1
+
+    def edit(tensors, settings):
+        settings["vocab_size"] = vocabulary
+        for name in ["model.embed_tokens.weight", "lm_head.weight"]:
+            shape, values = tensors[name]
+            tensors[name] = ([vocabulary, shape[1]], (values * 3)[:vocabulary * shape[1]])
+
+    own = {"tokenizer.json": json.dumps(file), "tokenizer_config.json": json.dumps(config | {"mine": 1}),
+           "special_tokens_map.json": '{"eos_token": "</s>"}', "added_tokens.json": "{}", "vocab.json": "{}",
+           "merges.txt": "#version", "tokenizer.model": "\0", "chat_template.jinja": "{{ bos_token }}mine"}
+    source = model("with-tokenizer", edit)
+    for name, text in own.items():
+        (source / name).write_text(text)
+
+    def texts(folder):
+        return {name: (folder / name).read_text() for name in own if (folder / name).exists()}
+
+    data, run = WORK / "words-data", WORK / "words-run"
+    ended = harness.run("forge", "data", "prepare", "--input", WORK / "words.txt", "--output", data, "--tokenizer", trained,
+                        "--held-out", 0)
+    ended = harness.run("forge-dist", harness.write_configuration(
+        WORK / "words.yaml", harness.configuration(run, {"from": str(source)}, data, steps=1)))
+    export(run, "words-out")
+    found = texts(WORK / "words-out")
+    harness.check("a run on data of the same tokenizer in another layout keeps the folder's files", found == own,
+                  f"{[name for name in own if found.get(name) != own[name]]}\n{ended}")
+    other = WORK / "other-words"
+    shutil.copytree(trained, other)
+    (other / "tokenizer.json").write_text(json.dumps(file | {"normalizer": {"type": "NFC"}}))
+    export(source, "words-out", "--tokenizer", other)
+    harness.check("the template of a tokenizer that is named counts, and nothing of the old one stays",
+                  texts(WORK / "words-out") == texts(other), sorted(texts(WORK / "words-out")))
+    del config["chat_template"]
+    (other / "tokenizer_config.json").write_text(json.dumps(config))
+    export(source, "words-out", "--tokenizer", other)
+    harness.check("where it has none the old template stays", texts(WORK / "words-out") == texts(other)
+                  | {"chat_template.jinja": own["chat_template.jinja"]}, sorted(texts(WORK / "words-out")))
+
+
+def other_files():
+    """Every small text file of a folder is kept, in subfolders too; what is not kept is said."""
+    source = model("others")
+    texts = ["params.yaml", "vocab.bpe", "custom_generate/generate.py", "original/params.json", "notes", "a.toml", "README.rst"]
+    others = ["pytorch_model.bin", "model.gguf", "picture.png", "pytorch_model.bin.index.json", "adapter_config.json"]
+    for name in texts + others + ["checkpoint-5/config.json", "original/tokenizer.model", ".hidden"]:
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text("{}" if name in texts or name.endswith(".json") else "\0")
+    ended = export(source, "others-out")
+    found = {str(path.relative_to(WORK / "others-out")) for path in (WORK / "others-out").rglob("*") if path.is_file()}
+    harness.check("every small text file survives", found == {*texts, "original/tokenizer.model", "config.json", "model.safetensors"},
+                  found)
+    harness.check("and what does not is said in one line", len(note(ended)) == 1
+                  and all(name in ended.err for name in [*others, "checkpoint-5/"]), ended)
+    ended = train("others", {"from": str(source)}, "others-run")
+    harness.check("so it is of model.from", "pytorch_model.bin" in ended.out + ended.err, ended)
+    export(WORK / "others-run", "others-out")
+    harness.check("and the export of such a run has them", all((WORK / "others-out" / name).exists() for name in texts))
+
+
 def overwriting():
     source = model("small")
     target = WORK / "target"
@@ -240,6 +307,7 @@ def configurations():
     harness.check("a null says as many key heads as heads",
                   isinstance(scores(with_keys("heads", num_key_value_heads=2, **mistral)), str)
                   and "shape" in scores(with_keys("heads", num_key_value_heads="null", **mistral)))
+    layer_types(mistral | {"num_key_value_heads": 1, "sliding_window": 4})
     refused("qwen3: a head_dim that is null", "head_dim is null", "score", "--tokens", IDS, "--model",
             with_keys("null", model_type="qwen3", head_dim="null"))
     yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "rope_theta": 10000.0}
@@ -262,6 +330,67 @@ def configurations():
     (WORK / "plain/config.json").write_text(text.replace("\n}", ',\n\t"vocab_size": 96\n}'))
     refused("a key twice", r"config\.json:\d+: key 'vocab_size' appears twice", "score", "--tokens", IDS, "--model",
             WORK / "plain")
+
+
+def layer_types(mistral):
+    """transformers takes a mistral model with layer_types for a ministral one, whose layers may differ."""
+    full, sliding = "full_attention", "sliding_attention"
+    def of(*types, **keys):
+        return with_keys("types", **mistral | {"layer_types": list(types)} | keys)
+
+    windowed, unlimited = scores(with_keys("types", **mistral)), scores(with_keys("types", **mistral | {"sliding_window": "null"}))
+    harness.check("mistral: layer_types that are all full", scores(of(full, full)) == unlimited != windowed)
+    harness.check("mistral: layer_types that are all sliding", scores(of(sliding, sliding)) == windowed)
+    harness.check("mistral: layer_types that are null", scores(with_keys("types", **mistral, layer_types="null")) == windowed)
+    mixed = scores(of(sliding, full))
+    harness.check("mistral: layer_types that differ", isinstance(mixed, list) and mixed not in (windowed, unlimited), mixed)
+    export(WORK / "types", "types-out")
+    harness.check("and survive", scores(WORK / "types-out") == mixed
+                  and config_of("types-out").get("layer_types") == [sliding, full], config_of("types-out"))
+    export(of(full, full, sliding_window="null"), "types-out")
+    harness.check("without a window they are left out, since transformers refuses them",
+                  scores(WORK / "types-out") == unlimited and "layer_types" not in config_of("types-out"))
+    for name, folder in [("a mistral model", of(sliding, full, sliding_window="null")),
+                         ("a family without windows", with_keys("types", layer_types=[sliding, full], sliding_window=4))]:
+        refused(f"layer_types without a window: {name}", r"config\.json:\d+: layer_types names sliding_attention", "score",
+                "--tokens", IDS, "--model", folder)
+
+
+def refused_by_others():
+    """What older versions of transformers wrote and version 5 refuses."""
+    for family, keys, written in [
+        ("llama", ["tie_word_embeddings", "initializer_range", "use_cache", "attention_bias", "mlp_bias", "chunk_size_feed_forward"],
+         {"tie_word_embeddings": False, "initializer_range": 0.02, "attention_bias": False}),
+        ("mistral", ["attention_dropout", "use_cache"], {"attention_dropout": 0.0}),
+    ]:  # fmt: skip
+        folder = with_keys("nulls", model_type=family, sliding_window="null", **dict.fromkeys(keys, "null"))
+        ended = export(folder, "nulls-out")
+        config = config_of("nulls-out")
+        harness.check(f"{family}: nulls are read as defaults and not written", ended.code == 0 and not [
+            key for key in keys if key in config and config[key] is None]
+            and all(config.get(key, value) == value for key, value in written.items()), f"{config}\n{ended}")
+        said = [line for line in note(ended) if "null is read as the default" in line]
+        harness.check(f"{family}: and it is said in one line", len(said) == 1 and all(key in said[0] for key in keys), ended)
+    export(with_keys("numbers", rms_norm_eps=1, num_hidden_layers=2.0, bos_token_id=[1], eos_token_id=[2.0, 3], pad_token_id=[]),
+           "numbers-out")
+    text = (WORK / "numbers-out/config.json").read_text()
+    config = config_of("numbers-out")
+    harness.check("numbers are written as transformers wants them", '"rms_norm_eps": 1.0' in text and '"num_hidden_layers": 2,' in text
+                  and (config["bos_token_id"], config["eos_token_id"]) == (1, [2, 3]) and config.get("pad_token_id") is None
+                  and "2.0" not in text, text)
+    run = train("zero", harness.MIXTRAL | {"router_aux_loss_coef": 0, "output_router_logits": True}, "zero")
+    export(WORK / "zero", "zero-out")
+    path = WORK / "zero-out/config.json"
+    settings = json.loads(path.read_text()) | {"router_aux_loss_coef": 0, "router_jitter_noise": 0, "output_router_logits": None}
+    path.write_text(json.dumps(settings))
+    export(WORK / "zero-out", "zero-again")
+    text = (WORK / "zero-again/config.json").read_text()
+    harness.check("also those of routers", all(piece in text for piece in [
+        '"router_aux_loss_coef": 0.0', '"router_jitter_noise": 0.0', '"output_router_logits": false']), f"{text}{run}")
+    for name, rope in [("rope_type is null", {"rope_type": None, "rope_theta": 1e4}),
+                       ("factor is missing", {"rope_type": "yarn", "rope_theta": 1e4, "original_max_position_embeddings": 32})]:
+        for key in ["rope_parameters", "rope_scaling"]:
+            refused(f"{key}: {name}", name, "score", "--tokens", IDS, "--model", with_keys("rope", **{key: rope}))
 
 
 def versions_and_losses():
@@ -391,6 +520,13 @@ def scoring():
     long.write_text('\ufeff{"ids":[1,2,3]}\n' + json.dumps({"ids": [i % 96 for i in range(128)]}) + "\n")
     ended = harness.run("forge", "score", "--model", folder, "--tokens", long)
     harness.check("score: as many as positions, behind a byte order mark", ended.code == 0, ended)
+
+    def nan(tensors, config):
+        tensors["model.norm.weight"][1][3] = math.nan
+
+    ended = harness.run("forge", "score", "--model", model("nan", nan), "--tokens", IDS)
+    harness.check("score: a number that is not finite is null", ended.code == 0
+                  and json.loads(ended.out) == {"loss": None, "logprobs": [None] * 7}, ended)
     (WORK / "long.txt").write_text("abc " * 200)
     refused("score: a text beyond the positions", "128 positions", "score", "--model", WORK / "chain", "--text",
             WORK / "long.txt")
@@ -456,7 +592,7 @@ def later():
                         and "num_experts" in ended.err, "the settings of a family are declared with the families' files")
 
 
-for group in [folders, overwriting, tied, configurations, versions_and_losses, weights_that_do_not_fit, generating, scoring,
+for group in [folders, replaced_tokenizers, other_files, overwriting, tied, configurations, refused_by_others, versions_and_losses, weights_that_do_not_fit, generating, scoring,
               curves, later]:
     group()
 harness.finish()

@@ -265,6 +265,13 @@ def tokenizers():
     config, _ = configured("spaced-run", [(one, 1), (three, 1)])
     begin(config, "m23: a tokenizer.json that differs in white space only")
 
+    shutil.copytree(WORK / "tokenizer", WORK / "unmarked")
+    path = WORK / "unmarked/tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"add_bos_token": False}))
+    prepare("four", WORK / "docs/chapter-0", WORK / "docs/chapter-1", tokenizer="unmarked")
+    config, _ = configured("mixed-beginnings", [(one, 1), (WORK / "four", 1)])
+    refused("m23: documents of one tokenizer that begin differently", run("forge-dist", config), "one'", "four'", "begin")
+
     config, directory = configured("owner", one)
     begin(config, "a run with a tokenizer")
     other = run("forge-dist", configured("other-owner", two)[0])

@@ -61,13 +61,14 @@ def tokenizer_file(first=(), merges=(), lacking=(), added=(), normalizer=None, p
 count = 0
 
 
-def write(file, config=None, tokens_map=None, mark=b""):
+def write(file, config=None, tokens_map=None, mark=b"", added=None):
     """Writes a tokenizer's folder; a file may be given as text."""
     global count
     count += 1
     folder = WORK / f"tokenizer-{count}"
     folder.mkdir()
-    for name, content in [("tokenizer.json", file), ("tokenizer_config.json", config), ("special_tokens_map.json", tokens_map)]:
+    for name, content in [("tokenizer.json", file), ("tokenizer_config.json", config), ("special_tokens_map.json", tokens_map),
+                          ("added_tokens.json", added)]:
         if content is not None:
             text = content if isinstance(content, str) else json.dumps(content)
             (folder / name).write_bytes(mark + text.encode())
@@ -147,6 +148,16 @@ def named_tokens():
             names, post_processor={"type": "BertProcessing", "sep": ["</s>", 1], "cls": ["<s>", 0]})), both_ends),
         ("with add_bos_token false", write(tokenizer_file(names, added=both), bos | {"add_bos_token": False}), end),
         ("with add_bos_token true", write(tokenizer_file(names, added=both), bos | {"add_bos_token": True}), both_ends),
+        ("by the map beside an older configuration", write(vocabulary, {"eos_token": "<|x|>"}, eos), end),
+        ("not by a map that says null", write(tokenizer_file(names, post_processor=around), {"eos_token": "<|x|>"}, {"eos_token": None}),
+         both_ends),
+        ("by a configuration of transformers 5 beside the map", write(
+            vocabulary, eos | {"added_tokens_decoder": {"1": {"content": "</s>"}}}, {"eos_token": "<|x|>"}), end),
+        ("beside numbers that only Python reads", write(
+            vocabulary, '{"eos_token": "</s>", "x": NaN, "y": [-Infinity, Infinity, 1e400]}'), end),
+        ("by added_tokens_decoder alone", write(vocabulary, {"eos_token": "<end>", "added_tokens_decoder": {
+            "261": {"content": "<end>", "special": True}, "260": {"content": "<pad>"}}}), [row + [261] for row in plain]),
+        ("by added_tokens.json alone", write(vocabulary, {"eos_token": "<end>"}, added={"<end>": 260}), [row + [260] for row in plain]),
         ("behind a byte order mark", write(vocabulary, bos, mark=b"\xef\xbb\xbf"), both_ends),
     ]:  # fmt: skip
         documents, ended = prepare(folder, *texts)
@@ -163,6 +174,8 @@ def named_tokens():
         ("tokenizer_config.json", write(vocabulary, {"eos_token": "<|im_end|>"}), "<|im_end|>", "tokenizer_config.json"),
         ("tokenizer_config.json, to begin", write(vocabulary, eos | {"bos_token": "<bos>"}), "<bos>", "bos_token"),
         ("special_tokens_map.json", write(vocabulary, {}, {"eos_token": "<|im_end|>"}), "<|im_end|>", "special_tokens_map"),
+        ("added_tokens_decoder with an id that it would not get", write(vocabulary, {
+            "eos_token": "<end>", "added_tokens_decoder": {"300": {"content": "<end>"}}}), "<end>", 300, 260),
         ("a template", write(tokenizer_file(names, post_processor=template(["A", "<e>"], {"<e>": 9000}))), "<e>", 9000),
         ("RobertaProcessing", write(tokenizer_file(names, post_processor=roberta | {"sep": ["</s>", 7]})), "</s>", 7),
     ]:  # fmt: skip
@@ -201,6 +214,16 @@ def never_from_text():
     single = write(tokenizer_file(merges=[("!", "!")]), {"eos_token": "!"})
     refused("a document that can only be written with its end", prepare(single, "fine\n", "so\nwhat!\n")[0], "1.txt", "line 2", "'!'")
     equal("another way is found where there is one", encode(single, "a!!"), [*ids("a"), FIRST_BYTE + 256])
+
+
+    special = {"added": [token("<", FIRST_BYTE + 60, special=True)]}
+    lone = write(tokenizer_file(**special), {"eos_token": "!"})
+    refused("a byte that only a special token can write", prepare(lone, "fine\n", "so\na < b\n")[0], "1.txt", "line 2", "'<'", "special")
+    equal("with --special-tokens it is that token", encode(lone, "a<b", "--special-tokens"), ids("a<b"))
+    equal("a merge is another way to write it", encode(write(tokenizer_file(merges=[("<", "b")], **special)), "a<b"),
+          [*ids("a"), FIRST_BYTE + 256])
+    unknown = tokenizer_file(["<unk>"], lacking=[0xFF], added=[token("<unk>", 0, special=True)], unk_token="<unk>")
+    equal("the unknown token stands for text although it is special", encode(write(unknown), b"a\xff"), [*ids("a"), 0])
 
 
 def added_tokens():
@@ -257,6 +280,7 @@ def contradictions():
     text = json.dumps(tokenizer_file(["<s>"]))
     for name, old, new, *words in [
         ("a token that stands twice in the vocabulary", '"!": ', '"!": 5, "!": ', "'!'", "twice"),
+        ("two tokens of one id", '"!": 37', '"!": 38', "'!'", "'\"'", "38", "same id"),
         ("a key that stands twice in the model", '"dropout": null', '"dropout": null, "dropout": 0.5', "'dropout'", "twice"),
         ("a key that stands twice at the top", '"normalizer": null', '"normalizer": {"type": "NFC"}, "normalizer": null',
          "'normalizer'", "twice"),
@@ -270,6 +294,8 @@ def contradictions():
     ]:  # fmt: skip
         assert old in text, old
         refused(f"tokenizer.json: {name}", encode(write(text.replace(old, new, 1)), "x"), *words)
+    hole = text.replace('"!": 37', '"!": 260', 1).replace('"added_tokens": []', f'"added_tokens": {json.dumps([token("<t>", 260)])}')
+    refused("tokenizer.json: an added token with the id of another", encode(write(hole), "x"), "'!'", "'<t>'", 260, "same id")
     refused("tokenizer_config.json: a key that stands twice", encode(write(
         tokenizer_file(["<s>", "</s>"]), '{"eos_token": "<s>", "eos_token": "</s>"}'), "x"), "'eos_token'", "twice")
     # Two tokens that are equal to a Unicode-aware comparison are still two.
@@ -334,6 +360,65 @@ def trained():
     harness.check("training ended well", ended.code == 0, ended)
 
 
+def beginning(file):
+    """The ids that a tokenizer.json puts before a text."""
+    def before(step):
+        if step is None:
+            return []
+        if step["type"] == "Sequence":
+            return sum((before(part) for part in reversed(step["processors"])), [])
+        if step["type"] == "RobertaProcessing":
+            return [step["cls"][1]]
+        pieces = step.get("single", [])
+        names = [piece["SpecialToken"]["id"] for piece in pieces[:[*map(list, pieces)].index(["Sequence"])]] if pieces else []
+        return sum((step["special_tokens"][name]["ids"] for name in names), [])
+    return before(file["post_processor"])
+
+
+def exported():
+    """Texts and chats begin, by the export of a run, as the documents of its data do."""
+    bos = {"bos_token": "<s>", "eos_token": "</s>"}
+    plain, spelled, silent = "{{ messages[0].content }}", "{{ bos_token }}{{ messages[0].content }}", "{%- set bos_token = '' -%}"
+    around = template(["<s>", "A"], {"<s>": 0})
+    roberta = {"type": "RobertaProcessing", "sep": ["</s>", 1], "cls": ["<s>", 0], "trim_offsets": True, "add_prefix_space": False}
+    for name, post_processor, config, expected, chat in [
+        ("none is named", None, {"eos_token": "</s>", "chat_template": plain}, None, plain),
+        ("it has no post-processor", None, bos | {"chat_template": plain}, [0], "{{ bos_token }}" + plain),
+        ("an older version trained it", BYTE_LEVEL, bos | {"chat_template": spelled}, [0], spelled),
+        ("it puts it already", around, bos | {"chat_template": spelled, "x": 1e400}, None, spelled),
+        ("it puts it twice", template(["<s>", "<s>", "A"], {"<s>": 0}), bos, [0], None),
+        ("in a sequence", {"type": "Sequence", "processors": [BYTE_LEVEL, around]}, bos, None, None),
+        ("add_bos_token is false", around, bos | {"add_bos_token": False, "chat_template": spelled}, [], silent + spelled),
+        ("add_bos_token is false beside RobertaProcessing", roberta, bos | {"add_bos_token": False, "chat_template": plain}, [], plain),
+        ("the template is a list", BYTE_LEVEL, bos | {"chat_template": [{"name": "default", "template": plain}]}, [0],
+         [{"name": "default", "template": "{{ bos_token }}" + plain}]),
+    ]:  # fmt: skip
+        source = write(tokenizer_file(["<s>", "</s>"], post_processor=post_processor), config)
+        documents, _ = prepare(source, "A text. " * 20)
+        data, run, folder = (WORK / f"{kind}-{count}" for kind in ["data", "run", "exported"])
+        section = harness.QWEN3 | {"vocab_size": 300}
+        settings = harness.write_configuration(WORK / "run.yaml", harness.configuration(run, section, data, steps=1))
+        trained = harness.run("forge-dist", settings)
+        ended = harness.run("forge", "export", run, folder)
+        if not harness.check(f"export: {name}", trained.code == 0 == ended.code, f"{trained}{ended}"):
+            continue
+        before, after = (json.loads((path / "tokenizer.json").read_text()) for path in [source, folder])
+        wanted = documents[0][:1] if documents[0][0] == 0 else []
+        equal(f"export: a text begins as documents did: {name}", beginning(after), wanted)
+        changed = expected is not None
+        harness.check(f"export: and nothing else is changed: {name}", after | {"post_processor": None}
+                      == before | {"post_processor": None} and (changed or after == before), after["post_processor"])
+        found = json.loads((folder / "tokenizer_config.json").read_text()).get("chat_template")
+        equal(f"export: a chat begins as documents did: {name}", found, chat)
+        said = harness.sentences(ended.err)
+        harness.check(f"export: what is changed is said in one line: {name}", len(said) == (changed or chat != config.get("chat_template")),
+                      ended)
+        again = WORK / f"again-{count}"
+        harness.run("forge", "export", folder, again)
+        harness.check(f"export: a folder stays as it is: {name}", (again / "tokenizer.json").read_bytes()
+                      == (folder / "tokenizer.json").read_bytes())
+
+
 def main():
     named_tokens()
     never_from_text()
@@ -343,6 +428,7 @@ def main():
     missing_bytes()
     encoding_lines()
     trained()
+    exported()
     harness.finish()
 
 

@@ -38,6 +38,10 @@ struct FolderConfigurationTests {
     #expect(throws: ForgeError.self) {
       try folder("qwen3", "\"layer_types\": [\"full_attention\", \"linear_attention\"]")
     }
+    // transformers keeps only a window of such layers, whatever the family.
+    #expect(throws: ForgeError.self) {
+      try folder("llama", "\"sliding_window\": 4, \"layer_types\": [\"sliding_attention\", \"full_attention\"]")
+    }
   }
 
   @Test func endTokens() throws {
@@ -56,13 +60,13 @@ struct FolderConfigurationTests {
   @Test func keysOfOtherFamiliesAreNamed() throws {
     var notes: [String] = []
     let text =
-      "\"sliding_window\": 4, \"n_group\": 2, \"layer_types\": [\"sliding_attention\", \"full_attention\"], \"x\": null, "
+      "\"sliding_window\": 4, \"n_group\": 2, \"layer_types\": [\"full_attention\", \"full_attention\"], \"x\": null, "
       + "\"num_local_experts\": 0, \"rope_parameters\": {\"rope_type\": \"default\", \"mrope_section\": [1]}"
     #expect(try folder("llama", text, notes: { notes.append($0) }).windows == [nil, nil])
     #expect(
       notes == [
         "config.json: not used by this program: rope_parameters.mrope_section",
-        "config.json: not used by this program: x, sliding_window, layer_types, n_group",
+        "config.json: not used by this program: x, sliding_window, n_group",
       ])
   }
 

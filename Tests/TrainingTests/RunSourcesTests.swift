@@ -76,4 +76,18 @@ import Testing
       sources([set("a", "1", tokenizer: "u")]).objection(to: sources([set("x", "1", tokenizer: "t")]))?
         .contains("another tokenizer") == true)
   }
+
+  @Test func tokensAroundDocumentsDoNotMix() {
+    func around(_ path: String, _ begin: Int32?, _ end: Int32?) -> RunSources.Dataset {
+      var dataset = set(path, path, tokenizer: "t")
+      dataset.around = RunSources.DocumentTokens(begin: begin, end: end)
+      return dataset
+    }
+    #expect(sources([around("a", 1, 2), around("b", 1, 2), set("c", "c", tokenizer: "t")]).mixedTokenizers == nil)
+    let mixed = sources([around("a", 1, 2)], validation: [around("b", nil, 2)])
+    #expect(mixed.mixedTokenizers?.contains("'a' and 'b'") == true)
+    // A checkpoint of an older version does not know them.
+    #expect(mixed.hasOnlyData(of: sources([set("a", "a")], validation: [set("b", "b")])))
+    #expect(!mixed.hasOnlyData(of: sources([set("a", "a")])))
+  }
 }
