@@ -27,8 +27,9 @@ struct OpenTags {
   private var outer: [Formatting] = []
   private var formatting = Formatting()
   private var reopenedOnStack = 0
-  /// How many elements the parser has made by itself.
+  /// How many elements the parser has made by itself, or what took it as long.
   private(set) var reopenedCount = 0
+  private var noBreakCount = 0
 
   /// How deep the next element will be.
   var depth: Int { entries.count + reopenedOnStack }
@@ -116,6 +117,11 @@ struct OpenTags {
       formatting.active += 1
       formatting.onStack += 1
     }
+    if name == Self.noBreak {
+      // Libgumbo takes the longer for one the more there were.
+      noBreakCount += 1
+      reopenedCount += noBreakCount / 64
+    }
     if traits.contains(.marker) {
       outer.append(formatting)
       formatting = Formatting()
@@ -137,7 +143,8 @@ struct OpenTags {
     if name == Self.form {
       // What is open within a form stays open.
       counts[name, default: 1] -= 1
-      reopenedOnStack -= entries.remove(at: place).reopened
+      let reopened = entries.remove(at: place).reopened
+      if place > 0 { entries[place - 1].reopened += reopened } else { reopenedOnStack -= reopened }
     } else {
       pop(to: place)
     }
@@ -154,6 +161,7 @@ struct OpenTags {
   private static let (paragraph, form, button, select) = (
     TagName("p"), TagName("form"), TagName("button"), TagName("select")
   )
+  private static let noBreak = TagName("nobr")
   private static let (option, optionGroup) = (TagName("option"), TagName("optgroup"))
   private static let (ruby, rubyText, rubyParenthesis) = (TagName("ruby"), TagName("rt"), TagName("rp"))
   private static let (listItem, definition, term) = (TagName("li"), TagName("dd"), TagName("dt"))

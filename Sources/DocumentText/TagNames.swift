@@ -24,7 +24,7 @@ struct TagTraits: OptionSet, Sendable {
   static let endsItself = TagTraits(rawValue: 1 << 9)
   /// Only the first start tag counts.
   static let once = TagTraits(rawValue: 1 << 10)
-  /// Left out with its end tag: what changes no text, as `nobr`, which takes the parser long.
+  /// Left out with its end tag: what only machines or frames need.
   static let omitted = TagTraits(rawValue: 1 << 11)
   /// Known to HTML, and not laid out within a line.
   static let block = TagTraits(rawValue: 1 << 12)
@@ -65,7 +65,7 @@ struct TagName: Hashable, Sendable {
   static let traits: [TagName: TagTraits] = {
     let names: [(TagTraits, String)] = [
       (.void, "area base br col embed hr img image input link meta param source track wbr basefont bgsound keygen"),
-      (.formatting, "a b big code em font i s small strike strong tt u"),
+      (.formatting, "a b big code em font i nobr s small strike strong tt u"),
       (.hiddenText, "script style iframe noembed textarea noframes noscript"),
       (.shownText, "title xmp"),
       (
@@ -88,7 +88,7 @@ struct TagName: Hashable, Sendable {
       ),
       (.foreignRoot, "svg math"),
       (.integrationPoint, "foreignobject desc title mi mo mn ms mtext annotation-xml"),
-      (.endsItself, "a"),
+      (.endsItself, "a nobr"),
       (.heading, "h1 h2 h3 h4 h5 h6"),
       (
         .special,
@@ -107,7 +107,7 @@ struct TagName: Hashable, Sendable {
       (.tableScope, "html table template"),
       (.tablePart, "tr td th tbody thead tfoot"),
       (.once, "html head body"),
-      (.omitted, "frameset frame isindex nobr"),
+      (.omitted, "frameset frame isindex"),
       (.standIn, StandInElement.allCases.map(\.rawValue).joined(separator: " ")),
     ]
     var traits: [TagName: TagTraits] = [:]
