@@ -84,27 +84,6 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
-    // Run under mpirun by Tests/Distributed/run.
-    .executableTarget(
-      name: "mpi-tests", dependencies: ["Diagnostics", "Kernels", "MPI", "Models", "Parallelism", "Placement"],
-      path: "Tests/Distributed",
-      exclude: ["run"], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
-
-    // Run under mpirun by scripts/benchmark-exactness.
-    .executableTarget(
-      name: "step-benchmark",
-      dependencies: [
-        "Diagnostics", "Kernels", "MPI", "Models", "Optimizers", "Parallelism", "Placement", "Settings",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ],
-      path: "Benchmarks/StepBenchmark"),
-
-    // Run by scripts/benchmark-checkpoint.
-    .executableTarget(
-      name: "checkpoint-benchmark",
-      dependencies: ["Checkpoints", "Diagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser")],
-      path: "Benchmarks/CheckpointBenchmark"),
-
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Diagnostics"], exclude: ["Fixtures"]),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Diagnostics"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Diagnostics", "Formats"]),
@@ -137,6 +116,32 @@ let package = Package(
       name: "TrainingTests", dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Placement", "Training"]),
   ]
 )
+
+// Programs that only we run, so that a first build need not wait for them.
+if Context.environment["FORGE_DEVELOPMENT"] != nil {
+  package.targets += [
+    // Run under mpirun by Tests/Distributed/run.
+    .executableTarget(
+      name: "mpi-tests", dependencies: ["Diagnostics", "Kernels", "MPI", "Models", "Parallelism", "Placement"],
+      path: "Tests/Distributed",
+      exclude: ["run"], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
+
+    // Run under mpirun by scripts/benchmark-exactness.
+    .executableTarget(
+      name: "step-benchmark",
+      dependencies: [
+        "Diagnostics", "Kernels", "MPI", "Models", "Optimizers", "Parallelism", "Placement", "Settings",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Benchmarks/StepBenchmark"),
+
+    // Run by scripts/benchmark-checkpoint.
+    .executableTarget(
+      name: "checkpoint-benchmark",
+      dependencies: ["Checkpoints", "Diagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: "Benchmarks/CheckpointBenchmark"),
+  ]
+}
 
 // Coverage-guided fuzzing, built apart by scripts/fuzz: the code under test as one static library for libFuzzer.
 if Context.environment["FORGE_FUZZ"] != nil {
