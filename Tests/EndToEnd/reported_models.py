@@ -526,7 +526,7 @@ def scoring():
 
     ended = harness.run("forge", "score", "--model", model("nan", nan), "--tokens", IDS)
     harness.check("score: a number that is not finite is null", ended.code == 0
-                  and json.loads(ended.out) == {"loss": None, "logprobs": [None] * 7}, ended)
+                  and re.sub(r"\s", "", ended.out) == '{"loss":null,"logprobs":[' + ",".join(["null"] * 7) + "]}", ended)
     (WORK / "long.txt").write_text("abc " * 200)
     refused("score: a text beyond the positions", "128 positions", "score", "--model", WORK / "chain", "--text",
             WORK / "long.txt")

@@ -115,6 +115,7 @@ def texts():
             (".", ["export", "m", "o"]), (".", ["export", "o", "p"]), ("o", ["export", ".", "../q"]),
             (".", ["generate", "--model", "m", *generate]), ("m", ["generate", "--model", ".", *generate]),
             ("m/checkpoints/step-00000002", ["generate", "--model", ".", *generate])]:
+        os.makedirs(WORK / place, exist_ok=True)  # an older build may have written nothing
         os.chdir(WORK / place)
         ended = run("forge", *command)
         check(f"a name of one letter: in {place}, forge {' '.join(map(str, command))}", ended.code == 0, ended)
