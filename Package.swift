@@ -29,19 +29,21 @@ let package = Package(
     .target(name: "Checkpoints", dependencies: ["CZstd", "Diagnostics", "Digests", "Formats"]),
 
     // Models and data, which know nothing of ranks.
-    .target(name: "Models", dependencies: ["Configuration", "Diagnostics", "Kernels"]),
+    .target(name: "Batches", dependencies: ["Kernels"]),
+    .target(name: "Objectives", dependencies: ["Batches", "Kernels"]),
+    .target(name: "Models", dependencies: ["Batches", "Configuration", "Diagnostics", "Kernels", "Objectives"]),
     .target(name: "Optimizers", dependencies: ["Kernels"]),
     .target(
       name: "Pretrained",
       dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Formats", "Kernels", "Models", "Tokenizers"]),
-    .target(name: "Datasets", dependencies: ["Diagnostics", "Digests", "Formats"]),
+    .target(name: "Datasets", dependencies: ["Batches", "Diagnostics", "Digests", "Formats", "Kernels"]),
     .target(name: "Tokenizers", dependencies: ["Diagnostics", "Digests", "Formats"]),
     // Bytes of a page, a notebook or a text in any encoding become readable text; knows of no files and no datasets.
     .target(name: "DocumentText", dependencies: ["CGumbo", "CZlib"]),
     .target(
       name: "Documents",
       dependencies: ["Datasets", "Diagnostics", "Digests", "DocumentText", "Formats", "Tokenizers"]),
-    .target(name: "Generation", dependencies: ["Diagnostics", "Kernels", "Models", "Tokenizers"]),
+    .target(name: "Generation", dependencies: ["Batches", "Diagnostics", "Kernels", "Models", "Tokenizers"]),
 
     // What a run is to do, who owns what in it, and what that will cost: arithmetic, without MPI.
     .target(
@@ -52,7 +54,9 @@ let package = Package(
     .target(name: "Placement", dependencies: ["Models"]),
     .target(
       name: "Planning",
-      dependencies: ["Diagnostics", "Kernels", "Models", "Optimizers", "Placement", "Settings"]),
+      dependencies: [
+        "Batches", "Checkpoints", "Diagnostics", "Kernels", "Models", "Objectives", "Optimizers", "Placement", "Settings",
+      ]),
 
     // Ranks, and the loop.
     .target(
@@ -61,8 +65,8 @@ let package = Package(
     .target(
       name: "Training",
       dependencies: [
-        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Digests", "Formats", "Kernels", "MPI", "Models",
-        "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "Settings", "Tokenizers",
+        "Batches", "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Digests", "Formats", "Kernels", "MPI",
+        "Models", "Objectives", "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "Settings", "Tokenizers",
       ]),
 
     // What a finished run says, without MPI.
@@ -86,7 +90,7 @@ let package = Package(
 
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Diagnostics"], exclude: ["Fixtures"]),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Diagnostics"]),
-    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Diagnostics", "Formats"]),
+    .testTarget(name: "DatasetsTests", dependencies: ["Batches", "Datasets", "Diagnostics", "Formats"]),
     .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
     .testTarget(name: "DigestsTests", dependencies: ["Digests"]),
     .testTarget(name: "DocumentTextTests", dependencies: ["DocumentText"], exclude: ["Fixtures"]),
@@ -99,8 +103,10 @@ let package = Package(
       name: "GenerationTests", dependencies: ["Configuration", "Formats", "Generation", "Kernels", "Models"]),
     .testTarget(name: "MPITests", dependencies: ["MPI"]),
     .testTarget(
-      name: "ModelsTests", dependencies: ["Configuration", "Diagnostics", "Formats", "Kernels", "Models"],
+      name: "ModelsTests",
+      dependencies: ["Batches", "Configuration", "Diagnostics", "Formats", "Kernels", "Models", "Objectives"],
       exclude: ["Fixtures"]),
+    .testTarget(name: "ObjectivesTests", dependencies: ["Batches", "Kernels", "Objectives"]),
     .testTarget(name: "OptimizersTests", dependencies: ["Kernels", "Optimizers"], exclude: ["Fixtures"]),
     .testTarget(name: "ParallelismTests", dependencies: ["Checkpoints", "Parallelism"]),
     .testTarget(
@@ -130,8 +136,8 @@ if Context.environment["FORGE_DEVELOPMENT"] != nil {
     .executableTarget(
       name: "step-benchmark",
       dependencies: [
-        "Diagnostics", "Kernels", "MPI", "Models", "Optimizers", "Parallelism", "Placement", "Settings",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Batches", "Diagnostics", "Kernels", "MPI", "Models", "Objectives", "Optimizers", "Parallelism", "Placement",
+        "Settings", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Benchmarks/StepBenchmark"),
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Batches
 import Diagnostics
 import Foundation
 import Kernels
@@ -100,7 +101,7 @@ struct StepBenchmark: ParsableCommand {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
 
-  private typealias Step = (_ number: Int, _ batch: MicroBatch) throws -> Double
+  private typealias Step = (_ number: Int, _ batch: TokenBatch) throws -> Double
 
   private func makeSteps(
     _ configuration: RunConfiguration, _ world: Communicator, _ compute: Compute
@@ -145,18 +146,15 @@ struct StepBenchmark: ParsableCommand {
   }
 
   /// Uniformly distributed tokens, the same for all variants of a round.
-  private static func randomBatch(_ configuration: RunConfiguration, round: Int, rank: Int) -> MicroBatch {
+  private static func randomBatch(_ configuration: RunConfiguration, round: Int, rank: Int) -> TokenBatch {
     let (sequences, length) = (configuration.batch.microBatch, configuration.data.sequenceLength)
     let random = CounterBasedRandom(seed: configuration.run.seed, stream: UInt64(round) << 32 + UInt64(rank))
-    let batch = MicroBatch(sequences: sequences, length: length)
-    let starts = [Int32](repeating: 0, count: length)
+    let batch = TokenBatch(sequences: sequences, length: length)
     for sequence in 0..<sequences {
       let tokens = (0...length).map { place in
         Int32(random.uniform(UInt64(sequence * (length + 1) + place)) * Double(configuration.model.vocabularySize))
       }
-      tokens.withUnsafeBufferPointer { tokens in
-        starts.withUnsafeBufferPointer { batch.set(sequence: sequence, tokens: tokens, documentStarts: $0) }
-      }
+      batch.set(sequence: sequence, tokens: tokens)
     }
     return batch
   }

@@ -1,6 +1,8 @@
+import Batches
 import Kernels
 import MPI
 import Models
+import Objectives
 import Optimizers
 import Parallelism
 import Placement
@@ -67,16 +69,15 @@ final class StepModel {
   /// - Parameter number: counted from 1.
   /// - Returns: the gradient's norm.
   /// - Throws: `MPIError`.
-  func step(_ number: Int, _ batch: MicroBatch, _ variant: any StepVariant) throws -> Double {
+  func step(_ number: Int, _ batch: TokenBatch, _ variant: any StepVariant) throws -> Double {
     residence.current = variant.residence
     variant.begin()
-    var targets = [Int64(batch.targetCount)]
+    var targets = [Int64(batch.tokenCount)]
     try variant.combine(&targets)
+    let objective = NormalizedObjective(LanguageModeling(), denominators: [LossDenominator(count: Int(targets[0]))])
     let result = try decoder.train(
-      batch, lossScale: 1 / Float(max(1, targets[0])), microBatchScale: 1 / Float(world.size),
-      accumulator: variant.sums)
-    let loads = (0..<configuration.model.layers).flatMap { decoder.expertLoads(layer: $0) }
-    var sums = [result.loss ?? 0, result.auxiliaryLoss ?? 0, Int64(result.targets)] + loads.map { Int64($0) }
+      batch, objective: objective, microBatches: world.size, accumulator: variant.sums)
+    var sums = (result.losses ?? [0]) + [result.auxiliaryLoss ?? 0] + result.expertLoads.map { Int64($0) }
     let norm = try variant.gradientNorm()
     try variant.combine(&sums)
     variant.update(

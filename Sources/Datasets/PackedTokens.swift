@@ -1,3 +1,4 @@
+import Batches
 import Diagnostics
 import Formats
 
@@ -11,24 +12,27 @@ struct PackedTokens: Sendable {
   /// Whole sequences in the dataset.
   var count: Int { max(0, dataset.tokenCount - 1) / sequenceLength }
 
-  /// Reads sequence `index`; see ``TrainingData/read(sequence:tokens:documentStarts:)``.
-  func read(
-    _ index: Int, tokens: UnsafeMutableBufferPointer<Int32>, documentStarts: UnsafeMutableBufferPointer<Int32>
-  ) {
-    precondition(tokens.count == sequenceLength + 1 && documentStarts.count == sequenceLength)
+  /// Reads sequence `index` into a sequence of a batch; see ``TrainingData/read(_:into:sequence:)``.
+  func read(_ index: Int, into batch: TokenBatch, sequence: Int) {
+    let rows = batch.packing.tokens(of: sequence)
+    precondition(rows.count == sequenceLength, "the batch is for sequences of another length")
     let first = index * sequenceLength
-    dataset.read(first..<first + sequenceLength + 1, into: tokens)
-    guard documentMask, dataset.documentCount > 0 else {
-      documentStarts.update(repeating: 0)
-      return
-    }
-    var document = dataset.document(containing: first)
+    dataset.read(first..<first + sequenceLength, into: batch.inputs[rows].pointer)
+    dataset.read(first + 1..<first + 1 + sequenceLength, into: batch.targets[rows].pointer)
+    let (starts, positions, weights) = (batch.documentStarts[rows], batch.positions[rows], batch.lossWeights[rows])
+    weights.fill(1)
+    var document = documentMask && dataset.documentCount > 0 ? dataset.document(containing: first) : nil
     var start = 0
     while start < sequenceLength {
-      document += 1
-      let end = min(dataset.start(ofDocument: document) - first, sequenceLength)
-      documentStarts[start..<end].update(repeating: Int32(start))
-      start = end
+      let next = document.map { $0 + 1 }
+      let end = next.map { min(dataset.start(ofDocument: $0) - first, sequenceLength) } ?? sequenceLength
+      for place in start..<end {
+        starts[place] = Int32(start)
+        positions[place] = Int32(place - start)
+      }
+      // What another document begins with cannot be foretold.
+      if end > 0, end < sequenceLength { weights[end - 1] = 0 }
+      (document, start) = (next, end)
     }
   }
 

@@ -1,3 +1,4 @@
+public import Batches
 import Diagnostics
 import Formats
 
@@ -58,17 +59,16 @@ public struct TrainingData: Sendable {
   /// Tokens of all sources together.
   public var tokenCount: Int { sources.reduce(0) { $0 + $1.dataset.tokenCount } }
 
-  /// Reads sequence number `index` of the stream (step × sequences per batch + place in the batch).
+  /// Reads sequence number `index` of the stream (step × sequences per batch + place in the batch) into a batch.
   ///
-  /// - Parameters:
-  ///   - tokens: `[sequenceLength + 1]` ids; the inputs are the first T, the targets the last T.
-  ///   - documentStarts: `[sequenceLength]`; the place, within this sequence, of the first token of the document that
-  ///     each input belongs to. 0 when the document began in an earlier sequence, and everywhere without document mask.
-  public func read(
-    sequence index: Int, tokens: UnsafeMutableBufferPointer<Int32>, documentStarts: UnsafeMutableBufferPointer<Int32>
-  ) {
-    let (source, sequence) = place(of: index)
-    sources[source].read(sequence, tokens: tokens, documentStarts: documentStarts)
+  /// Every target is trained on, but one that is the first token of another document than its input's. (Of a sequence's very
+  /// last target the sequence does not see the document.) A document that began in an earlier sequence starts at 0, as
+  /// everything does without document mask.
+  ///
+  /// - Parameter sequence: the place in the batch, `sequenceLength` tokens long.
+  public func read(_ index: Int, into batch: TokenBatch, sequence: Int) {
+    let place = place(of: index)
+    sources[place.source].read(place.sequence, into: batch, sequence: sequence)
   }
 
   /// The source of a sequence of the stream and its number within that source.

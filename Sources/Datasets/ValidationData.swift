@@ -1,3 +1,4 @@
+public import Batches
 import Diagnostics
 import Formats
 
@@ -42,14 +43,12 @@ public struct ValidationData: Sendable {
     count = self.sources.reduce(0) { $0 + $1.count }
   }
 
-  /// Reads sequence `index` of `0..<count`; see ``TrainingData/read(sequence:tokens:documentStarts:)``.
-  public func read(
-    sequence index: Int, tokens: UnsafeMutableBufferPointer<Int32>, documentStarts: UnsafeMutableBufferPointer<Int32>
-  ) {
+  /// Reads sequence `index` of `0..<count` into a batch; see ``TrainingData/read(_:into:sequence:)``.
+  public func read(_ index: Int, into batch: TokenBatch, sequence: Int) {
     precondition(index >= 0 && index < count)
     var index = index
     for source in sources {
-      if index < source.count { return source.read(index, tokens: tokens, documentStarts: documentStarts) }
+      if index < source.count { return source.read(index, into: batch, sequence: sequence) }
       index -= source.count
     }
   }

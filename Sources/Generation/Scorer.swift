@@ -1,3 +1,4 @@
+import Batches
 import Kernels
 import Models
 
@@ -31,11 +32,8 @@ public final class Scorer {
   /// - Parameter tokens: at least two ids, each within the vocabulary.
   public func score(_ tokens: [Int32]) -> Score {
     precondition(tokens.count >= 2 && tokens.count <= longest)
-    let batch = MicroBatch(sequences: 1, length: tokens.count - 1)
-    let starts = [Int32](repeating: 0, count: tokens.count - 1)
-    tokens.withUnsafeBufferPointer { tokens in
-      starts.withUnsafeBufferPointer { batch.set(sequence: 0, tokens: tokens, documentStarts: $0) }
-    }
+    let batch = TokenBatch(sequences: 1, length: tokens.count - 1)
+    batch.set(sequence: 0, tokens: tokens)
     let logProbabilities = decoder.logProbabilities(batch)
     let sum = logProbabilities.reduce(0.0) { $0 + Double($1) }
     return Score(loss: -sum / Double(logProbabilities.count), logProbabilities: logProbabilities)

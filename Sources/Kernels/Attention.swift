@@ -6,20 +6,15 @@
 
 /// What an attention layer sees of a micro-batch.
 public struct AttentionShape: Sendable {
-  /// Sequences in the micro-batch, and tokens in each.
-  public var sequences: Int
-  public var length: Int
+  public var packing: SequencePacking
   public var heads: Int
   public var keyValueHeads: Int
   public var headDimension: Int
   /// Tokens a position sees, itself included; nil sees all before it.
   public var window: Int?
 
-  public init(
-    sequences: Int, length: Int, heads: Int, keyValueHeads: Int, headDimension: Int, window: Int? = nil
-  ) {
-    self.sequences = sequences
-    self.length = length
+  public init(_ packing: SequencePacking, heads: Int, keyValueHeads: Int, headDimension: Int, window: Int? = nil) {
+    self.packing = packing
     self.heads = heads
     self.keyValueHeads = keyValueHeads
     self.headDimension = headDimension
@@ -47,9 +42,9 @@ struct AttentionOperands {
 /// Grouped-query causal attention by blocks (Dao et al. 2022): a block of queries meets blocks of keys, softmax is kept
 /// online, and no tokens × tokens matrix exists. Blocks that the causal, window and document masks hide are skipped.
 extension Compute {
-  static let queryBlock = 96
+  package static let queryBlock = 96
   /// No more than OpenBLAS sums up at a time, so that hidden keys at a block's end leave no trace in a sum.
-  static let keyBlock = 384
+  package static let keyBlock = 384
 
   /// A block of queries `[first, end)` of one sequence and the keys `[firstKey, end)` that any of them sees.
   private struct QueryBlock {
@@ -66,12 +61,13 @@ extension Compute {
     return max(start, position - window + 1)
   }
 
-  private static func block(_ index: Int, _ shape: AttentionShape, _ starts: UnsafeMutablePointer<Int32>) -> QueryBlock
-  {
+  private static func block(
+    _ index: Int, length: Int, _ shape: AttentionShape, _ starts: UnsafeMutablePointer<Int32>
+  ) -> QueryBlock {
     let first = index * queryBlock
     // Rounded down, so that the products' shapes take few values.
     let firstKey = firstKey(first, starts, shape.window) / queryBlock * queryBlock
-    return QueryBlock(first: first, end: min(shape.length, first + queryBlock), firstKey: firstKey)
+    return QueryBlock(first: first, end: min(length, first + queryBlock), firstKey: firstKey)
   }
 
   /// - Parameters:
@@ -82,27 +78,26 @@ extension Compute {
   public func attention(
     _ shape: AttentionShape, qkv: Matrix, documentStarts: Buffer<Int32>, into out: Matrix, logSumExp: Buffer<Float>
   ) {
-    precondition(qkv.columns == shape.columns && qkv.rows == shape.sequences * shape.length)
+    precondition(qkv.columns == shape.columns && qkv.rows == shape.packing.tokenCount)
     precondition(documentStarts.count == qkv.rows && logSumExp.count >= qkv.rows * shape.heads)
-    let blocks = (shape.length + Self.queryBlock - 1) / Self.queryBlock
-    // Long rows first: the last query blocks of a sequence see the most keys.
-    team.forEach(shape.sequences * shape.heads * blocks) { task, thread in
-      let blockIndex = blocks - 1 - task / (shape.sequences * shape.heads)
-      let unit = task % (shape.sequences * shape.heads)
+    let blocks = shape.packing.queryBlocks
+    team.forEach(blocks.count * shape.heads) { task, thread in
       self.attentionBlock(
-        shape, sequence: unit / shape.heads, head: unit % shape.heads, blockIndex, qkv, documentStarts, out, logSumExp,
+        shape, blocks[task / shape.heads], head: task % shape.heads, qkv, documentStarts, out, logSumExp,
         scratch: self.scratch(thread), rowScratch: self.rowScratch(thread))
     }
   }
 
   private func attentionBlock(
-    _ shape: AttentionShape, sequence: Int, head: Int, _ index: Int, _ qkv: Matrix, _ documentStarts: Buffer<Int32>,
-    _ out: Matrix, _ logSumExp: Buffer<Float>, scratch: Buffer<Float>, rowScratch: Buffer<Float>
+    _ shape: AttentionShape, _ place: SequencePacking.QueryBlock, head: Int, _ qkv: Matrix,
+    _ documentStarts: Buffer<Int32>, _ out: Matrix, _ logSumExp: Buffer<Float>, scratch: Buffer<Float>,
+    rowScratch: Buffer<Float>
   ) {
     let d = shape.headDimension
-    let token = sequence * shape.length
+    let tokens = shape.packing.tokens(of: place.sequence)
+    let token = tokens.lowerBound
     let starts = documentStarts.base + token
-    let block = Self.block(index, shape, starts)
+    let block = Self.block(place.index, length: tokens.count, shape, starts)
     let keyColumn = shape.queryColumns + head / (shape.heads / shape.keyValueHeads) * d
     let key = qkv.base + token * qkv.stride + keyColumn
     let operands = AttentionOperands(
@@ -177,34 +172,35 @@ extension Compute {
   ) {
     precondition(qkvGradient.columns == qkv.columns && qkvGradient.rows == qkv.rows)
     let group = shape.heads / shape.keyValueHeads
-    let blocks = (shape.length + Self.queryBlock - 1) / Self.queryBlock
-    team.forEach(shape.sequences * shape.keyValueHeads) { task, thread in
+    team.forEach(shape.packing.sequences * shape.keyValueHeads) { task, thread in
       let sequence = task / shape.keyValueHeads
       let keyValueHead = task % shape.keyValueHeads
       let firstColumn = shape.queryColumns + keyValueHead * shape.headDimension
-      for row in sequence * shape.length..<(sequence + 1) * shape.length {
+      for row in shape.packing.tokens(of: sequence) {
         let gradient = qkvGradient.base + row * qkvGradient.stride + firstColumn
         gradient.update(repeating: 0, count: shape.headDimension)
         (gradient + shape.keyValueHeads * shape.headDimension).update(repeating: 0, count: shape.headDimension)
       }
       for head in keyValueHead * group..<(keyValueHead + 1) * group {
-        for block in 0..<blocks {
+        for block in 0..<shape.packing.blockCount(of: sequence) {
           self.attentionBlockBackward(
-            shape, sequence: sequence, head: head, block, qkv, documentStarts, out, logSumExp, outGradient, qkvGradient,
-            scratch: self.scratch(thread))
+            shape, SequencePacking.QueryBlock(sequence: sequence, index: block), head: head, qkv, documentStarts, out,
+            logSumExp, outGradient, qkvGradient, scratch: self.scratch(thread))
         }
       }
     }
   }
 
   private func attentionBlockBackward(
-    _ shape: AttentionShape, sequence: Int, head: Int, _ index: Int, _ qkv: Matrix, _ documentStarts: Buffer<Int32>,
-    _ out: Matrix, _ logSumExp: Buffer<Float>, _ outGradient: Matrix, _ qkvGradient: Matrix, scratch: Buffer<Float>
+    _ shape: AttentionShape, _ place: SequencePacking.QueryBlock, head: Int, _ qkv: Matrix,
+    _ documentStarts: Buffer<Int32>, _ out: Matrix, _ logSumExp: Buffer<Float>, _ outGradient: Matrix,
+    _ qkvGradient: Matrix, scratch: Buffer<Float>
   ) {
     let d = shape.headDimension
-    let token = sequence * shape.length
+    let tokens = shape.packing.tokens(of: place.sequence)
+    let token = tokens.lowerBound
     let starts = documentStarts.base + token
-    let block = Self.block(index, shape, starts)
+    let block = Self.block(place.index, length: tokens.count, shape, starts)
     let rows = block.end - block.first
     let queryOffset = (token + block.first) * qkv.stride + head * d
     let keyOffset = token * qkv.stride + shape.queryColumns + head / (shape.heads / shape.keyValueHeads) * d

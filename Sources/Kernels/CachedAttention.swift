@@ -13,8 +13,8 @@ extension Compute {
   public func cachedAttention(
     _ shape: AttentionShape, first: Int, queries: Matrix, keys: Matrix, values: Matrix, into out: Matrix
   ) {
-    let end = first + shape.length
-    precondition(shape.sequences == 1 && queries.rows == shape.length && out.rows == shape.length)
+    let end = first + queries.rows
+    precondition(shape.packing.sequences == 1 && queries.rows == shape.packing.tokenCount && out.rows == queries.rows)
     precondition(keys.rows >= end && keys.rows % Self.queryBlock == 0 && keys.stride == values.stride)
     let blocks = first / Self.queryBlock..<(end + Self.queryBlock - 1) / Self.queryBlock
     let d = shape.headDimension

@@ -7,25 +7,29 @@ public enum LossFixedPoint {
   public static func decode(_ sum: Int64) -> Double { Double(sum) * 0x1p-32 }
 }
 
+/// The share of a token's negative log-likelihood in a loss, −∂loss/∂log p, which may depend on log p itself.
+public typealias TokenCoefficient = @Sendable (_ token: Int, _ logProbability: Float) -> Float
+
 extension Compute {
   /// Tokens whose logits exist at one time.
   public static let crossEntropyChunk = 264
 
-  /// The loss of a language-model head and, if wanted, its gradients, by chunks of tokens: logits are never whole.
+  /// The log-probabilities of a language-model head's targets and, if wanted, the gradients of a loss of them, by chunks of
+  /// tokens: logits are never whole.
   ///
-  /// The gradient's scale (one over the target tokens of the global batch) is known beforehand, so each chunk's
-  /// logits turn into their gradient at once and are used while they are warm.
+  /// A token's coefficient follows from its log-probability, so each chunk's logits turn into their gradient at once and
+  /// are used while they are warm.
   ///
   /// - Parameters:
   ///   - hidden: `[tokens, hidden]`, normalised; becomes its own gradient when `backward` is given.
   ///   - weight: `[vocabulary, hidden]`.
-  ///   - targets: `[tokens]`; -1 is not trained on.
+  ///   - targets: `[tokens]`; -1 where there is none.
   ///   - logits: scratch `[crossEntropyChunk, vocabulary]`.
   ///   - logProbabilities: `[tokens]`, log p(target); 0 where there is none.
-  ///   - backward: the gradient's scale and the weight's gradient `[vocabulary, hidden]`, which is replaced.
+  ///   - backward: −∂loss/∂log p of a token, and the weight's gradient `[vocabulary, hidden]`, which is replaced.
   public func crossEntropy(
     hidden: Matrix, weight: Matrix, targets: Buffer<Int32>, logits: Buffer<Float>, logProbabilities: Buffer<Float>,
-    backward: (scale: Float, weightGradient: Matrix)? = nil
+    backward: (coefficient: TokenCoefficient, weightGradient: Matrix)? = nil
   ) {
     precondition(hidden.columns == weight.columns && targets.count == hidden.rows)
     precondition(logProbabilities.count >= hidden.rows)
@@ -35,7 +39,7 @@ extension Compute {
       let x = hidden.rows(chunk)
       let scores = logits.matrix(chunk.count, weight.rows)
       multiply(MatrixProduct(x, weight.transposed, into: scores))
-      let scale = backward?.scale
+      let coefficient = backward?.coefficient
       team.forEachChunk(of: chunk.count, size: 8) { [table] rows, _ in
         for row in rows {
           let token = chunk.lowerBound + row
@@ -43,9 +47,18 @@ extension Compute {
           precondition(target < weight.rows, "target outside the vocabulary")
           let line = scores.base + row * scores.stride
           let score = target >= 0 ? line[target] : 0
-          let logSumExp = table.cross_entropy_row(
-            Int64(weight.rows), line, Int64(target), scale != nil, target >= 0 ? scale ?? 0 : 0)
+          guard let coefficient else {
+            let logSumExp = table.log_sum_exp_row(Int64(weight.rows), line, nil)
+            logProbabilities[token] = target >= 0 ? score - logSumExp : 0
+            continue
+          }
+          var sum: Float = 0
+          let logSumExp = table.log_sum_exp_row(Int64(weight.rows), line, &sum)
           logProbabilities[token] = target >= 0 ? score - logSumExp : 0
+          // coefficient · (softmax − onehot(target))
+          let share = target >= 0 ? coefficient(token, logProbabilities[token]) : 0
+          table.scale(Int64(weight.rows), share / sum, line, line)
+          if target >= 0 { line[target] -= share }
         }
       }
       if let backward {
@@ -60,6 +73,6 @@ extension Compute {
   /// log p(token) with p the softmax of `logits` `[vocabulary]`, as `crossEntropy` computes it.
   public func logProbability(of token: Int, logits: Buffer<Float>) -> Float {
     precondition(token >= 0 && token < logits.count, "token outside the vocabulary")
-    return logits[token] - table.cross_entropy_row(Int64(logits.count), logits.base, Int64(token), false, 0)
+    return logits[token] - table.log_sum_exp_row(Int64(logits.count), logits.base, nil)
   }
 }

@@ -1,10 +1,11 @@
+import Batches
 import Kernels
 
 /// The attention layer: projections, biases, QK-norm, rotation, attention, output projection.
 extension Decoder {
-  func attentionShape(_ layer: Int, _ batch: MicroBatch) -> AttentionShape {
+  func attentionShape(_ layer: Int, _ batch: TokenBatch) -> AttentionShape {
     AttentionShape(
-      sequences: batch.sequences, length: batch.length, heads: configuration.heads,
+      batch.packing, heads: configuration.heads,
       keyValueHeads: configuration.keyValueHeads, headDimension: configuration.headDimension,
       window: configuration.windows[layer])
   }
@@ -15,7 +16,7 @@ extension Decoder {
     configuration.queryColumns..<configuration.queryColumns + configuration.keyValueColumns
   }
 
-  func attentionForward(_ layer: Int, _ batch: MicroBatch, addingTo output: Matrix) {
+  func attentionForward(_ layer: Int, _ batch: TokenBatch, addingTo output: Matrix) {
     let c = configuration
     let n = batch.tokenCount
     let a = activationLayout.blocks[layer]
@@ -55,7 +56,7 @@ extension Decoder {
     if c.attentionBias { compute.addBias(parameters[p.outputBias], to: output) }
   }
 
-  func attentionBackward(_ layer: Int, _ batch: MicroBatch, _ gradient: Matrix, into normedGradient: Matrix) {
+  func attentionBackward(_ layer: Int, _ batch: TokenBatch, _ gradient: Matrix, into normedGradient: Matrix) {
     let c = configuration
     let n = batch.tokenCount
     let a = activationLayout.blocks[layer]
@@ -101,7 +102,7 @@ extension Decoder {
   }
 
   /// Queries and keys stand side by side, so one call rotates both.
-  private func rotate(_ qkv: Matrix, _ batch: MicroBatch, inverse: Bool) {
+  private func rotate(_ qkv: Matrix, _ batch: TokenBatch, inverse: Bool) {
     compute.rotate(
       qkv.columns(0..<keyRange.upperBound), headDimension: configuration.headDimension, positions: batch.positions,
       cosine: rotary.cosine, sine: rotary.sine, inverse: inverse)

@@ -1,8 +1,9 @@
+import Batches
 import Kernels
 
 /// One block: x ← x + attention(norm(x)); x ← x + feedForward(norm(x)).
 extension Decoder {
-  func blockForward(_ layer: Int, _ batch: MicroBatch) throws {
+  func blockForward(_ layer: Int, _ batch: TokenBatch) throws {
     let n = batch.tokenCount
     guard n > 0 else { return try joinForward(layer) }
     paceMeter.beginBlock()
@@ -35,7 +36,7 @@ extension Decoder {
   /// Turns the residual stream's gradient after the block into the one before it, in place, and leaves the block's
   /// parameter gradients in `gradients`; those of experts are added to `accumulator` on the way.
   func blockBackward(
-    _ layer: Int, _ batch: MicroBatch, auxiliaryScale: Float, accumulator: any GradientSums
+    _ layer: Int, _ batch: TokenBatch, auxiliaryScale: Float, accumulator: any GradientSums
   ) throws {
     let n = batch.tokenCount
     let a = activationLayout.blocks[layer]

@@ -66,11 +66,14 @@ extension Decoder {
   // MARK: Load balancing
 
   /// Tokens that went to each expert of a sparse layer in the last forward pass, `[experts]`.
-  public func expertLoads(layer: Int) -> [Int] {
+  func expertLoads(layer: Int) -> [Int] {
     guard let experts = configuration.experts, configuration.sparseLayers[layer] else { return [] }
     let routing = routing(layer, slots: 0)
     return (0..<experts.count).map { routing.rows(ofExpert: $0).count }
   }
+
+  /// Of all layers, `[sparse layers · experts]`, as the last forward pass left them.
+  var expertLoads: [Int] { (0..<configuration.layers).flatMap { expertLoads(layer: $0) } }
 
   /// The loads that the balancing loss compares with a layer's probabilities: its own, or the mean over all layers.
   private func measuredLoads(_ layer: Int, _ experts: ModelConfiguration.Experts) -> [Float] {

@@ -1,12 +1,15 @@
-import Kernels
+public import Batches
+public import Kernels
+public import Objectives
 
 /// What one micro-batch adds to a step's sums. All integers, so that sums over ranks are exact.
 public struct MicroBatchResult: Sendable {
-  /// Σ −log p(target), fixed point at 2⁻³² nats; nil when a token's loss was not finite.
-  public var loss: Int64?
+  /// By term of the objective, what it adds to the sum, fixed point at 2⁻³² nats; nil when that cannot be added up.
+  public var losses: [Int64]?
   /// The load-balancing loss, times its coefficient, fixed point likewise.
   public var auxiliaryLoss: Int64?
-  public var targets: Int
+  /// Tokens that went to each expert, `[sparse layers · experts]`.
+  public var expertLoads: [Int]
 }
 
 /// A Mistral-style decoder: embedding, blocks of attention and feed-forward layers, norm, head; forward and backward.
@@ -105,25 +108,24 @@ public final class Decoder {
   /// that have one: it computes with this rank's experts, and acquires the same pieces in the same order.
   ///
   /// - Parameters:
-  ///   - lossScale: one over the target tokens of the global batch.
-  ///   - microBatchScale: one over the micro-batches of the global batch, for the auxiliary losses.
+  ///   - objective: with the denominators of the global batch.
+  ///   - microBatches: of the global batch: the denominator of the auxiliary losses.
   /// - Throws: what the residence and the dispatcher throw.
   public func train(
-    _ batch: MicroBatch, lossScale: Float, microBatchScale: Float, accumulator: any GradientSums
+    _ batch: TokenBatch, objective: NormalizedObjective, microBatches: Int, accumulator: any GradientSums
   ) throws -> MicroBatchResult {
+    let auxiliaryScale = 1 / Float(microBatches)
     try forward(batch)
-    let auxiliaryLoss =
-      batch.tokenCount == 0 ? 0 : balancingLoss(tokens: batch.tokenCount, of: Int((1 / microBatchScale).rounded()))
+    let auxiliaryLoss = batch.tokenCount == 0 ? 0 : balancingLoss(tokens: batch.tokenCount, of: microBatches)
     try residence.acquire(layout.headPiece)
     try residence.beginGradient(layout.headPiece)
     if isTied { try residence.beginGradient(layout.embeddingPiece) }
-    let loss = headLoss(
-      batch, lossCount: Int((1 / lossScale).rounded()), lossScale: lossScale, accumulator: accumulator)
+    let losses = headLosses(batch, objective, accumulator: accumulator)
     try residence.endGradient(layout.headPiece)
     try releaseHead()
     for layer in (0..<configuration.layers).reversed() {
       try residence.acquire(layout.blockPiece(layer))
-      try blockBackward(layer, batch, auxiliaryScale: microBatchScale, accumulator: accumulator)
+      try blockBackward(layer, batch, auxiliaryScale: auxiliaryScale, accumulator: accumulator)
       try residence.beginGradient(layout.blockPiece(layer))
       if batch.tokenCount > 0 {
         let piece = layout.pieces[layout.blockPiece(layer)]
@@ -136,31 +138,31 @@ public final class Decoder {
     let gradient = hidden(activationLayout.gradient, batch.tokenCount)
     accumulator.add(rows: gradient, ids: batch.inputs, at: layout.embedding, compute: compute)
     try residence.endGradient(layout.embeddingPiece)
-    return MicroBatchResult(loss: loss, auxiliaryLoss: auxiliaryLoss, targets: batch.targetCount)
+    return MicroBatchResult(losses: losses, auxiliaryLoss: auxiliaryLoss, expertLoads: expertLoads)
   }
 
   /// The loss of a micro-batch without gradients, summed as in `train`; an empty one joins a round likewise.
   ///
-  /// - Parameter count: tokens of all micro-batches that will be summed up.
+  /// - Parameter objective: with the denominators of all micro-batches that will be summed up.
   /// - Throws: as `train`.
-  public func evaluate(_ batch: MicroBatch, of count: Int) throws -> MicroBatchResult {
+  public func evaluate(_ batch: TokenBatch, objective: NormalizedObjective) throws -> MicroBatchResult {
     try forward(batch)
     try residence.acquire(layout.headPiece)
-    let loss = headLoss(batch, lossCount: count, lossScale: nil, accumulator: nil)
+    let losses = headLosses(batch, objective, accumulator: nil)
     try releaseHead()
-    return MicroBatchResult(loss: loss, auxiliaryLoss: nil, targets: batch.targetCount)
+    return MicroBatchResult(losses: losses, auxiliaryLoss: 0, expertLoads: expertLoads)
   }
 
-  /// The log-probability of every target, `[sequences · length]`; 0 where there is none. For a decoder that has
+  /// The log-probability of every target, `[tokens]`; 0 where there is none. For a decoder that has
   /// everything here.
-  public func logProbabilities(_ batch: MicroBatch) -> [Float] {
+  public func logProbabilities(_ batch: TokenBatch) -> [Float] {
     locally { try forward(batch) }
-    _ = headLoss(batch, lossCount: batch.tokenCount, lossScale: nil, accumulator: nil)
-    return floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount).array()
+    finalNorm(batch)
+    return headLogProbabilities(batch).array()
   }
 
   /// Continues the sequence in the cache and computes the logits of what follows it, `[vocabulary]`, if wanted.
-  func read(_ batch: MicroBatch, lastLogits: Buffer<Float>?) {
+  func read(_ batch: TokenBatch, lastLogits: Buffer<Float>?) {
     locally { try forward(batch) }
     finalNorm(batch)
     guard let lastLogits else { return }
@@ -174,9 +176,9 @@ public final class Decoder {
   }
 
   /// All blocks; the head follows. A tied embedding stays acquired for it.
-  private func forward(_ batch: MicroBatch) throws {
+  private func forward(_ batch: TokenBatch) throws {
     precondition(batch.tokenCount <= activationLayout.outputScale.count, "micro-batch larger than planned")
-    precondition(batch.length <= rotary.cosine.rows, "sequence longer than planned")
+    precondition(batch.packing.longest <= rotary.cosine.rows, "sequence longer than planned")
     try residence.acquire(layout.embeddingPiece)
     compute.embed(batch.inputs, weight: embedding, into: input(ofLayer: 0, batch.tokenCount))
     if !isTied { try residence.release(layout.embeddingPiece) }
@@ -192,45 +194,58 @@ public final class Decoder {
     if isTied { try residence.release(layout.embeddingPiece) }
   }
 
-  private func finalNorm(_ batch: MicroBatch) {
+  private func finalNorm(_ batch: TokenBatch) {
     compute.rmsNorm(
       hidden(activationLayout.output, batch.tokenCount), weight: parameters[layout.finalNorm],
       epsilon: configuration.normEpsilon, into: hidden(activationLayout.outputNormed, batch.tokenCount),
       rstd: floats.buffer[activationLayout.outputScale])
   }
 
-  /// The loss, one of `lossCount` tokens' in all; with a `lossScale` also the gradients of the head, the final norm and
-  /// the residual stream.
-  private func headLoss(
-    _ batch: MicroBatch, lossCount: Int, lossScale: Float?, accumulator: (any GradientSums)?
-  ) -> Int64? {
-    let tokens = batch.tokenCount
-    guard tokens > 0 else { return 0 }
+  /// The objective's sums; with an accumulator also the gradients of the head, the final norm and the residual stream.
+  private func headLosses(
+    _ batch: TokenBatch, _ objective: NormalizedObjective, accumulator: (any GradientSums)?
+  ) -> [Int64]? {
+    guard batch.tokenCount > 0 else { return objective.denominators.map { _ in 0 } }
     finalNorm(batch)
-    let normed = hidden(activationLayout.outputNormed, tokens)
-    let logProbabilities = floats.buffer[activationLayout.logProbabilities]
-    let headGradient = gradients.buffer.prefix(lossScale == nil ? 0 : layout.head.count)
+    guard let accumulator else { return objective.sums(of: batch, logProbabilities: headLogProbabilities(batch)) }
+    switch objective.coefficients(of: batch) {
+    case .perToken(let coefficient): headBackward(batch, coefficient, accumulator)
+    case .perBatch(let coefficients):
+      let shares = coefficients(headLogProbabilities(batch).array())
+      headBackward(batch, { token, _ in shares[token] }, accumulator)
+    }
+    return objective.sums(
+      of: batch, logProbabilities: floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount))
+  }
+
+  /// The log-probabilities of the targets, `[tokens]`, from the normed output.
+  private func headLogProbabilities(
+    _ batch: TokenBatch, backward: (coefficient: TokenCoefficient, weightGradient: Matrix)? = nil
+  ) -> Buffer<Float> {
+    let logProbabilities = floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount)
     compute.crossEntropy(
-      hidden: normed, weight: head, targets: batch.targets, logits: floats.buffer[activationLayout.logits],
-      logProbabilities: logProbabilities,
-      backward: lossScale.map { ($0, headGradient.matrix(head.rows, head.columns)) })
-    if let accumulator {
-      let normStart = (layout.head.count + 15) / 16 * 16
-      let normGradient = gradients.buffer[normStart..<normStart + layout.finalNorm.count]
-      let gradient = hidden(activationLayout.gradient, tokens)
-      floats.buffer[activationLayout.gradient].prefix(tokens * configuration.hiddenSize).fill(0)
-      compute.rmsNormBackward(
-        dy: normed, x: hidden(activationLayout.output, tokens), weight: parameters[layout.finalNorm],
-        rstd: floats.buffer[activationLayout.outputScale], addingTo: gradient, weightGradient: normGradient)
-      accumulator.add(headGradient, at: layout.head, compute: compute)
-      accumulator.add(normGradient, at: layout.finalNorm, compute: compute)
-    }
-    var sum: Int64 = 0
-    for token in 0..<tokens where batch.targets[token] >= 0 {
-      guard let loss = LossFixedPoint.encode(-logProbabilities[token], of: lossCount) else { return nil }
-      sum += loss
-    }
-    return sum
+      hidden: hidden(activationLayout.outputNormed, batch.tokenCount), weight: head, targets: batch.targets,
+      logits: floats.buffer[activationLayout.logits], logProbabilities: logProbabilities, backward: backward)
+    return logProbabilities
+  }
+
+  /// The gradients of the head, the final norm and the residual stream.
+  private func headBackward(
+    _ batch: TokenBatch, _ coefficient: @escaping TokenCoefficient, _ accumulator: any GradientSums
+  ) {
+    let tokens = batch.tokenCount
+    let headGradient = gradients.buffer.prefix(layout.head.count)
+    _ = headLogProbabilities(batch, backward: (coefficient, headGradient.matrix(head.rows, head.columns)))
+    let normStart = (layout.head.count + 15) / 16 * 16
+    let normGradient = gradients.buffer[normStart..<normStart + layout.finalNorm.count]
+    let gradient = hidden(activationLayout.gradient, tokens)
+    floats.buffer[activationLayout.gradient].prefix(tokens * configuration.hiddenSize).fill(0)
+    compute.rmsNormBackward(
+      dy: hidden(activationLayout.outputNormed, tokens), x: hidden(activationLayout.output, tokens),
+      weight: parameters[layout.finalNorm], rstd: floats.buffer[activationLayout.outputScale], addingTo: gradient,
+      weightGradient: normGradient)
+    accumulator.add(headGradient, at: layout.head, compute: compute)
+    accumulator.add(normGradient, at: layout.finalNorm, compute: compute)
   }
 
   // MARK: Views

@@ -1,3 +1,4 @@
+import Batches
 import Kernels
 
 /// A decoder that reads a sequence piece by piece: the keys and values of what it has read are kept, so that a further
@@ -56,7 +57,7 @@ public final class IncrementalDecoder {
     while !rest.isEmpty {
       let chunk = rest.prefix(Self.chunk)
       rest = rest.dropFirst(chunk.count)
-      let batch = MicroBatch(inputs: chunk, firstPosition: position)
+      let batch = TokenBatch(inputs: chunk, firstPosition: position)
       decoder.read(batch, lastLogits: rest.isEmpty ? logits.buffer : nil)
       cache.count += chunk.count
     }

@@ -1,7 +1,9 @@
+import Batches
 import Checkpoints
 import Foundation
 import Kernels
 import Models
+import Objectives
 import Optimizers
 import Placement
 import Settings
@@ -75,11 +77,11 @@ public enum Calibration {
       c, parameters: parameters, sequences: shape.sequences, length: shape.length, training: true,
       residence: stopwatch, compute: compute)
     let batch = microBatch(shape, seed: UInt64(index + 1))
-    let tokens = Float(shape.sequences * shape.length)
+    let objective = NormalizedObjective(LanguageModeling(), of: [batch])
     let seconds = team.median(index: index, seconds: passSeconds) {
       stopwatch.start()
       do {
-        _ = try decoder.train(batch, lossScale: 1 / tokens, microBatchScale: 1, accumulator: accumulator)
+        _ = try decoder.train(batch, objective: objective, microBatches: 1, accumulator: accumulator)
       } catch { preconditionFailure("a local decoder failed: \(error)") }
       return [stopwatch.embedding, stopwatch.embeddingGradient, stopwatch.head] + stopwatch.dense.array
         + stopwatch.sparse.array
@@ -119,13 +121,13 @@ public enum Calibration {
 
   /// Seconds of an operation of attention's scores, forward and backward.
   private static func scores(
-    _ shape: CalibrationShape, _ batch: MicroBatch, _ compute: Compute, _ team: ConcurrentRanks, _ index: Int
+    _ shape: CalibrationShape, _ batch: TokenBatch, _ compute: Compute, _ team: ConcurrentRanks, _ index: Int
   ) -> (forward: Double, backward: Double) {
     var c = shape.configuration
     (c.layers, c.windows, c.sparseLayers) = (1, [c.windows[0]], [c.sparseLayers[0]])
     let attention = AttentionShape(
-      sequences: shape.sequences, length: shape.length, heads: c.heads, keyValueHeads: c.keyValueHeads,
-      headDimension: c.headDimension, window: c.windows[0])
+      batch.packing, heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.headDimension,
+      window: c.windows[0])
     let tokens = batch.tokenCount
     let (columns, queries) = (c.queryKeyValueColumns, c.queryColumns)
     let memory = Arena<Float>(count: tokens * (2 * columns + 2 * queries + c.heads))
@@ -152,18 +154,15 @@ public enum Calibration {
     return (forward / work.scores, backward / work.scoresBackward)
   }
 
-  private static func microBatch(_ shape: CalibrationShape, seed: UInt64) -> MicroBatch {
-    let batch = MicroBatch(sequences: shape.sequences, length: shape.length)
+  private static func microBatch(_ shape: CalibrationShape, seed: UInt64) -> TokenBatch {
+    let batch = TokenBatch(sequences: shape.sequences, length: shape.length)
     var random = seed
-    let starts = [Int32](repeating: 0, count: shape.length)
     for sequence in 0..<shape.sequences {
       let tokens = (0...shape.length).map { _ in
         random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
         return Int32(random >> 33) % Int32(shape.configuration.vocabularySize)
       }
-      tokens.withUnsafeBufferPointer { tokens in
-        starts.withUnsafeBufferPointer { batch.set(sequence: sequence, tokens: tokens, documentStarts: $0) }
-      }
+      batch.set(sequence: sequence, tokens: tokens)
     }
     return batch
   }

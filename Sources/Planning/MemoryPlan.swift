@@ -1,3 +1,4 @@
+import Batches
 import Kernels
 import Models
 import Optimizers
@@ -65,8 +66,8 @@ public struct MemoryPlan: Sendable {
       Part(
         role: "buffers",
         bytes: Self.exchangeBytes(placement) + threads * Compute.plannedBytesPerThread
-          + 4 * MicroBatchDealing(microBatches: configuration.batch.microBatches, ranks: placement.ranks).rounds
-          * MicroBatch.words(sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength)),
+          + MicroBatchDealing(microBatches: configuration.batch.microBatches, ranks: placement.ranks).rounds
+          * TokenBatch.bytes(tokens: configuration.batch.microBatch * configuration.data.sequenceLength)),
     ]
     if configuration.keepsSnapshot {
       let owned = pieces.map { placement.owned[$0][rank] }.filter { !$0.isEmpty }

@@ -1,11 +1,12 @@
 import MPI
 import Models
+import Objectives
 
 /// What is summed over a step's micro-batches and ranks. Integers throughout, so that order does not matter.
 struct StepSums {
-  var loss: Int64 = 0
+  /// By term of the objective.
+  private(set) var losses: [Int64]
   var auxiliaryLoss: Int64 = 0
-  var targets: Int64 = 0
   var refusals: Int64 = 0
   var stops: Int64 = 0
   var saves: Int64 = 0
@@ -18,29 +19,25 @@ struct StepSums {
   private let rank: Int
   private let experts: Int
 
-  init(_ configuration: ModelConfiguration, rank: Int, ranks: Int) {
+  /// - Parameter objective: with the denominators of the global batch.
+  init(_ configuration: ModelConfiguration, _ objective: NormalizedObjective, rank: Int, ranks: Int) {
     self.rank = rank
+    losses = objective.denominators.map { _ in 0 }
+    refusals = objective.overflows ? 1 : 0
     microseconds = Array(repeating: 0, count: ranks)
     microBatches = microseconds
     experts = configuration.experts?.count ?? 0
     loads = Array(repeating: 0, count: experts * configuration.sparseLayerCount)
   }
 
-  mutating func add(_ result: MicroBatchResult, _ decoder: Decoder) {
-    targets += Int64(result.targets)
-    if let loss = result.loss, let auxiliary = result.auxiliaryLoss {
-      self.loss += loss
+  mutating func add(_ result: MicroBatchResult) {
+    if let found = result.losses, let auxiliary = result.auxiliaryLoss {
+      for (term, loss) in found.enumerated() { losses[term] += loss }
       auxiliaryLoss += auxiliary
     } else {
       refusals += 1
     }
-    var place = 0
-    for layer in 0..<decoder.configuration.layers {
-      for load in decoder.expertLoads(layer: layer) {
-        loads[place] += Int64(load)
-        place += 1
-      }
-    }
+    for (place, load) in result.expertLoads.enumerated() { loads[place] += Int64(load) }
   }
 
   /// What one micro-batch took this rank, without waiting for others.
@@ -51,15 +48,21 @@ struct StepSums {
 
   mutating func reduce(over communicator: Communicator) throws {
     let ranks = microseconds.count
-    var values = [loss, auxiliaryLoss, targets, refusals, stops, saves, exposedMicroseconds]
+    var values = [auxiliaryLoss, refusals, stops, saves, exposedMicroseconds]
     let fixed = values.count
-    values += microseconds + microBatches + loads
+    values += microseconds + microBatches + losses + loads
     try values.withUnsafeMutableBufferPointer { try communicator.allReduce(arena: $0, .sum) }
-    (loss, auxiliaryLoss, targets) = (values[0], values[1], values[2])
-    (refusals, stops, saves, exposedMicroseconds) = (values[3], values[4], values[5], values[6])
-    microseconds = Array(values[fixed..<fixed + ranks])
-    microBatches = Array(values[fixed + ranks..<fixed + 2 * ranks])
-    loads = Array(values[(fixed + 2 * ranks)...])
+    (auxiliaryLoss, refusals, stops) = (values[0], values[1], values[2])
+    (saves, exposedMicroseconds) = (values[3], values[4])
+    var rest = values[fixed...]
+    func take(_ count: Int) -> [Int64] {
+      defer { rest = rest.dropFirst(count) }
+      return Array(rest.prefix(count))
+    }
+    microseconds = take(ranks)
+    microBatches = take(ranks)
+    losses = take(losses.count)
+    loads = Array(rest)
   }
 
   /// By rank; nil for one that had no micro-batch.

@@ -205,7 +205,9 @@ public final class Trainer {
     optimizer = ShardedOptimizer(
       settings: configuration.optimizer, tensors: configuration.optimizedTensors(layout), state: state,
       sums: accumulator.sums, parameters: parameters.buffer, communicator: communicator, compute: compute)
-    let loader = BatchLoader(sequenceLength: settings.sequenceLength, batch: configuration.batch, rank: rank)
+    let loader = BatchLoader(
+      sequenceLength: settings.sequenceLength, microBatch: configuration.batch.microBatch,
+      microBatches: configuration.batch.microBatches)
     trainingStep = TrainingStep(
       configuration: configuration, communicator: communicator, decoder: decoder, accumulator: accumulator,
       optimizer: optimizer, dispatcher: dispatcher, loader: loader, data: data)

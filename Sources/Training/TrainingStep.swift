@@ -2,6 +2,7 @@ import Datasets
 import Kernels
 import MPI
 import Models
+import Objectives
 import Optimizers
 import Parallelism
 import Placement
@@ -119,7 +120,7 @@ final class TrainingStep {
   func run(step: Int, batch: Int? = nil, wishes: Wishes) throws -> StepOutcome {
     let exposedBefore = exposedSeconds
     let batch = batch ?? progress.batch(ofStep: step)
-    var sums = try gradients(batch: batch)
+    var (sums, objective) = try gradients(batch: batch)
     try optimizer.state.waitForSums()
     sums.stops = wishes.stop ? 1 : 0
     sums.saves = wishes.save ? 1 : 0
@@ -133,7 +134,7 @@ final class TrainingStep {
     }
 
     let norm = try optimizer.gradientNorm()
-    let loss = LossFixedPoint.decode(sums.loss) / Double(max(1, sums.targets))
+    let loss = objective.loss(ofSums: sums.losses)
     let learningRate = configuration.schedule.learningRate(step: step)
     let objection = progress.spikes.objection(loss: loss, gradientNorm: norm, refusals: sums.refusals)
     if objection == nil {
@@ -151,7 +152,8 @@ final class TrainingStep {
       loss: loss,
       auxiliaryLoss: configuration.model.experts == nil
         ? nil : LossFixedPoint.decode(sums.auxiliaryLoss) / Double(configuration.batch.microBatches),
-      gradientNorm: objection == nil ? norm : .nan, learningRate: learningRate, targets: Int(sums.targets),
+      gradientNorm: objection == nil ? norm : .nan, learningRate: learningRate,
+      targets: Int(objective.denominators[0].count),
       firstSequence: batch * configuration.batch.sequences, objection: objection, stopRequested: sums.stops > 0,
       saveRequested: sums.saves > 0, expertLoads: sums.expertLoads,
       exposedSeconds: Double(sums.exposedMicroseconds) / 1e6 / Double(communicator.size))
@@ -162,27 +164,29 @@ final class TrainingStep {
   /// Ranks compute in rounds, each with its next micro-batch or without one.
   ///
   /// - Parameter batch: the place in the stream of the global batch.
-  func gradients(batch: Int) throws -> StepSums {
+  /// - Returns: what this rank's micro-batches add up to, and the objective with the denominators of the global batch.
+  func gradients(batch: Int) throws -> (StepSums, NormalizedObjective) {
     let state = optimizer.state
     state.beginSums()
-    var sums = StepSums(decoder.configuration, rank: communicator.rank, ranks: communicator.size)
     let batches = loader.load(
-      first: batch * configuration.batch.sequences, count: configuration.batch.sequences, dealing: balance.dealing,
-      read: { data.read(sequence: $0, tokens: $1, documentStarts: $2) })
-    // The loss is a mean over the global batch's targets, so their number must be known before the first backward pass.
-    let targets = try communicator.allReduce(Int64(batches.reduce(0) { $0 + $1.targetCount }), .sum)
+      first: batch * configuration.batch.sequences, count: configuration.batch.sequences,
+      microBatches: balance.dealing.microBatches(of: communicator.rank), rounds: balance.dealing.rounds,
+      read: { data.read($0, into: $1, sequence: $2) })
+    // Denominators are those of the global batch, so they must be known before the first backward pass.
+    let objective = try NormalizedObjective(
+      LanguageModeling(), of: batches, microBatches: configuration.batch.microBatches, over: communicator)
+    var sums = StepSums(decoder.configuration, objective, rank: communicator.rank, ranks: communicator.size)
     for (index, batch) in batches.enumerated() {
       state.beginRound(training: true, last: index == batches.count - 1)
       let (started, exposed) = (ContinuousClock.now, exposedSeconds)
       let result = try decoder.train(
-        batch, lossScale: 1 / Float(max(1, targets)), microBatchScale: 1 / Float(configuration.batch.microBatches),
-        accumulator: accumulator)
-      sums.add(result, decoder)
+        batch, objective: objective, microBatches: configuration.batch.microBatches, accumulator: accumulator)
+      sums.add(result)
       if batch.tokenCount > 0 {
         sums.add(seconds: (ContinuousClock.now - started) / .seconds(1) - (exposedSeconds - exposed))
       }
     }
     if accumulator.hasRefused { sums.refusals += 1 }
-    return sums
+    return (sums, objective)
   }
 }

@@ -4,6 +4,7 @@ import Diagnostics
 import Kernels
 import MPI
 import Models
+import Objectives
 import Parallelism
 import Placement
 import Settings
@@ -66,19 +67,18 @@ struct Validation {
 
   /// Mean over the target tokens, nats. Collective.
   func loss(_ decoder: Decoder, _ state: ShardedState) throws -> Double {
-    var sums: [Int64] = [0, 0, 0]
     let dealing = MicroBatchDealing(microBatches: loader.microBatches(of: sequences), ranks: communicator.size)
-    let batches = loader.load(first: 0, count: sequences, dealing: dealing) {
-      data.read(sequence: $0, tokens: $1, documentStarts: $2)
-    }
+    let batches = loader.load(
+      first: 0, count: sequences, microBatches: dealing.microBatches(of: communicator.rank), rounds: dealing.rounds,
+      read: { data.read($0, into: $1, sequence: $2) })
+    let objective = try NormalizedObjective(
+      LanguageModeling(), of: batches, microBatches: loader.microBatches(of: sequences), over: communicator)
+    var sums = StepSums(decoder.configuration, objective, rank: communicator.rank, ranks: communicator.size)
     for batch in batches {
       state.beginRound(training: false, last: false)
-      let result = try decoder.evaluate(batch, of: sequences * batch.length)
-      sums[0] += result.loss ?? 0
-      sums[1] += Int64(result.targets)
-      sums[2] += result.loss == nil ? 1 : 0
+      sums.add(try decoder.evaluate(batch, objective: objective))
     }
-    try sums.withUnsafeMutableBufferPointer { try communicator.allReduce(arena: $0, .sum) }
-    return sums[2] > 0 ? .nan : LossFixedPoint.decode(sums[0]) / Double(max(1, sums[1]))
+    try sums.reduce(over: communicator)
+    return sums.refusals > 0 ? .nan : objective.loss(ofSums: sums.losses)
   }
 }

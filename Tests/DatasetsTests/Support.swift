@@ -1,3 +1,4 @@
+import Batches
 import Diagnostics
 import Formats
 import Foundation
@@ -41,24 +42,35 @@ func expectBadInput<Result>(
 struct Sequence: Equatable {
   var tokens: [Int32]
   var documentStarts: [Int32]
+  var positions: [Int32]
+  var lossWeights: [Float]
 
-  init(length: Int, read: (UnsafeMutableBufferPointer<Int32>, UnsafeMutableBufferPointer<Int32>) -> Void) {
-    tokens = Array(repeating: -1, count: length + 1)
-    documentStarts = Array(repeating: -1, count: length)
-    tokens.withUnsafeMutableBufferPointer { tokens in
-      documentStarts.withUnsafeMutableBufferPointer { read(tokens, $0) }
+  /// - Parameter read: fills in the second of three sequences of a batch; the others have to stay as they are.
+  init(length: Int, read: (TokenBatch, _ sequence: Int) -> Void) {
+    let batch = TokenBatch(sequences: 3, length: length)
+    read(batch, 1)
+    let rows = batch.packing.tokens(of: 1)
+    tokens = batch.inputs[rows].array() + [batch.targets[rows.upperBound - 1]]
+    documentStarts = batch.documentStarts[rows].array()
+    positions = batch.positions[rows].array()
+    lossWeights = batch.lossWeights[rows].array()
+    #expect(batch.targets[rows].array() == Array(tokens.dropFirst()))
+    for other in [0, 2] {
+      let rows = batch.packing.tokens(of: other)
+      #expect(
+        batch.inputs[rows].array().allSatisfy { $0 == 0 } && batch.lossWeights[rows].array().allSatisfy { $0 == 0 })
     }
   }
 }
 
 extension TrainingData {
   func sequence(_ index: Int) -> Sequence {
-    Sequence(length: sequenceLength) { read(sequence: index, tokens: $0, documentStarts: $1) }
+    Sequence(length: sequenceLength) { read(index, into: $0, sequence: $1) }
   }
 }
 
 extension ValidationData {
   func sequence(_ index: Int) -> Sequence {
-    Sequence(length: sequenceLength) { read(sequence: index, tokens: $0, documentStarts: $1) }
+    Sequence(length: sequenceLength) { read(index, into: $0, sequence: $1) }
   }
 }

@@ -46,6 +46,12 @@ import Testing
       #expect(data.sequence(0).documentStarts == [0, 0, 0, 3, 4, 4, 6, 6])
       #expect(data.sequence(1).documentStarts == [0, 0, 0, 0, 0, 0, 0, 0])
       #expect(data.sequence(2).documentStarts == [0, 0, 0, 0, 4, 4, 4, 4])
+      // What the next document begins with is not trained on; the last target's document is not seen.
+      #expect(data.sequence(0).lossWeights == [1, 1, 0, 0, 1, 0, 1, 1])
+      #expect(data.sequence(1).lossWeights == [1, 1, 1, 1, 1, 1, 1, 1])
+      #expect(data.sequence(2).lossWeights == [1, 1, 1, 0, 1, 1, 1, 1])
+      #expect(data.sequence(0).positions == [0, 1, 2, 0, 0, 1, 0, 1])
+      #expect(try open([(folder + "/a", 1)], length: 8).sequence(0).lossWeights.allSatisfy { $0 == 1 })
     }
   }
 
@@ -96,12 +102,7 @@ import Testing
       #expect(heldOut.sequence(2).tokens == [108, 109, 110, 111, 112])
       let named = try ValidationData(sources: sources, sequenceLength: 4, documentMask: true, vocabularySize: 1000)
       #expect(named.count == 5)
-      #expect(
-        named.sequence(3)
-          == Sequence(length: 4) { tokens, starts in
-            for index in 0..<5 { tokens[index] = Int32(200 + index) }
-            starts.update(repeating: 0)
-          })
+      #expect(named.sequence(3) == Sequence(length: 4) { $0.set(sequence: $1, tokens: [200, 201, 202, 203, 204]) })
       // Held-out documents shorter than a sequence are nothing to validate on, which is no error.
       let long = try ValidationData(heldOutOf: sources, sequenceLength: 50, documentMask: false, vocabularySize: 1000)
       #expect(long.count == 0)

@@ -125,6 +125,12 @@ def sentences(err):
     return [line for line in err.splitlines() if line.strip() and not line.startswith("[warn] Epoll MOD(1) on fd ")]
 
 
+def contents(path):
+    """A file's bytes; None when there is none, as where an older build has written nothing."""
+    path = pathlib.Path(path)
+    return path.read_bytes() if path.is_file() else None
+
+
 def wait_for(condition, process, timeout=60):
     """Waits until a condition holds while a process runs; returns whether it came to hold."""
     deadline = time.monotonic() + timeout

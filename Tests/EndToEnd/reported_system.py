@@ -123,9 +123,9 @@ def texts():
     ended = run("forge", "export", "m", CONFIG)
     refused("an export in the place of a file", ended, "exists and is not a folder")
     for command in [["curve", "/dev/stdin"], ["curve", "-"]]:
-        with open("m/metrics.jsonl") as metrics:
-            done = subprocess.run([harness.BIN / "forge", *command], stdin=metrics, capture_output=True, text=True)
-        check(f"d20: forge {' '.join(command)}", done.returncode == 0 and "loss" in done.stdout, done)
+        done = subprocess.run([harness.BIN / "forge", *command], input=harness.contents("m/metrics.jsonl") or b"",
+                              capture_output=True)
+        check(f"d20: forge {' '.join(command)}", done.returncode == 0 and b"loss" in done.stdout, done)
     for command in [["verify", "m"], ["diff", "m", "m"]]:
         ended = run("forge", "checkpoint", *command, "--threads", 2**63 - 1)
         refused(f"d22: forge checkpoint {command[0]} with absurd threads", ended, "--threads must be between 1 and")

@@ -17,26 +17,34 @@ struct AttentionTests {
     }
   }
 
+  private static func shape(
+    _ lengths: [Int], heads: Int = 1, keyValueHeads: Int = 1, headDimension: Int = 4, window: Int? = nil
+  ) -> AttentionShape {
+    AttentionShape(
+      SequencePacking(lengths: lengths), heads: heads, keyValueHeads: keyValueHeads, headDimension: headDimension,
+      window: window)
+  }
+
   static let small = [
-    Case(name: "one token", shape: .init(sequences: 2, length: 1, heads: 2, keyValueHeads: 1, headDimension: 4)),
-    Case(name: "grouped", shape: .init(sequences: 1, length: 5, heads: 4, keyValueHeads: 2, headDimension: 4)),
-    Case(
-      name: "window", shape: .init(sequences: 2, length: 6, heads: 1, keyValueHeads: 1, headDimension: 4, window: 3)),
-    Case(
-      name: "documents", shape: .init(sequences: 1, length: 9, heads: 2, keyValueHeads: 1, headDimension: 4, window: 4),
-      documents: [1, 8]),
+    Case(name: "one token", shape: shape([1, 1], heads: 2)),
+    Case(name: "grouped", shape: shape([5], heads: 4, keyValueHeads: 2)),
+    Case(name: "window", shape: shape([6, 6], window: 3)),
+    Case(name: "documents", shape: shape([9], heads: 2, window: 4), documents: [1, 8]),
+    Case(name: "unequal lengths", shape: shape([3, 0, 7, 1], heads: 2), documents: [2]),
   ]
-  /// Blocks of 64 queries and 512 keys, with rests; windows and documents that hide whole blocks.
+  private static let (queries, keys) = (Compute.queryBlock, Compute.keyBlock)
+  /// Blocks of queries and keys, with rests; windows and documents that hide whole blocks.
   static let large = [
-    Case(name: "two blocks", shape: .init(sequences: 3, length: 70, heads: 2, keyValueHeads: 1, headDimension: 8)),
-    Case(name: "key blocks", shape: .init(sequences: 1, length: 600, heads: 1, keyValueHeads: 1, headDimension: 4)),
+    Case(name: "two blocks of queries", shape: shape([queries + 6, queries + 6], heads: 2, headDimension: 8)),
+    Case(name: "two blocks of keys", shape: shape([keys + 200])),
+    Case(name: "long window", shape: shape([keys + 260], headDimension: 2, window: keys + 210)),
     Case(
-      name: "long window",
-      shape: .init(sequences: 1, length: 650, heads: 1, keyValueHeads: 1, headDimension: 2, window: 600)),
+      name: "documents", shape: shape([700, 700], heads: 2, headDimension: 2, window: 300),
+      documents: [1, queries, queries + 1, 200, 577]),
     Case(
-      name: "documents",
-      shape: .init(sequences: 2, length: 700, heads: 2, keyValueHeads: 1, headDimension: 2, window: 300),
-      documents: [1, 64, 65, 200, 577]),
+      name: "packed sequences",
+      shape: shape([queries, 1, keys + queries + 1, queries - 1, 30], heads: 2, window: keys),
+      documents: [20, queries]),
   ]
 
   /// Naive attention in fp64, forward and backward, one query at a time.
@@ -45,12 +53,12 @@ struct AttentionTests {
     let d = shape.headDimension
     var out = [Double](repeating: 0, count: outGradient.count)
     var gradient = [Double](repeating: 0, count: qkv.count)
-    for sequence in 0..<shape.sequences {
+    for sequence in 0..<shape.packing.sequences {
+      let tokens = shape.packing.tokens(of: sequence)
       for head in 0..<shape.heads {
         let keyColumn = (shape.heads + head / (shape.heads / shape.keyValueHeads)) * d
-        func key(_ position: Int) -> Int { (sequence * shape.length + position) * shape.columns + keyColumn }
-        for position in 0..<shape.length {
-          let token = sequence * shape.length + position
+        func key(_ position: Int) -> Int { (tokens.lowerBound + position) * shape.columns + keyColumn }
+        for (position, token) in tokens.enumerated() {
           let (query, o) = (token * shape.columns + head * d, (token * shape.heads + head) * d)
           let visible = test.visible(position)
           let scores = visible.map { j in
@@ -84,16 +92,17 @@ struct AttentionTests {
 
   private func inputs(_ test: Case, scale: Float = 2) -> (qkv: Arena<Float>, outGradient: Arena<Float>) {
     var numbers = Numbers()
-    let tokens = test.shape.sequences * test.shape.length
+    let tokens = test.shape.packing.tokenCount
     let qkv = Arena(numbers.array(tokens * test.shape.columns).map { scale * $0 })
     return (qkv, Arena(numbers.array(tokens * test.shape.heads * test.shape.headDimension)))
   }
 
   private func run(_ test: Case, _ qkv: Arena<Float>, _ outGradient: Arena<Float>) -> (out: [Float], gradient: [Float])
   {
-    let tokens = test.shape.sequences * test.shape.length
+    let tokens = test.shape.packing.tokenCount
     let columns = test.shape.heads * test.shape.headDimension
-    let starts = Arena((0..<tokens).map { i in Int32(test.documents.last { $0 <= i % test.shape.length } ?? 0) })
+    let positions = (0..<test.shape.packing.sequences).flatMap { 0..<test.shape.packing.tokens(of: $0).count }
+    let starts = Arena(positions.map { position in Int32(test.documents.last { $0 <= position } ?? 0) })
     var numbers = Numbers(seed: 9)
     // What was in the results' memory must not matter.
     let (out, gradient) = (Arena(numbers.array(outGradient.count)), Arena(numbers.array(qkv.count)))
@@ -141,10 +150,31 @@ struct AttentionTests {
     let test = Self.large[3]
     let (qkv, outGradient) = inputs(test)
     let before = run(test, qkv, outGradient).out
-    qkv.matrix(test.shape.length, test.shape.columns).rows(65..<200).base.update(repeating: 3, count: 10)
+    qkv.matrix(700, test.shape.columns).rows(Self.queries + 1..<200).base.update(repeating: 3, count: 10)
     let columns = test.shape.heads * test.shape.headDimension
     let after = run(test, qkv, outGradient).out
     #expect(before[200 * columns..<700 * columns] == after[200 * columns..<700 * columns])
     #expect(before != after)
+  }
+
+  /// A sequence has the same bits alone and among others, forward and backward.
+  @Test func packedSequencesDoNotSeeEachOther() {
+    let test = Self.large[4]
+    let (qkv, outGradient) = inputs(test)
+    let together = run(test, qkv, outGradient)
+    for sequence in 0..<test.shape.packing.sequences {
+      let tokens = test.shape.packing.tokens(of: sequence)
+      func part(_ values: [Float], _ columns: Int) -> [Float] {
+        Array(values[tokens.lowerBound * columns..<tokens.upperBound * columns])
+      }
+      let columns = test.shape.heads * test.shape.headDimension
+      var shape = test.shape
+      shape.packing = SequencePacking(lengths: [tokens.count])
+      let alone = run(
+        Case(name: "", shape: shape, documents: test.documents), Arena(part(qkv.array, shape.columns)),
+        Arena(part(outGradient.array, columns)))
+      #expect(alone.out == part(together.out, columns), "sequence \(sequence)")
+      #expect(alone.gradient == part(together.gradient, shape.columns), "sequence \(sequence)")
+    }
   }
 }

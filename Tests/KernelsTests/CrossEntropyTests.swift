@@ -50,7 +50,7 @@ struct CrossEntropyTests {
     Compute(threads: 2).crossEntropy(
       hidden: hidden.matrix(targets.count, width), weight: weight.matrix(vocabulary, width), targets: ids.buffer,
       logits: scratch.buffer, logProbabilities: logProbabilities.buffer,
-      backward: scale.map { ($0, weightGradient.matrix(vocabulary, width)) })
+      backward: scale.map { scale in ({ _, _ in scale }, weightGradient.matrix(vocabulary, width)) })
     return Outcome(
       logProbabilities: logProbabilities.array, hiddenGradient: hidden.array, weightGradient: weightGradient.array)
   }
@@ -88,6 +88,24 @@ struct CrossEntropyTests {
     #expect(relativeError(result.hiddenGradient, dHidden) < 1e-6)
     let dWeight = finiteDifferences(at: weight.doubles) { loss(hidden.doubles, $0) }
     #expect(relativeError(result.weightGradient, dWeight) < 1e-6)
+  }
+
+  /// A coefficient that follows from the log-probability: of the loss Σ p(target)², whose derivative is 2p².
+  @Test func coefficientsMayDependOnLogProbabilities() {
+    var numbers = Numbers()
+    let targets: [Int32] = [3, -1, 36, 0]
+    let (hidden, weight) = (Arena(numbers.array(4 * width)), Arena(numbers.array(vocabulary * width)))
+    let (inputs, weightGradient) = (hidden.doubles, Arena<Float>(count: weight.count))
+    let (scratch, logProbabilities, ids) = (Arena<Float>(count: 4 * vocabulary), Arena<Float>(count: 4), Arena(targets))
+    Compute(threads: 1).crossEntropy(
+      hidden: hidden.matrix(4, width), weight: weight.matrix(vocabulary, width), targets: ids.buffer,
+      logits: scratch.buffer, logProbabilities: logProbabilities.buffer,
+      backward: ({ _, logProbability in -2 * exp(2 * logProbability) }, weightGradient.matrix(vocabulary, width)))
+    func loss(_ hidden: [Double], _ weight: [Double]) -> Double {
+      zip(self.logProbabilities(hidden, weight, targets), targets).reduce(0) { $0 + ($1.1 < 0 ? 0 : exp(2 * $1.0)) }
+    }
+    #expect(relativeError(hidden.array, finiteDifferences(at: inputs) { loss($0, weight.doubles) }) < 2e-6)
+    #expect(relativeError(weightGradient.array, finiteDifferences(at: weight.doubles) { loss(inputs, $0) }) < 2e-6)
   }
 
   @Test func tokensWithoutTargetsGiveNoGradient() {

@@ -1,6 +1,8 @@
+import Batches
 import Foundation
 import Kernels
 import Models
+import Objectives
 import Testing
 
 /// The decoder's gradient against finite differences of its own loss, balancing and z losses included.
@@ -34,21 +36,17 @@ struct GradientTests {
     }
     let decoder = Decoder(
       configuration, parameters: parameters.buffer, sequences: 2, length: 9, training: true, compute: compute)
-    let batch = MicroBatch(sequences: 2, length: 9)
+    let batch = TokenBatch(sequences: 2, length: 9)
     for sequence in 0..<2 {
       let tokens = (0...9).map { Int32(random.bits(UInt64(10 * sequence + $0)).0 % 19) }
-      let starts = (0..<9).map { Int32($0 < 4 ? 0 : 4) }
-      tokens.withUnsafeBufferPointer { tokens in
-        starts.withUnsafeBufferPointer { batch.set(sequence: sequence, tokens: tokens, documentStarts: $0) }
-      }
+      batch.set(sequence: sequence, tokens: tokens, documentStarts: (0..<9).map { $0 < 4 ? 0 : 4 })
     }
     let accumulator = GradientAccumulator(count: layout.count, microBatches: 1)
-    let targets = Double(batch.targetCount)
+    let objective = NormalizedObjective(LanguageModeling(), of: [batch])
     func loss() throws -> Double {
       accumulator.reset([0..<layout.count], compute: compute)
-      let result = try decoder.train(
-        batch, lossScale: Float(1 / targets), microBatchScale: 1, accumulator: accumulator)
-      return LossFixedPoint.decode(try #require(result.loss)) / targets
+      let result = try decoder.train(batch, objective: objective, microBatches: 1, accumulator: accumulator)
+      return objective.loss(ofSums: try #require(result.losses))
         + LossFixedPoint.decode(try #require(result.auxiliaryLoss))
     }
     _ = try loss()

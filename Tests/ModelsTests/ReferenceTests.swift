@@ -1,8 +1,10 @@
+import Batches
 import Configuration
 import Formats
 import Foundation
 import Kernels
 import Models
+import Objectives
 import Testing
 
 /// Losses, log-probabilities and every parameter's gradient against PyTorch (`scripts/parity/fixtures.py`).
@@ -50,19 +52,14 @@ struct ReferenceTests {
       let decoder = Decoder(
         configuration, parameters: parameters.buffer, sequences: reference.tokens.count, length: length, training: true,
         compute: compute)
-      let batch = MicroBatch(sequences: reference.tokens.count, length: length)
+      let batch = TokenBatch(sequences: reference.tokens.count, length: length)
       for (index, tokens) in reference.tokens.enumerated() {
-        tokens.withUnsafeBufferPointer { tokens in
-          reference.document_starts[index].withUnsafeBufferPointer {
-            batch.set(sequence: index, tokens: tokens, documentStarts: $0)
-          }
-        }
+        batch.set(sequence: index, tokens: tokens, documentStarts: reference.document_starts[index])
       }
       let accumulator = GradientAccumulator(count: layout.count, microBatches: 1)
-      let targets = batch.targetCount
-      let result = try decoder.train(
-        batch, lossScale: 1 / Float(targets), microBatchScale: 1, accumulator: accumulator)
-      let loss = LossFixedPoint.decode(try #require(result.loss)) / Double(targets)
+      let objective = NormalizedObjective(LanguageModeling(), of: [batch])
+      let result = try decoder.train(batch, objective: objective, microBatches: 1, accumulator: accumulator)
+      let loss = objective.loss(ofSums: try #require(result.losses))
       #expect(abs(loss - reference.loss) < 5e-6, "\(variant)/\(name): loss \(loss), expected \(reference.loss)")
       let total = loss + LossFixedPoint.decode(try #require(result.auxiliaryLoss))
       #expect(abs(total - reference.total) < 5e-6, "\(variant)/\(name): total \(total), expected \(reference.total)")

@@ -1,4 +1,6 @@
+import Batches
 import Kernels
+import Objectives
 import Testing
 
 @testable import Models
@@ -53,16 +55,14 @@ private final class ScriptedDispatcher: TokenDispatcher {
     let decoder = Decoder(
       configuration, parameters: parameters.buffer, sequences: 1, length: 40, training: true, dispatcher: dispatcher,
       compute: compute)
-    let batch = MicroBatch(sequences: 1, length: 40)
+    let batch = TokenBatch(sequences: 1, length: 40)
     let random = CounterBasedRandom(seed: 4, stream: 0)
     let tokens = (0...40).map { Int32(random.bits(UInt64($0)).0 % 19) }
-    let starts = [Int32](repeating: 0, count: 40)
-    tokens.withUnsafeBufferPointer { tokens in
-      starts.withUnsafeBufferPointer { batch.set(sequence: 0, tokens: tokens, documentStarts: $0) }
-    }
+    batch.set(sequence: 0, tokens: tokens)
     let accumulator = GradientAccumulator(count: layout.count, microBatches: 1)
-    let result = try decoder.train(batch, lossScale: 1 / 40, microBatchScale: 1, accumulator: accumulator)
-    return (result.loss, accumulator.sums.array())
+    let result = try decoder.train(
+      batch, objective: NormalizedObjective(LanguageModeling(), of: [batch]), microBatches: 1, accumulator: accumulator)
+    return (result.losses?[0], accumulator.sums.array())
   }
 
   @Test(arguments: [1, 2, 5, 9]) func orderLeavesNoTrace(parts: Int) throws {

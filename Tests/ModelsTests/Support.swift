@@ -1,3 +1,4 @@
+import Batches
 import Configuration
 import Foundation
 import Kernels
@@ -25,4 +26,17 @@ func tinyModel(_ family: String, _ extra: String = "") throws -> ModelConfigurat
     head_dim: 6
     \(extra)
     """)
+}
+
+extension TokenBatch {
+  /// Fills in a sequence of several documents; a target that begins another document is not trained on.
+  func set(sequence: Int, tokens: [Int32], documentStarts starts: [Int32]) {
+    set(sequence: sequence, tokens: tokens)
+    for (place, row) in packing.tokens(of: sequence).enumerated() {
+      documentStarts[row] = starts[place]
+      positions[row] = Int32(place) - starts[place]
+      let crosses = place + 1 < starts.count && starts[place + 1] == Int32(place + 1)
+      lossWeights[row] = crosses ? 0 : 1
+    }
+  }
 }

@@ -62,8 +62,8 @@ struct CK_SENDABLE ck_table {
   float (*softmax_row)(int64_t n, float *x);
   /// x = 1 / (1 + exp(-x)) of one row, in place; returns the sum.
   float (*sigmoid_row)(int64_t n, float *x);
-  /// Log-sum-exp of one row; with `gradient` the row becomes (softmax(x) - onehot(target)) * gradient_scale.
-  float (*cross_entropy_row)(int64_t n, float *logits, int64_t target, bool gradient, float gradient_scale);
+  /// Log-sum-exp of one row; with `sum` the row becomes exp(x - maximum), and `sum` what that adds up to.
+  float (*log_sum_exp_row)(int64_t n, float *x, float *sum);
 
   float (*dot)(int64_t n, const float *a, const float *b);
   double (*sum_of_squares)(int64_t n, const float *x);

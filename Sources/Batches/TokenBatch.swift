@@ -1,0 +1,98 @@
+public import Kernels
+
+/// A micro-batch of tokens: packed sequences, each with its own length, and columns that hold a value for every token.
+///
+/// It is the unit of arithmetic: every matrix product of a micro-batch has a shape that only the micro-batch decides, so its
+/// numbers are the same whichever rank computes it. What is trained on is decided where it is filled in: by `lossWeights`.
+public struct TokenBatch: Sendable {
+  /// The name of a column of fractions.
+  public struct Column: Hashable, Sendable {
+    public let name: String
+
+    public init(_ name: String) { self.name = name }
+
+    /// How much a token's target counts in the loss; 0: it is not trained on. Every batch has it.
+    public static let lossWeights = Column("loss_weights")
+    /// How much better than expected a sampled token turned out to be.
+    public static let advantages = Column("advantages")
+    /// log p(target) under a model that is not trained.
+    public static let referenceLogProbabilities = Column("reference_log_probabilities")
+  }
+
+  public let packing: SequencePacking
+  /// The columns of fractions, `lossWeights` first.
+  public let columns: [Column]
+  private let integers: Arena<Int32>
+  private let fractions: Arena<Float>
+
+  /// An empty batch of packed sequences: all ids and fractions are 0.
+  ///
+  /// - Parameter columns: columns of fractions besides `lossWeights`.
+  public init(_ packing: SequencePacking, columns: [Column] = []) {
+    self.packing = packing
+    self.columns = [.lossWeights] + columns
+    integers = Arena(count: Self.integerColumns * packing.tokenCount)
+    fractions = Arena(count: self.columns.count * packing.tokenCount)
+  }
+
+  /// A batch of sequences of one length.
+  public init(sequences: Int, length: Int, columns: [Column] = []) {
+    self.init(SequencePacking(sequences: sequences, length: length), columns: columns)
+  }
+
+  private static let integerColumns = 4
+
+  /// Bytes of a batch's memory.
+  public static func bytes(tokens: Int, columns: Int = 0) -> Int { 4 * (integerColumns + 1 + columns) * tokens }
+
+  public var sequences: Int { packing.sequences }
+  public var tokenCount: Int { packing.tokenCount }
+
+  /// Token ids that the model reads, `[tokens]`.
+  public var inputs: Buffer<Int32> { integerColumn(0) }
+  /// The ids that it is to predict, `[tokens]`; -1 where there is none.
+  public var targets: Buffer<Int32> { integerColumn(1) }
+  /// The first position of each token's document within its sequence, `[tokens]`: earlier tokens are not attended to.
+  public var documentStarts: Buffer<Int32> { integerColumn(2) }
+  /// Positions for the rotary embedding, `[tokens]`.
+  public var positions: Buffer<Int32> { integerColumn(3) }
+  /// See `Column.lossWeights`, `[tokens]`.
+  public var lossWeights: Buffer<Float> { self[.lossWeights] }
+
+  /// A column of fractions, `[tokens]`.
+  public subscript(column: Column) -> Buffer<Float> {
+    guard let place = columns.firstIndex(of: column) else {
+      preconditionFailure("the batch has no column '\(column.name)'")
+    }
+    return fractions.buffer[place * tokenCount..<(place + 1) * tokenCount]
+  }
+
+  private func integerColumn(_ place: Int) -> Buffer<Int32> {
+    integers.buffer[place * tokenCount..<(place + 1) * tokenCount]
+  }
+
+  /// Fills in a sequence that is one document, of which every target counts.
+  ///
+  /// - Parameter tokens: `[length + 1]`; inputs are all but the last, targets all but the first.
+  public func set(sequence: Int, tokens: [Int32]) {
+    let rows = packing.tokens(of: sequence)
+    precondition(tokens.count == rows.count + 1, "a sequence has one token more than rows")
+    for (place, row) in rows.enumerated() {
+      inputs[row] = tokens[place]
+      targets[row] = tokens[place + 1]
+      documentStarts[row] = 0
+      positions[row] = Int32(place)
+      lossWeights[row] = 1
+    }
+  }
+
+  /// Tokens of one sequence that continue what was read before; there are no targets.
+  public init(inputs tokens: some Collection<Int32>, firstPosition: Int) {
+    self.init(sequences: 1, length: tokens.count)
+    targets.fill(-1)
+    for (row, token) in tokens.enumerated() {
+      inputs[row] = token
+      positions[row] = Int32(firstPosition + row)
+    }
+  }
+}
