@@ -15,7 +15,8 @@ public struct MicroBatchResult: Sendable {
 /// A Mistral-style decoder: embedding, blocks of attention and feed-forward layers, norm, head; forward and backward.
 ///
 /// It knows nothing of ranks. Parameters are a range of an arena laid out by `ParameterLayout`; activations are planned
-/// once for the largest micro-batch; nothing is allocated while it runs.
+/// once for the largest micro-batch and live in a workspace, which other decoders may use in turn; nothing is allocated
+/// while it runs.
 public final class Decoder {
   public let configuration: ModelConfiguration
   public let layout: ParameterLayout
@@ -24,8 +25,7 @@ public final class Decoder {
   public let parameters: Buffer<Float>
 
   let activationLayout: ActivationLayout
-  let floats: Arena<Float>
-  let integers: Arena<Int32>
+  let workspace: Workspace
   let rotary: RotaryTables
   /// Where attention finds the tokens before those of a batch; nil when a batch holds whole sequences.
   let cache: KeyValueCache?
@@ -34,74 +34,70 @@ public final class Decoder {
   /// By layer, the last forward pass's dispatch.
   var rounds: [DispatchRound?]
   var paceMeter = PaceMeter()
-  /// The gradient of the piece in progress, in fp32; what is finished goes to the accumulator.
-  let gradients: Arena<Float>
-  /// A borrowed expert's weights, then their gradient; behind it the gradients of lent experts.
-  let shadows: Arena<Float>
 
   /// - Parameters:
-  ///   - sequences, length: the largest micro-batch.
+  ///   - sequences, length: of the largest micro-batch; several shorter sequences may take their place.
   ///   - training: whether there will be backward passes.
   ///   - residence, dispatcher: where parameters and experts are; by default all of them are here.
+  ///   - workspace: planned for this decoder among others; nil for one of its own.
   public convenience init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, sequences: Int, length: Int, training: Bool,
-    residence: any ParameterResidence = LocalResidence(), dispatcher: (any TokenDispatcher)? = nil, compute: Compute
-  ) {
-    self.init(
-      configuration, parameters: parameters, sequences: sequences, length: length, training: training,
-      residence: residence, dispatcher: dispatcher, cache: nil, compute: compute)
-  }
-
-  init(
-    _ configuration: ModelConfiguration, parameters: Buffer<Float>, sequences: Int, length: Int, training: Bool,
     residence: any ParameterResidence = LocalResidence(), dispatcher: (any TokenDispatcher)? = nil,
-    cache: KeyValueCache?, compute: Compute
+    workspace: Workspace? = nil, compute: Compute
   ) {
     let dispatcher = dispatcher ?? LocalDispatcher(experts: configuration.experts?.count ?? 0)
+    let plan = WorkspacePlan(
+      configuration, sequences: sequences, length: length, training: training, dispatcher: dispatcher)
+    self.init(
+      configuration, parameters: parameters, plan: plan, positions: length, residence: residence,
+      dispatcher: dispatcher, workspace: workspace ?? Workspace([plan]), compute: compute)
+  }
+
+  /// - Parameters:
+  ///   - plan: of this decoder. A model that is only evaluated may use the plan of one that is alike and is trained, and so
+  ///     the same pages of its memory.
+  ///   - positions: of the longest sequence.
+  init(
+    _ configuration: ModelConfiguration, parameters: Buffer<Float>, plan: WorkspacePlan, positions: Int,
+    residence: any ParameterResidence, dispatcher: any TokenDispatcher, cache: KeyValueCache? = nil,
+    workspace: Workspace, compute: Compute
+  ) {
+    layout = ParameterLayout(configuration)
+    precondition(parameters.count == layout.count)
+    precondition(workspace.fits(plan), "the workspace was planned for smaller decoders")
     self.configuration = configuration
-    self.cache = cache
-    self.compute = compute
     self.parameters = parameters
     self.residence = residence
     self.dispatcher = dispatcher
-    layout = ParameterLayout(configuration)
-    precondition(parameters.count == layout.count)
-    activationLayout = ActivationLayout(
-      configuration, tokens: sequences * length, arrivals: dispatcher.isDistributed ? dispatcher.arrivals : nil,
-      training: training)
+    self.cache = cache
+    self.workspace = workspace
+    self.compute = compute
+    activationLayout = plan.activations
     rounds = Array(repeating: nil, count: configuration.layers)
-    floats = Arena(count: activationLayout.floats, hugePages: activationLayout.usesHugePages)
-    integers = Arena(count: activationLayout.integers)
-    rotary = RotaryTables(
-      configuration.rotary, headDimension: configuration.headDimension, positions: cache?.capacity ?? length)
-    gradients = Arena(count: training ? Self.gradientScratch(layout, experts: dispatcher.localExperts.count) : 0)
-    shadows = Arena(
-      count: dispatcher.lendsExperts ? (training ? 1 + ExpertShadow.mostLent : 1) * layout.expertSize : 0)
+    rotary = workspace.tables(
+      configuration.rotary, headDimension: configuration.headDimension, positions: positions)
   }
+
+  /// The arenas of the workspace.
+  var floats: Arena<Float> { workspace.floats }
+  var integers: Arena<Int32> { workspace.integers }
+  var gradients: Arena<Float> { workspace.gradients }
+  var shadows: Arena<Float> { workspace.shadows }
 
   /// Bytes that a decoder uses: what `init` will do, from the same formulas.
   ///
   /// - Parameters:
   ///   - experts: experts of a layer that are computed here; nil for all.
   ///   - arrivals: rows that arrive for a number of own rows: an expectation, where `init` plans for the worst.
+  ///   - positions: of the longest sequence; nil for `length`.
   public static func plannedBytes(
     _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool, experts: Int? = nil,
-    arrivals: ((Int) -> ArrivingRows)? = nil
+    arrivals: ((Int) -> ArrivingRows)? = nil, positions: Int? = nil
   ) -> Int {
-    let activations = ActivationLayout(
-      configuration, tokens: sequences * length, arrivals: arrivals, training: training)
-    let experts = experts ?? configuration.experts?.count ?? 0
-    let gradients = training ? gradientScratch(ParameterLayout(configuration), experts: experts) : 0
-    let rotary = RotaryTables.floats(headDimension: configuration.headDimension, positions: length)
-    return 4 * (activations.floats + activations.integers + gradients + rotary) + activations.halfPages
-  }
-
-  /// The largest gradient that exists in fp32 at one time: a block's without its experts, the head's with the final
-  /// norm's, or that of as many experts as fit in 64 MiB, at least one.
-  private static func gradientScratch(_ layout: ParameterLayout, experts: Int) -> Int {
-    let blocks = layout.blocks.indices.map { layout.pieces[layout.blockPiece($0)].count }.max() ?? 0
-    let some = min(experts, max(1, (1 << 24) / max(1, layout.expertSize)))
-    return max(blocks, layout.head.count + layout.finalNorm.count + 32, some * layout.expertSize)
+    let plan = WorkspacePlan(
+      configuration, sequences: sequences, length: length, training: training, experts: experts, arrivals: arrivals)
+    return plan.bytes
+      + 4 * RotaryTables.floats(headDimension: configuration.headDimension, positions: positions ?? length)
   }
 
   /// Computes a micro-batch's loss and adds its gradients to `accumulator`. An empty micro-batch joins a round of ranks

@@ -23,16 +23,19 @@ public final class IncrementalDecoder {
     let cache = KeyValueCache(configuration, capacity: capacity)
     self.cache = cache
     self.parameters = parameters
+    let plan = WorkspacePlan(configuration, sequences: 1, length: min(capacity, Self.chunk), training: false)
     decoder = Decoder(
-      configuration, parameters: parameters.buffer, sequences: 1, length: min(capacity, Self.chunk), training: false,
-      cache: cache, compute: compute)
+      configuration, parameters: parameters.buffer, plan: plan, positions: cache.capacity, residence: LocalResidence(),
+      dispatcher: LocalDispatcher(experts: configuration.experts?.count ?? 0), cache: cache,
+      workspace: Workspace([plan]), compute: compute)
     logits = Arena(count: configuration.vocabularySize)
   }
 
   /// Bytes that `init` allocates, from the same formulas.
   public static func plannedBytes(_ configuration: ModelConfiguration, capacity: Int) -> Int {
-    Decoder.plannedBytes(configuration, sequences: 1, length: min(capacity, chunk), training: false)
-      + 4 * (KeyValueCache.floats(configuration, capacity: capacity) + configuration.vocabularySize)
+    Decoder.plannedBytes(
+      configuration, sequences: 1, length: min(capacity, chunk), training: false,
+      positions: KeyValueCache.rows(capacity)) + 4 * (KeyValueCache.floats(configuration, capacity: capacity) + configuration.vocabularySize)
   }
 
   /// Tokens that fit.

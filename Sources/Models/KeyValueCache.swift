@@ -20,7 +20,8 @@ final class KeyValueCache {
     configuration.layers * rows(capacity) * 2 * configuration.keyValueColumns
   }
 
-  private static func rows(_ capacity: Int) -> Int {
+  /// Rows of a layer that holds `capacity` tokens.
+  static func rows(_ capacity: Int) -> Int {
     (capacity + Compute.cacheRowMultiple - 1) / Compute.cacheRowMultiple * Compute.cacheRowMultiple
   }
 
