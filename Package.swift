@@ -55,7 +55,8 @@ let package = Package(
     .target(
       name: "Planning",
       dependencies: [
-        "Batches", "Checkpoints", "Diagnostics", "Kernels", "Models", "Objectives", "Optimizers", "Placement", "Settings",
+        "Batches", "Checkpoints", "Diagnostics", "Kernels", "Models", "Objectives", "Optimizers", "Placement",
+        "Settings",
       ]),
 
     // Ranks, and the loop.
@@ -63,10 +64,18 @@ let package = Package(
       name: "Parallelism",
       dependencies: ["Checkpoints", "Diagnostics", "Kernels", "MPI", "Models", "Optimizers", "Placement"]),
     .target(
+      name: "Engine",
+      dependencies: [
+        "Batches", "Diagnostics", "Kernels", "MPI", "Models", "Objectives", "Optimizers", "Parallelism", "Placement",
+        "Settings",
+      ]),
+    .target(
       name: "Training",
       dependencies: [
-        "Batches", "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Digests", "Formats", "Kernels", "MPI",
-        "Models", "Objectives", "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "Settings", "Tokenizers",
+        "Batches", "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Digests", "Engine", "Formats", "Kernels",
+        "MPI",
+        "Models", "Objectives", "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "Settings",
+        "Tokenizers",
       ]),
 
     // What a finished run says, without MPI.
@@ -136,8 +145,8 @@ if Context.environment["FORGE_DEVELOPMENT"] != nil {
     .executableTarget(
       name: "step-benchmark",
       dependencies: [
-        "Batches", "Diagnostics", "Kernels", "MPI", "Models", "Objectives", "Optimizers", "Parallelism", "Placement",
-        "Settings", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Batches", "Diagnostics", "Engine", "Kernels", "MPI", "Models", "Objectives", "Optimizers", "Parallelism",
+        "Placement", "Settings", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Benchmarks/StepBenchmark"),
 

@@ -4,15 +4,15 @@ import Models
 /// What a training run does: exact 64-bit sums, exchanged behind the computation.
 final class ExactVariant: StepVariant {
   private let model: StepModel
-  var sums: any GradientSums { model.accumulator }
-  var residence: any ParameterResidence { model.state }
+  var sums: any GradientSums { model.engine.accumulator }
+  var residence: any ParameterResidence { model.engine.state }
 
   init(_ model: StepModel) { self.model = model }
 
   func begin() {
-    model.state.gatherUpdated()
-    model.state.beginSums()
-    model.state.beginRound(training: true, last: true)
+    model.engine.state.gatherUpdated()
+    model.engine.state.beginSums()
+    model.engine.state.beginRound(training: true, last: true)
   }
 
   func combine(_ values: inout [Int64]) throws {
@@ -20,12 +20,12 @@ final class ExactVariant: StepVariant {
   }
 
   func gradientNorm() throws -> Double {
-    try model.state.waitForSums()
-    return try model.optimizer.gradientNorm()
+    try model.engine.state.waitForSums()
+    return try model.engine.optimizer.gradientNorm()
   }
 
   func update(_ numbers: UpdateNumbers) {
-    model.optimizer.update(
+    model.engine.optimizer.update(
       step: numbers.step, learningRate: numbers.learningRate, gradientScale: numbers.gradientScale)
   }
 }
@@ -33,26 +33,26 @@ final class ExactVariant: StepVariant {
 /// The same computation with communication left out: every rank keeps to its own gradient and parameters.
 final class SilentVariant: StepVariant {
   private let model: StepModel
-  var sums: any GradientSums { model.accumulator }
+  var sums: any GradientSums { model.engine.accumulator }
   let residence: any ParameterResidence = LocalResidence()
 
   init(_ model: StepModel) { self.model = model }
 
-  func begin() { model.state.beginSums() }
+  func begin() { model.engine.state.beginSums() }
 
   func combine(_ values: inout [Int64]) {
     for index in values.indices { values[index] *= Int64(model.world.size) }
   }
 
   func gradientNorm() -> Double {
-    for range in model.state.kept { model.accumulator.complete(range, compute: model.compute) }
-    return model.ownedSumOfSquares(model.accumulator.sums) { [compute = model.compute] in
+    for range in model.engine.state.kept { model.engine.accumulator.complete(range, compute: model.engine.compute) }
+    return model.ownedSumOfSquares(model.engine.accumulator.sums) { [compute = model.engine.compute] in
       compute.sumsOfSquares($0, blockSize: $1, into: $2)
     }.squareRoot()
   }
 
   func update(_ numbers: UpdateNumbers) {
-    model.optimizer.update(
+    model.engine.optimizer.update(
       step: numbers.step, learningRate: numbers.learningRate, gradientScale: numbers.gradientScale)
   }
 }

@@ -19,12 +19,12 @@ final class PlainVariant: StepVariant, ParameterResidence {
   /// - Throws: `MPIError`.
   init(_ model: StepModel) throws {
     self.model = model
-    plain = PlainSums(count: model.layout.count)
-    reducer = try PlainReducer(plain.memory, pieces: model.layout.pieces, communicator: model.world)
+    plain = PlainSums(count: model.engine.layout.count)
+    reducer = try PlainReducer(plain.memory, pieces: model.engine.layout.pieces, communicator: model.world)
   }
 
   func begin() {
-    model.state.gatherUpdated()
+    model.engine.state.gatherUpdated()
     plain.restart()
   }
 
@@ -34,7 +34,7 @@ final class PlainVariant: StepVariant, ParameterResidence {
 
   func gradientNorm() throws -> Double {
     try reducer.wait()
-    let squares = model.ownedSumOfSquares(plain.memory.buffer) { [compute = model.compute] in
+    let squares = model.ownedSumOfSquares(plain.memory.buffer) { [compute = model.engine.compute] in
       compute.sumsOfSquares($0, blockSize: $1, into: $2)
     }
     return try model.world.allReduce(squares, .sum).squareRoot()
@@ -42,22 +42,22 @@ final class PlainVariant: StepVariant, ParameterResidence {
 
   func update(_ numbers: UpdateNumbers) {
     let settings = model.configuration.optimizer.adamW
-    for part in model.optimizer.optimizer.parts {
+    for part in model.engine.optimizer.optimizer.parts {
       guard let second = part.second else { preconditionFailure("plain sums are for AdamW") }
       let step = AdamWStep(
         learningRate: numbers.learningRate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
-        weightDecay: model.layout.tensors[part.tensor].decays ? settings.weightDecay : 0, step: numbers.step)
-      model.compute.adamW(
+        weightDecay: model.engine.layout.tensors[part.tensor].decays ? settings.weightDecay : 0, step: numbers.step)
+      model.engine.compute.adamW(
         step, gradientScale: numbers.gradientScale, gradient: plain.memory.buffer[part.range], first: part.first,
-        second: second, parameters: model.parameters.buffer[part.range])
+        second: second, parameters: model.engine.parameters[part.range])
     }
   }
 
-  func acquire(_ piece: Int) throws { try model.state.acquire(piece) }
+  func acquire(_ piece: Int) throws { try model.engine.state.acquire(piece) }
   func release(_ piece: Int) {}
   func beginGradient(_ piece: Int) {}
   func endGradient(_ piece: Int) {
-    plain.complete(model.layout.pieces[piece])
+    plain.complete(model.engine.layout.pieces[piece])
     reducer.submit(piece: piece)
   }
 }

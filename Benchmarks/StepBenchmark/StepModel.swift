@@ -1,10 +1,10 @@
 import Batches
+import Engine
 import Kernels
 import MPI
 import Models
 import Objectives
 import Optimizers
-import Parallelism
 import Placement
 import Settings
 
@@ -14,14 +14,7 @@ import Settings
 final class StepModel {
   let configuration: RunConfiguration
   let world: Communicator
-  let compute: Compute
-  let layout: ParameterLayout
-  let placement: StatePlacement
-  let parameters: Arena<Float>
-  let accumulator: GradientAccumulator
-  let state: ShardedState
-  let optimizer: ShardedOptimizer
-  private let decoder: Decoder
+  let engine: Engine
   private let residence = ExchangeableResidence()
   private let squares: Arena<Double>
 
@@ -32,35 +25,16 @@ final class StepModel {
   init(_ configuration: RunConfiguration, expertDegree: Int, world: Communicator, compute: Compute) throws {
     self.configuration = configuration
     self.world = world
-    self.compute = compute
-    layout = ParameterLayout(configuration.model)
-    let experts = ExpertPlacement(experts: layout.expertCount, ranks: world.size, degree: expertDegree)
-    placement = StatePlacement(
-      layout: layout, experts: experts, sharding: configuration.parallelism.sharding,
-      wholeMatrices: configuration.needsWholeMatrices)
-    let mesh = try ProcessMesh(world: world, expert: expertDegree)
-    parameters = Arena(count: layout.count, hugePages: placement.usesHugePages)
-    accumulator = GradientAccumulator(
-      count: layout.count, microBatches: world.size, hugePages: placement.usesHugePages)
-    state = try ShardedState(
-      placement: placement, mesh: mesh, parameters: parameters, accumulator: accumulator, compute: compute)
-    let dispatcher =
-      expertDegree > 1
-      ? try ExpertDispatcher(
-        experts, group: mesh[.expert], shadows: configuration.parallelism.shadowExperts,
-        followsPace: configuration.parallelism.balance == .auto, threads: configuration.run.threads ?? 1) : nil
-    decoder = Decoder(
-      configuration.model, parameters: parameters.buffer, sequences: configuration.batch.microBatch,
-      length: configuration.data.sequenceLength, training: true, residence: residence,
-      dispatcher: dispatcher, compute: compute)
-    optimizer = ShardedOptimizer(
-      settings: configuration.optimizer, tensors: configuration.optimizedTensors(layout), state: state,
-      sums: accumulator.sums, parameters: parameters.buffer, communicator: world, compute: compute)
+    var options = try EngineOptions(configuration, ranks: world.size)
+    options.expertDegree = expertDegree
+    options.microBatches = world.size
+    engine = try Engine(options, world: world, compute: compute, residence: residence)
+    let layout = engine.layout
     squares = Arena(count: layout.count / StatePlacement.blockSize + layout.tensors.count)
     layout.initialize(
-      parameters.buffer, ranges: state.owned.filter { !$0.isEmpty }, configuration: configuration.model,
+      engine.parameters, ranges: engine.state.owned.filter { !$0.isEmpty }, configuration: configuration.model,
       seed: configuration.run.seed, compute: compute)
-    try state.gatherOwned()
+    try engine.state.gatherOwned()
   }
 
   /// One optimizer step with one micro-batch a rank, as `TrainingStep` makes it; what a variant left to be gathered is
@@ -75,7 +49,7 @@ final class StepModel {
     var targets = [Int64(batch.tokenCount)]
     try variant.combine(&targets)
     let objective = NormalizedObjective(LanguageModeling(), denominators: [LossDenominator(count: Int(targets[0]))])
-    let result = try decoder.train(
+    let result = try engine.decoder.train(
       batch, objective: objective, microBatches: world.size, accumulator: variant.sums)
     var sums = (result.losses ?? [0]) + [result.auxiliaryLoss ?? 0] + result.expertLoads.map { Int64($0) }
     let norm = try variant.gradientNorm()
@@ -93,7 +67,7 @@ final class StepModel {
     _ gradient: Buffer<Element>, kernel: (Buffer<Element>, Int, Buffer<Double>) -> Void
   ) -> Double {
     var blocks = 0
-    for (_, part) in layout.parts(of: state.owned.filter { !$0.isEmpty }) {
+    for (_, part) in engine.layout.parts(of: engine.state.owned.filter { !$0.isEmpty }) {
       let count = (part.count + StatePlacement.blockSize - 1) / StatePlacement.blockSize
       kernel(gradient[part], StatePlacement.blockSize, squares.buffer[blocks..<blocks + count])
       blocks += count

@@ -30,11 +30,11 @@ public final class Scorer {
   }
 
   /// - Parameter tokens: at least two ids, each within the vocabulary.
-  public func score(_ tokens: [Int32]) -> Score {
+  public func score(_ tokens: [Int32]) throws -> Score {
     precondition(tokens.count >= 2 && tokens.count <= longest)
     let batch = TokenBatch(sequences: 1, length: tokens.count - 1)
     batch.set(sequence: 0, tokens: tokens)
-    let logProbabilities = decoder.logProbabilities(batch)
+    let logProbabilities = try decoder.logProbabilities(batch)
     let sum = logProbabilities.reduce(0.0) { $0 + Double($1) }
     return Score(loss: -sum / Double(logProbabilities.count), logProbabilities: logProbabilities)
   }

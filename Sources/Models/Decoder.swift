@@ -53,14 +53,25 @@ public final class Decoder {
       dispatcher: dispatcher, workspace: workspace ?? Workspace([plan]), compute: compute)
   }
 
+  /// A decoder in a workspace that others use too.
+  ///
   /// - Parameters:
   ///   - plan: of this decoder. A model that is only evaluated may use the plan of one that is alike and is trained, and so
   ///     the same pages of its memory.
   ///   - positions: of the longest sequence.
+  public convenience init(
+    _ configuration: ModelConfiguration, parameters: Buffer<Float>, plan: WorkspacePlan, positions: Int,
+    residence: any ParameterResidence, dispatcher: any TokenDispatcher, workspace: Workspace, compute: Compute
+  ) {
+    self.init(
+      configuration, parameters: parameters, plan: plan, positions: positions, residence: residence,
+      dispatcher: dispatcher, cache: nil, workspace: workspace, compute: compute)
+  }
+
   init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, plan: WorkspacePlan, positions: Int,
-    residence: any ParameterResidence, dispatcher: any TokenDispatcher, cache: KeyValueCache? = nil,
-    workspace: Workspace, compute: Compute
+    residence: any ParameterResidence, dispatcher: any TokenDispatcher, cache: KeyValueCache?, workspace: Workspace,
+    compute: Compute
   ) {
     layout = ParameterLayout(configuration)
     precondition(parameters.count == layout.count)
@@ -149,12 +160,19 @@ public final class Decoder {
     return MicroBatchResult(losses: losses, auxiliaryLoss: 0, expertLoads: expertLoads)
   }
 
-  /// The log-probability of every target, `[tokens]`; 0 where there is none. For a decoder that has
-  /// everything here.
-  public func logProbabilities(_ batch: TokenBatch) -> [Float] {
-    locally { try forward(batch) }
-    finalNorm(batch)
-    return headLogProbabilities(batch).array()
+  /// The log-probability of every target, `[tokens]`; 0 where there is none. An empty micro-batch joins a round.
+  ///
+  /// - Throws: as `train`.
+  public func logProbabilities(_ batch: TokenBatch) throws -> [Float] {
+    try forward(batch)
+    try residence.acquire(layout.headPiece)
+    var logProbabilities: [Float] = []
+    if batch.tokenCount > 0 {
+      finalNorm(batch)
+      logProbabilities = headLogProbabilities(batch).array()
+    }
+    try releaseHead()
+    return logProbabilities
   }
 
   /// Continues the sequence in the cache and computes the logits of what follows it, `[vocabulary]`, if wanted.

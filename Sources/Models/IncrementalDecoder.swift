@@ -35,7 +35,8 @@ public final class IncrementalDecoder {
   public static func plannedBytes(_ configuration: ModelConfiguration, capacity: Int) -> Int {
     Decoder.plannedBytes(
       configuration, sequences: 1, length: min(capacity, chunk), training: false,
-      positions: KeyValueCache.rows(capacity)) + 4 * (KeyValueCache.floats(configuration, capacity: capacity) + configuration.vocabularySize)
+      positions: KeyValueCache.rows(capacity)) + 4
+      * (KeyValueCache.floats(configuration, capacity: capacity) + configuration.vocabularySize)
   }
 
   /// Tokens that fit.

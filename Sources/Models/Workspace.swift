@@ -26,7 +26,7 @@ public struct WorkspacePlan {
   }
 
   /// The plan of a decoder with its experts where a dispatcher says.
-  init(
+  public init(
     _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool, dispatcher: any TokenDispatcher
   ) {
     self.init(

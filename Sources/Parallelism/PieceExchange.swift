@@ -55,7 +55,7 @@ final class PieceExchange: @unchecked Sendable {
   private let parameters: Arena<Float>
   private let remainder: ExactGradientReducer.Remainder
   // What the other ranks sent of the chunks that are under way, `[chunks, ranks - 1, share]`.
-  private let received: UnsafeMutableBufferPointer<Int64>
+  private let received: Arena<Int64>
   private let underWay: Int
   private let room: Int
   // Chunks of sums that were started, and that were added up.
@@ -80,8 +80,7 @@ final class PieceExchange: @unchecked Sendable {
     let ranks = groups.map(\.size).max() ?? 1
     underWay = ExchangeChunk.underWay(ranks: ranks)
     room = ExchangeChunk.buffer(ranks: ranks) / underWay
-    received = .allocate(capacity: underWay * room)
-    received.initialize(repeating: 0)
+    received = Arena(count: underWay * room)  // untouched where parameters are frozen
     exchanges = pieces.map { piece in
       let (rank, share) = (groups[piece.group].rank, ExchangeChunk.share(ranks: piece.owned.count))
       return Self.chunks(of: piece, share: share) { shares, offsets in
@@ -116,7 +115,7 @@ final class PieceExchange: @unchecked Sendable {
   deinit {
     ahead.take()?.abandon()
     // After an error MPI may still be writing there.
-    if !hasFailed { received.deallocate() }
+    if hasFailed { _ = Unmanaged.passRetained(received) }
   }
 
   /// Cuts the owned ranges of a piece into shares, and plans the exchange of each rank's first share, then second, and
@@ -240,7 +239,7 @@ final class PieceExchange: @unchecked Sendable {
       started += 1
       return try group.startAllToAll(
         arena: UnsafeBufferPointer(rebasing: gradient.buffer.pointer[range]),
-        into: .init(rebasing: received[place..<place + room]), plan: chunk.plan)
+        into: received.buffer[place..<place + room].pointer, plan: chunk.plan)
     }
   }
 
@@ -256,7 +255,7 @@ final class PieceExchange: @unchecked Sendable {
     guard count > 0, let sum = gradient.buffer.pointer.baseAddress?.advanced(by: first) else { return }
     let share = ExchangeChunk.share(ranks: group.size)
     for rank in 0..<group.size - 1 {
-      guard let addend = received.baseAddress?.advanced(by: place + rank * share) else { return }
+      let addend = received.buffer[place + rank * share..<place + rank * share + count]
       for index in 0..<count { sum[index] &+= addend[index] }
     }
   }

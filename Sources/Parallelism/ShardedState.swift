@@ -18,7 +18,7 @@ public final class ShardedState: ParameterResidence {
   private let pieces: [ExchangedPiece]
   private let reducer: ExactGradientReducer
   private let parameters: Arena<Float>
-  private let accumulator: GradientAccumulator
+  private let accumulator: GradientAccumulator?
   private let compute: Compute
 
   // The acquisitions of the round in progress, and how many there were.
@@ -36,10 +36,10 @@ public final class ShardedState: ParameterResidence {
   ///
   /// - Parameters:
   ///   - mesh: all ranks, and along its data axis those that hold the same experts.
-  ///   - parameters, accumulator: `[layout.count]`.
+  ///   - parameters, accumulator: `[layout.count]`; without an accumulator the parameters are frozen.
   /// - Throws: `MPIError`.
   public init(
-    placement: StatePlacement, mesh: ProcessMesh, parameters: Arena<Float>, accumulator: GradientAccumulator,
+    placement: StatePlacement, mesh: ProcessMesh, parameters: Arena<Float>, accumulator: GradientAccumulator?,
     compute: Compute
   ) throws {
     self.placement = placement
@@ -57,7 +57,7 @@ public final class ShardedState: ParameterResidence {
     }
     for run in placement.keptRuns(by: rank) {  // the rest is not used, or not always
       parameters.useHugePages(in: run)
-      accumulator.memory.useHugePages(in: run)
+      accumulator?.memory.useHugePages(in: run)
     }
     handedOver = (nil, nil)
     isGathered = Array(repeating: false, count: pieces.count)
@@ -68,7 +68,7 @@ public final class ShardedState: ParameterResidence {
       case .full: .discard
       }
     reducer = try ExactGradientReducer(
-      groups: groups, pieces: pieces, gradient: accumulator.memory, parameters: parameters, remainder: remainder)
+      groups: groups, pieces: pieces, gradient: accumulator?.memory ?? Arena(count: 0), parameters: parameters, remainder: remainder)
   }
 
   private var isFull: Bool { placement.sharding == .full }
@@ -90,12 +90,17 @@ public final class ShardedState: ParameterResidence {
 
   func holdsPieces(inGroup group: Int) -> Bool { pieces.contains { $0.group == group } }
 
+  private var trained: GradientAccumulator {
+    guard let accumulator else { preconditionFailure("frozen parameters have no gradients") }
+    return accumulator
+  }
+
   // MARK: A step
 
   /// Begins the sums of a step.
   public func beginSums() {
     // What a fully sharded pass gives back to the kernel reads as zero.
-    if isFull { accumulator.reset(kept, compute: compute) } else { accumulator.restart() }
+    if isFull { trained.reset(kept, compute: compute) } else { trained.restart() }
   }
 
   /// Announces a pass of all ranks, each with a micro-batch or without.
@@ -148,7 +153,7 @@ public final class ShardedState: ParameterResidence {
   public func endGradient(_ piece: Int) {
     guard isFull || isLastRound else { return }
     if isFull { peakResidentBytes = max(peakResidentBytes, ResidentMemory.bytes()) }
-    accumulator.complete(pieces[piece].range, compute: compute)
+    trained.complete(pieces[piece].range, compute: compute)
     reducer.submit(piece: piece)
     handedOver = (piece, handedOver.last)
   }

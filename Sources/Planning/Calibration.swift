@@ -191,7 +191,7 @@ public enum Calibration {
     _ configuration: RunConfiguration, _ layout: ParameterLayout, _ parameters: Buffer<Float>,
     _ accumulator: GradientAccumulator, _ compute: Compute, _ team: ConcurrentRanks, _ index: Int
   ) -> (adamW: Double, muon: Double) {
-    let tensors = configuration.optimizedTensors(layout)
+    let tensors = configuration.optimizer.tensors(of: layout)
     func seconds(_ shards: [Range<Int>]) -> Double {
       guard !shards.isEmpty else { return 0 }
       let optimizer = Optimizer(settings: configuration.optimizer, tensors: tensors, shards: shards)

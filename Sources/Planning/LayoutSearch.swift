@@ -13,7 +13,7 @@ public enum LayoutSearch {
       shardings(ranks: cluster.ranks).compactMap { sharding -> LayoutPlan? in
         let placement = StatePlacement(
           layout: layout, experts: ExpertPlacement(experts: experts, ranks: cluster.ranks, degree: degree),
-          sharding: sharding, wholeMatrices: configuration.needsWholeMatrices)
+          sharding: sharding, wholeMatrices: configuration.optimizer.needsWholeMatrices)
         guard placement.objection == nil else { return nil }
         return LayoutPlan(configuration, placement: placement, cluster: cluster, rates: rates)
       }

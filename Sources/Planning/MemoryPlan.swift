@@ -61,7 +61,7 @@ public struct MemoryPlan: Sendable {
       Part(role: "gradient sums", bytes: Self.resident(kept, elementSize: 8, page: page)),
       Part(
         role: "moments",
-        bytes: Optimizer.plannedBytes(tensors: configuration.optimizedTensors(layout), shards: updated)),
+        bytes: Optimizer.plannedBytes(tensors: configuration.optimizer.tensors(of: layout), shards: updated)),
       Part(role: "activations", bytes: activations),
       Part(
         role: "buffers",
@@ -75,7 +75,7 @@ public struct MemoryPlan: Sendable {
         Part(
           role: "copy for checkpoints",
           bytes: 4 * owned.reduce(0) { $0 + $1.count }
-            + Optimizer.plannedBytes(tensors: configuration.optimizedTensors(layout), shards: owned)))
+            + Optimizer.plannedBytes(tensors: configuration.optimizer.tensors(of: layout), shards: owned)))
     }
     if lendsExperts {
       // One borrowed, and the gradient of one lent.

@@ -48,7 +48,7 @@ public struct RunPlan: Sendable {
       experts: layout.expertCount, ranks: cluster.ranks, degree: try configuration.expertDegree(ranks: cluster.ranks))
     let placement = StatePlacement(
       layout: layout, experts: experts, sharding: configuration.parallelism.sharding,
-      wholeMatrices: configuration.needsWholeMatrices)
+      wholeMatrices: configuration.optimizer.needsWholeMatrices)
     if let objection = placement.objection {
       throw ForgeError.badInput("with \(cluster.ranks) ranks \(objection)")
     }

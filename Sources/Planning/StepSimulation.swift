@@ -141,7 +141,7 @@ struct StepSimulation {
 
     let kept = Double(layout.pieces.indices.reduce(0) { $0 + placement.kept(piece: $1, by: rank).count })
     let owned = Double(placement.owned.reduce(0) { $0 + $1[rank].count })
-    let tensors = configuration.optimizedTensors(layout)
+    let tensors = configuration.optimizer.tensors(of: layout)
     let updated = layout.pieces.indices.map { placement.updated(piece: $0, by: rank) }.filter { !$0.isEmpty }
     var next = 0
     let parts = updated.flatMap { range in

@@ -58,7 +58,7 @@ public struct Replay {
   /// - Throws: `ForgeError`, `MPIError`.
   public func run() throws -> Verdict {
     let verdict = try compare()
-    try trainer.optimizer.state.waitForParameters()  // what is on its way ends before the memory goes
+    try trainer.engine.state.waitForParameters()  // what is on its way ends before the memory goes
     return verdict
   }
 

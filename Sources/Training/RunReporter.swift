@@ -42,7 +42,7 @@ final class RunReporter {
     hosts = try trainer.communicator.gather(Array(Launcher.hostName.utf8), root: 0).map {
       String(decoding: $0, as: UTF8.self)
     }
-    let peak = try PeakShare(compute: trainer.decoder.compute, communicator: trainer.communicator)
+    let peak = try PeakShare(compute: trainer.engine.compute, communicator: trainer.communicator)
     guard isLeader else { return }
     self.peak = peak
     let steps = configuration.run.steps
@@ -53,12 +53,12 @@ final class RunReporter {
     try directory.write(configuration: header(trainer) + configuration.source.yaml())
     let model = configuration.model
     let ranks = trainer.communicator.size
-    let threads = trainer.decoder.compute.team.count
+    let threads = trainer.engine.compute.team.count
     note(
-      "\(configuration.run.name): \(model.family.rawValue), \(Self.millions(trainer.decoder.layout.count)) "
+      "\(configuration.run.name): \(model.family.rawValue), \(Self.millions(trainer.engine.layout.count)) "
         + "parameters, \(ranks) rank\(ranks == 1 ? "" : "s") × \(threads) thread\(threads == 1 ? "" : "s"), CPU kernels "
         + "\(KernelFamily.current)")
-    note(layoutSentence(trainer.optimizer.state.placement))
+    note(layoutSentence(trainer.engine.state.placement))
     note(
       "memory a rank: \(MemoryPlan.mebibytes(trainer.baselineBytes + trainer.memory.bytes)) predicted "
         + "(\(trainer.memory.description), program \(MemoryPlan.mebibytes(trainer.baselineBytes)))")
@@ -195,7 +195,7 @@ final class RunReporter {
 
   /// The run is complete: peak memory beside the prediction, and the weights' hash. Collective.
   func end(_ trainer: Trainer) throws {
-    let state = trainer.optimizer.state
+    let state = trainer.engine.state
     // Without full sharding memory only grows, so what is resident at the end is the peak.
     let peak = max(state.peakResidentBytes, ResidentMemory.bytes())
     var peaks = [Int64(peak), Int64(trainer.baselineBytes + trainer.memory.bytes)]

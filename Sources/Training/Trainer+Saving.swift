@@ -67,7 +67,7 @@ extension Trainer {
     try settleSave(waiting: true)  // one copy of the state at a time
     guard let lease else { preconditionFailure("a run that only looks saves nothing") }
     let folder = directory.checkpoints(under: lease)
-    let (settings, retention, threads) = (configuration.checkpoint, saves.retention, decoder.compute.team.count)
+    let (settings, retention, threads) = (configuration.checkpoint, saves.retention, engine.compute.team.count)
     saves.began()
     try saver.start(
       CheckpointSaver.Request(

@@ -20,18 +20,18 @@ extension Trainer {
 
   func initialize() throws {
     // Every rank reads or computes what it owns; the rest comes from the other ranks.
-    let owned = optimizer.state.owned.filter { !$0.isEmpty }
+    let owned = engine.state.owned.filter { !$0.isEmpty }
     try communicator.together {
       if let folder = configuration.pretrained {
         try PretrainedModel(path: folder).load(
-          into: parameters.buffer, ranges: owned, threads: decoder.compute.team.count)
+          into: engine.parameters, ranges: owned, threads: engine.compute.team.count)
       } else {
-        decoder.layout.initialize(
-          parameters.buffer, ranges: owned, configuration: configuration.model, seed: configuration.run.seed,
-          compute: decoder.compute)
+        engine.layout.initialize(
+          engine.parameters, ranges: owned, configuration: configuration.model, seed: configuration.run.seed,
+          compute: engine.compute)
       }
     }
-    try optimizer.state.gatherOwned()
+    try engine.state.gatherOwned()
     trainingStep.parametersChanged()
     try keepModelFiles()
   }
@@ -130,7 +130,7 @@ extension Trainer {
       return []
     }
     reporter.note("the nodes' copies of step \(checkpoint.step) cannot be used as they are: \(damage)")
-    let threads = decoder.compute.team.count
+    let threads = engine.compute.team.count
     return try copies.withoutDamage(checkpoint, threads: threads, report: reporter.note).map { [.copies($0)] } ?? []
   }
 
@@ -188,7 +188,7 @@ extension Trainer {
   func rollBack(_ outcome: StepOutcome) throws -> Bool {
     try settleSave(waiting: true)
     let (from, skipped) = (step, trainingStep.progress.skippedBatches)
-    try optimizer.state.waitForParameters()
+    try engine.state.waitForParameters()
     guard let record = try restore() else { return false }
     let batch = outcome.firstSequence / configuration.batch.sequences
     trainingStep.progress.skippedBatches = Array(Set(skipped + [batch])).sorted()
@@ -217,13 +217,13 @@ extension Trainer {
     let isFresh = configuration.parallelism.sharding != .none || configuration.run.compareReplicas == 1
     if damage.ownersAreSound, isFresh {
       try checkLease()
-      try optimizer.state.gatherOwned()
+      try engine.state.gatherOwned()
       trainingStep.parametersChanged()
       try reporter.repaired(step: step + 1, hosts: hosts, how: "taken from the other ranks again")
       return
     }
     try settleSave(waiting: true)
-    try optimizer.state.waitForParameters()
+    try engine.state.waitForParameters()
     try checkLease()
     // What was saved since the last comparison may hold the change.
     let (from, sound) = (step, trainingStep.comparedStep)

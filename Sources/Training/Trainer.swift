@@ -1,6 +1,7 @@
 import Checkpoints
 import Datasets
 import Diagnostics
+import Engine
 import Formats
 import Foundation
 import Kernels
@@ -23,9 +24,7 @@ public final class Trainer {
   /// Keeps the record of what this rank does, and ends a job that hangs; nil for a run that only looks.
   let watchdog: Watchdog?
   let data: TrainingData
-  let decoder: Decoder
-  let parameters: Arena<Float>
-  let optimizer: ShardedOptimizer
+  let engine: Engine
   let trainingStep: TrainingStep
   let validation: Validation?
   /// Why the validation that was asked for cannot be.
@@ -63,7 +62,7 @@ public final class Trainer {
       let seconds = (ContinuousClock.now - started) / .seconds(1)
       validationLoss =
         isDue(configuration.validation.every)
-        ? try during(.validation) { try validation?.loss(decoder, optimizer.state) } : nil
+        ? try during(.validation) { try validation?.loss(engine) } : nil
       try during(.recording) {
         try checkLease()
         try reporter.record(step: step, outcome, seconds: seconds, validationLoss: validationLoss) {
@@ -169,53 +168,35 @@ public final class Trainer {
     let compute = Compute(threads: threads)
     // All ranks were promised so many, and the others would wait for the slow one.
     try communicator.together { if let shortage = compute.team.shortage { throw shortage } }
-    let layout = ParameterLayout(model)
-    let experts = ExpertPlacement(
-      experts: layout.expertCount, ranks: ranks, degree: try configuration.expertDegree(ranks: ranks))
-    let placement = StatePlacement(
-      layout: layout, experts: experts, sharding: configuration.parallelism.sharding,
-      wholeMatrices: configuration.needsWholeMatrices)
-    if let objection = placement.objection { throw ForgeError.badInput(objection) }
-    let mesh = try ProcessMesh(world: communicator, expert: experts.degree)
-    let dispatcher =
-      experts.degree > 1
-      ? try ExpertDispatcher(
-        experts, group: mesh[.expert], shadows: configuration.parallelism.shadowExperts,
-        followsPace: configuration.parallelism.balance == .auto, threads: threads) : nil
-    let planned = MemoryPlan(
-      configuration, placement: placement, rank: rank, threads: threads,
-      neighbours: min(ranks, LaunchEnvironment.current.localSize), lendsExperts: dispatcher?.lendsExperts ?? false)
-    memory = planned
-    // Parameters and gradient sums are laid out whole, however little of them this rank keeps, and rows for the worst case.
-    let laidOut = Decoder.plannedBytes(
-      model, sequences: configuration.batch.microBatch, length: settings.sequenceLength, training: true,
-      experts: experts.experts(of: rank).count, arrivals: dispatcher?.arrivals)
-    try communicator.together {
-      try AddressSpace.check(
-        bytes: 12 * layout.count + laidOut + planned.bytes(besides: ["parameters", "gradient sums", "activations"]))
+    var plan: MemoryPlan?
+    engine = try Engine(EngineOptions(configuration, ranks: ranks), world: communicator, compute: compute) {
+      placement, dispatcher in
+      let planned = MemoryPlan(
+        configuration, placement: placement, rank: rank, threads: threads,
+        neighbours: min(ranks, LaunchEnvironment.current.localSize), lendsExperts: dispatcher?.lendsExperts ?? false)
+      plan = planned
+      // Parameters and gradient sums are laid out whole, however little of them this rank keeps, and rows for the worst case.
+      let laidOut = Decoder.plannedBytes(
+        model, sequences: configuration.batch.microBatch, length: settings.sequenceLength, training: true,
+        experts: placement.experts.experts(of: rank).count, arrivals: dispatcher?.arrivals)
+      try communicator.together {
+        try AddressSpace.check(
+          bytes: 12 * placement.layout.count + laidOut
+            + planned.bytes(besides: ["parameters", "gradient sums", "activations"]))
+      }
     }
-    parameters = Arena(count: layout.count, hugePages: placement.usesHugePages)
-    let accumulator = GradientAccumulator(
-      count: layout.count, microBatches: configuration.batch.microBatches, hugePages: placement.usesHugePages)
-    let state = try ShardedState(
-      placement: placement, mesh: mesh, parameters: parameters, accumulator: accumulator, compute: compute)
-    decoder = Decoder(
-      model, parameters: parameters.buffer, sequences: configuration.batch.microBatch, length: settings.sequenceLength,
-      training: true, residence: state, dispatcher: dispatcher, compute: compute)
-    optimizer = ShardedOptimizer(
-      settings: configuration.optimizer, tensors: configuration.optimizedTensors(layout), state: state,
-      sums: accumulator.sums, parameters: parameters.buffer, communicator: communicator, compute: compute)
+    guard let plan else { preconditionFailure("an engine looks at its memory before it lays it out") }
+    memory = plan
     let loader = BatchLoader(
       sequenceLength: settings.sequenceLength, microBatch: configuration.batch.microBatch,
       microBatches: configuration.batch.microBatches)
     trainingStep = TrainingStep(
-      configuration: configuration, communicator: communicator, decoder: decoder, accumulator: accumulator,
-      optimizer: optimizer, dispatcher: dispatcher, loader: loader, data: data)
+      configuration: configuration, communicator: communicator, engine: engine, loader: loader, data: data)
     validation = try Validation(
       configuration, loader: loader, communicator: communicator, checkedVocabularies: found.checkedVocabularies)
     validationObjection = try Validation.objection(configuration, validation)
     checkpoints = CheckpointTransfer(
-      communicator: communicator, parameters: parameters.buffer, optimizer: optimizer, threads: threads)
+      communicator: communicator, parameters: engine.parameters, optimizer: engine.optimizer, threads: threads)
     saver = try CheckpointSaver(
       checkpoints, communicator: communicator, asynchronous: writes && configuration.keepsSnapshot, compute: compute)
     copies = try Self.openCopies(directory, configuration, lease, communicator)
@@ -231,9 +212,9 @@ public final class Trainer {
   public func dumpGradients(to path: String) throws {
     _ = try restoreOrInitialize()
     _ = try trainingStep.gradients(batch: step)
-    let gradients = try optimizer.completeGradients()
+    let gradients = try engine.optimizer.completeGradients()
     guard communicator.rank == 0 else { return }
-    let tensors = decoder.layout.tensors
+    let tensors = engine.layout.tensors
     let writer = try SafetensorsWriter(
       file: path, tensors: tensors.map { SafetensorsWriter.Tensor(name: $0.name, shape: $0.shape, dtype: .float32) })
     for tensor in tensors {

@@ -1,4 +1,5 @@
 import Datasets
+import Engine
 import Kernels
 import MPI
 import Models
@@ -38,10 +39,7 @@ struct StepOutcome {
 final class TrainingStep {
   private let configuration: RunConfiguration
   private let communicator: Communicator
-  private let decoder: Decoder
-  private let accumulator: GradientAccumulator
-  private let optimizer: ShardedOptimizer
-  private let dispatcher: ExpertDispatcher?
+  private let engine: Engine
   private let loader: BatchLoader
   private let data: TrainingData
   /// Who computes how much. Where ranks work in lockstep, layer by layer, because experts or parameters are spread over
@@ -79,26 +77,20 @@ final class TrainingStep {
   }
 
   init(
-    configuration: RunConfiguration, communicator: Communicator, decoder: Decoder, accumulator: GradientAccumulator,
-    optimizer: ShardedOptimizer, dispatcher: ExpertDispatcher?, loader: BatchLoader, data: TrainingData
+    configuration: RunConfiguration, communicator: Communicator, engine: Engine, loader: BatchLoader, data: TrainingData
   ) {
     self.configuration = configuration
     self.communicator = communicator
-    self.decoder = decoder
-    self.accumulator = accumulator
-    self.optimizer = optimizer
-    self.dispatcher = dispatcher
+    self.engine = engine
     self.loader = loader
     self.data = data
-    replicas = ReplicaCheck(state: optimizer.state, parameters: optimizer.parameters, compute: decoder.compute)
+    replicas = ReplicaCheck(state: engine.state, parameters: engine.parameters, compute: engine.compute)
     progress = Progress(spikes: SpikeGuard(configuration.spikes))
     balance = SpeedBalance(
       microBatches: configuration.batch.microBatches, ranks: communicator.size,
-      isAutomatic: configuration.parallelism.balance == .auto && dispatcher == nil
+      isAutomatic: configuration.parallelism.balance == .auto && engine.dispatcher == nil
         && configuration.parallelism.sharding != .full)
   }
-
-  private var exposedSeconds: Double { optimizer.state.exposedSeconds + (dispatcher?.exposedSeconds ?? 0) }
 
   /// Must be called before the first step, and after parameters were changed by anything but a step.
   ///
@@ -118,34 +110,32 @@ final class TrainingStep {
   ///   - wishes: of this rank; told to all.
   /// - Throws: `DamagedReplicas` on all ranks, with weights and moments as they were; `MPIError`.
   func run(step: Int, batch: Int? = nil, wishes: Wishes) throws -> StepOutcome {
-    let exposedBefore = exposedSeconds
+    let exposedBefore = engine.exposedSeconds
     let batch = batch ?? progress.batch(ofStep: step)
     var (sums, objective) = try gradients(batch: batch)
-    try optimizer.state.waitForSums()
+    try engine.finishGradients()
     sums.stops = wishes.stop ? 1 : 0
     sums.saves = wishes.save ? 1 : 0
-    sums.exposedMicroseconds = Int64((exposedSeconds - exposedBefore) * 1e6)
+    sums.exposedMicroseconds = Int64((engine.exposedSeconds - exposedBefore) * 1e6)
     try sums.reduce(over: communicator)
     balance.record(secondsPerMicroBatch: sums.secondsPerMicroBatch)
     if comparesReplicas(before: step) {
-      try optimizer.state.waitForParameters()
+      try engine.state.waitForParameters()
       if let damage = try replicas.compare() { throw DamagedReplicas(damage: damage) }
       comparedStep = step - 1
     }
 
-    let norm = try optimizer.gradientNorm()
+    let norm = try engine.gradientNorm()
     let loss = objective.loss(ofSums: sums.losses)
     let learningRate = configuration.schedule.learningRate(step: step)
     let objection = progress.spikes.objection(loss: loss, gradientNorm: norm, refusals: sums.refusals)
     if objection == nil {
       progress.updates += 1
       progress.spikes.accept(loss: loss)
-      optimizer.update(
+      engine.update(
         step: progress.updates, learningRate: learningRate,
-        gradientScale: GradientClipping.factor(norm: norm, maximum: configuration.clipNorm))
-      optimizer.updateSelectionBiases(
-        loads: sums.expertLoads, rate: configuration.model.experts?.biasUpdateRate ?? 0)
-      optimizer.state.gatherUpdated()
+        gradientScale: GradientClipping.factor(norm: norm, maximum: configuration.clipNorm),
+        expertLoads: sums.expertLoads)
     }
     if comparesReplicas(before: step + 1) { replicas.remember() }
     return StepOutcome(
@@ -166,8 +156,6 @@ final class TrainingStep {
   /// - Parameter batch: the place in the stream of the global batch.
   /// - Returns: what this rank's micro-batches add up to, and the objective with the denominators of the global batch.
   func gradients(batch: Int) throws -> (StepSums, NormalizedObjective) {
-    let state = optimizer.state
-    state.beginSums()
     let batches = loader.load(
       first: batch * configuration.batch.sequences, count: configuration.batch.sequences,
       microBatches: balance.dealing.microBatches(of: communicator.rank), rounds: balance.dealing.rounds,
@@ -175,18 +163,12 @@ final class TrainingStep {
     // Denominators are those of the global batch, so they must be known before the first backward pass.
     let objective = try NormalizedObjective(
       LanguageModeling(), of: batches, microBatches: configuration.batch.microBatches, over: communicator)
-    var sums = StepSums(decoder.configuration, objective, rank: communicator.rank, ranks: communicator.size)
-    for (index, batch) in batches.enumerated() {
-      state.beginRound(training: true, last: index == batches.count - 1)
-      let (started, exposed) = (ContinuousClock.now, exposedSeconds)
-      let result = try decoder.train(
-        batch, objective: objective, microBatches: configuration.batch.microBatches, accumulator: accumulator)
+    var sums = StepSums(configuration.model, objective, rank: communicator.rank, ranks: communicator.size)
+    try engine.forwardBackward(batches, objective: objective) { batch, result, seconds in
       sums.add(result)
-      if batch.tokenCount > 0 {
-        sums.add(seconds: (ContinuousClock.now - started) / .seconds(1) - (exposedSeconds - exposed))
-      }
+      if batch.tokenCount > 0 { sums.add(seconds: seconds) }
     }
-    if accumulator.hasRefused { sums.refusals += 1 }
+    if engine.hasRefused { sums.refusals += 1 }
     return (sums, objective)
   }
 }

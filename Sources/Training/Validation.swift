@@ -1,11 +1,10 @@
 import Configuration
 import Datasets
 import Diagnostics
-import Kernels
+import Engine
 import MPI
 import Models
 import Objectives
-import Parallelism
 import Placement
 import Settings
 
@@ -66,18 +65,15 @@ struct Validation {
   }
 
   /// Mean over the target tokens, nats. Collective.
-  func loss(_ decoder: Decoder, _ state: ShardedState) throws -> Double {
+  func loss(_ engine: Engine) throws -> Double {
     let dealing = MicroBatchDealing(microBatches: loader.microBatches(of: sequences), ranks: communicator.size)
     let batches = loader.load(
       first: 0, count: sequences, microBatches: dealing.microBatches(of: communicator.rank), rounds: dealing.rounds,
       read: { data.read($0, into: $1, sequence: $2) })
     let objective = try NormalizedObjective(
       LanguageModeling(), of: batches, microBatches: loader.microBatches(of: sequences), over: communicator)
-    var sums = StepSums(decoder.configuration, objective, rank: communicator.rank, ranks: communicator.size)
-    for batch in batches {
-      state.beginRound(training: false, last: false)
-      sums.add(try decoder.evaluate(batch, objective: objective))
-    }
+    var sums = StepSums(engine.options.model, objective, rank: communicator.rank, ranks: communicator.size)
+    try engine.evaluate(batches, objective: objective) { sums.add($0) }
     try sums.reduce(over: communicator)
     return sums.refusals > 0 ? .nan : objective.loss(ofSums: sums.losses)
   }

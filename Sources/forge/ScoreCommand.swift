@@ -48,7 +48,7 @@ struct ScoreCommand: ParsableCommand {
     let scorer = Scorer(
       loaded.configuration, parameters: loaded.parameters, longest: longest, compute: Compute(threads: threads))
     for ids in sequences {
-      let score = scorer.score(ids)
+      let score = try scorer.score(ids)
       // JSON has no other numbers.
       let logProbabilities = score.logProbabilities.map { $0.isFinite ? "\($0)" : "null" }.joined(separator: ",")
       let loss = score.loss.isFinite ? "\(score.loss)" : "null"

@@ -182,7 +182,7 @@ private struct TwoTerms: Objective {
     let single = batch([9, 3])
     single.lossWeights.fill(0)
     single.lossWeights[4] = 0.125
-    let expected = -Double(fixture.decoder.logProbabilities(single)[4])
+    let expected = -Double(try fixture.decoder.logProbabilities(single)[4])
     #expect(abs(try fixture.train([single], WeightedLanguageModeling()).loss - expected) < 1e-6)
   }
 
@@ -207,7 +207,7 @@ private struct TwoTerms: Objective {
   @Test func pairsLowerTheRejected() throws {
     let fixture = try Fixture()
     let batch = batch([5, 5], columns: [.referenceLogProbabilities])
-    let before = fixture.decoder.logProbabilities(batch)
+    let before = try fixture.decoder.logProbabilities(batch)
     for (token, value) in before.enumerated() { batch[.referenceLogProbabilities][token] = value }
     let result = try fixture.train([batch], PreferencePairs())
     #expect(abs(result.loss - log(2)) < 1e-6)
@@ -227,12 +227,12 @@ private struct TwoTerms: Objective {
   @Test func packedSequencesDoNotSeeEachOther() throws {
     let fixture = try Fixture("mistral", "sliding_window: 4")
     let packed = batch([9, 1, 6])
-    let together = fixture.decoder.logProbabilities(packed)
+    let together = try fixture.decoder.logProbabilities(packed)
     for sequence in 0..<3 {
       let rows = packed.packing.tokens(of: sequence)
       let alone = TokenBatch(sequences: 1, length: rows.count)
       alone.set(sequence: 0, tokens: packed.inputs[rows].array() + [packed.targets[rows.upperBound - 1]])
-      for (own, other) in zip(fixture.decoder.logProbabilities(alone), together[rows]) {
+      for (own, other) in zip(try fixture.decoder.logProbabilities(alone), together[rows]) {
         #expect(abs(own - other) < 1e-5)
       }
     }

@@ -92,9 +92,9 @@ struct RunConfigurationTests {
   @Test func muonIsForMatricesBetweenHiddenLayers() throws {
     let configuration = try RunConfiguration.load(
       path: nil, overrides: ["optimizer={name: muon, learning_rate: 0.01, momentum: 0.9}"])
-    #expect(configuration.optimizer.muon?.momentum == 0.9 && configuration.needsWholeMatrices)
+    #expect(configuration.optimizer.muon?.momentum == 0.9 && configuration.optimizer.needsWholeMatrices)
     let layout = ParameterLayout(configuration.model)
-    let byMuon = layout.tensors.filter { if case .muon = configuration.rule($0) { true } else { false } }
+    let byMuon = layout.tensors.filter { if case .muon = configuration.optimizer.rule($0) { true } else { false } }
     #expect(byMuon.allSatisfy { $0.name.contains("_proj") || $0.name.contains(".experts.") })
     #expect(byMuon.count == 4 * (4 + 8 * 3))
   }

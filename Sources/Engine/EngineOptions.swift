@@ -1,0 +1,61 @@
+import Diagnostics
+public import Models
+public import Optimizers
+public import Placement
+public import Settings
+
+/// What an engine computes with, and how that is spread over ranks.
+public struct EngineOptions: Sendable {
+  public var model: ModelConfiguration
+  /// Sequences of the largest micro-batch, and tokens of each.
+  public var sequences: Int
+  public var length: Int
+  /// Micro-batches of a global batch.
+  public var microBatches: Int
+  public var optimizer: OptimizerSettings
+  public var sharding: StateSharding
+  /// Ranks that share the experts of a layer.
+  public var expertDegree: Int
+  /// When busy ranks lend experts to others.
+  public var shadowExperts: ExpertShadowing
+  /// Whether slower ranks lend more.
+  public var followsPace: Bool
+
+  public init(
+    model: ModelConfiguration, sequences: Int, length: Int, microBatches: Int, optimizer: OptimizerSettings,
+    sharding: StateSharding = .optimizer, expertDegree: Int = 1, shadowExperts: ExpertShadowing = .auto,
+    followsPace: Bool = true
+  ) {
+    self.model = model
+    self.sequences = sequences
+    self.length = length
+    self.microBatches = microBatches
+    self.optimizer = optimizer
+    self.sharding = sharding
+    self.expertDegree = expertDegree
+    self.shadowExperts = shadowExperts
+    self.followsPace = followsPace
+  }
+
+  /// - Parameter ranks: of the run.
+  /// - Throws: `ForgeError.badInput` when the experts cannot be spread over them as asked for.
+  public init(_ configuration: RunConfiguration, ranks: Int) throws {
+    self.init(
+      model: configuration.model, sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength,
+      microBatches: configuration.batch.microBatches, optimizer: configuration.optimizer,
+      sharding: configuration.parallelism.sharding, expertDegree: try configuration.expertDegree(ranks: ranks),
+      shadowExperts: configuration.parallelism.shadowExperts, followsPace: configuration.parallelism.balance == .auto)
+  }
+
+  /// Who owns, keeps, computes with and updates what.
+  ///
+  /// - Throws: `ForgeError.badInput` when no exchange can carry it.
+  public func placement(ranks: Int) throws -> StatePlacement {
+    let layout = ParameterLayout(model)
+    let placement = StatePlacement(
+      layout: layout, experts: ExpertPlacement(experts: layout.expertCount, ranks: ranks, degree: expertDegree),
+      sharding: sharding, wholeMatrices: optimizer.needsWholeMatrices)
+    if let objection = placement.objection { throw ForgeError.badInput(objection) }
+    return placement
+  }
+}

@@ -1,0 +1,21 @@
+public import Batches
+public import Models
+
+/// A model that is only evaluated, beside one in training whose activations it takes turns with.
+public final class FrozenModel {
+  public let parameterSet: ParameterSet
+  public let decoder: Decoder
+
+  init(parameterSet: ParameterSet, decoder: Decoder) {
+    self.parameterSet = parameterSet
+    self.decoder = decoder
+  }
+
+  /// The log-probability of every target of a micro-batch, `[tokens]`. Collective, empty micro-batches included.
+  ///
+  /// - Throws: `MPIError`.
+  public func logProbabilities(_ batch: TokenBatch) throws -> [Float] {
+    parameterSet.state.beginRound(training: false, last: false)
+    return try decoder.logProbabilities(batch)
+  }
+}
