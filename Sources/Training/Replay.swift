@@ -15,7 +15,7 @@ public struct Replay {
     public var exitCode: Int32 { if case .identical = self { 0 } else { 1 } }
   }
 
-  private let trainer: Trainer
+  private let state: RunState
   /// Up to the last step that is compared; those before say which data was used.
   private let recorded: [Int: StepLedger.Step]
   private let steps: ClosedRange<Int>
@@ -50,7 +50,10 @@ public struct Replay {
     }
     self.recorded = recorded
     self.steps = steps
-    trainer = try Trainer(configuration, communicator: communicator, writes: false)
+    try Agreement.check(configuration, communicator)
+    let reporter = RunReporter(
+      configuration, directory: directory, isLeader: communicator.rank == 0, warnings: [])
+    state = try RunState(configuration, directory, communicator: communicator, start: 0, note: reporter.note)
   }
 
   /// Starts from the newest checkpoint before the interval, or from the run's beginning when there is none.
@@ -58,23 +61,23 @@ public struct Replay {
   /// - Throws: `ForgeError`, `MPIError`.
   public func run() throws -> Verdict {
     let verdict = try compare()
-    try trainer.engine.state.waitForParameters()  // what is on its way ends before the memory goes
+    try state.engine.state.waitForParameters()  // what is on its way ends before the memory goes
     return verdict
   }
 
   private func compare() throws -> Verdict {
-    if try trainer.restore(upTo: steps.lowerBound - 1) == nil { try trainer.initialize() }
-    trainer.reporter.note(
-      "replaying steps \(steps.lowerBound) to \(steps.upperBound) from step \(trainer.step), on "
-        + "\(trainer.communicator.size) rank\(trainer.communicator.size == 1 ? "" : "s")")
-    let sequences = trainer.configuration.batch.sequences
-    while trainer.step < steps.upperBound {
-      let step = trainer.step + 1
+    if try state.restore(upTo: steps.lowerBound - 1) == nil { try state.initialize() }
+    state.note(
+      "replaying steps \(steps.lowerBound) to \(steps.upperBound) from step \(state.step), on "
+        + "\(state.communicator.size) rank\(state.communicator.size == 1 ? "" : "s")")
+    let sequences = state.configuration.batch.sequences
+    while state.step < steps.upperBound {
+      let step = state.step + 1
       // The data that the record names, also where a rollback has left a batch out.
       let expected = recorded[step]
-      let outcome = try trainer.trainingStep.run(
+      let outcome = try state.trainingStep.run(
         step: step, batch: expected.map { $0.sequences.lowerBound / sequences }, wishes: .init())
-      trainer.step = step
+      state.step = step
       guard let expected, steps.contains(step) else { continue }
       let computed = StepLedger.Step(step: step, sequences: sequences, outcome)
       if computed != expected { return .differs(step: step, how: Self.difference(expected, computed)) }

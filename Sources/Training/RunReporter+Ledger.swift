@@ -22,12 +22,12 @@ extension RunReporter {
     try ledger.append(
       "start",
       [
-        ("after_step", .integer(trainer.step)), ("epoch", .integer(trainer.lease?.record.epoch ?? 0)),
+        ("after_step", .integer(trainer.step)), ("epoch", .integer(trainer.lease.record.epoch)),
         ("version", .string(Version.current)), ("program", .string(ProgramDigest.current())),
         ("settings", .string(settings)), ("kernel_family", .string(KernelFamily.current.name)),
         ("ranks", .integer(trainer.communicator.size)), ("host", .string(Launcher.hostName)),
-        ("data", .list(trainer.found.sources.train.map { .string($0.sha256) })),
-        ("verified_chunks", .integer(trainer.found.verifiedChunks)),
+        ("data", .list(trainer.state.found.sources.train.map { .string($0.sha256) })),
+        ("verified_chunks", .integer(trainer.state.found.verifiedChunks)),
       ])
     let changes = record?.changes ?? []
     if !changes.isEmpty {

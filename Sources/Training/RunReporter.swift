@@ -42,7 +42,7 @@ final class RunReporter {
     hosts = try trainer.communicator.gather(Array(Launcher.hostName.utf8), root: 0).map {
       String(decoding: $0, as: UTF8.self)
     }
-    let peak = try PeakShare(compute: trainer.engine.compute, communicator: trainer.communicator)
+    let peak = try PeakShare(compute: trainer.state.engine.compute, communicator: trainer.communicator)
     guard isLeader else { return }
     self.peak = peak
     let steps = configuration.run.steps
@@ -53,15 +53,16 @@ final class RunReporter {
     try directory.write(configuration: header(trainer) + configuration.source.yaml())
     let model = configuration.model
     let ranks = trainer.communicator.size
-    let threads = trainer.engine.compute.team.count
+    let threads = trainer.state.engine.compute.team.count
     note(
-      "\(configuration.run.name): \(model.family.rawValue), \(Self.millions(trainer.engine.layout.count)) "
+      "\(configuration.run.name): \(model.family.rawValue), \(Self.millions(trainer.state.engine.layout.count)) "
         + "parameters, \(ranks) rank\(ranks == 1 ? "" : "s") × \(threads) thread\(threads == 1 ? "" : "s"), CPU kernels "
         + "\(KernelFamily.current)")
-    note(layoutSentence(trainer.engine.state.placement))
+    note(layoutSentence(trainer.state.engine.state.placement))
     note(
-      "memory a rank: \(MemoryPlan.mebibytes(trainer.baselineBytes + trainer.memory.bytes)) predicted "
-        + "(\(trainer.memory.description), program \(MemoryPlan.mebibytes(trainer.baselineBytes)))")
+      "memory a rank: \(MemoryPlan.mebibytes(trainer.state.baselineBytes + trainer.state.memory.bytes)) predicted "
+        + "(\(trainer.state.memory.description), program \(MemoryPlan.mebibytes(trainer.state.baselineBytes)))")
+    if let advice = trainer.state.threadAdvice { note(advice) }
     warnings.forEach(note)
     if trainer.step > 0 { note("continuing after step \(trainer.step) of \(steps)") }
     if let changes = record?.changes, !changes.isEmpty {
@@ -195,10 +196,10 @@ final class RunReporter {
 
   /// The run is complete: peak memory beside the prediction, and the weights' hash. Collective.
   func end(_ trainer: Trainer) throws {
-    let state = trainer.engine.state
+    let state = trainer.state.engine.state
     // Without full sharding memory only grows, so what is resident at the end is the peak.
     let peak = max(state.peakResidentBytes, ResidentMemory.bytes())
-    var peaks = [Int64(peak), Int64(trainer.baselineBytes + trainer.memory.bytes)]
+    var peaks = [Int64(peak), Int64(trainer.state.baselineBytes + trainer.state.memory.bytes)]
     try peaks.withUnsafeMutableBufferPointer { try trainer.communicator.allReduce(arena: $0, .max) }
     let digest = try WeightsDigest.sha256(state)
     guard isLeader else { return }

@@ -14,9 +14,9 @@ struct CopyState {
 /// Copies on the nodes' own disks, between the checkpoints on the shared one.
 extension Trainer {
   static func openCopies(
-    _ directory: RunDirectory, _ configuration: RunConfiguration, _ lease: RunLease?, _ communicator: Communicator
+    _ directory: RunDirectory, _ configuration: RunConfiguration, _ lease: RunLease, _ communicator: Communicator
   ) throws -> LocalCopies? {
-    guard let lease, let path = directory.copiesPath(configuration, run: lease.record.run) else { return nil }
+    guard let path = directory.copiesPath(configuration, run: lease.record.run) else { return nil }
     return try LocalCopies(
       path: path, files: GuardedFiles(check: lease.check), token: lease.record.holder, communicator: communicator)
   }

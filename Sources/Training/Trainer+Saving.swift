@@ -65,9 +65,8 @@ extension Trainer {
   /// Begins a checkpoint of the present step; training goes on while it is written. Collective.
   func startSave(_ validationLoss: Double?) throws {
     try settleSave(waiting: true)  // one copy of the state at a time
-    guard let lease else { preconditionFailure("a run that only looks saves nothing") }
     let folder = directory.checkpoints(under: lease)
-    let (settings, retention, threads) = (configuration.checkpoint, saves.retention, engine.compute.team.count)
+    let (settings, retention, threads) = (configuration.checkpoint, saves.retention, state.engine.compute.team.count)
     saves.began()
     try saver.start(
       CheckpointSaver.Request(
@@ -81,8 +80,8 @@ extension Trainer {
   /// What a checkpoint of the present step says of the run.
   func record(_ validationLoss: Double?) -> RunRecord {
     RunRecord(
-      progress: trainingStep.progress, ledger: reporter.ledgerPosition, validationLoss: validationLoss,
-      configuration: configuration, sources: found.sources)
+      progress: state.trainingStep.progress, ledger: reporter.ledgerPosition, validationLoss: validationLoss,
+      configuration: configuration, sources: state.found.sources)
   }
 
   /// Takes note of what became of the last save, if that is known.

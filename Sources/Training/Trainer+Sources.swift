@@ -7,16 +7,16 @@ extension Trainer {
   ///
   /// - Throws: `ForgeError.badInput` when its sources do not belong together, or a wish cannot be granted.
   func checkSources() throws {
-    if let mixed = found.sources.mixedTokenizers { throw ForgeError.badInput(mixed) }
+    if let mixed = state.found.sources.mixedTokenizers { throw ForgeError.badInput(mixed) }
     if let objection = validationObjection { throw objection }
   }
 
   /// Checks a run that continues. What its recorded configuration asked for already is only warned of, whatever is refused
   /// of new runs today.
   func checkSources(continuing record: RunRecord) throws {
-    if let mixed = found.sources.mixedTokenizers {
+    if let mixed = state.found.sources.mixedTokenizers {
       // A version that did not look for it started the run.
-      guard record.sources.map(found.sources.hasOnlyData) ?? true else { throw ForgeError.badInput(mixed) }
+      guard record.sources.map(state.found.sources.hasOnlyData) ?? true else { throw ForgeError.badInput(mixed) }
       reporter.note("warning: \(mixed)")
     }
     if let objection = validationObjection {
@@ -24,8 +24,8 @@ extension Trainer {
       reporter.note("warning: \(objection); the run goes on without validation, as it was started")
     }
     if let recorded = record.sources {
-      found.sources.moves(since: recorded).forEach(reporter.note)
-      found.complete(from: recorded)
+      state.found.sources.moves(since: recorded).forEach(reporter.note)
+      state.found.complete(from: recorded)
     }
   }
 
@@ -33,10 +33,11 @@ extension Trainer {
   func keepSources() {
     guard communicator.rank == 0 else { return }
     do {
-      try found.remembered.write(to: directory.sources)
+      try state.found.remembered.write(to: directory.sources)
       try RunTokenizer.keep(
-        RunTokenizer.source(configuration, found.sources), expected: found.sources.tokenizer, in: directory.path)
+        RunTokenizer.source(configuration, state.found.sources), expected: state.found.sources.tokenizer,
+        in: directory.path)
     } catch { reporter.note("\(error)") }
-    found.leaveMarks(run: directory.path)
+    state.found.leaveMarks(run: directory.path)
   }
 }

@@ -1,16 +1,9 @@
 import Checkpoints
-import Datasets
 import Diagnostics
 import Engine
-import Formats
-import Foundation
 import Kernels
 import MPI
-import Models
 import Parallelism
-import Placement
-import Planning
-import Pretrained
 import Settings
 
 /// A training run on one rank. It only sequences: what happens in a step is `TrainingStep`'s affair, what is summed and
@@ -19,28 +12,21 @@ public final class Trainer {
   let configuration: RunConfiguration
   let communicator: Communicator
   let directory: RunDirectory
-  /// The right to write there; nil for a run that only looks.
-  let lease: RunLease?
-  /// Keeps the record of what this rank does, and ends a job that hangs; nil for a run that only looks.
-  let watchdog: Watchdog?
-  let data: TrainingData
-  let engine: Engine
-  let trainingStep: TrainingStep
+  /// The right to write there.
+  let lease: RunLease
+  /// Keeps the record of what this rank does, and ends a job that hangs.
+  let watchdog: Watchdog
+  /// Data, engine and step.
+  let state: RunState
   let validation: Validation?
   /// Why the validation that was asked for cannot be.
   let validationObjection: ForgeError?
-  /// What the run is made from, as it was found at this start.
-  var found: FoundSources
-  let checkpoints: CheckpointTransfer
   let saver: CheckpointSaver
   /// Checkpoints on the nodes' own disks; nil where there are none.
   let copies: LocalCopies?
-  let memory: MemoryPlan
-  /// Bytes that the process had before anything was laid out: program and libraries.
-  let baselineBytes: Int
   let reporter: RunReporter
   /// Steps done.
-  var step = 0
+  var step: Int { state.step }
   var saves = SaveState()
   /// Of memory, since the last step that was done.
   var repairs = 0
@@ -58,24 +44,24 @@ public final class Trainer {
     while step < configuration.run.steps {
       let started = ContinuousClock.now
       guard let outcome = try nextStep() else { continue }
-      step += 1
+      state.step += 1
       let seconds = (ContinuousClock.now - started) / .seconds(1)
       validationLoss =
         isDue(configuration.validation.every)
-        ? try during(.validation) { try validation?.loss(engine) } : nil
+        ? try during(.validation) { try validation?.loss(state.engine) } : nil
       try during(.recording) {
         try checkLease()
         try reporter.record(step: step, outcome, seconds: seconds, validationLoss: validationLoss) {
-          documents(of: outcome)
+          state.documents(of: outcome)
         }
-        reporter.tell(trainingStep.balance)
+        reporter.tell(state.trainingStep.balance)
         try settleSave()
       }
       guard step < configuration.run.steps else { break }
       if outcome.stopRequested {
         try during(.checkpoint) { try saveAndWait(validationLoss) }
         reporter.stopped(step: step)
-        try lease?.release()
+        try lease.release()
         return ForgeError.Kind.tryAgain.exitCode
       }
       if isDue(configuration.checkpoint.every) || outcome.saveRequested {
@@ -90,22 +76,22 @@ public final class Trainer {
       try reporter.end(self)
       discardCopies()
     }
-    try lease?.release()
+    try lease.release()
     return 0
   }
 
   /// Something that is no step, and may take longer.
   private func during<Result>(_ phase: BlackBox.Phase, _ body: () throws -> Result) rethrows -> Result {
-    try watchdog?.phase(phase, body) ?? body()
+    try watchdog.phase(phase, body)
   }
 
   /// One step; nil when the run had to go back instead, and continues from where it is now.
   private func nextStep() throws -> StepOutcome? {
     do {
       let wishes = TrainingStep.Wishes(stop: StopSignals.requested, save: saves.isRetryDue)
-      watchdog?.beginStep(step + 1)
-      let outcome = try trainingStep.run(step: step + 1, wishes: wishes)
-      watchdog?.endStep()
+      watchdog.beginStep(step + 1)
+      let outcome = try state.trainingStep.run(step: step + 1, wishes: wishes)
+      watchdog.endStep()
       let goesBack = !outcome.isApplied && configuration.spikes.policy == .rollback
       repairs = 0
       return try goesBack && during(.restoring, { try rollBack(outcome) }) ? nil : outcome
@@ -118,7 +104,7 @@ public final class Trainer {
   /// Ends a run whose directory another job has taken over, before it writes anything more.
   func checkLease() throws {
     guard communicator.rank == 0 else { return }
-    do { try lease?.check() } catch {
+    do { try lease.check() } catch {
       reporter.abandon()
       throw error
     }
@@ -129,97 +115,48 @@ public final class Trainer {
     interval > 0 && (step % interval == 0 || step == configuration.run.steps)
   }
 
-  /// - Parameters:
-  ///   - communicator: all ranks of the run.
-  ///   - writes: false for a run that only looks: it takes no lease and leaves the run directory as it is.
+  /// Collective.
+  ///
+  /// - Parameter communicator: all ranks of the run.
   /// - Throws: `ForgeError.badInput` for data, weights or a run directory that cannot be used.
-  public init(_ configuration: RunConfiguration, communicator: Communicator, writes: Bool = true) throws {
-    if writes { StopSignals.install() }
+  public init(_ configuration: RunConfiguration, communicator: Communicator) throws {
+    StopSignals.install()
     self.configuration = configuration
     self.communicator = communicator
-    directory = RunDirectory(path: configuration.run.directory)
+    let directory = RunDirectory(path: configuration.run.directory)
+    self.directory = directory
     try Agreement.check(configuration, communicator)
-    let threads = configuration.run.threads ?? Self.defaultThreads()
-    let warnings =
-      [
-        ProcessorAffinity.makeRoom(forThreads: threads),
-        configuration.run.kernelFamily == nil ? KernelFamily.advice : nil,
-      ].compactMap(\.self) + configuration.warnings
-    let (rank, ranks) = (communicator.rank, communicator.size)
-
-    reporter = RunReporter(configuration, directory: directory, isLeader: rank == 0, warnings: warnings)
+    let warnings = [configuration.run.kernelFamily == nil ? KernelFamily.advice : nil].compactMap(\.self)
+    let reporter = RunReporter(
+      configuration, directory: directory, isLeader: communicator.rank == 0,
+      warnings: warnings + configuration.warnings)
+    self.reporter = reporter
     // Before all else that may fail: an automatic restart that comes to nothing is counted there.
-    lease = writes ? try directory.lease(configuration, communicator: communicator, say: reporter.note) : nil
-    let model = configuration.model
-    let settings = configuration.data
-    found = try FoundSources(
-      configuration, directory, communicator: communicator, threads: threads, start: lease?.record.epoch ?? 0,
-      note: reporter.note)
-    data = try TrainingData(
-      sources: settings.train, sequenceLength: settings.sequenceLength, shuffle: settings.shuffle,
-      documentMask: settings.documentMask, seed: configuration.run.seed, vocabularySize: model.vocabularySize,
-      checkingPart: rank, of: ranks, checkedVocabularies: found.checkedVocabularies)
-    watchdog =
-      writes
-      ? try Watchdog(configuration.watchdog, directory, communicator: communicator, lease: lease, warn: reporter.note)
-      : nil
-
-    baselineBytes = ResidentMemory.bytes()
-    let compute = Compute(threads: threads)
-    // All ranks were promised so many, and the others would wait for the slow one.
-    try communicator.together { if let shortage = compute.team.shortage { throw shortage } }
-    var plan: MemoryPlan?
-    engine = try Engine(EngineOptions(configuration, ranks: ranks), world: communicator, compute: compute) {
-      placement, dispatcher in
-      let planned = MemoryPlan(
-        configuration, placement: placement, rank: rank, threads: threads,
-        neighbours: min(ranks, LaunchEnvironment.current.localSize), lendsExperts: dispatcher?.lendsExperts ?? false)
-      plan = planned
-      // Parameters and gradient sums are laid out whole, however little of them this rank keeps, and rows for the worst case.
-      let laidOut = Decoder.plannedBytes(
-        model, sequences: configuration.batch.microBatch, length: settings.sequenceLength, training: true,
-        experts: placement.experts.experts(of: rank).count, arrivals: dispatcher?.arrivals)
-      try communicator.together {
-        try AddressSpace.check(
-          bytes: 12 * placement.layout.count + laidOut
-            + planned.bytes(besides: ["parameters", "gradient sums", "activations"]))
-      }
+    let lease = try directory.lease(configuration, communicator: communicator, say: reporter.note)
+    self.lease = lease
+    var watchdog: Watchdog?
+    state = try RunState(
+      configuration, directory, communicator: communicator, start: lease.record.epoch, note: reporter.note
+    ) {
+      watchdog = try Watchdog(
+        configuration.watchdog, directory, communicator: communicator, lease: lease, warn: reporter.note)
     }
-    guard let plan else { preconditionFailure("an engine looks at its memory before it lays it out") }
-    memory = plan
-    let loader = BatchLoader(
-      sequenceLength: settings.sequenceLength, microBatch: configuration.batch.microBatch,
-      microBatches: configuration.batch.microBatches)
-    trainingStep = TrainingStep(
-      configuration: configuration, communicator: communicator, engine: engine, loader: loader, data: data)
+    guard let watchdog else { preconditionFailure("a watchdog begins when the data have been read") }
+    self.watchdog = watchdog
     validation = try Validation(
-      configuration, loader: loader, communicator: communicator, checkedVocabularies: found.checkedVocabularies)
+      configuration, loader: state.loader, communicator: communicator,
+      checkedVocabularies: state.found.checkedVocabularies)
     validationObjection = try Validation.objection(configuration, validation)
-    checkpoints = CheckpointTransfer(
-      communicator: communicator, parameters: engine.parameters, optimizer: engine.optimizer, threads: threads)
     saver = try CheckpointSaver(
-      checkpoints, communicator: communicator, asynchronous: writes && configuration.keepsSnapshot, compute: compute)
+      state.checkpoints, communicator: communicator, asynchronous: configuration.keepsSnapshot,
+      compute: state.engine.compute)
     copies = try Self.openCopies(directory, configuration, lease, communicator)
-  }
-
-  /// The node's cores, shared between its ranks; at most the cores that this rank is bound to.
-  private static func defaultThreads() -> Int {
-    max(1, min(ProcessorAffinity.allowedCores, ProcessorAffinity.onlineCores / LaunchEnvironment.current.localSize))
   }
 
   /// Writes the first step's gradients, before clipping, under their Hugging Face names, and leaves the weights alone:
   /// for comparing with another implementation. Collective; rank 0 writes.
   public func dumpGradients(to path: String) throws {
     _ = try restoreOrInitialize()
-    _ = try trainingStep.gradients(batch: step)
-    let gradients = try engine.optimizer.completeGradients()
-    guard communicator.rank == 0 else { return }
-    let tensors = engine.layout.tensors
-    let writer = try SafetensorsWriter(
-      file: path, tensors: tensors.map { SafetensorsWriter.Tensor(name: $0.name, shape: $0.shape, dtype: .float32) })
-    for tensor in tensors {
-      try writer.write(tensor.name, UnsafeBufferPointer(gradients.buffer[tensor.range].pointer))
-    }
-    try writer.finish()
+    try state.dumpGradients(to: path)
   }
 }
