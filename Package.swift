@@ -137,7 +137,11 @@ if Context.environment["FORGE_DEVELOPMENT"] != nil {
   package.targets += [
     // Run under mpirun by Tests/Distributed/run.
     .executableTarget(
-      name: "mpi-tests", dependencies: ["Diagnostics", "Kernels", "MPI", "Models", "Parallelism", "Placement"],
+      name: "mpi-tests",
+      dependencies: [
+        "Batches", "Configuration", "Diagnostics", "Engine", "Kernels", "MPI", "Models", "Objectives", "Optimizers",
+        "Parallelism", "Placement",
+      ],
       path: "Tests/Distributed",
       exclude: ["run"], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
 

@@ -14,6 +14,7 @@ struct DistributedTests {
       case "collectives": return try run(collectiveTests, on: world)
       case "requests": return try run(requestTests, on: world)
       case "reducer": return try run(reducerTests, on: world)
+      case "engine": return try run(engineTests, on: world)
       case "black-box": return try run(blackBoxTests, on: world)
       case "black-box-benchmark":
         try benchmarkBlackBox(world)

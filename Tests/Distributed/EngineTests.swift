@@ -1,0 +1,101 @@
+import Batches
+import Configuration
+import Engine
+import Kernels
+import MPI
+import Models
+import Objectives
+import Optimizers
+import Placement
+
+// An engine with a frozen second model beside the one in training.
+
+/// 6 M parameters, so that a model's own memory is far above what is measured beside it. No experts are lent: who lends
+/// follows the ranks' pace, and where a rank has computed with a borrowed expert is memory of the activations, not the model's.
+private func options(_ sharding: StateSharding, expertDegree: Int) throws -> EngineOptions {
+  let node = try ConfigurationNode.parse(
+    """
+    model_type: mixtral
+    vocab_size: 4096
+    hidden_size: 192
+    intermediate_size: 256
+    num_hidden_layers: 4
+    num_attention_heads: 6
+    num_key_value_heads: 2
+    head_dim: 32
+    num_local_experts: 8
+    num_experts_per_tok: 2
+    max_position_embeddings: 256
+    """, source: "model")
+  return EngineOptions(
+    model: try ModelConfiguration(huggingFace: ConfigurationSection(node)), sequences: 2, length: 256, microBatches: 4,
+    optimizer: OptimizerSettings(
+      adamW: AdamW.Settings(beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1)),
+    sharding: sharding, expertDegree: expertDegree, shadowExperts: .never)
+}
+
+/// Micro-batch `number` of the global batch.
+private func microBatch(_ number: Int) -> TokenBatch {
+  let batch = TokenBatch(sequences: 2, length: 256)
+  let random = CounterBasedRandom(seed: 9, stream: UInt64(number))
+  for sequence in 0..<2 {
+    batch.set(sequence: sequence, tokens: (0...256).map { Int32(random.bits(UInt64(300 * sequence + $0)).0 % 4096) })
+  }
+  return batch
+}
+
+/// A step on all ranks: four micro-batches, dealt in turn.
+private func trainStep(_ engine: Engine, _ world: Communicator, _ step: Int) throws {
+  let rounds = (4 + world.size - 1) / world.size
+  let batches = (0..<rounds).map { round in
+    let number = round * world.size + world.rank
+    return number < 4 ? microBatch(number) : TokenBatch(sequences: 0, length: 256)
+  }
+  let objective = NormalizedObjective(LanguageModeling(), denominators: [LossDenominator(count: 4 * 2 * 256)])
+  var loads = [Int64](repeating: 0, count: 4 * 8)
+  try engine.forwardBackward(batches, objective: objective) { _, result, _ in
+    for (place, load) in result.expertLoads.enumerated() { loads[place] += Int64(load) }
+  }
+  try engine.finishGradients()
+  _ = try engine.gradientNorm()
+  try loads.withUnsafeMutableBufferPointer { try world.allReduce(arena: $0, .sum) }
+  engine.update(
+    step: step, learningRate: 1e-3, gradientScale: 1,
+    expertLoads: (0..<4).map { layer in loads[8 * layer..<8 * layer + 8].map { Int($0) } })
+}
+
+let engineTests: [DistributedTest] = StateSharding.allCases.map { sharding in
+  DistributedTest("a frozen model costs its parameters, sharding \(sharding.rawValue)") { world, expectations in
+    let degree = ExpertPlacement.automaticDegree(experts: 8, ranks: world.size)
+    let engine = try Engine(
+      options(sharding, expertDegree: degree), world: world, compute: Compute(threads: 1))
+    engine.layout.initialize(
+      engine.parameters, ranges: engine.state.owned.filter { !$0.isEmpty }, configuration: engine.options.model,
+      seed: 1, compute: engine.compute)
+    try engine.state.gatherOwned()
+    for step in 1...2 { try trainStep(engine, world, step) }
+    try engine.state.waitForParameters()
+
+    // All that the policy needs has been touched: what comes now is the frozen model's.
+    let before = try engine.logProbabilities(microBatch(0))
+    let resident = ResidentMemory.bytes()
+    let frozen = try engine.makeFrozenModel()
+    var kept = 0
+    for range in frozen.parameterSet.state.kept where !range.isEmpty {
+      frozen.parameterSet.parameters.buffer[range].copy(from: engine.parameters[range])
+      kept += 4 * range.count
+    }
+    let frozenBefore = try frozen.logProbabilities(microBatch(0))
+    let cost = ResidentMemory.bytes() - resident
+    expectations.expectEqual(frozenBefore, before, "a copy of a model scores as the model does")
+    // With full sharding pages at the ends of what is owned are shared with what is let go.
+    expectations.expect(
+      cost < kept + 1 << 20, "the frozen model costs \(cost) bytes, of which parameters are \(kept)")
+
+    try trainStep(engine, world, 3)
+    try engine.state.waitForParameters()
+    expectations.expectEqual(
+      try frozen.logProbabilities(microBatch(0)), before, "training leaves the frozen model alone")
+    expectations.expect(try engine.logProbabilities(microBatch(0)) != before, "training changes the other one")
+  }
+}
