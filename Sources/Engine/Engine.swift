@@ -34,22 +34,22 @@ public final class Engine {
   /// - Parameters:
   ///   - world: all ranks.
   ///   - residence: takes the place of the engine's own parameter sharding, for benchmarks that compare it with others.
-  ///   - check: looks at what is going to be laid out, before it is.
+  ///   - check: looks at what is going to be laid out for a rank of those the parameters are spread over, before it is.
   /// - Throws: `ForgeError.badInput` when the model cannot be spread so; `MPIError`; what `check` throws.
   public init(
     _ options: EngineOptions, world: Communicator, compute: Compute, residence: (any ParameterResidence)? = nil,
-    check: (_ placement: StatePlacement, _ dispatcher: ExpertDispatcher?) throws -> Void = { _, _ in }
+    check: (_ placement: StatePlacement, _ rank: Int, _ dispatcher: ExpertDispatcher?) throws -> Void = { _, _, _ in }
   ) throws {
     self.options = options
     self.compute = compute
-    let placement = try options.placement(ranks: world.size)
-    mesh = try ProcessMesh(world: world, expert: placement.experts.degree)
+    mesh = try ProcessMesh(world: world, shape: options.meshShape(ranks: world.size))
+    let placement = try options.placement(ranks: mesh.batch.size)
     dispatcher =
       placement.experts.degree > 1
       ? try ExpertDispatcher(
         placement.experts, group: mesh[.expert], shadows: options.shadowExperts, followsPace: options.followsPace,
         threads: compute.team.count) : nil
-    try check(placement, dispatcher)
+    try check(placement, mesh.batch.rank, dispatcher)
     parameterSet = try ParameterSet(placement, mesh: mesh, microBatches: options.microBatches, compute: compute)
     guard let accumulator = parameterSet.accumulator else { preconditionFailure("a trained model has gradients") }
     self.accumulator = accumulator
@@ -62,7 +62,7 @@ public final class Engine {
       residence: residence ?? parameterSet.state, dispatcher: rows, workspace: workspace, compute: compute)
     optimizer = ShardedOptimizer(
       settings: options.optimizer, tensors: options.optimizer.tensors(of: placement.layout), state: parameterSet.state,
-      sums: accumulator.sums, parameters: parameterSet.parameters.buffer, communicator: world, compute: compute)
+      sums: accumulator.sums, parameters: parameterSet.parameters.buffer, communicator: mesh.batch, compute: compute)
   }
 
   /// A second model of the same shape whose parameters do not change, such as the reference of a policy: it takes turns with

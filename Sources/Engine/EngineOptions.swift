@@ -20,6 +20,8 @@ public struct EngineOptions: Sendable {
   public var shadowExperts: ExpertShadowing
   /// Whether slower ranks lend more.
   public var followsPace: Bool
+  /// Ranks that compute the same thing, along an axis whose parallelism is still to come; for tests.
+  public var duplicates = 1
 
   public init(
     model: ModelConfiguration, sequences: Int, length: Int, microBatches: Int, optimizer: OptimizerSettings,
@@ -37,18 +39,28 @@ public struct EngineOptions: Sendable {
     self.followsPace = followsPace
   }
 
-  /// - Parameter ranks: of the run.
+  /// - Parameters:
+  ///   - ranks: of the run.
+  ///   - duplicates: that compute the same thing.
   /// - Throws: `ForgeError.badInput` when the experts cannot be spread over them as asked for.
-  public init(_ configuration: RunConfiguration, ranks: Int) throws {
+  public init(_ configuration: RunConfiguration, ranks: Int, duplicates: Int = 1) throws {
     self.init(
       model: configuration.model, sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength,
       microBatches: configuration.batch.microBatches, optimizer: configuration.optimizer,
-      sharding: configuration.parallelism.sharding, expertDegree: try configuration.expertDegree(ranks: ranks),
+      sharding: configuration.parallelism.sharding,
+      expertDegree: try configuration.expertDegree(ranks: ranks / duplicates),
       shadowExperts: configuration.parallelism.shadowExperts, followsPace: configuration.parallelism.balance == .auto)
+    self.duplicates = duplicates
+  }
+
+  /// How some ranks are arranged.
+  public func meshShape(ranks: Int) -> MeshShape {
+    MeshShape(ranks: ranks, expert: expertDegree, tensor: duplicates)
   }
 
   /// Who owns, keeps, computes with and updates what.
   ///
+  /// - Parameter ranks: that the parameters are spread over.
   /// - Throws: `ForgeError.badInput` when no exchange can carry it.
   public func placement(ranks: Int) throws -> StatePlacement {
     let layout = ParameterLayout(model)

@@ -95,7 +95,7 @@ public final class CheckpointSaver {
       outcome.isLocal = job.request.copies != nil
       do {
         try write(job)
-        if communicator.rank == 0 { outcome.notes = job.request.afterwards() }
+        if communicator.isLeader { outcome.notes = job.request.afterwards() }
       } catch let failure as ForgeError where failure.kind == .tryAgain {
         if commits(job) { try? job.request.folder.recover() }  // gives a full disk its room back
         outcome.failure = failure
@@ -105,7 +105,7 @@ public final class CheckpointSaver {
     }
 
     /// Whether this rank changes the folder: rank 0, or one of every node.
-    private func commits(_ job: Job) -> Bool { job.request.copies?.isLeader ?? (communicator.rank == 0) }
+    private func commits(_ job: Job) -> Bool { job.request.copies?.isLeader ?? (communicator.isLeader) }
 
     /// Every rank writes its pieces to its own shard, rank 0 makes the manifest and commits.
     private func write(_ job: Job) throws {
@@ -120,7 +120,7 @@ public final class CheckpointSaver {
       }
       let gathered = try communicator.gather(Array(JSONEncoder().encode(records)), root: 0)
       var manifest = try together { () -> [UInt8] in
-        guard communicator.rank == 0 else { return [] }
+        guard communicator.isLeader else { return [] }
         try job.request.beforehand()
         let chunks = try gathered.flatMap { try JSONDecoder().decode([ChunkRecord].self, from: Data($0)) }
         return try CheckpointFolder.manifest(

@@ -17,12 +17,19 @@ public struct CheckpointTransfer {
   private let parameters: Buffer<Float>
   private let optimizer: ShardedOptimizer
   private let threads: Int
+  private let writes: Bool
 
   private static let firstPrefix = "optimizer.first."
   private static let secondPrefix = "optimizer.second."
 
-  public init(communicator: Communicator, parameters: Buffer<Float>, optimizer: ShardedOptimizer, threads: Int) {
+  /// - Parameters:
+  ///   - communicator: all ranks.
+  ///   - writes: false on a rank whose state another one has too and writes.
+  public init(
+    communicator: Communicator, parameters: Buffer<Float>, optimizer: ShardedOptimizer, threads: Int, writes: Bool
+  ) {
     self.communicator = communicator
+    self.writes = writes
     self.layout = optimizer.state.placement.layout
     self.parameters = parameters
     self.optimizer = optimizer
@@ -71,7 +78,8 @@ public struct CheckpointTransfer {
 
   /// What this rank writes into a checkpoint.
   var pieces: [ChunkWriter.Piece] {
-    parts.map {
+    guard writes else { return [] }
+    return parts.map {
       ChunkWriter.Piece(
         tensor: $0.description, elementOffset: $0.offset, bytes: UnsafeRawBufferPointer($0.values.pointer))
     }

@@ -47,8 +47,12 @@ public final class ReplicaCheck {
     for group in state.groups.indices.dropFirst() where state.holdsPieces(inGroup: group) {
       isSound = try agree(found[group], witness: witnesses[group], state.groups[group], isSound) && isSound
     }
-    // The first group is the world, where the others' verdicts are told too.
-    return try agree(found[0], witness: witnesses[0], state.groups[0], isSound) ? nil : judge(found)
+    // The first group has all ranks that the parameters are spread over: there the others' verdicts are told too.
+    isSound = try agree(found[0], witness: witnesses[0], state.groups[0], isSound)
+    if state.world.size > state.groups[0].size {
+      isSound = try state.world.allReduce(isSound ? 0 : 1 as Int64, .max) == 0
+    }
+    return isSound ? nil : try judge(found)
   }
 
   private func agree(
@@ -64,7 +68,7 @@ public final class ReplicaCheck {
 
   /// Whose copies changed.
   private func judge(_ found: [[UInt64?]]) throws -> Damage {
-    let world = state.groups[0]
+    let world = state.world
     // By rank of the job: 1 for a copy that changed, 2 for what the rank owns itself.
     var marks = [UInt64](repeating: 0, count: world.size)
     for (place, group) in state.groups.enumerated() where place == 0 || state.holdsPieces(inGroup: place) {

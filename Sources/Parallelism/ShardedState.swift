@@ -11,9 +11,11 @@ public import Placement
 /// and memory is given back when a pass is done with it; gradients are reduced in every round.
 public final class ShardedState: ParameterResidence {
   public let placement: StatePlacement
+  /// Among the ranks that the parameters are spread over.
   public let rank: Int
-  private let world: Communicator
-  /// All ranks, and those that hold the same experts.
+  /// All ranks of the job, those that compute the same thing included.
+  let world: Communicator
+  /// The ranks that the parameters are spread over, and those that hold the same experts.
   let groups: [Communicator]
   private let pieces: [ExchangedPiece]
   private let reducer: ExactGradientReducer
@@ -35,7 +37,7 @@ public final class ShardedState: ParameterResidence {
   /// Collective.
   ///
   /// - Parameters:
-  ///   - mesh: all ranks, and along its data axis those that hold the same experts.
+  ///   - mesh: its batch group is what the parameters are spread over; along its data axis are those with the same experts.
   ///   - parameters, accumulator: `[layout.count]`; without an accumulator the parameters are frozen.
   /// - Throws: `MPIError`.
   public init(
@@ -47,9 +49,9 @@ public final class ShardedState: ParameterResidence {
     self.accumulator = accumulator
     self.compute = compute
     world = mesh.world
-    let rank = world.rank
+    let rank = mesh.batch.rank
     self.rank = rank
-    groups = [mesh.world, mesh[.data]]
+    groups = [mesh.batch, mesh[.data]]
     pieces = placement.layout.pieces.indices.map { piece in
       ExchangedPiece(
         group: placement.isExperts(piece) ? 1 : 0, range: placement.computed(piece: piece, by: rank),
@@ -68,7 +70,8 @@ public final class ShardedState: ParameterResidence {
       case .full: .discard
       }
     reducer = try ExactGradientReducer(
-      groups: groups, pieces: pieces, gradient: accumulator?.memory ?? Arena(count: 0), parameters: parameters, remainder: remainder)
+      groups: groups, pieces: pieces, gradient: accumulator?.memory ?? Arena(count: 0), parameters: parameters,
+      remainder: remainder)
   }
 
   private var isFull: Bool { placement.sharding == .full }
@@ -207,7 +210,7 @@ public final class ShardedState: ParameterResidence {
           $0.overlaps(part) ? $0.clamped(to: part) : part.lowerBound..<part.lowerBound
         }
         let layout = Layout(counts: owned.map(\.count), offsets: owned.map { $0.lowerBound - part.lowerBound })
-        try world.allGather(arena: parameters.buffer[part].pointer, layout: layout)
+        try groups[0].allGather(arena: parameters.buffer[part].pointer, layout: layout)
         body(parameters.buffer[part])
         let mine = kept.overlaps(part) ? kept.clamped(to: part) : part.lowerBound..<part.lowerBound
         parameters.discard(part.lowerBound..<mine.lowerBound)

@@ -24,7 +24,7 @@ struct FoundSources {
     _ configuration: RunConfiguration, _ directory: RunDirectory, communicator: Communicator, threads: Int, start: Int,
     note: @escaping (String) -> Void
   ) throws {
-    memory = communicator.rank == 0 ? SourceMemory(path: directory.sources) : SourceMemory(path: "")
+    memory = communicator.isLeader ? SourceMemory(path: directory.sources) : SourceMemory(path: "")
     vocabularySize = configuration.model.vocabularySize
     var identification = SourceIdentification(
       communicator: communicator, threads: threads, seed: configuration.run.seed, start: start, note: note)
@@ -51,7 +51,7 @@ struct FoundSources {
   ) throws -> [RunSources.DocumentTokens?] {
     var found: [UInt8] = []
     try communicator.together {
-      guard communicator.rank == 0 else { return }
+      guard communicator.isLeader else { return }
       let tokens = try sources.map { source in
         try source.description()?.tokenizer.map {
           RunSources.DocumentTokens(begin: $0.beginOfSequence, end: $0.endOfSequence)
@@ -112,7 +112,7 @@ struct FoundSources {
       var files: [String: SourceMemory.Status]?
     }
     var seen: [UInt8] = []
-    if communicator.rank == 0 {
+    if communicator.isLeader {
       var found: Seen?
       let tokenizer =
         ModelTokenizer.recordedFingerprint(model: path)

@@ -2,6 +2,7 @@ import Diagnostics
 import Foundation
 import Kernels
 import MPI
+import Parallelism
 import Settings
 
 /// Computes steps of a run again and compares them with its ledger, bit by bit.
@@ -52,7 +53,7 @@ public struct Replay {
     self.steps = steps
     try Agreement.check(configuration, communicator)
     let reporter = RunReporter(
-      configuration, directory: directory, isLeader: communicator.rank == 0, warnings: [])
+      configuration, directory: directory, isLeader: communicator.isLeader, warnings: [])
     state = try RunState(configuration, directory, communicator: communicator, start: 0, note: reporter.note)
   }
 

@@ -46,7 +46,7 @@ struct RunDirectory {
     var lease: RunLease?
     var record: [UInt8] = []
     try communicator.together {
-      guard communicator.rank == 0 else { return }
+      guard communicator.isLeader else { return }
       try make()
       let taken = try RunLease.acquire(
         path: lock, start: .current, checkpoint: newestStep(configuration),

@@ -141,7 +141,9 @@ final class RunReporter {
   }
 
   /// Names ranks that have become slow, once each time.
-  func tell(_ balance: SpeedBalance) {
+  ///
+  /// - Parameter ranks: of the job, by their places in the balance.
+  func tell(_ balance: SpeedBalance, ranks: [Int]) {
     guard isLeader else { return }
     for (rank, factor) in balance.stragglers.sorted(by: { $0.key < $1.key }) where !toldStragglers.contains(rank) {
       let consequence =
@@ -153,7 +155,7 @@ final class RunReporter {
           balance.hasLess(rank) ? "it gets fewer micro-batches" : "there are too few micro-batches to give it less"
         }
       note(
-        "rank \(rank) (host \(hosts[rank])) is \(String(format: "%.1f", factor)) times slower than usual; \(consequence)"
+        "\(describe(ranks: [ranks[rank]])) is \(String(format: "%.1f", factor)) times slower than usual; \(consequence)"
       )
     }
     toldStragglers = Set(balance.stragglers.keys)

@@ -43,7 +43,7 @@ extension RunState {
   func restore(upTo last: Int = .max, copies: LocalCopies? = nil) throws -> Restored? {
     let folder = directory.checkpoints
     let shared = try sharedSteps(in: folder).filter { $0 <= last }
-    if communicator.rank == 0, !shared.isEmpty, let problem = CheckpointReader.problemOfLatest(in: folder.path) {
+    if communicator.isLeader, !shared.isEmpty, let problem = CheckpointReader.problemOfLatest(in: folder.path) {
       note("\(problem); the checkpoints themselves are looked at")
     }
     var candidates =
@@ -102,7 +102,7 @@ extension RunState {
 
   /// The steps of the checkpoints on the shared disk, as rank 0 sees them.
   private func sharedSteps(in folder: CheckpointFolder) throws -> [Int] {
-    let steps = communicator.rank == 0 ? folder.steps() : []
+    let steps = communicator.isLeader ? folder.steps() : []
     let found = try communicator.broadcast(steps.flatMap { withUnsafeBytes(of: $0, Array.init) }, root: 0)
     return found.withUnsafeBytes { bytes in
       stride(from: 0, to: bytes.count, by: 8).map { bytes.loadUnaligned(fromByteOffset: $0, as: Int.self) }

@@ -3,6 +3,7 @@ import Datasets
 import Diagnostics
 import Engine
 import Formats
+import Foundation
 import Kernels
 import MPI
 import Models
@@ -67,8 +68,8 @@ final class RunState {
     // All ranks were promised so many, and the others would wait for the slow one.
     try communicator.together { if let shortage = compute.team.shortage { throw shortage } }
     var plan: MemoryPlan?
-    engine = try Engine(EngineOptions(configuration, ranks: ranks), world: communicator, compute: compute) {
-      placement, dispatcher in
+    let options = try EngineOptions(configuration, ranks: ranks, duplicates: Self.duplicates(ranks: ranks))
+    engine = try Engine(options, world: communicator, compute: compute) { placement, rank, dispatcher in
       let planned = MemoryPlan(
         configuration, placement: placement, rank: rank, threads: threads,
         neighbours: min(ranks, LaunchEnvironment.current.localSize), lendsExperts: dispatcher?.lendsExperts ?? false)
@@ -89,9 +90,19 @@ final class RunState {
       sequenceLength: settings.sequenceLength, microBatch: configuration.batch.microBatch,
       microBatches: configuration.batch.microBatches)
     trainingStep = TrainingStep(
-      configuration: configuration, communicator: communicator, engine: engine, loader: loader, data: data)
+      configuration: configuration, engine: engine, loader: loader, data: data)
     checkpoints = CheckpointTransfer(
-      communicator: communicator, parameters: engine.parameters, optimizer: engine.optimizer, threads: threads)
+      communicator: communicator, parameters: engine.parameters, optimizer: engine.optimizer, threads: threads,
+      writes: engine.mesh.isFirstOfDuplicates)
+  }
+
+  /// Ranks that compute the same thing: none but in tests of the mesh, which set a variable of the environment.
+  private static func duplicates(ranks: Int) throws -> Int {
+    guard let text = ProcessInfo.processInfo.environment["FORGE_TEST_DUPLICATES"] else { return 1 }
+    guard let duplicates = Int(text), duplicates > 0, ranks % duplicates == 0 else {
+      throw ForgeError.badInput("FORGE_TEST_DUPLICATES is '\(text)', no divisor of the \(ranks) ranks; unset it")
+    }
+    return duplicates
   }
 
   /// The node's cores, shared between its ranks; at most the cores that this rank is bound to.
@@ -119,7 +130,7 @@ final class RunState {
 
   /// The documents of a step's batch, by dataset; on rank 0 only, who records them.
   func documents(of outcome: StepOutcome) -> [String] {
-    guard communicator.rank == 0 else { return [] }
+    guard communicator.isLeader else { return [] }
     return (0..<configuration.batch.sequences).map { place in
       let (dataset, documents) = data.documents(ofSequence: outcome.firstSequence + place)
       return documents.count == 1
@@ -132,7 +143,7 @@ final class RunState {
   func dumpGradients(to path: String) throws {
     _ = try trainingStep.gradients(batch: step)
     let gradients = try engine.optimizer.completeGradients()
-    guard communicator.rank == 0 else { return }
+    guard communicator.isLeader else { return }
     let tensors = engine.layout.tensors
     let writer = try SafetensorsWriter(
       file: path, tensors: tensors.map { SafetensorsWriter.Tensor(name: $0.name, shape: $0.shape, dtype: .float32) })

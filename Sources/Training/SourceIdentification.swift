@@ -60,7 +60,7 @@ struct SourceIdentification {
   ) throws -> [Dataset] {
     var plan: [UInt8] = []
     try communicator.together {
-      guard communicator.rank == 0 else { return }
+      guard communicator.isLeader else { return }
       plan = Array(try JSONEncoder().encode(describe(sources, memory)))
     }
     plan = try communicator.broadcast(plan, root: 0)

@@ -1,6 +1,7 @@
 import MPI
 import Models
 import Objectives
+import Parallelism
 
 /// What is summed over a step's micro-batches and ranks. Integers throughout, so that order does not matter.
 struct StepSums {
@@ -20,11 +21,11 @@ struct StepSums {
   private let experts: Int
 
   /// - Parameter objective: with the denominators of the global batch.
-  init(_ configuration: ModelConfiguration, _ objective: NormalizedObjective, rank: Int, ranks: Int) {
-    self.rank = rank
+  init(_ configuration: ModelConfiguration, _ objective: NormalizedObjective, mesh: ProcessMesh) {
+    rank = mesh.batch.rank
     losses = objective.denominators.map { _ in 0 }
     refusals = objective.overflows ? 1 : 0
-    microseconds = Array(repeating: 0, count: ranks)
+    microseconds = Array(repeating: 0, count: mesh.batch.size)
     microBatches = microseconds
     experts = configuration.experts?.count ?? 0
     loads = Array(repeating: 0, count: experts * configuration.sparseLayerCount)
@@ -46,23 +47,31 @@ struct StepSums {
     microBatches[rank] += 1
   }
 
-  mutating func reduce(over communicator: Communicator) throws {
-    let ranks = microseconds.count
-    var values = [auxiliaryLoss, refusals, stops, saves, exposedMicroseconds]
-    let fixed = values.count
-    values += microseconds + microBatches + losses + loads
-    try values.withUnsafeMutableBufferPointer { try communicator.allReduce(arena: $0, .sum) }
-    (auxiliaryLoss, refusals, stops) = (values[0], values[1], values[2])
-    (saves, exposedMicroseconds) = (values[3], values[4])
-    var rest = values[fixed...]
-    func take(_ count: Int) -> [Int64] {
-      defer { rest = rest.dropFirst(count) }
-      return Array(rest.prefix(count))
+  /// Adds up what all ranks found. Collective.
+  ///
+  /// What is computed is summed over the ranks that compute different things; what ranks measure and wish, over all.
+  ///
+  /// - Throws: `MPIError`.
+  mutating func reduce(over mesh: ProcessMesh) throws {
+    var computed = [auxiliaryLoss, refusals] + losses + loads
+    var told = [stops, saves, exposedMicroseconds] + microseconds + microBatches
+    if mesh.batch.size == mesh.world.size {
+      let count = computed.count
+      computed += told
+      try computed.withUnsafeMutableBufferPointer { try mesh.world.allReduce(arena: $0, .sum) }
+      told = Array(computed[count...])
+      computed.removeLast(told.count)
+    } else {
+      try computed.withUnsafeMutableBufferPointer { try mesh.batch.allReduce(arena: $0, .sum) }
+      try told.withUnsafeMutableBufferPointer { try mesh.world.allReduce(arena: $0, .sum) }
     }
-    microseconds = take(ranks)
-    microBatches = take(ranks)
-    losses = take(losses.count)
-    loads = Array(rest)
+    (auxiliaryLoss, refusals) = (computed[0], computed[1])
+    losses = Array(computed[2..<2 + losses.count])
+    loads = Array(computed[(2 + losses.count)...])
+    (stops, saves, exposedMicroseconds) = (told[0], told[1], told[2])
+    let ranks = microseconds.count
+    microseconds = Array(told[3..<3 + ranks])
+    microBatches = Array(told[(3 + ranks)...])
   }
 
   /// By rank; nil for one that had no micro-batch.

@@ -1,4 +1,5 @@
 import Diagnostics
+import Parallelism
 import Settings
 
 /// What the run is made from: that it is what it was, and what is kept of it.
@@ -31,7 +32,7 @@ extension Trainer {
 
   /// Keeps, on rank 0, what the run needs of its sources later. A disk that takes nothing costs no more than that.
   func keepSources() {
-    guard communicator.rank == 0 else { return }
+    guard communicator.isLeader else { return }
     do {
       try state.found.remembered.write(to: directory.sources)
       try RunTokenizer.keep(

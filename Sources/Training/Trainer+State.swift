@@ -39,7 +39,7 @@ extension Trainer {
   /// Keeps what the folder of `model.from` holds beside the weights, for the exports of this run.
   private func keepModelFiles() throws {
     try communicator.together {
-      guard communicator.rank == 0 else { return }
+      guard communicator.isLeader else { return }
       try checkLease()
       let files = try configuration.pretrained.map { try ModelFolderFiles(model: $0) } ?? ModelFolderFiles()
       try files.keep(inRun: directory.path)
@@ -101,7 +101,7 @@ extension Trainer {
     // What was saved since the last comparison may hold the change.
     let (from, sound) = (step, state.trainingStep.comparedStep)
     try communicator.together {
-      guard communicator.rank == 0 else { return }
+      guard communicator.isLeader else { return }
       try directory.checkpoints(under: lease).remove(after: sound)
     }
     guard try restore(upTo: sound) != nil else {

@@ -54,7 +54,7 @@ public final class Trainer {
         try reporter.record(step: step, outcome, seconds: seconds, validationLoss: validationLoss) {
           state.documents(of: outcome)
         }
-        reporter.tell(state.trainingStep.balance)
+        reporter.tell(state.trainingStep.balance, ranks: state.engine.mesh.batch.members)
         try settleSave()
       }
       guard step < configuration.run.steps else { break }
@@ -103,7 +103,7 @@ public final class Trainer {
 
   /// Ends a run whose directory another job has taken over, before it writes anything more.
   func checkLease() throws {
-    guard communicator.rank == 0 else { return }
+    guard communicator.isLeader else { return }
     do { try lease.check() } catch {
       reporter.abandon()
       throw error
@@ -128,7 +128,7 @@ public final class Trainer {
     try Agreement.check(configuration, communicator)
     let warnings = [configuration.run.kernelFamily == nil ? KernelFamily.advice : nil].compactMap(\.self)
     let reporter = RunReporter(
-      configuration, directory: directory, isLeader: communicator.rank == 0,
+      configuration, directory: directory, isLeader: communicator.isLeader,
       warnings: warnings + configuration.warnings)
     self.reporter = reporter
     // Before all else that may fail: an automatic restart that comes to nothing is counted there.
@@ -144,8 +144,7 @@ public final class Trainer {
     guard let watchdog else { preconditionFailure("a watchdog begins when the data have been read") }
     self.watchdog = watchdog
     validation = try Validation(
-      configuration, loader: state.loader, communicator: communicator,
-      checkedVocabularies: state.found.checkedVocabularies)
+      configuration, loader: state.loader, checkedVocabularies: state.found.checkedVocabularies)
     validationObjection = try Validation.objection(configuration, validation)
     saver = try CheckpointSaver(
       state.checkpoints, communicator: communicator, asynchronous: configuration.keepsSnapshot,

@@ -38,7 +38,6 @@ struct StepOutcome {
 /// One optimizer step: micro-batches forward and backward, exact sums over ranks, norm, clipping, update.
 final class TrainingStep {
   private let configuration: RunConfiguration
-  private let communicator: Communicator
   private let engine: Engine
   private let loader: BatchLoader
   private let data: TrainingData
@@ -77,17 +76,16 @@ final class TrainingStep {
   }
 
   init(
-    configuration: RunConfiguration, communicator: Communicator, engine: Engine, loader: BatchLoader, data: TrainingData
+    configuration: RunConfiguration, engine: Engine, loader: BatchLoader, data: TrainingData
   ) {
     self.configuration = configuration
-    self.communicator = communicator
     self.engine = engine
     self.loader = loader
     self.data = data
     replicas = ReplicaCheck(state: engine.state, parameters: engine.parameters, compute: engine.compute)
     progress = Progress(spikes: SpikeGuard(configuration.spikes))
     balance = SpeedBalance(
-      microBatches: configuration.batch.microBatches, ranks: communicator.size,
+      microBatches: configuration.batch.microBatches, ranks: engine.mesh.batch.size,
       isAutomatic: configuration.parallelism.balance == .auto && engine.dispatcher == nil
         && configuration.parallelism.sharding != .full)
   }
@@ -117,7 +115,7 @@ final class TrainingStep {
     sums.stops = wishes.stop ? 1 : 0
     sums.saves = wishes.save ? 1 : 0
     sums.exposedMicroseconds = Int64((engine.exposedSeconds - exposedBefore) * 1e6)
-    try sums.reduce(over: communicator)
+    try sums.reduce(over: engine.mesh)
     balance.record(secondsPerMicroBatch: sums.secondsPerMicroBatch)
     if comparesReplicas(before: step) {
       try engine.state.waitForParameters()
@@ -146,7 +144,7 @@ final class TrainingStep {
       targets: Int(objective.denominators[0].count),
       firstSequence: batch * configuration.batch.sequences, objection: objection, stopRequested: sums.stops > 0,
       saveRequested: sums.saves > 0, expertLoads: sums.expertLoads,
-      exposedSeconds: Double(sums.exposedMicroseconds) / 1e6 / Double(communicator.size))
+      exposedSeconds: Double(sums.exposedMicroseconds) / 1e6 / Double(engine.mesh.world.size))
   }
 
   /// The exact gradient sums of a step, complete in this rank's shards when `ShardedState.waitForSums` has returned.
@@ -158,12 +156,12 @@ final class TrainingStep {
   func gradients(batch: Int) throws -> (StepSums, NormalizedObjective) {
     let batches = loader.load(
       first: batch * configuration.batch.sequences, count: configuration.batch.sequences,
-      microBatches: balance.dealing.microBatches(of: communicator.rank), rounds: balance.dealing.rounds,
+      microBatches: balance.dealing.microBatches(of: engine.mesh.batch.rank), rounds: balance.dealing.rounds,
       read: { data.read($0, into: $1, sequence: $2) })
     // Denominators are those of the global batch, so they must be known before the first backward pass.
     let objective = try NormalizedObjective(
-      LanguageModeling(), of: batches, microBatches: configuration.batch.microBatches, over: communicator)
-    var sums = StepSums(configuration.model, objective, rank: communicator.rank, ranks: communicator.size)
+      LanguageModeling(), of: batches, microBatches: configuration.batch.microBatches, over: engine.mesh.batch)
+    var sums = StepSums(configuration.model, objective, mesh: engine.mesh)
     try engine.forwardBackward(batches, objective: objective) { batch, result, seconds in
       sums.add(result)
       if batch.tokenCount > 0 { sums.add(seconds: seconds) }

@@ -12,7 +12,6 @@ import Settings
 struct Validation {
   private let data: ValidationData
   private let loader: BatchLoader
-  private let communicator: Communicator
   /// Sequences looked at each time.
   let sequences: Int
 
@@ -20,8 +19,7 @@ struct Validation {
   ///
   /// - Parameter checkedVocabularies: of datasets whose ids are known to be below this.
   init?(
-    _ configuration: RunConfiguration, loader: BatchLoader, communicator: Communicator,
-    checkedVocabularies: [String: Int]
+    _ configuration: RunConfiguration, loader: BatchLoader, checkedVocabularies: [String: Int]
   ) throws {
     guard configuration.validation.every > 0 else { return nil }
     let settings = configuration.data
@@ -32,7 +30,6 @@ struct Validation {
     guard data.count > 0 else { return nil }
     sequences = min(data.count, configuration.validation.sequences)
     self.loader = loader
-    self.communicator = communicator
   }
 
   /// Why a validation that was asked for cannot be, or leaves out a set that was named; nil when nothing is wrong.
@@ -66,15 +63,16 @@ struct Validation {
 
   /// Mean over the target tokens, nats. Collective.
   func loss(_ engine: Engine) throws -> Double {
-    let dealing = MicroBatchDealing(microBatches: loader.microBatches(of: sequences), ranks: communicator.size)
+    let dealing = MicroBatchDealing(microBatches: loader.microBatches(of: sequences), ranks: engine.mesh.batch.size)
     let batches = loader.load(
-      first: 0, count: sequences, microBatches: dealing.microBatches(of: communicator.rank), rounds: dealing.rounds,
+      first: 0, count: sequences, microBatches: dealing.microBatches(of: engine.mesh.batch.rank),
+      rounds: dealing.rounds,
       read: { data.read($0, into: $1, sequence: $2) })
     let objective = try NormalizedObjective(
-      LanguageModeling(), of: batches, microBatches: loader.microBatches(of: sequences), over: communicator)
-    var sums = StepSums(engine.options.model, objective, rank: communicator.rank, ranks: communicator.size)
+      LanguageModeling(), of: batches, microBatches: loader.microBatches(of: sequences), over: engine.mesh.batch)
+    var sums = StepSums(engine.options.model, objective, mesh: engine.mesh)
     try engine.evaluate(batches, objective: objective) { sums.add($0) }
-    try sums.reduce(over: communicator)
+    try sums.reduce(over: engine.mesh)
     return sums.refusals > 0 ? .nan : objective.loss(ofSums: sums.losses)
   }
 }

@@ -31,6 +31,12 @@ QWEN3 = {
     "model_type": "qwen3", "vocab_size": 96, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 3,
     "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 16, "tie_word_embeddings": True,
     "max_position_embeddings": 128}
+DOTS1 = {
+    "model_type": "dots1", "vocab_size": 96, "hidden_size": 32, "intermediate_size": 40, "moe_intermediate_size": 24,
+    "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "n_routed_experts": 8,
+    "num_experts_per_tok": 3, "n_shared_experts": 1, "n_group": 4, "topk_group": 2, "first_k_dense_replace": 1,
+    "norm_topk_prob": True, "routed_scaling_factor": 1.5, "router_bias_update_rate": 0.01,
+    "max_position_embeddings": 128}
 
 # Judging
 

@@ -13,14 +13,8 @@ import sys
 
 import harness
 
-SIGMOID = {
-    "model_type": "dots1", "vocab_size": 96, "hidden_size": 32, "intermediate_size": 40, "moe_intermediate_size": 24,
-    "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "n_routed_experts": 8,
-    "num_experts_per_tok": 3, "n_shared_experts": 1, "n_group": 4, "topk_group": 2, "first_k_dense_replace": 1,
-    "norm_topk_prob": True, "routed_scaling_factor": 1.5, "router_bias_update_rate": 0.01,
-    "max_position_embeddings": 128}
 MUON = {"optimizer": {"name": "muon", "learning_rate": 0.01, "weight_decay": 0.1, "clip_norm": 1.0}}
-MODELS = {"dense": (harness.QWEN3, {}), "softmax": (harness.MIXTRAL, {}), "sigmoid": (SIGMOID, {}), "muon": (harness.MIXTRAL, MUON)}
+MODELS = {"dense": (harness.QWEN3, {}), "softmax": (harness.MIXTRAL, {}), "sigmoid": (harness.DOTS1, {}), "muon": (harness.MIXTRAL, MUON)}
 FLAGS = pathlib.Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
 FAMILIES = {"softmax": "skylakex"} if "avx512dq" in FLAGS else {}
 FAMILIES |= {"sigmoid": "haswell"} if "avx2" in FLAGS else {}
