@@ -33,7 +33,9 @@ let package = Package(
     .target(name: "Optimizers", dependencies: ["Kernels"]),
     .target(
       name: "Pretrained",
-      dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Formats", "Kernels", "Models", "Tokenizers"]),
+      dependencies: [
+        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Formats", "Kernels", "Models", "Tokenizers",
+      ]),
     .target(name: "Datasets", dependencies: ["Diagnostics", "Digests", "Formats"]),
     .target(name: "Tokenizers", dependencies: ["Diagnostics", "Digests", "Formats"]),
     // Bytes of a page, a notebook or a text in any encoding become readable text; knows of no files and no datasets.
@@ -47,7 +49,7 @@ let package = Package(
     .target(
       name: "Settings",
       dependencies: [
-        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Models", "Optimizers", "Placement", "Pretrained",
+        "Configuration", "Datasets", "Diagnostics", "Models", "Optimizers", "Placement", "Pretrained",
       ]),
     .target(name: "Placement", dependencies: ["Models"]),
     .target(
@@ -71,7 +73,7 @@ let package = Package(
     .executableTarget(
       name: "forge-dist",
       dependencies: [
-        "Diagnostics", "Kernels", "MPI", "Settings", "Training",
+        "Configuration", "Diagnostics", "Kernels", "MPI", "Settings", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -120,6 +122,9 @@ let package = Package(
 // Programs that only we run, so that a first build need not wait for them.
 if Context.environment["FORGE_DEVELOPMENT"] != nil {
   package.targets += [
+    // Run by scripts/settings-pages.
+    .executableTarget(name: "settings-pages", dependencies: ["Configuration", "Settings"]),
+
     // Run under mpirun by Tests/Distributed/run.
     .executableTarget(
       name: "mpi-tests", dependencies: ["Diagnostics", "Kernels", "MPI", "Models", "Parallelism", "Placement"],
