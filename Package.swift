@@ -35,7 +35,9 @@ let package = Package(
     .target(name: "Optimizers", dependencies: ["Kernels"]),
     .target(
       name: "Pretrained",
-      dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Formats", "Kernels", "Models", "Tokenizers"]),
+      dependencies: [
+        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Formats", "Kernels", "Models", "Tokenizers",
+      ]),
     .target(name: "Datasets", dependencies: ["Batches", "Diagnostics", "Digests", "Formats", "Kernels"]),
     .target(name: "Tokenizers", dependencies: ["Diagnostics", "Digests", "Formats"]),
     // Bytes of a page, a notebook or a text in any encoding become readable text; knows of no files and no datasets.
@@ -49,7 +51,7 @@ let package = Package(
     .target(
       name: "Settings",
       dependencies: [
-        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Models", "Optimizers", "Placement", "Pretrained",
+        "Configuration", "Datasets", "Diagnostics", "Models", "Optimizers", "Placement", "Pretrained",
       ]),
     .target(name: "Placement", dependencies: ["Models"]),
     .target(
@@ -84,7 +86,7 @@ let package = Package(
     .executableTarget(
       name: "forge-dist",
       dependencies: [
-        "Diagnostics", "Kernels", "MPI", "Settings", "Training",
+        "Configuration", "Diagnostics", "Kernels", "MPI", "Settings", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -135,6 +137,9 @@ let package = Package(
 // Programs that only we run, so that a first build need not wait for them.
 if Context.environment["FORGE_DEVELOPMENT"] != nil {
   package.targets += [
+    // Run by scripts/settings-pages.
+    .executableTarget(name: "settings-pages", dependencies: ["Configuration", "Settings"]),
+
     // Run under mpirun by Tests/Distributed/run.
     .executableTarget(
       name: "mpi-tests",

@@ -25,6 +25,9 @@ struct CheckpointBenchmark: ParsableCommand {
   @Argument(help: "The folder to save into.")
   var folder: String
 
+  @Option(help: "Compression level of zstd, by default that of a run.")
+  var level = -50
+
   @Option(help: "Threads.")
   var threads = 2
 
@@ -45,11 +48,11 @@ struct CheckpointBenchmark: ParsableCommand {
       switch command {
       case "copy": room.copy(state)
       case "encode":
-        let writer = try ChunkWriter(folder: folder, rank: 0, threads: threads, files: NoFiles())
+        let writer = try ChunkWriter(folder: folder, rank: 0, level: level, threads: threads, files: NoFiles())
         try writer.write(pieces)
         _ = try writer.finish()
       case "save":
-        let writer = try ChunkWriter(folder: checkpoints.begin(step: 1), rank: 0, threads: threads)
+        let writer = try ChunkWriter(folder: checkpoints.begin(step: 1), rank: 0, level: level, threads: threads)
         try writer.write(pieces)
         try checkpoints.commit(step: 1, tensors: reader.tensors, chunks: writer.finish(), metadata: nil)
       case "restore":

@@ -27,10 +27,6 @@ public final class ChunkWriter {
   /// How much is written at a time; large enough for any disk.
   public static let defaultBlockBytes = SequentialFile.defaultBlockBytes
 
-  /// On the exponents of weights and moments this level compresses as well as level 1 at twice the speed (the mean of
-  /// all three within 1 %).
-  public static let defaultLevel = -50
-
   private let files: any FileOperations
   private let file: SequentialFile
   private let fileName: String
@@ -46,7 +42,7 @@ public final class ChunkWriter {
   ///   - blockBytes: the file is written by so many bytes.
   /// - Throws: `ForgeError.tryAgain` when the file cannot be made.
   public init(
-    folder: String, rank: Int, level: Int = defaultLevel, threads: Int = 1, chunkBytes: Int = defaultChunkBytes,
+    folder: String, rank: Int, level: Int, threads: Int = 1, chunkBytes: Int = defaultChunkBytes,
     blockBytes: Int = defaultBlockBytes, files: any FileOperations = PosixFiles()
   ) throws {
     precondition(threads > 0 && chunkBytes > 0 && chunkBytes % 8 == 0)

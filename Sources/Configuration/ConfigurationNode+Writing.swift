@@ -31,7 +31,7 @@ extension ConfigurationNode {
     }
   }
 
-  private var isScalar: Bool {
+  var isScalar: Bool {
     switch value {
     case .sequence, .mapping: false
     default: true

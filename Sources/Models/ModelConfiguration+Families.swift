@@ -74,23 +74,11 @@ extension ModelConfiguration {
     }
   }
 
-  /// Keys that some of the families have.
-  private static let familyKeys: [(key: String, families: Set<Family>)] = [
-    ("sliding_window", [.mistral, .mixtral, .qwen3, .qwen3MoE, .dots1]), ("use_sliding_window", [.qwen3, .qwen3MoE]),
-    ("layer_types", [.mistral, .qwen3, .dots1]), ("attention_bias", [.llama, .qwen3, .qwen3MoE, .dots1]),
-    ("num_local_experts", [.mixtral, .qwen3MoE, .dots1]), ("num_experts", [.mixtral, .qwen3MoE]),
-    ("num_experts_per_tok", [.mixtral, .qwen3MoE, .dots1]), ("moe_intermediate_size", [.qwen3MoE, .dots1]),
-    ("mlp_only_layers", [.qwen3MoE]), ("n_routed_experts", [.dots1]), ("n_shared_experts", [.dots1]),
-    ("n_group", [.dots1]), ("topk_group", [.dots1]), ("routed_scaling_factor", [.dots1]),
-    ("first_k_dense_replace", [.dots1]), ("router_bias_update_rate", [.dots1]), ("scoring_func", [.dots1]),
-    ("topk_method", [.dots1]), ("moe_layer_freq", [.dots1]),
-  ]
-
   /// Keys of other families that a folder sets, and that this one does not have.
   static func unusedKeys(_ section: ConfigurationSection, family: Family) -> [String] {
-    familyKeys.filter { key, families in
-      guard !families.contains(family), let node = section.node(key) else { return false }
-      if case .sequence(let items) = node.value, key == "layer_types" {
+    declaredKeys.filter { declared in
+      guard declared.families?.contains(family) == false, let node = section.node(declared.key) else { return false }
+      if case .sequence(let items) = node.value, declared.key == "layer_types" {
         return items.contains { $0 != ConfigurationNode(.string("full_attention"), at: $0.location) }
       }
       return !isOff(node.value)

@@ -2,27 +2,6 @@ import Configuration
 import Diagnostics
 
 extension ModelConfiguration {
-  /// Keys of a `config.json` that this decoder reads.
-  public static let keys: Set<String> = [
-    "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-    "num_key_value_heads", "head_dim", "hidden_act", "max_position_embeddings", "rms_norm_eps", "initializer_range",
-    "tie_word_embeddings", "attention_bias", "mlp_bias", "attention_dropout", "bos_token_id", "eos_token_id",
-    "pad_token_id", "rope_theta", "rope_scaling", "rope_parameters", "quantization_config",
-    "sliding_window", "use_sliding_window", "max_window_layers", "layer_types",
-    "num_local_experts", "num_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob",
-    "mlp_only_layers", "decoder_sparse_step", "output_router_logits", "router_aux_loss_coef", "router_z_loss_coef",
-    "router_aux_loss_scope", "n_routed_experts", "n_shared_experts", "n_group", "topk_group", "routed_scaling_factor",
-    "first_k_dense_replace", "scoring_func", "topk_method", "moe_layer_freq", "router_bias_update_rate",
-  ]
-
-  /// Keys that do not change what is computed here; they are accepted and left alone.
-  private static let irrelevantKeys: Set<String> = [
-    "architectures", "torch_dtype", "dtype", "transformers_version", "use_cache", "unk_token_id",
-    "_name_or_path", "return_dict", "output_attentions", "output_hidden_states", "is_encoder_decoder", "id2label",
-    "label2id", "problem_type", "pretraining_tp", "attn_implementation", "chunk_size_feed_forward", "auto_map",
-    "router_jitter_noise", "default_theta",
-  ]
-
   /// Keys that only a folder's file may have.
   private static let folderKeys: Set<String> = ["original_max_position_embeddings"]
 
@@ -49,7 +28,7 @@ extension ModelConfiguration {
     note: (String) -> Void = { _ in }
   ) throws {
     let isFolder = author == .folder
-    if !isFolder { try section.finish(alsoAllowed: Self.keys.union(Self.irrelevantKeys)) }
+    if !isFolder { try section.finish(alsoAllowed: Self.keys.union(Self.ignoredKeys)) }
     let familyName = try section.string("model_type") ?? "llama"
     guard let family = Family(rawValue: familyName) else {
       throw section.error(
@@ -121,7 +100,7 @@ extension ModelConfiguration {
     if !nulls.isEmpty {
       note("\(section.location.source): null is read as the default: \(nulls.joined(separator: ", "))")
     }
-    let known = Self.keys.union(Self.irrelevantKeys).union(Self.folderKeys)
+    let known = Self.keys.union(Self.ignoredKeys).union(Self.folderKeys)
     let unknown = section.entries.map(\.key).filter { !known.contains($0) }
     let unused = unknown + Self.unusedKeys(section, family: family)
     guard !unused.isEmpty else { return }

@@ -25,6 +25,21 @@ extension RunConfiguration {
       self.window = window
       self.maximumGradientNorm = maximumGradientNorm
     }
+
+    init(_ settings: SettingsReader) throws {
+      policy = try settings.value(
+        "policy", .choice, default: .skip,
+        "What follows a bad step: `skip` leaves its update out, `rollback` returns to the last checkpoint and leaves its "
+          + "batch out.")
+      zScore = try settings.optional(
+        "z_score", .number(.positive), without: "no such limit",
+        "Loss spike: a loss so many standard deviations above the mean of the last ones is bad.")
+      window = try settings.value(
+        "window", .integer(.atLeast(16, limit: 1 << 24)), default: 128, "Losses that the mean is of, in steps.")
+      maximumGradientNorm = try settings.optional(
+        "maximum_gradient_norm", .number(.positive), without: "no such limit",
+        "A larger gradient norm, before clipping, is bad; one that is not finite always is.")
+    }
   }
 
   /// When a step is taken for hung.
@@ -34,34 +49,19 @@ extension RunConfiguration {
     public var minimumSeconds: Double
     /// What is not a step (restoring, saving, validating, recording) may take so many seconds.
     public var pauseSeconds: Double
-  }
 
-  static func spikes(_ section: ConfigurationSection?) throws -> Spikes {
-    var spikes = Spikes(policy: .skip, zScore: nil, window: 128, maximumGradientNorm: nil)
-    guard let section else { return spikes }
-    if let policy: Spikes.Policy = try section.choice("policy") { spikes.policy = policy }
-    if section.contains("z_score") { spikes.zScore = try section.positive("z_score") as Double }
-    spikes.window = try section.positive("window", default: spikes.window, most: 1 << 24)
-    guard spikes.window >= 16 else { throw section.error("window", "must be at least 16, but is \(spikes.window)") }
-    if section.contains("maximum_gradient_norm") {
-      spikes.maximumGradientNorm = try section.positive("maximum_gradient_norm") as Double
+    init(_ settings: SettingsReader) throws {
+      factor = try settings.value(
+        "factor", .number(.atLeast(2, except: 0, isFinite: true)), default: 10,
+        "Timeout of a step as a multiple of the usual step time; 0 waits for ever.")
+      minimumSeconds = try settings.value(
+        "minimum_seconds", .number(.atLeast(1, limit: 1e9)), default: 120, "Timeout of a step in seconds, at least.")
+      pauseSeconds = try settings.value(
+        "pause_seconds", .number(.atLeast(1, limit: 1e10)), default: 10 * minimumSeconds,
+        words: "10 × `watchdog.minimum_seconds`",
+        "Timeout in seconds of what is no step: the first two steps, restoring, validating, saving, recording.")
+      let (pause, minimum) = (pauseSeconds, minimumSeconds)
+      try settings.require(pause >= minimum, "pause_seconds", "must be at least minimum_seconds = \(minimum)")
     }
-    return spikes
-  }
-
-  static func watchdog(_ section: ConfigurationSection?) throws -> Watchdog {
-    var watchdog = Watchdog(factor: 10, minimumSeconds: 120, pauseSeconds: 1200)
-    guard let section else { return watchdog }
-    watchdog.factor = try section.real("factor") ?? watchdog.factor
-    guard watchdog.factor == 0 || watchdog.factor >= 2, watchdog.factor.isFinite else {
-      throw section.error("factor", "must be at least 2, or 0 for no watchdog")
-    }
-    watchdog.minimumSeconds = try section.real("minimum_seconds", most: 1e9) ?? watchdog.minimumSeconds
-    guard watchdog.minimumSeconds >= 1 else { throw section.error("minimum_seconds", "must be at least 1") }
-    watchdog.pauseSeconds = try section.real("pause_seconds", most: 1e10) ?? 10 * watchdog.minimumSeconds
-    guard watchdog.pauseSeconds >= watchdog.minimumSeconds else {
-      throw section.error("pause_seconds", "must be at least minimum_seconds = \(watchdog.minimumSeconds)")
-    }
-    return watchdog
   }
 }

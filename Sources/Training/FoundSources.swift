@@ -4,6 +4,7 @@ import Diagnostics
 import Foundation
 import MPI
 import Parallelism
+import Pretrained
 import Settings
 import Tokenizers
 

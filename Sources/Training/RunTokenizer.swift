@@ -1,6 +1,7 @@
 import Datasets
 import Diagnostics
 import Foundation
+import Pretrained
 import Settings
 import Tokenizers
 

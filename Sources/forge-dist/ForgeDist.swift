@@ -16,6 +16,8 @@ struct ForgeDist: ParsableCommand {
       mpirun -n 2 forge-dist                                   the built-in quickstart recipe
       mpirun -n 64 forge-dist configs/pretrain-moe.yaml        the same line again continues the run
       mpirun -n 2 forge-dist run.yaml --set optimizer.learning_rate=3e-4
+      forge-dist --help-config                                 every setting of a configuration
+      forge-dist --help-config optimizer                       those of a section, or one of them
       """,
     version: version,
     subcommands: [Train.self, ReplayCommand.self],
@@ -34,6 +36,11 @@ struct ForgeDist: ParsableCommand {
     do {
       var command = try parseAsRoot()
       try command.run()
+    } catch let error as ForgeError {
+      if LaunchEnvironment.current.rank == 0 {
+        FileHandle.standardError.write(Data("forge-dist: \(error)\n".utf8))
+      }
+      Foundation.exit(error.exitCode)
     } catch {
       // What is wrong with the arguments, or help, is said once and not by every rank.
       if LaunchEnvironment.current.rank == 0 { exit(withError: error) }

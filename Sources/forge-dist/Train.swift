@@ -23,7 +23,11 @@ struct Train: ParsableCommand {
       "Write the first step's gradients to a safetensors file and stop, for comparisons.", valueName: "file"))
   var dumpGradients: String?
 
+  @OptionGroup(title: "The settings of a configuration")
+  var settingsHelp: SettingsOptions
+
   func run() throws {
+    if try settingsHelp.answer() { return }
     Launcher.run(program: "forge-dist", threads: settings?.threads ?? 1) { world in
       let configuration = try RunConfiguration.load(path: config, overrides: overrides)
       let trainer = try Trainer(configuration, communicator: world)

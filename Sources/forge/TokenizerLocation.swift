@@ -1,6 +1,6 @@
 import Diagnostics
 import Foundation
-import Settings
+import Pretrained
 import Tokenizers
 
 /// Where a model's tokenizer is: next to the weights, or in the run's own copy.

@@ -15,7 +15,7 @@ import Testing
   private func save(step: Int, _ tensors: [(TensorDescription, [UInt8])], metadata: JSONValue = [:]) throws
     -> CheckpointReader
   {
-    let writer = try ChunkWriter(folder: folder.begin(step: step), rank: 0, chunkBytes: 64)
+    let writer = try ChunkWriter(folder: folder.begin(step: step), rank: 0, level: -50, chunkBytes: 64)
     for (tensor, bytes) in tensors {
       try bytes.withUnsafeBytes { try writer.write(tensor: tensor, bytes: $0) }
     }

@@ -232,7 +232,7 @@ struct TinyState {
     let partial = try folder.begin(step: step)
     var chunks: [ChunkRecord] = []
     for rank in 0..<2 {
-      let writer = try ChunkWriter(folder: partial, rank: rank, chunkBytes: 8, blockBytes: 8, files: files)
+      let writer = try ChunkWriter(folder: partial, rank: rank, level: -50, chunkBytes: 8, blockBytes: 8, files: files)
       for tensor in tensors where rank < ranks {
         let count = tensor.elementCount / ranks
         let bytes = (0..<count * tensor.dtype.width).map { UInt8(truncatingIfNeeded: (seed * 31 + $0 + rank) * 73) }

@@ -257,7 +257,7 @@ final class CopyingJob {
     try phase { _, folder in try folder.begin(step: step) }
     try phase { node, folder in
       let writer = try ChunkWriter(
-        folder: folder.partialPath(step: step), rank: node, chunkBytes: 8, files: folder.files)
+        folder: folder.partialPath(step: step), rank: node, level: -50, chunkBytes: 8, files: folder.files)
       let bytes = (0..<8).map { UInt8(truncatingIfNeeded: (seed * 31 + step + $0 + node) * 73) }
       try bytes.withUnsafeBytes { try writer.write(tensor: tensor, elementOffset: 8 * node, bytes: $0) }
       chunks += try writer.finish()

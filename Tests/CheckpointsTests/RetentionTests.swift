@@ -39,7 +39,7 @@ import Testing
   private func make(_ losses: [(step: Int, loss: Double?)]) throws {
     for (step, loss) in losses {
       let tensor = TensorDescription(name: "x", dtype: .u8, shape: [2])
-      let writer = try ChunkWriter(folder: folder.begin(step: step), rank: 0)
+      let writer = try ChunkWriter(folder: folder.begin(step: step), rank: 0, level: -50)
       try [UInt8(1), 2].withUnsafeBytes { try writer.write(tensor: tensor, bytes: $0) }
       let metadata: JSONValue = loss.map { ["validation_loss": .number($0)] } ?? [:]
       try folder.commit(step: step, tensors: [tensor], chunks: writer.finish(), metadata: metadata)

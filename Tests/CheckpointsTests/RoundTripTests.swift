@@ -44,9 +44,9 @@ import Testing
   @Test func aRankThatOwnsNothingLeavesNoFile() throws {
     let partial = try folder.begin(step: 1)
     let tensor = TensorDescription(name: "x", dtype: .u8, shape: [3])
-    let writer = try ChunkWriter(folder: partial, rank: 1)
+    let writer = try ChunkWriter(folder: partial, rank: 1, level: -50)
     try [UInt8](1...3).withUnsafeBytes { try writer.write(tensor: tensor, bytes: $0) }
-    let chunks = try writer.finish() + ChunkWriter(folder: partial, rank: 0).finish()
+    let chunks = try writer.finish() + ChunkWriter(folder: partial, rank: 0, level: -50).finish()
     try folder.commit(step: 1, tensors: [tensor], chunks: chunks, metadata: nil)
     let names = try FileManager.default.contentsOfDirectory(atPath: folder.path(step: 1))
     #expect(names.sorted() == ["manifest.json", "shard-00001.forge"])
@@ -81,7 +81,7 @@ import Testing
     let tensor = TensorDescription(name: "w", dtype: .f32, shape: [count])
     let values = (0..<count).map { _ in weight(&random) }
     let partial = try folder.begin(step: 5)
-    let writer = try ChunkWriter(folder: partial, rank: 0)
+    let writer = try ChunkWriter(folder: partial, rank: 0, level: -50)
     try values.withUnsafeBytes { try writer.write(tensor: tensor, bytes: $0) }
     let chunks = try writer.finish()
     #expect(chunks.count == 1)
