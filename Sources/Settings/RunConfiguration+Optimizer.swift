@@ -1,6 +1,6 @@
 import Configuration
-public import Models
-public import Optimizers
+import Models
+import Optimizers
 
 extension RunConfiguration {
   /// The `optimizer:` section.
