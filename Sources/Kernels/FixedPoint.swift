@@ -60,7 +60,8 @@ extension Compute {
     }
   }
 
-  /// The sum of squares of each block of `blockSize` elements, in fp64 and element order; the last may be shorter.
+  /// The sum of squares of each block of `blockSize` elements, in fp64, by sixteen interleaved chains and a fixed tree; the last may
+  /// be shorter.
   ///
   /// A gradient is converted block by block on its way, never whole.
   public func sumsOfSquares(_ accumulator: Buffer<Int64>, blockSize: Int, into sums: Buffer<Double>) {

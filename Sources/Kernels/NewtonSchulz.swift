@@ -20,7 +20,7 @@ extension Compute {
   /// Gram matrix G = X Xᵀ. A matrix with more rows than columns is multiplied from the right, with G = Xᵀ X: the same in
   /// exact arithmetic, and G stays small.
   ///
-  /// Everything is fp32 but the Frobenius norm, which is an fp64 sum in element order. A matrix's bits depend neither on
+  /// Everything is fp32 but the Frobenius norm, which is an fp64 sum of a fixed order. A matrix's bits depend neither on
   /// the number of threads nor on the other matrices; several at once keep the team busy when they are small.
   ///
   /// - Parameters:

@@ -12,7 +12,7 @@ struct MemoryPlan {
 }
 
 /// Where the activations of a micro-batch live. What a backward pass needs is kept for each block; the rest is scratch
-/// that all blocks share. With N tokens, H hidden, A = query columns, Q = query-key-value columns, S = slots (token ×
+/// that all blocks share. With N tokens, H hidden, C = query columns, Q = query-key-value columns, S = slots (token ×
 /// choice), I = intermediate, E = experts, A = the most rows that can arrive at the experts here: S, or that of every rank
 /// that shares them; V = those of them that come from other ranks. Memory that is never reached costs nothing, so
 /// planning for the worst is free.
@@ -25,7 +25,7 @@ struct ActivationLayout {
     var queryKeyBeforeNorm = 0..<0  // [N, Q without values], QK-norm only
     var queryScale = 0..<0  // [N, heads]
     var keyScale = 0..<0  // [N, keyValueHeads]
-    var attended = 0..<0  // [N, A]
+    var attended = 0..<0  // [N, C]
     var logSumExp = 0..<0  // [N, heads]
     var middle = 0..<0  // [N, H] the residual stream after attention
     var middleNormed = 0..<0  // [N, H]
@@ -51,7 +51,7 @@ struct ActivationLayout {
   private(set) var logProbabilities = 0..<0  // [N]
   private(set) var gradient = 0..<0  // [N, H] of the residual stream
   private(set) var hiddenScratch = 0..<0  // [N, H]
-  private(set) var attendedGradient = 0..<0  // [N, A]
+  private(set) var attendedGradient = 0..<0  // [N, C]
   private(set) var queryKeyValueGradient = 0..<0  // [N, Q]
   private(set) var activation = 0..<0  // [N, W] or [A, I]
   private(set) var activationGradient = 0..<0  // [N, W] or [A, I]
