@@ -1,4 +1,4 @@
-public import Kernels
+import Kernels
 
 /// How much memory a decoder needs besides its parameters, and where in it everything is.
 public struct WorkspacePlan {

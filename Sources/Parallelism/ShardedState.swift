@@ -68,7 +68,8 @@ public final class ShardedState: ParameterResidence {
       case .full: .discard
       }
     reducer = try ExactGradientReducer(
-      groups: groups, pieces: pieces, gradient: accumulator?.memory ?? Arena(count: 0), parameters: parameters, remainder: remainder)
+      groups: groups, pieces: pieces, gradient: accumulator?.memory ?? Arena(count: 0), parameters: parameters,
+      remainder: remainder)
   }
 
   private var isFull: Bool { placement.sharding == .full }

@@ -37,8 +37,8 @@ struct IncrementalDecoderTests {
       IncrementalDecoder(configuration, parameters: parameters, capacity: capacity, compute: Compute(threads: threads))
     }
 
-    func scores(_ tokens: [Int32]) -> [Float] {
-      Scorer(configuration, parameters: parameters, longest: tokens.count, compute: Compute(threads: 1))
+    func scores(_ tokens: [Int32]) throws -> [Float] {
+      try Scorer(configuration, parameters: parameters, longest: tokens.count, compute: Compute(threads: 1))
         .score(tokens).logProbabilities
     }
   }
@@ -47,7 +47,7 @@ struct IncrementalDecoderTests {
   func equalsTheWholeForwardPass(variant: String, promptLength: Int) throws {
     let model = try Model(variant)
     let tokens = model.tokens(201)
-    let expected = model.scores(tokens)
+    let expected = try model.scores(tokens)
     let decoder = model.incremental(tokens.count)
     if promptLength > 0 { decoder.prefill(tokens[..<promptLength]) }
     // Haswell's kernels compute a row by its place among twelve, which differs between the two ways.
