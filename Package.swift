@@ -126,6 +126,14 @@ let package = Package(
     .testTarget(
       name: "PlanningTests",
       dependencies: ["Configuration", "Diagnostics", "Models", "Placement", "Planning", "Settings"]),
+    // Ranks as threads: what Tests/Distributed runs under mpirun too (Contract, by a link there), and whole steps.
+    .testTarget(
+      name: "RanksTests",
+      dependencies: [
+        "Batches", "Configuration", "Diagnostics", "Engine", "Kernels", "MPI", "Models", "Objectives", "Optimizers",
+        "Parallelism", "Placement",
+      ],
+      swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
     .testTarget(name: "ReportingTests", dependencies: ["Diagnostics", "Reporting"]),
     .testTarget(name: "SettingsTests", dependencies: ["Configuration", "Diagnostics", "Models", "Settings"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Diagnostics", "Tokenizers"], exclude: ["Fixtures"]),

@@ -1,6 +1,4 @@
-internal import COpenMPI
-
-/// A type whose values MPI can move between ranks and reduce.
+/// A type whose values can be moved between ranks and reduced.
 ///
 /// The set is closed: the MPI library must know the representation to add or compare values.
 public protocol CollectiveElement: BitwiseCopyable, Sendable {
@@ -18,14 +16,12 @@ extension UInt64: CollectiveElement { public static var datatype: Datatype { .ui
 public enum Datatype: Sendable {
   case float, double, uint8, int32, int64, uint64
 
-  var handle: MPI_Datatype {
+  /// Bytes from one element to the next.
+  var stride: Int {
     switch self {
-    case .float: forge_mpi_float()
-    case .double: forge_mpi_double()
-    case .uint8: forge_mpi_uint8()
-    case .int32: forge_mpi_int32()
-    case .int64: forge_mpi_int64()
-    case .uint64: forge_mpi_uint64()
+    case .uint8: 1
+    case .float, .int32: 4
+    case .double, .int64, .uint64: 8
     }
   }
 }
@@ -36,12 +32,4 @@ public enum Datatype: Sendable {
 /// changes with the number of ranks, which is why gradients are summed as integers.
 public enum Reduction: Sendable {
   case sum, max, min
-
-  var handle: MPI_Op {
-    switch self {
-    case .sum: forge_mpi_sum()
-    case .max: forge_mpi_max()
-    case .min: forge_mpi_min()
-    }
-  }
 }

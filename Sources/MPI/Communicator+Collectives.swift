@@ -139,8 +139,8 @@ extension Communicator {
   ) where E: CollectiveElement {
     precondition(layout.counts.count == size && layout.counts[rank] == source.count, "the layout is not of this buffer")
     precondition(layout.extent <= destination.count, "the layout is larger than the destination")
-    guard let from = source.baseAddress, let to = destination.at(layout.offsets[rank]) else { return }
-    to.update(from: from, count: source.count)
+    guard let from = source.baseAddress, let to = destination.baseAddress else { return }
+    (to + layout.offsets[rank]).update(from: from, count: source.count)
   }
 
   private func withBuffers<E: CollectiveElement>(

@@ -1,6 +1,4 @@
-internal import COpenMPI
 internal import Diagnostics
-import Glibc
 import Synchronization
 
 // What the black box learns of a communicator: its name, ranks and a number that all of them give it, and each operation
@@ -10,27 +8,29 @@ extension Communicator {
   /// Runs a blocking operation of this rank with a record of its beginning and its end.
   ///
   /// - Parameters:
-  ///   - operation: MPI's name for it.
+  ///   - call: MPI's name for it.
   ///   - bytes: what this rank brings.
-  ///   - call: makes the call and returns its code.
-  func record(
-    _ operation: StaticString, bytes: Int, _ file: StaticString, _ line: UInt32, _ call: () -> Int32
-  ) throws(MPIError) {
-    let entry = enter(operation, bytes: bytes, file, line, waits: true)
-    try check(call(), operation)
+  func record<Result>(
+    _ call: StaticString, bytes: Int, _ file: StaticString, _ line: UInt32,
+    _ body: (Operation) throws(MPIError) -> Result
+  ) throws(MPIError) -> Result {
+    let (operation, entry) = enter(call, bytes: bytes, file, line, waits: true)
+    let result = try body(operation)
     entry?.finish()
+    return result
   }
 
-  /// Records that this rank begins an operation, when there is a black box; every rank's operations have the same
-  /// numbers.
+  /// Numbers an operation that this rank begins, and records it when there is a black box; every rank's operations have
+  /// the same numbers.
   func enter(
-    _ operation: StaticString, bytes: Int, _ file: StaticString, _ line: UInt32, waits: Bool = false
-  ) -> BlackBox.Entry? {
+    _ call: StaticString, bytes: Int, _ file: StaticString, _ line: UInt32, waits: Bool = false
+  ) -> (Operation, BlackBox.Entry?) {
     // One thread at a time uses a communicator.
-    let sequence = operations.load(ordering: .relaxed) + 1
-    operations.store(sequence, ordering: .relaxed)
-    guard BlackBox.isInstalled, let ring = currentRing() else { return nil }
-    return ring.enter(operation, sequence: sequence, bytes: bytes, file: file, line: line, waits: waits)
+    let number = operations.load(ordering: .relaxed) + 1
+    operations.store(number, ordering: .relaxed)
+    let operation = Operation(call: call, number: number)
+    guard BlackBox.isInstalled, let ring = currentRing() else { return (operation, nil) }
+    return (operation, ring.enter(call, sequence: number, bytes: bytes, file: file, line: line, waits: waits))
   }
 
   private func currentRing() -> BlackBox.Ring? {
@@ -61,21 +61,5 @@ extension Communicator {
     [child, UInt64(first)].reduce(0xcbf2_9ce4_8422_2325 ^ parent &* 0x100_0000_01b3) {
       ($0 ^ $1) &* 0x100_0000_01b3
     }
-  }
-
-  /// The ranks of the job that belong to `handle`.
-  static func members(of handle: MPI_Comm, size: Int32) throws(MPIError) -> [Int] {
-    var group: MPI_Group?
-    var world: MPI_Group?
-    try check(MPI_Comm_group(handle, &group), "MPI_Comm_group")
-    try check(MPI_Comm_group(forge_mpi_comm_world(), &world), "MPI_Comm_group")
-    defer {
-      MPI_Group_free(&group)
-      MPI_Group_free(&world)
-    }
-    let own = Array(0..<size)
-    var ranks = own
-    try check(MPI_Group_translate_ranks(group, size, own, world, &ranks), "MPI_Group_translate_ranks")
-    return ranks.map { Int($0) }
   }
 }

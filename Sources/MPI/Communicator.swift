@@ -1,4 +1,3 @@
-internal import COpenMPI
 import Synchronization
 
 /// A group of ranks that talk to each other and to nobody else (MPI 3.1, chapter 6).
@@ -24,54 +23,25 @@ public final class Communicator: Sendable {
   // The address of the ring in the black box; 0 before the first operation, 1 where there is no room.
   let ring = Atomic<UInt>(0)
 
-  // An opaque handle that never changes; MPI_THREAD_MULTIPLE makes using it from any thread the library's business.
-  nonisolated(unsafe) let handle: MPI_Comm
+  let transport: any Transport
   /// The largest number of elements handed to one MPI call, whose counts are 32-bit; more are sent in parts.
   let countLimit: Int
-  private let isOwned: Bool
 
-  /// Takes over `handle`, which the returned object frees when `isOwned`.
-  ///
   /// - Parameters:
+  ///   - transport: this communicator's own.
   ///   - parent: the communicator that it was made of; nil for the world.
-  ///   - hasSameMembers: whether it has its parent's.
   init(
-    handle: MPI_Comm, isOwned: Bool, name: String, parent: Communicator?, hasSameMembers: Bool = false,
-    countLimit: Int = Int(Int32.max)
-  ) throws(MPIError) {
-    var rank: Int32 = 0
-    var size: Int32 = 0
-    // Every code is checked, so MPI must not end the process by itself.
-    try check(MPI_Comm_set_errhandler(handle, forge_mpi_errors_return()), "MPI_Comm_set_errhandler")
-    try check(MPI_Comm_rank(handle, &rank), "MPI_Comm_rank")
-    try check(MPI_Comm_size(handle, &size), "MPI_Comm_size")
-    self.rank = Int(rank)
-    self.size = Int(size)
+    _ transport: any Transport, name: String, parent: Communicator?, countLimit: Int = Int(Int32.max)
+  ) {
+    self.transport = transport
     self.name = name
-    if let parent {
-      members = hasSameMembers ? parent.members : try Self.members(of: handle, size: size)
-      id = Self.id(parent: parent.id, child: parent.nextChild(), first: members.min() ?? 0)
-    } else {
-      members = Array(0..<Int(size))
-      id = Self.worldID
-    }
-    self.handle = handle
-    self.isOwned = isOwned
     self.countLimit = countLimit
+    (rank, size, members) = (transport.rank, transport.size, transport.members)
+    id =
+      parent.map { Self.id(parent: $0.id, child: $0.nextChild(), first: transport.members.min() ?? 0) } ?? Self.worldID
   }
 
-  deinit {
-    leaveBlackBox()
-    var finalized: Int32 = 0
-    guard isOwned, MPI_Finalized(&finalized) == MPI_SUCCESS, finalized == 0 else { return }
-    var handle: MPI_Comm? = self.handle
-    MPI_Comm_free(&handle)  // nobody is left to hear of a failure
-  }
-
-  /// All ranks of the job. Valid between `MPI_Init` and `MPI_Finalize`.
-  static func world() throws(MPIError) -> Communicator {
-    try Communicator(handle: forge_mpi_comm_world(), isOwned: false, name: "world", parent: nil)
-  }
+  deinit { leaveBlackBox() }
 
   /// The same ranks with a message space of their own, for instance for another thread. Collective.
   ///
@@ -83,11 +53,11 @@ public final class Communicator: Sendable {
   /// A duplicate that sends at most `countLimit` elements in one call; tests use it to see large counts with small
   /// buffers.
   package func duplicate(name: String? = nil, countLimit: Int) throws(MPIError) -> Communicator {
-    var copy: MPI_Comm?
-    try record("MPI_Comm_dup", bytes: 0, #fileID, #line) { MPI_Comm_dup(handle, &copy) }
-    return try Communicator(
-      handle: copy ?? forge_mpi_comm_null(), isOwned: true, name: name ?? self.name, parent: self, hasSameMembers: true,
-      countLimit: countLimit)
+    let name = name ?? self.name
+    let copy = try record("MPI_Comm_dup", bytes: 0, #fileID, #line) { operation throws(MPIError) in
+      try transport.duplicate(name: name, operation)
+    }
+    return Communicator(copy, name: name, parent: self, countLimit: countLimit)
   }
 
   /// Groups the ranks by `color`; within a group they are ordered by `key`, then by their present rank. Collective.
@@ -98,31 +68,28 @@ public final class Communicator: Sendable {
   /// - Returns: this rank's group, or `nil` when `color` is.
   public func split(color: Int?, key: Int = 0, name: String? = nil) throws(MPIError) -> Communicator? {
     precondition(color.map { $0 >= 0 } ?? true, "a color is at least 0")
-    let mpiColor = color.map { Int32($0) } ?? forge_mpi_undefined()
-    var part: MPI_Comm?
-    try record("MPI_Comm_split", bytes: 0, #fileID, #line) { MPI_Comm_split(handle, mpiColor, Int32(key), &part) }
-    guard color != nil, let part else {
+    let name = name ?? self.name
+    let part = try record("MPI_Comm_split", bytes: 0, #fileID, #line) { operation throws(MPIError) in
+      try transport.split(color: color, key: key, name: name, operation)
+    }
+    guard let part else {
       _ = nextChild()
       return nil
     }
-    return try Communicator(
-      handle: part, isOwned: true, name: name ?? self.name, parent: self, countLimit: countLimit)
+    return Communicator(part, name: name, parent: self, countLimit: countLimit)
   }
 
   /// The ranks that share this rank's node, for what is done once a node. Collective.
   public func splitByNode() throws(MPIError) -> Communicator {
-    var part: MPI_Comm?
-    let kind = Int32(MPI_COMM_TYPE_SHARED)
-    try record("MPI_Comm_split_type", bytes: 0, #fileID, #line) {
-      MPI_Comm_split_type(handle, kind, 0, forge_mpi_info_null(), &part)
+    let part = try record("MPI_Comm_split_type", bytes: 0, #fileID, #line) { operation throws(MPIError) in
+      try transport.splitByNode(name: "node", operation)
     }
-    return try Communicator(
-      handle: part ?? forge_mpi_comm_null(), isOwned: true, name: "node", parent: self, countLimit: countLimit)
+    return Communicator(part, name: "node", parent: self, countLimit: countLimit)
   }
 
   /// Returns when every rank has called it.
   public func barrier(file: StaticString = #fileID, line: UInt32 = #line) throws(MPIError) {
-    try record("MPI_Barrier", bytes: 0, file, line) { MPI_Barrier(handle) }
+    try perform(.barrier, file, line)
   }
 
   /// A barrier for a thread that must leave its core to others while it waits: it sleeps between looks.
@@ -134,13 +101,24 @@ public final class Communicator: Sendable {
     try startBarrier(file: file, line: line).wait(lookingEvery: interval, isPatient: true)
   }
 
-  /// Whether one MPI call can carry, or address, `count` elements.
-  func fits(_ count: Int) -> Bool { count <= countLimit }
+  // MARK: The transport's
 
-  /// `0..<count` cut into ranges one call can carry; a single empty range when there is nothing, so that every rank
-  /// makes the same number of calls.
-  func parts(of count: Int) -> [Range<Int>] {
-    guard count > countLimit else { return [0..<count] }
-    return stride(from: 0, to: count, by: countLimit).map { $0..<min($0 + countLimit, count) }
+  /// Completes a collective: in one call, or, where MPI's counts do not suffice, as the nonblocking form, which knows how
+  /// to cut it up, waited for at once.
+  func perform(_ collective: Collective, _ file: StaticString, _ line: UInt32) throws(MPIError) {
+    guard let call = collective.blockingCall, !collective.needsParts(limit: countLimit, ranks: size) else {
+      return try start(collective, file, line).wait()
+    }
+    try record(call, bytes: collective.bytes(rank: rank, ranks: size), file, line) { operation throws(MPIError) in
+      try transport.perform(collective, operation)
+    }
+  }
+
+  /// Starts a collective.
+  func start(_ collective: Collective, _ file: StaticString, _ line: UInt32) throws(MPIError) -> Request {
+    let inParts = collective.needsParts(limit: countLimit, ranks: size)
+    let (operation, entry) = enter(
+      collective.nonblockingCall(inParts: inParts), bytes: collective.bytes(rank: rank, ranks: size), file, line)
+    return Request(try transport.start(collective, limit: countLimit, operation), entry)
   }
 }

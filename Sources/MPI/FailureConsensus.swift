@@ -20,8 +20,16 @@ struct FailureConsensus {
 
   // Messages of its own, so that collectives left unfinished elsewhere cannot be mistaken for them.
   private let communicator: Communicator
+  private let handle: MPI_Comm
 
-  init(world: Communicator) throws(MPIError) { communicator = try world.duplicate(name: "failures") }
+  /// - Parameter world: all processes of the job.
+  init(world: Communicator) throws(MPIError) {
+    communicator = try world.duplicate(name: "failures")
+    guard let transport = communicator.transport as? MPITransport else {
+      preconditionFailure("a launched job's ranks are processes")
+    }
+    handle = transport.handle
+  }
 
   func settle(_ description: String, exitCode: Int32) -> Verdict {
     if communicator.size == 1 { return Verdict(speaks: true, namesRank: false, exitCode: exitCode) }
@@ -40,7 +48,7 @@ struct FailureConsensus {
     var request: MPI_Request?
     let started = MPI_Iallreduce(
       forge_mpi_in_place(), largest.baseAddress, Int32(mine.count), forge_mpi_uint64(), forge_mpi_max(),
-      communicator.handle, &request)
+      handle, &request)
     guard started == MPI_SUCCESS else { return nil }
     let everybodyFailed = poll(for: Self.patience.everybody) {
       var flag: Int32 = 0
@@ -56,11 +64,11 @@ struct FailureConsensus {
   private func lowerRankHasFailed() -> Bool {
     for rank in communicator.rank + 1..<max(communicator.rank + 1, communicator.size) {
       var request: MPI_Request?
-      MPI_Isend(nil, 0, forge_mpi_uint8(), Int32(rank), 0, communicator.handle, &request)
+      MPI_Isend(nil, 0, forge_mpi_uint8(), Int32(rank), 0, handle, &request)
     }
     return poll(for: Self.patience.lowerRanks) {
       var flag: Int32 = 0
-      let probed = MPI_Iprobe(MPI_ANY_SOURCE, 0, communicator.handle, &flag, forge_mpi_status_ignore())
+      let probed = MPI_Iprobe(MPI_ANY_SOURCE, 0, handle, &flag, forge_mpi_status_ignore())
       return probed == MPI_SUCCESS && flag != 0
     }
   }

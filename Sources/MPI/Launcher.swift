@@ -93,7 +93,7 @@ public enum Launcher {
     guard provided == Int32(MPI_THREAD_MULTIPLE) else {
       throw ForgeError.badInput("this MPI library lacks MPI_THREAD_MULTIPLE; use one that was built with it")
     }
-    return try Communicator.world()
+    return Communicator(try MPITransport.world(), name: "world", parent: nil)
   }
 
   private static func exitCode(of error: any Error) -> Int32 {

@@ -98,6 +98,6 @@ extension Communicator {
     let (send, receive) = (Layout(contiguous: sendCounts), Layout(contiguous: incoming.map { Int($0) }))
     // All ranks must go the same way, in parts or not, so the largest buffer anywhere decides.
     let largest = try allReduce(Int64(max(send.total, receive.total)), .max, file: file, line: line)
-    return ExchangePlan(send: send, receive: receive, needsParts: !fits(Int(largest)))
+    return ExchangePlan(send: send, receive: receive, needsParts: largest > countLimit)
   }
 }

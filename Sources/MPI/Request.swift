@@ -1,45 +1,35 @@
-internal import COpenMPI
 internal import Diagnostics
 import Glibc
 
 /// A nonblocking operation under way on memory that its caller keeps alive and leaves alone until `wait` returns.
 ///
-/// It cannot be copied, and a request that is dropped before `wait` completes in its `deinit`: MPI never writes to
+/// It cannot be copied, and a request that is dropped before `wait` completes in its `deinit`: nothing is ever written to
 /// memory that has been given back. Started from spans, operations return the safer `BorrowingRequest`.
 public struct Request: ~Copyable {
-  private var parts: [MPI_Request?] = []
-  // Count arrays that MPI reads until the operation is complete.
-  private let layouts: [Layout]
+  // Nil once nobody has to wait for it.
+  private var pending: (any PendingOperation)?
   // The operation in the black box.
   private let entry: BlackBox.Entry?
 
-  init(keeping layouts: [Layout] = [], entry: BlackBox.Entry?) {
-    self.layouts = layouts
+  init(_ pending: any PendingOperation, _ entry: BlackBox.Entry?) {
+    self.pending = pending
     self.entry = entry
   }
 
   deinit {
-    guard !parts.isEmpty else { return }
-    do {
-      try Request.complete(parts, entry)
-    } catch {
-      // Its buffers may go, and the error that dropped it is another one's consequence.
-      endProcess(.tryAgain("an exchange that was under way could not be completed: \(error)"))
-    }
-  }
-
-  /// Starts one more part.
-  mutating func add(_ call: StaticString, _ start: (UnsafeMutablePointer<MPI_Request?>) -> Int32) throws(MPIError) {
-    var part: MPI_Request? = forge_mpi_request_null()
-    try check(start(&part), call)
-    parts.append(part)
+    guard let pending else { return }
+    entry?.wait()
+    pending.drop()
+    entry?.finish()
   }
 
   /// Returns when the operation is complete on this rank; its buffers may then be used again.
   public consuming func wait() throws(MPIError) {
-    let pending = parts
-    parts = []
-    try Request.complete(pending, entry)
+    let operation = pending
+    pending = nil
+    entry?.wait()
+    try operation?.wait()
+    entry?.finish()
   }
 
   /// Returns when the operation is complete, for a thread that must leave its core to others while it waits. Unless it is
@@ -68,31 +58,23 @@ public struct Request: ~Copyable {
         }
       }
     } catch {
-      parts = []  // as it will never be complete, nobody must wait for it
+      pending = nil  // as it will never be complete, nobody must wait for it
       throw error
     }
-    parts = []
+    pending = nil
   }
 
   /// Lets go of an operation that will never be complete, because another one has failed: nobody waits for it.
-  public consuming func abandon() { parts = [] }
+  public consuming func abandon() { pending = nil }
 
   /// What copying a chunk within a node takes at most.
   private static let impatience = Duration.milliseconds(1)
 
   /// Whether the operation is complete, giving MPI a chance to move it forward.
   public mutating func isComplete() throws(MPIError) -> Bool {
-    var flag: Int32 = 0
-    try check(MPI_Testall(Int32(parts.count), &parts, &flag, forge_mpi_statuses_ignore()), "MPI_Testall")
-    if flag != 0 { entry?.finish() }
-    return flag != 0
-  }
-
-  private static func complete(_ parts: [MPI_Request?], _ entry: BlackBox.Entry?) throws(MPIError) {
-    var parts = parts
-    entry?.wait()
-    try check(MPI_Waitall(Int32(parts.count), &parts, forge_mpi_statuses_ignore()), "MPI_Waitall")
+    guard try pending?.isComplete() ?? true else { return false }
     entry?.finish()
+    return true
   }
 }
 

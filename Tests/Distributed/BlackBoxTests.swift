@@ -3,8 +3,8 @@ import Foundation
 import MPI
 
 /// What the ranks' black boxes say of their communicators and operations; every rank reads the records of all.
-let blackBoxTests: [DistributedTest] = [
-  DistributedTest("ranks give communicators the same numbers and operations the same sequence") { world, expectations in
+let blackBoxTests: [RankTest] = [
+  RankTest("ranks give communicators the same numbers and operations the same sequence") { world, expectations in
     let folder = try sharedFolder(world)
     defer { removeShared(folder, world) }
     BlackBox.install(try BlackBox(folder: folder, rank: world.rank, ranks: world.size, attempt: 1))

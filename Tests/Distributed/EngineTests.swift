@@ -64,8 +64,8 @@ private func trainStep(_ engine: Engine, _ world: Communicator, _ step: Int) thr
     expertLoads: (0..<4).map { layer in loads[8 * layer..<8 * layer + 8].map { Int($0) } })
 }
 
-let engineTests: [DistributedTest] = StateSharding.allCases.map { sharding in
-  DistributedTest("a frozen model costs its parameters, sharding \(sharding.rawValue)") { world, expectations in
+let engineTests: [RankTest] = StateSharding.allCases.map { sharding in
+  RankTest("a frozen model costs its parameters, sharding \(sharding.rawValue)") { world, expectations in
     let degree = ExpertPlacement.automaticDegree(experts: 8, ranks: world.size)
     let engine = try Engine(
       options(sharding, expertDegree: degree), world: world, compute: Compute(threads: 1))

@@ -11,9 +11,9 @@ struct DistributedTests {
     let number = arguments.dropFirst().first.flatMap { Int($0) } ?? 0
     Launcher.run(program: "mpi-tests") { world in
       switch arguments.first {
-      case "collectives": return try run(collectiveTests, on: world)
-      case "requests": return try run(requestTests, on: world)
-      case "reducer": return try run(reducerTests, on: world)
+      case "collectives": return try run(collectiveContract, on: world)
+      case "requests": return try run(requestContract + orderContract, on: world)
+      case "reducer": return try run(reducerContract + reducerTests, on: world)
       case "engine": return try run(engineTests, on: world)
       case "black-box": return try run(blackBoxTests, on: world)
       case "black-box-benchmark":
@@ -59,34 +59,10 @@ struct DistributedTests {
   }
 }
 
-/// A test that all ranks run together.
-struct DistributedTest: Sendable {
-  let name: String
-  let body: @Sendable (Communicator, inout Expectations) throws -> Void
-
-  init(_ name: String, _ body: @escaping @Sendable (Communicator, inout Expectations) throws -> Void) {
-    self.name = name
-    self.body = body
-  }
-}
-
-/// Collects what did not hold on this rank.
-struct Expectations {
-  private(set) var failures: [String] = []
-
-  mutating func expect(_ condition: Bool, _ message: @autoclosure () -> String) {
-    if !condition { failures.append(message()) }
-  }
-
-  mutating func expectEqual<T: Equatable>(_ actual: T, _ expected: T, _ message: @autoclosure () -> String = "") {
-    if actual != expected { failures.append("\(message()): \(actual) is not \(expected)") }
-  }
-}
-
 /// Runs `tests` on all ranks; a test fails when it fails on any of them.
 ///
 /// - Returns: the exit code, 1 when a test failed.
-func run(_ tests: [DistributedTest], on world: Communicator) throws -> Int32 {
+func run(_ tests: [RankTest], on world: Communicator) throws -> Int32 {
   var failed = 0
   for test in tests {
     var expectations = Expectations()

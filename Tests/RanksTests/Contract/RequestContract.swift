@@ -2,8 +2,8 @@ import MPI
 
 // The nonblocking forms: completed by `wait`, by asking, or by being dropped, whole and in parts.
 
-let requestTests: [DistributedTest] = [
-  DistributedTest("nonblocking all-reduce") { world, expectations in
+let requestContract: [RankTest] = [
+  RankTest("nonblocking all-reduce") { world, expectations in
     for (name, communicator) in try variants(of: world) {
       for count in counts {
         let mine: [Int64] = values(world.rank, count)
@@ -19,7 +19,7 @@ let requestTests: [DistributedTest] = [
       }
     }
   },
-  DistributedTest("nonblocking reduce-scatter, all-to-all and gather") { world, expectations in
+  RankTest("nonblocking reduce-scatter, all-to-all and gather") { world, expectations in
     for (name, communicator) in try variants(of: world) {
       for count in counts {
         let mine: [Float] = values(world.rank, count * world.size)
@@ -50,7 +50,7 @@ let requestTests: [DistributedTest] = [
       }
     }
   },
-  DistributedTest("nonblocking all-gather, broadcast and exchange with counts") { world, expectations in
+  RankTest("nonblocking all-gather, broadcast and exchange with counts") { world, expectations in
     for (name, communicator) in try variants(of: world) {
       let layout = Layout(contiguous: (0..<world.size).map { 6 * $0 })
       let mine: [Int32] = values(world.rank, 6 * world.rank)
@@ -75,7 +75,7 @@ let requestTests: [DistributedTest] = [
       expectations.expectEqual(incoming, expected, "\(name), exchange")
     }
   },
-  DistributedTest("a request can be asked until it is complete") { world, expectations in
+  RankTest("a request can be asked until it is complete") { world, expectations in
     var buffer: [Int64] = values(world.rank, 1000)
     var span = buffer.mutableSpan
     var request = try world.startAllReduce(&span, .max)
@@ -84,7 +84,7 @@ let requestTests: [DistributedTest] = [
     expectations.expectEqual(
       buffer, (0..<1000).map { index in (0..<world.size).map { value($0, index, as: Int64.self) }.max()! })
   },
-  DistributedTest("a request that is dropped is completed first") { world, expectations in
+  RankTest("a request that is dropped is completed first") { world, expectations in
     for (name, communicator) in try variants(of: world) {
       var buffer: [Int64] = values(world.rank, 100)
       do {
@@ -95,7 +95,7 @@ let requestTests: [DistributedTest] = [
       expectations.expectEqual(buffer, expected, name)
     }
   },
-  DistributedTest("a nonblocking barrier waits for the last rank") { world, expectations in
+  RankTest("a nonblocking barrier waits for the last rank") { world, expectations in
     let copy = try world.duplicate()
     if world.rank == 0 { try world.barrier() }
     var request = try copy.startBarrier()

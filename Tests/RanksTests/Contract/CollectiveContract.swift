@@ -21,8 +21,8 @@ func variants(of world: Communicator) throws -> [(String, Communicator)] {
 /// The counts tested: nothing, one, below, at, and beyond the limit of a call.
 let counts = [0, 1, 4, 5, 6, 23]
 
-let collectiveTests: [DistributedTest] = [
-  DistributedTest("communicators") { world, expectations in
+let collectiveContract: [RankTest] = [
+  RankTest("communicators") { world, expectations in
     let copy = try world.duplicate()
     expectations.expectEqual([copy.rank, copy.size], [world.rank, world.size], "duplicate")
     // Odd and even ranks apart, in reverse order.
@@ -35,22 +35,22 @@ let collectiveTests: [DistributedTest] = [
     expectations.expectEqual(first != nil, world.rank == 0, "no color, no group")
     expectations.expectEqual(try world.splitByNode().size, world.size, "one node")
   },
-  DistributedTest("communicators are freed") { world, _ in
+  RankTest("communicators are freed") { world, _ in
     // Open MPI runs out of communicator numbers long before this many.
     for _ in 0..<(world.size == 1 ? 70_000 : 500) { _ = try world.duplicate() }
   },
-  DistributedTest("all-reduce Float") { try testAllReduce(of: Float.self, $0, &$1) },
-  DistributedTest("all-reduce Double") { try testAllReduce(of: Double.self, $0, &$1) },
-  DistributedTest("all-reduce UInt8") { try testAllReduce(of: UInt8.self, $0, &$1) },
-  DistributedTest("all-reduce Int32") { try testAllReduce(of: Int32.self, $0, &$1) },
-  DistributedTest("all-reduce Int64") { try testAllReduce(of: Int64.self, $0, &$1) },
-  DistributedTest("all-reduce UInt64") { try testAllReduce(of: UInt64.self, $0, &$1) },
-  DistributedTest("all-reduce keeps 64 bits and wraps around") { world, expectations in
+  RankTest("all-reduce Float") { try testAllReduce(of: Float.self, $0, &$1) },
+  RankTest("all-reduce Double") { try testAllReduce(of: Double.self, $0, &$1) },
+  RankTest("all-reduce UInt8") { try testAllReduce(of: UInt8.self, $0, &$1) },
+  RankTest("all-reduce Int32") { try testAllReduce(of: Int32.self, $0, &$1) },
+  RankTest("all-reduce Int64") { try testAllReduce(of: Int64.self, $0, &$1) },
+  RankTest("all-reduce UInt64") { try testAllReduce(of: UInt64.self, $0, &$1) },
+  RankTest("all-reduce keeps 64 bits and wraps around") { world, expectations in
     expectations.expectEqual(try world.allReduce(Int64.max, .max), .max)
     let sum = try world.allReduce(UInt64(1) << 63 + 1, .sum)
     expectations.expectEqual(sum, (0..<world.size).reduce(UInt64(0)) { sum, _ in sum &+ (UInt64(1) << 63 + 1) })
   },
-  DistributedTest("reduce-scatter") { world, expectations in
+  RankTest("reduce-scatter") { world, expectations in
     for (name, communicator) in try variants(of: world) {
       for count in counts {
         let mine: [Int64] = values(world.rank, count * world.size)
@@ -64,7 +64,7 @@ let collectiveTests: [DistributedTest] = [
       }
     }
   },
-  DistributedTest("broadcast") { world, expectations in
+  RankTest("broadcast") { world, expectations in
     for (name, communicator) in try variants(of: world) {
       for root in 0..<world.size {
         for count in counts {
@@ -78,7 +78,7 @@ let collectiveTests: [DistributedTest] = [
       }
     }
   },
-  DistributedTest("all-gather") { world, expectations in
+  RankTest("all-gather") { world, expectations in
     for (name, communicator) in try variants(of: world) {
       for count in counts {
         let mine: [Double] = values(world.rank, count)
@@ -89,7 +89,7 @@ let collectiveTests: [DistributedTest] = [
       }
     }
   },
-  DistributedTest("all-gather with counts and gaps") { world, expectations in
+  RankTest("all-gather with counts and gaps") { world, expectations in
     for (name, communicator) in try variants(of: world) {
       // Rank r brings 3 r elements (rank 0 none), in reverse order of ranks, each followed by an untouched one.
       let counts = (0..<world.size).map { 3 * $0 }
@@ -104,7 +104,7 @@ let collectiveTests: [DistributedTest] = [
       expectations.expectEqual(all, expected, name)
     }
   },
-  DistributedTest("all-to-all") { world, expectations in
+  RankTest("all-to-all") { world, expectations in
     for (name, communicator) in try variants(of: world) {
       for count in counts {
         let mine: [UInt64] = values(world.rank, count * world.size)
@@ -118,7 +118,7 @@ let collectiveTests: [DistributedTest] = [
       }
     }
   },
-  DistributedTest("all-to-all with counts") { world, expectations in
+  RankTest("all-to-all with counts") { world, expectations in
     for (name, communicator) in try variants(of: world) {
       // Rank s sends s * 4 + r elements to rank r; the first element of each is the sender's, the rest follow.
       let sent = { (sender: Int, receiver: Int) in
@@ -132,7 +132,7 @@ let collectiveTests: [DistributedTest] = [
       expectations.expectEqual(result, (0..<world.size).flatMap { sent($0, world.rank) }, name)
     }
   },
-  DistributedTest("gather") { world, expectations in
+  RankTest("gather") { world, expectations in
     for (name, communicator) in try variants(of: world) {
       for root in 0..<world.size {
         for count in counts {
@@ -149,7 +149,7 @@ let collectiveTests: [DistributedTest] = [
       }
     }
   },
-  DistributedTest("an error has MPI's text and the call's name") { world, expectations in
+  RankTest("an error has MPI's text and the call's name") { world, expectations in
     var value: [Int32] = [1]
     var span = value.mutableSpan
     do {
@@ -161,30 +161,6 @@ let collectiveTests: [DistributedTest] = [
       expectations.expectEqual(error.exitCode, 70)
     }
   },
-]
-
-/// Counts that are really beyond 32 bits; 7 GB a rank, so not among the tests that always run.
-let largeTests: [DistributedTest] = [
-  DistributedTest("more than 2,147,483,647 elements") { world, expectations in
-    let count = Int(Int32.max) + 1000
-    let buffer = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: count)
-    defer { buffer.deallocate() }
-    buffer.initialize(repeating: world.rank == 0 ? 1 : 0)
-    try world.broadcast(arena: buffer, root: 0)
-    expectations.expect(buffer.allSatisfy { $0 == 1 }, "broadcast")
-    try world.allReduce(arena: buffer, .sum)
-    expectations.expect(buffer.allSatisfy { $0 == UInt8(world.size) }, "sum")
-    // Rank 0 alone sends more than fits; all have to notice.
-    let source = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: count)
-    defer { source.deallocate() }
-    source.initialize(repeating: UInt8(10 + world.rank))
-    let own = world.rank == 0 ? count - 10 : 10
-    let plan = try world.planExchange(sendCounts: (0..<world.size).map { $0 == 0 ? own : 10 / (world.size - 1) })
-    try world.allToAll(arena: .init(source), into: buffer, plan: plan)
-    for rank in 0..<world.size {
-      expectations.expect(buffer[plan.receive.range(of: rank)].allSatisfy { $0 == UInt8(10 + rank) }, "from \(rank)")
-    }
-  }
 ]
 
 private func testAllReduce<E: CollectiveElement & Numeric & Comparable>(
