@@ -11,10 +11,10 @@ extension Communicator {
   ///   - call: MPI's name for it.
   ///   - bytes: what this rank brings.
   func record<Result>(
-    _ call: StaticString, bytes: Int, _ file: StaticString, _ line: UInt32,
+    _ call: StaticString, bytes: @autoclosure () -> Int, _ file: StaticString, _ line: UInt32,
     _ body: (Operation) throws(MPIError) -> Result
   ) throws(MPIError) -> Result {
-    let (operation, entry) = enter(call, bytes: bytes, file, line, waits: true)
+    let (operation, entry) = enter(call, bytes: bytes(), file, line, waits: true)
     let result = try body(operation)
     entry?.finish()
     return result
@@ -23,14 +23,14 @@ extension Communicator {
   /// Numbers an operation that this rank begins, and records it when there is a black box; every rank's operations have
   /// the same numbers.
   func enter(
-    _ call: StaticString, bytes: Int, _ file: StaticString, _ line: UInt32, waits: Bool = false
+    _ call: StaticString, bytes: @autoclosure () -> Int, _ file: StaticString, _ line: UInt32, waits: Bool = false
   ) -> (Operation, BlackBox.Entry?) {
     // One thread at a time uses a communicator.
     let number = operations.load(ordering: .relaxed) + 1
     operations.store(number, ordering: .relaxed)
     let operation = Operation(call: call, number: number)
     guard BlackBox.isInstalled, let ring = currentRing() else { return (operation, nil) }
-    return (operation, ring.enter(call, sequence: number, bytes: bytes, file: file, line: line, waits: waits))
+    return (operation, ring.enter(call, sequence: number, bytes: bytes(), file: file, line: line, waits: waits))
   }
 
   private func currentRing() -> BlackBox.Ring? {

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// All that changes is guarded by `mutex`, hence `@unchecked`.
 final class InProcessJob: @unchecked Sendable {
-  /// Where all that is to become of an operation is known.
+  /// What has become of an operation so far.
   enum Outcome {
     case open
     case complete
@@ -111,14 +111,14 @@ final class InProcessJob: @unchecked Sendable {
     guard ContinuousClock.now - meeting.began > patience else { return .open }
     return .failed(
       group.error(
-        operation, "has waited for rank \(missing.map(String.init).joined(separator: ", ")) since \(patience) ago",
+        operation, "has waited \(patience) for rank \(missing.map(String.init).joined(separator: ", "))",
         isMisuse: false))
   }
 
   private func consequence(
     of failure: (rank: Int, error: any Error), _ group: InProcessGroup, _ operation: Operation
   ) -> MPIError {
-    group.error(operation, "cannot be: rank \(failure.rank) has failed: \(failure.error)", isMisuse: false)
+    group.error(operation, "cannot be completed: rank \(failure.rank) has failed: \(failure.error)", isMisuse: false)
   }
 
   /// Waits for a change, or a moment: patience ends without one.

@@ -17,7 +17,8 @@ package enum InProcessRanks {
   /// and so does one that waits for a rank whose body has returned: such a rank takes part in nothing more.
   ///
   /// - Parameters:
-  ///   - patience: how long an operation may wait for ranks that neither come nor end.
+  ///   - patience: how long an operation may wait for ranks that neither come nor end; so long, too, a rank that throws
+  ///     waits for a request that it drops, which others may still complete.
   ///   - body: its argument is the communicator of all ranks. It runs on a thread with a stack as large as a program's.
   /// - Returns: what it returned, by rank.
   /// - Throws: the error that was thrown first; `ForgeError.tryAgain` when the system starts no further thread.
