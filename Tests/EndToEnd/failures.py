@@ -47,8 +47,8 @@ for path, value, pattern in [
         ("expert", 8, r"parallelism\.expert is 8, which does not divide the 4 ranks"),
         ("expert", 0, r"parallelism\.expert must be 'auto' or"),
         ("expert", "some", r"parallelism\.expert must be 'auto' or"),
-        ("sharding", "half", r"parallelism\.sharding 'half' is not known; use one of none, optimizer, full"),
-        ("balance", "never", r"parallelism\.balance 'never' is not known"),
+        ("sharding", "half", r"parallelism\.sharding 'half' is not supported; use one of none, optimizer, full"),
+        ("balance", "never", r"parallelism\.balance 'never' is not supported; use auto or even"),
         ("experts", 2, r"unknown key 'parallelism\.experts'; did you mean 'expert'\?")]:
     refused(f"parallelism.{path} = {value}",
             mpirun((4, PROGRAM, configuration("wrong", parallelism={path: value}))), rf"wrong\.yaml:\d+: {pattern}")
