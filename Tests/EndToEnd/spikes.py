@@ -72,7 +72,7 @@ config, directory = configured("limit", steps=6, maximum_gradient_norm=1e-9)
 ended = harness.run("forge-dist", config, ranks=2)
 harness.check("gradients above the limit are skipped", ended.code == 0 and len(events(directory, "skip")) == 6
               and "is above spikes.maximum_gradient_norm" in ended.err, ended)
-for key, value, pattern in [("policy", "ignore", "spikes.policy 'ignore' is not known"), ("window", 3, "must be at least 16"),
+for key, value, pattern in [("policy", "ignore", "spikes.policy 'ignore' is not supported; use skip or rollback"), ("window", 3, "must be at least 16"),
                             ("z_score", -1, "must be positive"), ("zscore", 3, "did you mean 'z_score'")]:
     config, _ = configured("wrong", **{key: value})
     ended = harness.run("forge-dist", config)
