@@ -17,12 +17,15 @@ extension SettingType<Bool> {
   }
 }
 
-extension SettingType<Int> {
-  public static func integer(_ bounds: Bounds<Int>) -> SettingType {
+extension SettingType where Value: BoundedNumber {
+  private static func bounded(
+    _ form: SettingForm, _ bounds: Bounds<Value>,
+    _ read: @escaping @Sendable (ConfigurationSection, _ key: String) throws -> Value?
+  ) -> SettingType {
     SettingType(
-      form: .integer(bounds), blank: 0,
+      form: form, blank: .zero,
       read: { section, key, hint in
-        let number = try section.integer(key)
+        let number = try read(section, key)
         if let number { try bounds.check(number, key, in: section, hint: hint) }
         return number
       }
@@ -30,16 +33,15 @@ extension SettingType<Int> {
   }
 }
 
+extension SettingType<Int> {
+  public static func integer(_ bounds: Bounds<Int>) -> SettingType {
+    bounded(.integer(bounds), bounds) { try $0.integer($1) }
+  }
+}
+
 extension SettingType<Double> {
   public static func number(_ bounds: Bounds<Double>) -> SettingType {
-    SettingType(
-      form: .number(bounds), blank: 0,
-      read: { section, key, hint in
-        let number = try section.number(key)
-        if let number { try bounds.check(number, key, in: section, hint: hint) }
-        return number
-      }
-    ) { $0.value }
+    bounded(.number(bounds), bounds) { try $0.number($1) }
   }
 }
 

@@ -1,9 +1,9 @@
-import Glibc
+internal import Diagnostics
 import Synchronization
 
 /// What all ranks of a process share: who has ended and how, and the lock of everything that they meet in.
 ///
-/// All that changes is guarded by `mutex`, hence `@unchecked`.
+/// All that changes is guarded by `monitor`, hence `@unchecked`.
 final class InProcessJob: @unchecked Sendable {
   /// What has become of an operation so far.
   enum Outcome {
@@ -13,43 +13,27 @@ final class InProcessJob: @unchecked Sendable {
   }
 
   let patience: Duration
-  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  private let monitor = Monitor()
   private var hasEnded: [Bool]
   private var failure: (rank: Int, error: any Error)?
 
   init(ranks: Int, patience: Duration) {
     hasEnded = .init(repeating: false, count: ranks)
     self.patience = patience
-    pthread_mutex_init(mutex, nil)
-    pthread_cond_init(changed, nil)
-  }
-
-  deinit {
-    pthread_cond_destroy(changed)
-    pthread_mutex_destroy(mutex)
-    changed.deallocate()
-    mutex.deallocate()
-  }
-
-  private func locked<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    return try body()
   }
 
   // MARK: Ranks
 
   /// Says that a rank's body has ended, with an error or without; the first error is the job's.
   func end(_ rank: Int, _ error: (any Error)? = nil) {
-    locked {
+    monitor.locked {
       hasEnded[rank] = true
       if let error, failure == nil { failure = (rank, error) }
-      pthread_cond_broadcast(changed)
+      monitor.broadcast()
     }
   }
 
-  var firstError: (any Error)? { locked { failure?.error } }
+  var firstError: (any Error)? { monitor.locked { failure?.error } }
 
   // MARK: Meetings
 
@@ -59,7 +43,7 @@ final class InProcessJob: @unchecked Sendable {
   func join(_ group: InProcessGroup, _ operation: Operation, _ contribution: Contribution, rank: Int) throws(MPIError)
     -> Meeting
   {
-    try locked { () throws(MPIError) in
+    try monitor.locked { () throws(MPIError) in
       let member = group.members[rank]
       if let failure { throw consequence(of: failure, group, operation) }
       if hasEnded[member] {
@@ -70,7 +54,7 @@ final class InProcessJob: @unchecked Sendable {
       meeting.join(contribution, rank: rank, group, operation)
       // Whoever waits has the meeting; nobody looks for it any more.
       if meeting.isComplete { group.meetings[operation.number] = nil }
-      pthread_cond_broadcast(changed)
+      monitor.broadcast()
       return meeting
     }
   }
@@ -79,19 +63,19 @@ final class InProcessJob: @unchecked Sendable {
   ///
   /// - Throws: when one never will.
   func wait(for meeting: Meeting, _ group: InProcessGroup, _ operation: Operation) throws(MPIError) {
-    try locked { () throws(MPIError) in
+    try monitor.locked { () throws(MPIError) in
       while true {
         switch outcome(of: meeting, group, operation) {
         case .complete: return
         case .failed(let error): throw error
-        case .open: pause()
+        case .open: monitor.wait(milliseconds: 50)  // patience ends without a change
         }
       }
     }
   }
 
   func isComplete(_ meeting: Meeting, _ group: InProcessGroup, _ operation: Operation) throws(MPIError) -> Bool {
-    try locked { () throws(MPIError) in
+    try monitor.locked { () throws(MPIError) in
       switch outcome(of: meeting, group, operation) {
       case .complete: true
       case .failed(let error): throw error
@@ -119,18 +103,6 @@ final class InProcessJob: @unchecked Sendable {
     of failure: (rank: Int, error: any Error), _ group: InProcessGroup, _ operation: Operation
   ) -> MPIError {
     group.error(operation, "cannot be completed: rank \(failure.rank) has failed: \(failure.error)", isMisuse: false)
-  }
-
-  /// Waits for a change, or a moment: patience ends without one.
-  private func pause() {
-    var end = timespec()
-    clock_gettime(CLOCK_REALTIME, &end)
-    end.tv_nsec += 50_000_000
-    if end.tv_nsec >= 1_000_000_000 {
-      end.tv_nsec -= 1_000_000_000
-      end.tv_sec += 1
-    }
-    pthread_cond_timedwait(changed, mutex, &end)
   }
 }
 

@@ -1,5 +1,4 @@
 import Diagnostics
-import Glibc
 import MPI
 
 /// A thread of its own that does one piece of work after another, in the order they are submitted, and sleeps on a
@@ -40,10 +39,10 @@ package final class SerialThread<Work: Sendable>: Sendable {
   /// Ends the thread. One that is still busy, because an error is taking the job down, is left behind with everything
   /// its body holds: it may be blocked in MPI until the job has ended.
   deinit {
-    state.locked {
+    state.monitor.locked {
       state.isEnding = true
-      pthread_cond_broadcast(state.changed)
-      while !state.hasEnded && !state.isBusy { pthread_cond_wait(state.changed, state.mutex) }
+      state.monitor.broadcast()
+      while !state.hasEnded && !state.isBusy { state.monitor.wait() }
     }
   }
 
@@ -52,35 +51,34 @@ package final class SerialThread<Work: Sendable>: Sendable {
   /// - Returns: its number in the order of submission, to wait for.
   @discardableResult
   package func submit(_ work: Work) -> Int {
-    state.locked {
+    state.monitor.locked {
       state.queue.append(work)
       state.submitted += 1
-      pthread_cond_broadcast(state.changed)
+      state.monitor.broadcast()
       return state.submitted
     }
   }
 
   /// Whether `wait` would return, or throw, at once.
   package func isDone(_ number: Int) -> Bool {
-    state.locked { state.completed >= number || state.error != nil }
+    state.monitor.locked { state.completed >= number || state.error != nil }
   }
 
   /// Returns when the work with this number, and so all before it, is done.
   ///
   /// - Throws: the first error thrown by any work; nothing is done after it.
   package func wait(for number: Int) throws {
-    try state.locked {
-      while state.completed < number && state.error == nil { pthread_cond_wait(state.changed, state.mutex) }
+    try state.monitor.locked {
+      while state.completed < number && state.error == nil { state.monitor.wait() }
       if let error = state.error { throw error }
     }
   }
 
-  /// What the thread and its owner share; everything that changes is guarded by `mutex`, hence `@unchecked`.
+  /// What the thread and its owner share; everything that changes is guarded by `monitor`, hence `@unchecked`.
   private final class State: @unchecked Sendable {
     // Let go when the thread ends, while its owner still waits: what it holds must not outlive MPI.
     var body: (@Sendable (Work, () -> Work?) throws -> Void)?
-    let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    let monitor = Monitor()
     var queue: [Work] = []
     var nextIndex = 0
     var submitted = 0
@@ -92,21 +90,6 @@ package final class SerialThread<Work: Sendable>: Sendable {
 
     init(_ body: @escaping @Sendable (Work, () -> Work?) throws -> Void) {
       self.body = body
-      pthread_mutex_init(mutex, nil)
-      pthread_cond_init(changed, nil)
-    }
-
-    deinit {
-      pthread_cond_destroy(changed)
-      pthread_mutex_destroy(mutex)
-      changed.deallocate()
-      mutex.deallocate()
-    }
-
-    func locked<Result>(_ body: () throws -> Result) rethrows -> Result {
-      pthread_mutex_lock(mutex)
-      defer { pthread_mutex_unlock(mutex) }
-      return try body()
     }
 
     /// What the thread does, all its life.
@@ -123,12 +106,12 @@ package final class SerialThread<Work: Sendable>: Sendable {
 
     /// The next work, once there is some; nil when the thread is to end.
     private func next() -> Work? {
-      locked {
-        while nextIndex == queue.count && !isEnding { pthread_cond_wait(changed, mutex) }
+      monitor.locked {
+        while nextIndex == queue.count && !isEnding { monitor.wait() }
         guard !isEnding else {
           body = nil
           hasEnded = true
-          pthread_cond_broadcast(changed)
+          monitor.broadcast()
           return nil
         }
         isBusy = true
@@ -139,11 +122,11 @@ package final class SerialThread<Work: Sendable>: Sendable {
 
     /// The work that `next` will return when it is called again, if there is some.
     private func following() -> Work? {
-      locked { isEnding || nextIndex == queue.count ? nil : queue[nextIndex] }
+      monitor.locked { isEnding || nextIndex == queue.count ? nil : queue[nextIndex] }
     }
 
     private func finish(_ failure: (any Error)?) {
-      locked {
+      monitor.locked {
         isBusy = false
         completed += 1
         if let failure {
@@ -154,7 +137,7 @@ package final class SerialThread<Work: Sendable>: Sendable {
           queue.removeAll(keepingCapacity: true)  // so that a step allocates nothing
           nextIndex = 0
         }
-        pthread_cond_broadcast(changed)
+        monitor.broadcast()
       }
     }
   }

@@ -89,8 +89,7 @@ final class RunState {
     loader = BatchLoader(
       sequenceLength: settings.sequenceLength, microBatch: configuration.batch.microBatch,
       microBatches: configuration.batch.microBatches)
-    trainingStep = TrainingStep(
-      configuration: configuration, engine: engine, loader: loader, data: data)
+    trainingStep = TrainingStep(configuration: configuration, engine: engine, loader: loader, data: data)
     checkpoints = CheckpointTransfer(
       communicator: communicator, parameters: engine.parameters, optimizer: engine.optimizer, threads: threads,
       writes: engine.mesh.isFirstOfDuplicates)

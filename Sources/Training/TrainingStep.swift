@@ -75,9 +75,7 @@ final class TrainingStep {
     var damage: ReplicaCheck.Damage
   }
 
-  init(
-    configuration: RunConfiguration, engine: Engine, loader: BatchLoader, data: TrainingData
-  ) {
+  init(configuration: RunConfiguration, engine: Engine, loader: BatchLoader, data: TrainingData) {
     self.configuration = configuration
     self.engine = engine
     self.loader = loader
@@ -147,7 +145,7 @@ final class TrainingStep {
       exposedSeconds: Double(sums.exposedMicroseconds) / 1e6 / Double(engine.mesh.world.size))
   }
 
-  /// The exact gradient sums of a step, complete in this rank's shards when `ShardedState.waitForSums` has returned.
+  /// The exact gradient sums of a step, complete in this rank's shards when `Engine.finishGradients` has returned.
   ///
   /// Ranks compute in rounds, each with its next micro-batch or without one.
   ///

@@ -4,11 +4,7 @@
 A rank is slowed down from outside: it is stopped and continued by turns.
 """
 
-import os
 import re
-import signal
-import threading
-import time
 
 import harness
 
@@ -23,20 +19,8 @@ def run(name, balance, slow):
                                      sequence_length=128)
     settings["parallelism"] = {"balance": balance}
     process = harness.launch("forge-dist", harness.write_configuration(WORK / f"{name}.yaml", settings), ranks=2)
-
-    def brake():
-        harness.wait_for(lambda: harness.last_step(WORK / name) > 2, process)
-        rank = harness.rank_processes(process)[1]
-        while process.poll() is None:
-            for what, seconds in [(signal.SIGSTOP, 0.03), (signal.SIGCONT, 0.01)]:
-                try:
-                    os.kill(rank, what)
-                except ProcessLookupError:
-                    return
-                time.sleep(seconds)
-
     if slow:
-        threading.Thread(target=brake, daemon=True).start()
+        harness.slow_down(process, 1, WORK / name)
     ended = harness.end(process, timeout=240)
     steps = [line["step_seconds"] for line in harness.metrics(WORK / name)]
     return ended, sorted(steps[-20:])[10] if len(steps) == 60 else float("nan")

@@ -31,10 +31,9 @@ SIGMOID = COMMON | {
     "norm_topk_prob": True, "routed_scaling_factor": 1.5, "router_bias_update_rate": 0.01}
 ADAMW = {"name": "adamw", "learning_rate": 0.003, "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1,
          "clip_norm": 1.0}
-MUON = {"name": "muon", "learning_rate": 0.01, "weight_decay": 0.1, "clip_norm": 1.0}
 # The model, its optimizer, and the ranks that compute it.
 MODELS = {"dense": (DENSE, ADAMW, None), "softmax router": (SOFTMAX, ADAMW, 2), "sigmoid router": (SIGMOID, ADAMW, None),
-          "muon": (SOFTMAX, MUON, 2)}
+          "muon": (SOFTMAX, harness.MUON, 2)}
 STEPS = 16
 
 WORK = harness.folder()
@@ -46,12 +45,6 @@ def machine():
     cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     return {"cpu": cpu[1] if cpu else platform.machine(), "openblas": re.search(r"OpenBLAS ([\w.]+)", version)[1],
             "glibc": platform.libc_ver()[1]}
-
-
-def families():
-    """The kernel families of this CPU."""
-    flags = pathlib.Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
-    return [family for family, flag in [("haswell", "avx2"), ("skylakex", "avx512dq")] if flag in flags]
 
 
 def computed(name, family):
@@ -77,8 +70,8 @@ def computed(name, family):
 def write():
     here = machine()
     lines = [line for line in (json.loads(GOLDEN.read_text()) if GOLDEN.exists() else [])
-             if line["kernel family"] not in families()]
-    for family in families():
+             if line["kernel family"] not in harness.kernel_families()]
+    for family in harness.kernel_families():
         for name in MODELS:
             numbers = computed(name, family)
             if not isinstance(numbers, dict):
@@ -92,7 +85,7 @@ def check():
     lines = json.loads(GOLDEN.read_text())
     for line in lines:
         name = f"{line['model']} with {line['kernel family']}"
-        if line["kernel family"] not in families():
+        if line["kernel family"] not in harness.kernel_families():
             print(f"       {name}: this CPU ({here['cpu']}) has not got these kernels, not checked")
         elif any(line[library] != here[library] for library in ("openblas", "glibc")):
             print(f"       {name}: made with OpenBLAS {line['openblas']} and glibc {line['glibc']}, here are "

@@ -13,10 +13,12 @@ import pathlib
 import random
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -37,6 +39,7 @@ DOTS1 = {
     "num_experts_per_tok": 3, "n_shared_experts": 1, "n_group": 4, "topk_group": 2, "first_k_dense_replace": 1,
     "norm_topk_prob": True, "routed_scaling_factor": 1.5, "router_bias_update_rate": 0.01,
     "max_position_embeddings": 128}
+MUON = {"name": "muon", "learning_rate": 0.01, "weight_decay": 0.1, "clip_norm": 1.0}
 
 # Judging
 
@@ -135,6 +138,26 @@ def contents(path):
     """A file's bytes; None when there is none, as where an older build has written nothing."""
     path = pathlib.Path(path)
     return path.read_bytes() if path.is_file() else None
+
+
+def kernel_families():
+    """The kernel families of this CPU that a configuration may name."""
+    flags = pathlib.Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
+    return [family for family, flag in [("haswell", "avx2"), ("skylakex", "avx512dq")] if flag in flags]
+
+
+def slow_down(process, rank, directory, stopped=0.03, running=0.01):
+    """Slows a rank of a run down once its third step is done: stops and continues it by turns, until the run ends."""
+    def brake():
+        wait_for(lambda: last_step(directory) > 2, process)
+        pid = rank_processes(process)[rank]
+        with contextlib.suppress(ProcessLookupError):
+            while process.poll() is None:
+                for what, seconds in [(signal.SIGSTOP, stopped), (signal.SIGCONT, running)]:
+                    os.kill(pid, what)
+                    time.sleep(seconds)
+
+    threading.Thread(target=brake, daemon=True).start()
 
 
 def wait_for(condition, process, timeout=60):

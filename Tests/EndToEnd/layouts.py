@@ -7,17 +7,14 @@ Where the CPU can, two of the models are computed with kernels that are pinned, 
 """
 
 import itertools
-import pathlib
 import shutil
 import sys
 
 import harness
 
-MUON = {"optimizer": {"name": "muon", "learning_rate": 0.01, "weight_decay": 0.1, "clip_norm": 1.0}}
-MODELS = {"dense": (harness.QWEN3, {}), "softmax": (harness.MIXTRAL, {}), "sigmoid": (harness.DOTS1, {}), "muon": (harness.MIXTRAL, MUON)}
-FLAGS = pathlib.Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
-FAMILIES = {"softmax": "skylakex"} if "avx512dq" in FLAGS else {}
-FAMILIES |= {"sigmoid": "haswell"} if "avx2" in FLAGS else {}
+MODELS = {"dense": (harness.QWEN3, {}), "softmax": (harness.MIXTRAL, {}), "sigmoid": (harness.DOTS1, {}), "muon": (harness.MIXTRAL, {"optimizer": harness.MUON})}
+FAMILIES = {model: family for model, family in [("softmax", "skylakex"), ("sigmoid", "haswell")]
+            if family in harness.kernel_families()}
 
 # Ranks, expert degree, sharding, threads.
 CHOSEN = {

@@ -7,17 +7,12 @@ is asked for only in the files that docs/architecture.md names.
 """
 
 import contextlib
-import os
 import re
-import signal
-import threading
-import time
 
 import harness
 
-MUON = {"optimizer": {"name": "muon", "learning_rate": 0.01, "weight_decay": 0.1, "clip_norm": 1.0}}
 MODELS = {"dense": (harness.QWEN3, {}), "softmax": (harness.MIXTRAL, {}), "sigmoid": (harness.DOTS1, {}),
-          "muon": (harness.MIXTRAL, MUON)}
+          "muon": (harness.MIXTRAL, {"optimizer": harness.MUON})}
 WORK = harness.folder()
 DATA = harness.write_dataset(WORK / "data", harness.documents(4000, 96, seed=1))
 HELD_OUT = harness.write_dataset(WORK / "held-out", harness.documents(500, 96, seed=3))
@@ -74,17 +69,7 @@ def dealing_by_speed():
     options = {"steps": 40, "sequences": 24, "sequence_length": 64}
     free, reference = run("dense", "free", 4, 2, **options)
     process = launch("dense", "slow", 4, 2, **options)
-
-    def brake():
-        harness.wait_for(lambda: harness.last_step(WORK / "slow") > 2, process)
-        rank = harness.rank_processes(process)[2]
-        with contextlib.suppress(ProcessLookupError):
-            while process.poll() is None:
-                for what, seconds in [(signal.SIGSTOP, 0.05), (signal.SIGCONT, 0.01)]:
-                    os.kill(rank, what)
-                    time.sleep(seconds)
-
-    threading.Thread(target=brake, daemon=True).start()
+    harness.slow_down(process, 2, WORK / "slow", stopped=0.05)
     ended = harness.end(process, timeout=240)
     harness.check("2 × 2 ranks, one of them slow: the same bits",
                   free.code == 0 == ended.code and (ended.weights, harness.curve(WORK / "slow")) == reference,

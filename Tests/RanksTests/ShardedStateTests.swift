@@ -73,6 +73,11 @@ extension TinyRank {
 
   /// Acquires and releases as a decoder does, and expects these parameters.
   func forward(_ parameter: (Int) -> Float) throws {
+    try forwardBlocks(parameter)
+    try visit(layout.headPiece, parameter)
+  }
+
+  private func forwardBlocks(_ parameter: (Int) -> Float) throws {
     try visit(layout.embeddingPiece, parameter)
     for layer in layout.blocks.indices {
       try state.acquire(layout.blockPiece(layer))
@@ -80,18 +85,11 @@ extension TinyRank {
       if let experts = layout.expertsPiece(layer) { try visit(experts, parameter) }
       state.release(layout.blockPiece(layer))
     }
-    try visit(layout.headPiece, parameter)
   }
 
   /// A forward and a backward pass that adds a gradient to everything that this rank computes with.
   func pass(_ parameter: (Int) -> Float, gradient: (Int) -> Float) throws {
-    try visit(layout.embeddingPiece, parameter)
-    for layer in layout.blocks.indices {
-      try state.acquire(layout.blockPiece(layer))
-      try expect(layout.blockPiece(layer), parameter)
-      if let experts = layout.expertsPiece(layer) { try visit(experts, parameter) }
-      state.release(layout.blockPiece(layer))
-    }
+    try forwardBlocks(parameter)
     try visit(layout.headPiece, parameter) { try add(layout.headPiece, gradient) }
     for layer in layout.blocks.indices.reversed() {
       try visit(layout.blockPiece(layer), parameter) {
