@@ -119,7 +119,9 @@ let package = Package(
       exclude: ["Fixtures"]),
     .testTarget(name: "ObjectivesTests", dependencies: ["Batches", "Kernels", "Objectives"]),
     .testTarget(name: "OptimizersTests", dependencies: ["Kernels", "Optimizers"], exclude: ["Fixtures"]),
-    .testTarget(name: "ParallelismTests", dependencies: ["Checkpoints", "Parallelism"]),
+    .testTarget(
+      name: "ParallelismTests",
+      dependencies: ["Batches", "Checkpoints", "Configuration", "Kernels", "Models", "Objectives", "Parallelism"]),
     .testTarget(
       name: "PretrainedTests", dependencies: ["Configuration", "Formats", "Kernels", "Models", "Pretrained"]),
     .testTarget(name: "PlacementTests", dependencies: ["Configuration", "Models", "Placement"]),

@@ -20,6 +20,7 @@ public final class Engine {
   public let optimizer: ShardedOptimizer
   /// The exact sums of the gradients.
   public let accumulator: GradientAccumulator
+  private let exchange: any ExpertExchange
   private let workspace: Workspace
   private let workspacePlan: WorkspacePlan
 
@@ -53,13 +54,15 @@ public final class Engine {
     parameterSet = try ParameterSet(placement, mesh: mesh, microBatches: options.microBatches, compute: compute)
     guard let accumulator = parameterSet.accumulator else { preconditionFailure("a trained model has gradients") }
     self.accumulator = accumulator
-    let rows: any TokenDispatcher = dispatcher ?? LocalDispatcher(experts: placement.layout.expertCount)
+    exchange =
+      dispatcher.map { DistributedExperts($0, expertSize: placement.layout.expertSize) }
+      ?? LocalExperts(count: placement.layout.expertCount)
     workspacePlan = WorkspacePlan(
-      options.model, sequences: options.sequences, length: options.length, training: true, dispatcher: rows)
+      options.model, sequences: options.sequences, length: options.length, training: true, exchange: exchange)
     workspace = Workspace([workspacePlan])
     decoder = Decoder(
       options.model, parameters: parameterSet.parameters.buffer, plan: workspacePlan, positions: options.length,
-      residence: residence ?? parameterSet.state, dispatcher: rows, workspace: workspace, compute: compute)
+      residence: residence ?? parameterSet.state, exchange: exchange, workspace: workspace, compute: compute)
     optimizer = ShardedOptimizer(
       settings: options.optimizer, tensors: options.optimizer.tensors(of: placement.layout), state: parameterSet.state,
       sums: accumulator.sums, parameters: parameterSet.parameters.buffer, communicator: mesh.batch, compute: compute)
@@ -73,7 +76,7 @@ public final class Engine {
     let set = try ParameterSet(placement, mesh: mesh, microBatches: nil, compute: compute)
     let decoder = Decoder(
       options.model, parameters: set.parameters.buffer, plan: workspacePlan, positions: options.length,
-      residence: set.state, dispatcher: dispatcher ?? LocalDispatcher(experts: layout.expertCount),
+      residence: set.state, exchange: exchange,
       workspace: workspace, compute: compute)
     return FrozenModel(parameterSet: set, decoder: decoder)
   }

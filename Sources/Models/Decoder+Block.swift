@@ -6,7 +6,7 @@ extension Decoder {
   func blockForward(_ layer: Int, _ batch: TokenBatch) throws {
     let n = batch.tokenCount
     guard n > 0 else { return try joinForward(layer) }
-    paceMeter.beginBlock()
+    exchange.beginBlock()
     let a = activationLayout.blocks[layer]
     let p = layout.blocks[layer]
     let x = input(ofLayer: layer, n)
@@ -23,14 +23,38 @@ extension Decoder {
       middle, weight: parameters[p.postAttentionNorm], epsilon: configuration.normEpsilon,
       into: hidden(a.middleNormed, n), rstd: floats.buffer[a.middleScale])
     compute.copy(middle, to: output)
-    if configuration.sparseLayers[layer] { try expertsForward(layer, tokens: n, addingTo: output) }
+    if configuration.sparseLayers[layer] { try sparseForward(layer, tokens: n, addingTo: output) }
     if let dense = feedForward(layer) { feedForward(dense, hidden(a.middleNormed, n), addingTo: output) }
   }
 
   /// A rank without a micro-batch in this round computes with its experts only.
   private func joinForward(_ layer: Int) throws {
     guard configuration.sparseLayers[layer] else { return }
-    try expertsForward(layer, tokens: 0, addingTo: input(ofLayer: layer + 1, 0))
+    try sparseForward(layer, tokens: 0, addingTo: input(ofLayer: layer + 1, 0))
+  }
+
+  private func sparseForward(_ layer: Int, tokens n: Int, addingTo output: Matrix) throws {
+    guard let piece = layout.expertsPiece(layer) else { preconditionFailure("a dense layer has no experts") }
+    dispatchForward(layer, tokens: n)
+    try residence.acquire(piece)
+    try expertsForward(layer, tokens: n)
+    try residence.release(piece)
+    try combineForward(layer, tokens: n, addingTo: output)
+  }
+
+  private func sparseBackward(
+    _ layer: Int, tokens n: Int, _ gradient: Matrix, into normedGradient: Matrix, auxiliaryScale: Float,
+    accumulator: any GradientSums
+  ) throws {
+    guard let piece = layout.expertsPiece(layer) else { preconditionFailure("a dense layer has no experts") }
+    dispatchBackward(layer, tokens: n, gradient, accumulator: accumulator)
+    try residence.acquire(piece)
+    try residence.beginGradient(piece)
+    try expertsBackward(layer, tokens: n, accumulator: accumulator)
+    try residence.release(piece)
+    try residence.endGradient(piece)
+    try combineBackward(
+      layer, tokens: n, into: normedGradient, auxiliaryScale: auxiliaryScale, accumulator: accumulator)
   }
 
   /// Turns the residual stream's gradient after the block into the one before it, in place, and leaves the block's
@@ -45,7 +69,7 @@ extension Decoder {
     let normedGradient = hidden(activationLayout.hiddenScratch, n)
 
     if configuration.sparseLayers[layer] {
-      try expertsBackward(
+      try sparseBackward(
         layer, tokens: n, gradient, into: normedGradient, auxiliaryScale: auxiliaryScale, accumulator: accumulator)
     }
     guard n > 0 else { return }

@@ -30,27 +30,24 @@ public final class Decoder {
   /// Where attention finds the tokens before those of a batch; nil when a batch holds whole sequences.
   let cache: KeyValueCache?
   let residence: any ParameterResidence
-  let dispatcher: any TokenDispatcher
-  /// By layer, the last forward pass's dispatch.
-  var rounds: [DispatchRound?]
-  var paceMeter = PaceMeter()
+  let exchange: any ExpertExchange
 
   /// - Parameters:
   ///   - sequences, length: of the largest micro-batch; several shorter sequences may take their place.
   ///   - training: whether there will be backward passes.
-  ///   - residence, dispatcher: where parameters and experts are; by default all of them are here.
+  ///   - residence, exchange: where parameters and experts are; by default all of them are here.
   ///   - workspace: planned for this decoder among others; nil for one of its own.
   public convenience init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, sequences: Int, length: Int, training: Bool,
-    residence: any ParameterResidence = LocalResidence(), dispatcher: (any TokenDispatcher)? = nil,
+    residence: any ParameterResidence = LocalResidence(), exchange: (any ExpertExchange)? = nil,
     workspace: Workspace? = nil, compute: Compute
   ) {
-    let dispatcher = dispatcher ?? LocalDispatcher(experts: configuration.experts?.count ?? 0)
+    let exchange = exchange ?? LocalExperts(count: configuration.experts?.count ?? 0)
     let plan = WorkspacePlan(
-      configuration, sequences: sequences, length: length, training: training, dispatcher: dispatcher)
+      configuration, sequences: sequences, length: length, training: training, exchange: exchange)
     self.init(
       configuration, parameters: parameters, plan: plan, positions: length, residence: residence,
-      dispatcher: dispatcher, workspace: workspace ?? Workspace([plan]), compute: compute)
+      exchange: exchange, workspace: workspace ?? Workspace([plan]), compute: compute)
   }
 
   /// A decoder in a workspace that others use too.
@@ -61,16 +58,16 @@ public final class Decoder {
   ///   - positions: of the longest sequence.
   public convenience init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, plan: WorkspacePlan, positions: Int,
-    residence: any ParameterResidence, dispatcher: any TokenDispatcher, workspace: Workspace, compute: Compute
+    residence: any ParameterResidence, exchange: any ExpertExchange, workspace: Workspace, compute: Compute
   ) {
     self.init(
       configuration, parameters: parameters, plan: plan, positions: positions, residence: residence,
-      dispatcher: dispatcher, cache: nil, workspace: workspace, compute: compute)
+      exchange: exchange, cache: nil, workspace: workspace, compute: compute)
   }
 
   init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, plan: WorkspacePlan, positions: Int,
-    residence: any ParameterResidence, dispatcher: any TokenDispatcher, cache: KeyValueCache?, workspace: Workspace,
+    residence: any ParameterResidence, exchange: any ExpertExchange, cache: KeyValueCache?, workspace: Workspace,
     compute: Compute
   ) {
     layout = ParameterLayout(configuration)
@@ -79,12 +76,11 @@ public final class Decoder {
     self.configuration = configuration
     self.parameters = parameters
     self.residence = residence
-    self.dispatcher = dispatcher
+    self.exchange = exchange
     self.cache = cache
     self.workspace = workspace
     self.compute = compute
     activationLayout = plan.activations
-    rounds = Array(repeating: nil, count: configuration.layers)
     rotary = workspace.tables(
       configuration.rotary, headDimension: configuration.headDimension, positions: positions)
   }
@@ -93,7 +89,6 @@ public final class Decoder {
   var floats: Arena<Float> { workspace.floats }
   var integers: Arena<Int32> { workspace.integers }
   var gradients: Arena<Float> { workspace.gradients }
-  var shadows: Arena<Float> { workspace.shadows }
 
   /// Bytes that a decoder uses: what `init` will do, from the same formulas.
   ///
@@ -117,7 +112,7 @@ public final class Decoder {
   /// - Parameters:
   ///   - objective: with the denominators of the global batch.
   ///   - microBatches: of the global batch: the denominator of the auxiliary losses.
-  /// - Throws: what the residence and the dispatcher throw.
+  /// - Throws: what the residence and the exchange throw.
   public func train(
     _ batch: TokenBatch, objective: NormalizedObjective, microBatches: Int, accumulator: any GradientSums
   ) throws -> MicroBatchResult {

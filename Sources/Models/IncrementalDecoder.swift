@@ -26,7 +26,7 @@ public final class IncrementalDecoder {
     let plan = WorkspacePlan(configuration, sequences: 1, length: min(capacity, Self.chunk), training: false)
     decoder = Decoder(
       configuration, parameters: parameters.buffer, plan: plan, positions: cache.capacity, residence: LocalResidence(),
-      dispatcher: LocalDispatcher(experts: configuration.experts?.count ?? 0), cache: cache,
+      exchange: LocalExperts(count: configuration.experts?.count ?? 0), cache: cache,
       workspace: Workspace([plan]), compute: compute)
     logits = Arena(count: configuration.vocabularySize)
   }

@@ -5,34 +5,29 @@ public struct WorkspacePlan {
   let activations: ActivationLayout
   /// Elements of the gradient that exists in fp32 at one time.
   let gradients: Int
-  /// Elements of borrowed experts and of the gradients of lent ones.
-  let shadows: Int
 
   /// - Parameters:
   ///   - sequences, length: of the largest micro-batch; several shorter sequences may take their place.
   ///   - training: whether there will be backward passes.
   ///   - experts: experts of a layer that are computed here; nil for all.
   ///   - arrivals: rows that arrive for a number of own rows; nil when all experts are here.
-  ///   - lendsExperts: whether ranks may compute with each other's experts.
   public init(
     _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool, experts: Int? = nil,
-    arrivals: ((Int) -> ArrivingRows)? = nil, lendsExperts: Bool = false
+    arrivals: ((Int) -> ArrivingRows)? = nil
   ) {
     let layout = ParameterLayout(configuration)
     activations = ActivationLayout(
       configuration, tokens: sequences * length, arrivals: arrivals, training: training)
     gradients = training ? Self.gradientScratch(layout, experts: experts ?? configuration.experts?.count ?? 0) : 0
-    shadows = lendsExperts ? (training ? 1 + ExpertShadow.mostLent : 1) * layout.expertSize : 0
   }
 
-  /// The plan of a decoder with its experts where a dispatcher says.
+  /// The plan of a decoder with its experts where an exchange says.
   public init(
-    _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool, dispatcher: any TokenDispatcher
+    _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool, exchange: any ExpertExchange
   ) {
     self.init(
       configuration, sequences: sequences, length: length, training: training,
-      experts: dispatcher.localExperts.count, arrivals: dispatcher.isDistributed ? dispatcher.arrivals : nil,
-      lendsExperts: dispatcher.lendsExperts)
+      experts: exchange.localExperts.count, arrivals: exchange.isDistributed ? exchange.arrivals : nil)
   }
 
   /// The largest gradient that exists in fp32 at one time: a block's without its experts, the head's with the final
@@ -43,7 +38,6 @@ public struct WorkspacePlan {
     return max(blocks, layout.head.count + layout.finalNorm.count + 32, some * layout.expertSize)
   }
 
-  /// Bytes without what is lent and borrowed.
   var bytes: Int { 4 * (activations.floats + activations.integers + gradients) + activations.halfPages }
 }
 
@@ -56,8 +50,6 @@ public final class Workspace {
   let integers: Arena<Int32>
   /// The gradient of the piece in progress, in fp32; what is finished goes to the accumulator.
   let gradients: Arena<Float>
-  /// A borrowed expert's weights, then their gradient; behind it the gradients of lent experts.
-  let shadows: Arena<Float>
   private var rotaryTables: [(dimension: Int, rotary: RotaryConfiguration, tables: RotaryTables)] = []
 
   /// - Parameter plans: of the decoders that will use it.
@@ -66,12 +58,11 @@ public final class Workspace {
     floats = Arena(count: most(\.activations.floats), hugePages: plans.allSatisfy(\.activations.usesHugePages))
     integers = Arena(count: most(\.activations.integers))
     gradients = Arena(count: most(\.gradients))
-    shadows = Arena(count: most(\.shadows))
   }
 
   func fits(_ plan: WorkspacePlan) -> Bool {
     plan.activations.floats <= floats.count && plan.activations.integers <= integers.count
-      && plan.gradients <= gradients.count && plan.shadows <= shadows.count
+      && plan.gradients <= gradients.count
   }
 
   /// The tables of a rotary embedding for at least so many positions, made once for all decoders that are alike.

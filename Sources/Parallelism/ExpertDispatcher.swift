@@ -11,7 +11,6 @@ public import Placement
 /// transfer alone until it has waited for it: the dispatcher's confined unsafe point.
 public final class ExpertDispatcher: TokenDispatcher {
   public let localExperts: Range<Int>
-  public let isDistributed = true
   /// The time that computation has waited for rows, seconds.
   public private(set) var exposedSeconds = 0.0
 

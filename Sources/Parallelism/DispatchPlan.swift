@@ -1,18 +1,9 @@
+public import Models
+
 /// Who sends how many rows to whom in one round.
 public struct DispatchPlan: Sendable {
-  /// The rows of one micro-batch for one expert: one piece of arithmetic.
-  public struct Segment: Sendable, Equatable {
-    public let expert: Int
-    /// The rank, in the group that shares the experts, whose micro-batch it is.
-    public let source: Int
-    /// Of the rows that are computed with here.
-    public let rows: Range<Int>
-    /// Where they come from and go back to: of this rank's own rows, or else of those that visit.
-    public let origin: Range<Int>
-  }
-
   /// By chunk, the rows that come from other ranks, ordered by source, then by expert; there are no empty segments.
-  public let visiting: [[Segment]]
+  public let visiting: [[ExpertSegment]]
   /// By chunk and rank of the group, the own rows that it gets, and the visiting rows that come from it.
   public let outgoing: [[Range<Int>]]
   public let incoming: [[Range<Int>]]
@@ -20,7 +11,7 @@ public struct DispatchPlan: Sendable {
   /// Experts that are computed with elsewhere than where they are, of all ranks.
   public let shadows: [ExpertShadow]
   /// The own rows that this rank computes with a borrowed expert; they are the last of all.
-  public let borrowed: Segment?
+  public let borrowed: ExpertSegment?
   /// Experts that this rank lends, one for each borrower, in the order of their gradients.
   public let lent: [ExpertShadow]
 
@@ -40,11 +31,11 @@ public struct DispatchPlan: Sendable {
     }
     let offsets = Self.offsets(counts[rank])
     let first = counts[rank][experts[rank]].reduce(0, +)  // behind the own rows, which the round knows
-    var visiting: [[Segment]] = []
+    var visiting: [[ExpertSegment]] = []
     var incoming: [[Range<Int>]] = []
     var next = 0
     for chunk in 0..<chunks {
-      var segments: [Segment] = []
+      var segments: [ExpertSegment] = []
       var sources: [Range<Int>] = []
       for source in counts.indices {
         let start = next
@@ -52,7 +43,7 @@ public struct DispatchPlan: Sendable {
         where source != rank && counts[source][expert] > 0 && !isShadowed(expert, source) {
           let end = next + counts[source][expert]
           segments.append(
-            Segment(expert: expert, source: source, rows: first + next..<first + end, origin: next..<end))
+            ExpertSegment(expert: expert, source: source, rows: first + next..<first + end, origin: next..<end))
           next = end
         }
         sources.append(start..<next)
@@ -63,7 +54,7 @@ public struct DispatchPlan: Sendable {
     borrowed = shadows.first { $0.borrower == rank }.map { shadow in
       let origin = offsets[shadow.expert]..<offsets[shadow.expert + 1]
       let rows = first + next..<first + next + origin.count
-      return Segment(expert: shadow.expert, source: rank, rows: rows, origin: origin)
+      return ExpertSegment(expert: shadow.expert, source: rank, rows: rows, origin: origin)
     }
     lent = shadows.filter { $0.lender == rank }
     self.shadows = shadows
@@ -94,21 +85,10 @@ public struct DispatchPlan: Sendable {
   }
 }
 
-extension [DispatchPlan.Segment] {
-  /// Segments of a chunk lie one behind the other: what they cover together.
-  var rows: Range<Int> { span(\.rows) }
-  var origin: Range<Int> { span(\.origin) }
-
-  private func span(_ range: KeyPath<Element, Range<Int>>) -> Range<Int> {
-    guard let first, let last else { return 0..<0 }
-    return first[keyPath: range].lowerBound..<last[keyPath: range].upperBound
-  }
-}
-
 /// A round under way: what this rank knows of it by itself, and then the plan.
 public final class DispatchRound: Sendable {
   /// In parts, the own rows whose experts are here. In memory they stand in front of the rows that visit.
-  public let own: [[DispatchPlan.Segment]]
+  public let own: [[ExpertSegment]]
   /// Chunks in which the others travel.
   public let chunks: Int
   /// Set by the dispatcher, perhaps on a thread of its own; to be used when a transfer of the round has been waited for.
@@ -126,7 +106,7 @@ public final class DispatchRound: Sendable {
       DispatchPlan.part(part, of: experts, parts: parts).compactMap { expert in
         let origin = offsets[expert]..<offsets[expert + 1]
         let rows = origin.lowerBound - first..<origin.upperBound - first
-        return rows.isEmpty ? nil : DispatchPlan.Segment(expert: expert, source: rank, rows: rows, origin: origin)
+        return rows.isEmpty ? nil : ExpertSegment(expert: expert, source: rank, rows: rows, origin: origin)
       }
     }
     self.own = own.filter { !$0.isEmpty }

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Models
+@testable import Parallelism
 
 @Suite struct LayerPaceTests {
   @Test func aRateForgets() {

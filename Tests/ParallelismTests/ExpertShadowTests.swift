@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Models
+@testable import Parallelism
 
 @Suite struct ExpertShadowTests {
   private static func loads(_ counts: [[Int]], _ experts: [Range<Int>], _ shadows: [ExpertShadow]) -> [Int] {

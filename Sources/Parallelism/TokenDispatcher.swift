@@ -1,6 +1,8 @@
-import Kernels
+public import Kernels
+public import Models
 
-/// Brings the rows of a micro-batch to the experts that they chose, and what becomes of them back.
+/// Moves the rows of a micro-batch to the experts that they chose, and what becomes of them back: the transfers of
+/// ``DistributedExperts``.
 ///
 /// Ranks that share the experts of a layer work in rounds, each with a micro-batch of its own or with none: everybody
 /// sends rows to the owners of their experts, computes with what arrived, and sends it back. What one expert computes for
@@ -12,8 +14,6 @@ import Kernels
 public protocol TokenDispatcher: AnyObject {
   /// The experts that are computed here.
   var localExperts: Range<Int> { get }
-  /// Whether rows come from, and go to, other ranks.
-  var isDistributed: Bool { get }
   /// The most rows that are computed with here when every rank of the round has `rows`.
   func arrivals(of rows: Int) -> ArrivingRows
   /// Starts to tell all ranks of the round who sends how much to whom. Collective.
@@ -26,7 +26,7 @@ public protocol TokenDispatcher: AnyObject {
   func startDispatch(_ chunk: Int, of round: DispatchRound, from own: Matrix, to visiting: Matrix) -> Int
   /// Starts to bring a chunk's rows back to where they came from.
   func startReturn(_ chunk: Int, of round: DispatchRound, from visiting: Matrix, to own: Matrix) -> Int
-  /// Whether plans may have shadows; the decoder then keeps memory for borrowed experts.
+  /// Whether plans may have shadows; there is then memory for borrowed experts.
   var lendsExperts: Bool { get }
   /// Starts to bring the weights of a plan's shadows to their borrowers. Collective, where experts are lent.
   ///
@@ -44,54 +44,4 @@ public protocol TokenDispatcher: AnyObject {
   func isComplete(_ transfer: Int) -> Bool
   /// Returns when this transfer, and all before it, are complete.
   func wait(for transfer: Int) throws
-}
-
-/// How many rows a rank computes with in an expert layer.
-public struct ArrivingRows: Sendable {
-  /// Own ones, those that visit, and those of a borrowed expert.
-  public let all: Int
-  /// Those that come from other ranks.
-  public let visiting: Int
-
-  public init(all: Int, visiting: Int) {
-    self.all = all
-    self.visiting = visiting
-  }
-}
-
-/// All experts are here: rows stay where they are.
-public final class LocalDispatcher: TokenDispatcher {
-  public let localExperts: Range<Int>
-  public let isDistributed = false
-
-  public init(experts: Int) { localExperts = 0..<experts }
-
-  public func arrivals(of rows: Int) -> ArrivingRows { ArrivingRows(all: rows, visiting: 0) }
-
-  public func startRound(_ offsets: Buffer<Int32>, pace: LayerPace) -> DispatchRound {
-    let counts = localExperts.map { Int(offsets[$0 + 1] - offsets[$0]) }
-    let round = DispatchRound(counts: counts, experts: localExperts, rank: 0, chunks: 1, parts: 1)
-    round.plan = DispatchPlan(counts: [counts], experts: [localExperts], rank: 0, chunks: 1)
-    return round
-  }
-
-  public func startDispatch(_ chunk: Int, of round: DispatchRound, from own: Matrix, to visiting: Matrix) -> Int { 0 }
-
-  public func startReturn(_ chunk: Int, of round: DispatchRound, from visiting: Matrix, to own: Matrix) -> Int { 0 }
-
-  public let lendsExperts = false
-
-  public func startLending(_ round: DispatchRound, from experts: Buffer<Float>, to borrowed: Buffer<Float>) -> Int {
-    preconditionFailure("a single rank borrows nothing")
-  }
-
-  public func startReturningGradient(
-    _ round: DispatchRound, from borrowed: Buffer<Float>, to lent: Buffer<Float>
-  ) -> Int {
-    preconditionFailure("a single rank borrows nothing")
-  }
-
-  public func isComplete(_ transfer: Int) -> Bool { true }
-
-  public func wait(for transfer: Int) {}
 }

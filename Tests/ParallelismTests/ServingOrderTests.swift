@@ -1,14 +1,15 @@
 import Batches
+import Configuration
 import Kernels
 import Objectives
+import Models
 import Testing
 
-@testable import Models
+@testable import Parallelism
 
 /// A group of one rank whose transfers seem to be complete when a script says so.
 private final class ScriptedDispatcher: TokenDispatcher {
   let localExperts: Range<Int>
-  let isDistributed = true
   let lendsExperts = false
   private let parts: Int
   private let script: (_ look: Int) -> Bool
@@ -47,14 +48,20 @@ private final class ScriptedDispatcher: TokenDispatcher {
 /// Own rows are computed with in whatever order others' arrive: each once, with the same bits.
 @Suite struct ServingOrderTests {
   private func sums(_ dispatcher: (any TokenDispatcher)?) throws -> (loss: Int64?, gradient: [Int64]) {
-    let configuration = try tinyModel("mixtral", "num_local_experts: 5\nnum_experts_per_tok: 2\ninitializer_range: 0.4")
+    let text = """
+      { model_type: mixtral, vocab_size: 19, hidden_size: 12, intermediate_size: 10, num_hidden_layers: 2,
+        num_attention_heads: 2, num_key_value_heads: 1, head_dim: 6, num_local_experts: 5, num_experts_per_tok: 2,
+        initializer_range: 0.4 }
+      """
+    let configuration = try ModelConfiguration(
+      huggingFace: ConfigurationSection(ConfigurationNode.parse(text, source: "test")))
     let layout = ParameterLayout(configuration)
     let parameters = Arena<Float>(count: layout.count)
     let compute = Compute(threads: 1)
     layout.initialize(parameters.buffer, configuration: configuration, seed: 3, compute: compute)
     let decoder = Decoder(
-      configuration, parameters: parameters.buffer, sequences: 1, length: 40, training: true, dispatcher: dispatcher,
-      compute: compute)
+      configuration, parameters: parameters.buffer, sequences: 1, length: 40, training: true,
+      exchange: dispatcher.map { DistributedExperts($0, expertSize: layout.expertSize) }, compute: compute)
     let batch = TokenBatch(sequences: 1, length: 40)
     let random = CounterBasedRandom(seed: 4, stream: 0)
     let tokens = (0...40).map { Int32(random.bits(UInt64($0)).0 % 19) }

@@ -1,7 +1,7 @@
-import Kernels
+import Models
 import Testing
 
-@testable import Models
+@testable import Parallelism
 
 @Suite struct DispatchPlanTests {
   // Three ranks with 2, 1 and 2 of 5 experts; the second rank's micro-batch has no rows, expert 3 gets none at all.
@@ -15,7 +15,7 @@ import Testing
       counts: counts, experts: experts, rank: rank, chunks: chunks, shadows: lending?.choose(counts) ?? [])
   }
 
-  private static func own(_ rank: Int, chunks: Int) -> [[DispatchPlan.Segment]] {
+  private static func own(_ rank: Int, chunks: Int) -> [[ExpertSegment]] {
     // Parts of their own: they need not be the chunks that travel.
     DispatchRound(counts: counts[rank], experts: experts[rank], rank: rank, chunks: chunks, parts: 4 - chunks).own
   }
@@ -83,13 +83,5 @@ import Testing
       #expect(origins == Array(0..<origins.count))
       #expect(visiting.allSatisfy { $0.rows.count == $0.origin.count && !$0.rows.isEmpty && $0.source != rank })
     }
-  }
-
-  @Test func locallyRowsStayWhereTheyAre() {
-    let offsets = Arena<Int32>(count: 4)
-    for (index, offset) in [0, 2, 2, 5].enumerated() { offsets.buffer[index] = Int32(offset) }
-    let round = LocalDispatcher(experts: 3).startRound(offsets.buffer, pace: .unknown)
-    #expect(round.own[0].map(\.expert) == [0, 2] && round.own[0].map(\.rows) == [0..<2, 2..<5])
-    #expect(round.own[0].map(\.origin) == round.own[0].map(\.rows) && round.agreed.visiting == [[]])
   }
 }

@@ -27,9 +27,9 @@ struct PaceMeter {
 
   mutating func beginBlock() { blockStarted = .now }
 
-  /// Begins a round, of a micro-batch with or without tokens.
-  mutating func reachExperts(tokens: Int) {
-    if tokens > 0 { front.add(Self.seconds(since: blockStarted), per: 1) }
+  /// Begins a round, of a micro-batch with or without rows.
+  mutating func reachExperts(rows own: Int) {
+    if own > 0 { front.add(Self.seconds(since: blockStarted), per: 1) }
     row.add(seconds, per: Double(rows))
     (seconds, rows) = (0, 0)
   }

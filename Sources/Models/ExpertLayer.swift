@@ -1,0 +1,168 @@
+public import Kernels
+
+/// The rows of one micro-batch for one expert: one matrix product, wherever it is computed.
+public struct ExpertSegment: Sendable, Equatable {
+  public let expert: Int
+  /// The rank, in the group that shares the experts, whose micro-batch it is.
+  public let source: Int
+  /// Of the rows that are computed with here.
+  public let rows: Range<Int>
+  /// Where they come from and go back to: of this rank's own rows, or else of those received from other ranks.
+  public let origin: Range<Int>
+
+  public init(expert: Int, source: Int, rows: Range<Int>, origin: Range<Int>) {
+    self.expert = expert
+    self.source = source
+    self.rows = rows
+    self.origin = origin
+  }
+}
+
+extension [ExpertSegment] {
+  /// Segments that lie one behind the other: what they cover together.
+  public var rows: Range<Int> { span(\.rows) }
+  public var origin: Range<Int> { span(\.origin) }
+
+  private func span(_ range: KeyPath<Element, Range<Int>>) -> Range<Int> {
+    guard let first, let last else { return 0..<0 }
+    return first[keyPath: range].lowerBound..<last[keyPath: range].upperBound
+  }
+}
+
+/// The grouped feed-forward networks of a mixture-of-experts layer: y = down(silu(gate(x)) · up(x)), one network per expert.
+///
+/// It computes with segments of rows and knows nothing of where they come from, nor of ranks: an ``ExpertExchange`` says
+/// which segments, in what order. The layer is linear in the routing weights, so gradients are taken without them first; a
+/// weight's own gradient is then a dot product, and the experts' outputs need not be kept.
+public struct ExpertLayer {
+  let compute: Compute
+  let layout: ParameterLayout
+  let layer: Int
+  /// `[layout.count]`
+  let parameters: Buffer<Float>
+  /// Of the rows that are computed with here, R at most: `[R, hidden]`, kept or gathered again for the backward pass.
+  public let inputs: Matrix
+  /// `[R, 2 · intermediate]`: of the forward pass, then its gradient.
+  let gateUp: Matrix
+  /// `[R, intermediate]`: silu(gate) · up, and its gradient.
+  let activation: Matrix
+  let activationGradient: Matrix
+  /// For gradients of experts' weights on their way to the exact sums.
+  let gradients: Buffer<Float>
+  /// nil in a forward pass.
+  let accumulator: (any GradientSums)?
+
+  /// Computes the outputs of some segments.
+  ///
+  /// - Parameters:
+  ///   - outputs: `[rows, hidden]`, written at the segments' origins.
+  ///   - weights: `[expert size]` of a borrowed expert; nil for the layer's own.
+  public func forward(_ segments: [ExpertSegment], to outputs: Matrix, weights: Buffer<Float>? = nil) {
+    gateUpProducts(segments, weights)
+    compute.swiGLU(gateUp.rows(segments.rows), into: activation.rows(segments.rows))
+    compute.multiply(
+      segments.map {
+        MatrixProduct(
+          activation.rows($0.rows), matrices($0.expert, weights).down.transposed, into: outputs.rows($0.origin))
+      })
+  }
+
+  private func gateUpProducts(_ segments: [ExpertSegment], _ weights: Buffer<Float>?) {
+    compute.multiply(
+      segments.map {
+        MatrixProduct(
+          inputs.rows($0.rows), matrices($0.expert, weights).gateUp.transposed, into: gateUp.rows($0.rows))
+      })
+  }
+
+  /// Computes the gradients of some segments' inputs and routing weights.
+  ///
+  /// - Parameters:
+  ///   - arrived: `[rows, hidden + 1]` at the segments' origins: the outputs' gradients, and each row's routing weight.
+  ///   - results: `[rows, hidden + 1]`, written there: the inputs' gradients, and the weight's.
+  ///   - weights: as in `forward`.
+  public func backward(
+    _ segments: [ExpertSegment], from arrived: Matrix, to results: Matrix, weights: Buffer<Float>? = nil
+  ) {
+    let (range, origin) = (segments.rows, segments.origin)
+    let columns = 0..<inputs.columns
+    let weightColumn = inputs.columns..<inputs.columns + 1
+    compute.multiply(
+      segments.map {
+        MatrixProduct(
+          arrived.rows($0.origin).columns(columns), matrices($0.expert, weights).down,
+          into: activationGradient.rows($0.rows))
+      })
+    compute.swiGLUBackward(
+      outGradient: activationGradient.rows(range), gateUpToGradient: gateUp.rows(range), out: activation.rows(range))
+    compute.weightBackward(
+      gradient: activationGradient.rows(range), activation: activation.rows(range), gateUpGradient: gateUp.rows(range),
+      weights: arrived.rows(origin).columns(weightColumn), weightGradients: results.rows(origin).columns(weightColumn))
+    compute.multiply(
+      segments.map {
+        MatrixProduct(
+          gateUp.rows($0.rows), matrices($0.expert, weights).gateUp, into: results.rows($0.origin).columns(columns))
+      })
+  }
+
+  /// Writes the gradients of some segments' experts one behind the other, after `backward`.
+  public func weightGradients(
+    _ segments: ArraySlice<ExpertSegment>, from arrived: Matrix, into memory: Buffer<Float>
+  ) {
+    let size = layout.expertSize
+    compute.multiply(
+      segments.enumerated().flatMap { place, segment in
+        let gradient = matrices(memory[place * size..<(place + 1) * size])
+        return [
+          MatrixProduct(
+            arrived.columns(0..<inputs.columns).rows(segment.origin).transposed, activation.rows(segment.rows),
+            into: gradient.down),
+          MatrixProduct(gateUp.rows(segment.rows).transposed, inputs.rows(segment.rows), into: gradient.gateUp),
+        ]
+      })
+  }
+
+  /// Adds each segment's weight gradients to the exact sums, as many experts of a micro-batch at a time as the scratch
+  /// memory holds. An expert without rows contributes nothing.
+  public func addWeightGradients(_ segments: [ExpertSegment], from arrived: Matrix) {
+    let size = layout.expertSize
+    let capacity = gradients.count / size
+    var rest = segments[...]
+    while let first = rest.first {
+      // Neighbours in expert number, so that their gradients are one run of the arena.
+      var batch = rest.prefix(1)
+      while batch.count < capacity, batch.endIndex < rest.endIndex, rest[batch.endIndex].source == first.source,
+        rest[batch.endIndex].expert == first.expert + batch.count
+      {
+        batch = rest[batch.startIndex...batch.endIndex]
+      }
+      rest = rest[batch.endIndex...]
+      weightGradients(batch, from: arrived, into: gradients)
+      add(gradients.prefix(batch.count * size), ofExperts: first.expert..<first.expert + batch.count)
+    }
+  }
+
+  /// Adds the gradients of neighbouring experts, `[experts, expert size]`, to the exact sums.
+  public func add(_ gradient: Buffer<Float>, ofExperts experts: Range<Int>) {
+    guard let accumulator else { preconditionFailure("a forward pass has no gradients") }
+    accumulator.add(gradient, at: layout.experts(experts, layer: layer), compute: compute)
+  }
+
+  /// The weights of some experts, `[experts, expert size]`.
+  public func weights(of experts: Range<Int>) -> Buffer<Float> {
+    parameters[layout.experts(experts, layer: layer)]
+  }
+
+  private typealias Matrices = (gateUp: Matrix, down: Matrix)
+
+  private func matrices(_ expert: Int, _ weights: Buffer<Float>?) -> Matrices {
+    matrices(weights ?? self.weights(of: expert..<expert + 1))
+  }
+
+  /// `[2 · intermediate, hidden]` and, behind it, `[hidden, intermediate]`.
+  private func matrices(_ memory: Buffer<Float>) -> Matrices {
+    let (hidden, width) = (inputs.columns, activation.columns)
+    let first = 2 * width * hidden
+    return (memory[0..<first].matrix(2 * width, hidden), memory[first..<memory.count].matrix(hidden, width))
+  }
+}
