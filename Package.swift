@@ -133,7 +133,7 @@ let package = Package(
       name: "RanksTests",
       dependencies: [
         "Batches", "Configuration", "Diagnostics", "Engine", "Kernels", "MPI", "Models", "Objectives", "Optimizers",
-        "Parallelism", "Placement",
+        "Parallelism", "Placement", "Planning", "Settings",
       ],
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
     .testTarget(name: "ReportingTests", dependencies: ["Diagnostics", "Reporting"]),

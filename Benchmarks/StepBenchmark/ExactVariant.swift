@@ -12,7 +12,7 @@ final class ExactVariant: StepVariant {
   func begin() {
     model.engine.state.gatherUpdated()
     model.engine.state.beginSums()
-    model.engine.state.beginRound(training: true, last: true)
+    model.engine.state.beginRound(model.engine.decoder.trainingSchedule, last: true)
   }
 
   func combine(_ values: inout [Int64]) throws {

@@ -58,7 +58,8 @@ public final class Engine {
       dispatcher.map { DistributedExperts($0, expertSize: placement.layout.expertSize) }
       ?? LocalExperts(count: placement.layout.expertCount)
     workspacePlan = WorkspacePlan(
-      options.model, sequences: options.sequences, length: options.length, training: true, exchange: exchange)
+      options.model, sequences: options.sequences, length: options.length, training: true,
+      recompute: options.recompute, exchange: exchange)
     workspace = Workspace([workspacePlan])
     decoder = Decoder(
       options.model, parameters: parameterSet.parameters.buffer, plan: workspacePlan, positions: options.length,
@@ -101,7 +102,7 @@ public final class Engine {
   ) throws {
     state.beginSums()
     for (index, batch) in batches.enumerated() {
-      state.beginRound(training: true, last: index == batches.count - 1)
+      state.beginRound(decoder.trainingSchedule, last: index == batches.count - 1)
       let (started, exposed) = (ContinuousClock.now, exposedSeconds)
       let result = try decoder.train(
         batch, objective: objective, microBatches: options.microBatches, accumulator: accumulator)
@@ -135,14 +136,14 @@ public final class Engine {
     _ batches: [TokenBatch], objective: NormalizedObjective, finished: (MicroBatchResult) -> Void
   ) throws {
     for batch in batches {
-      state.beginRound(training: false, last: false)
+      state.beginRound(decoder.evaluationSchedule, last: false)
       finished(try decoder.evaluate(batch, objective: objective))
     }
   }
 
   /// The log-probability of every target of a micro-batch, `[tokens]`. Collective, empty micro-batches included.
   public func logProbabilities(_ batch: TokenBatch) throws -> [Float] {
-    state.beginRound(training: false, last: false)
+    state.beginRound(decoder.evaluationSchedule, last: false)
     return try decoder.logProbabilities(batch)
   }
 }

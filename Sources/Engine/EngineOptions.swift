@@ -20,13 +20,15 @@ public struct EngineOptions: Sendable {
   public var shadowExperts: ExpertShadowing
   /// Whether slower ranks lend more.
   public var followsPace: Bool
+  /// What of the activations is computed a second time.
+  public var recompute: Recomputation
   /// Ranks that compute the same thing, along an axis whose parallelism is still to come; for tests.
   public var duplicates = 1
 
   public init(
     model: ModelConfiguration, sequences: Int, length: Int, microBatches: Int, optimizer: OptimizerSettings,
     sharding: StateSharding = .optimizer, expertDegree: Int = 1, shadowExperts: ExpertShadowing = .auto,
-    followsPace: Bool = true
+    followsPace: Bool = true, recompute: Recomputation = .none
   ) {
     self.model = model
     self.sequences = sequences
@@ -37,6 +39,7 @@ public struct EngineOptions: Sendable {
     self.expertDegree = expertDegree
     self.shadowExperts = shadowExperts
     self.followsPace = followsPace
+    self.recompute = recompute
   }
 
   /// - Parameters:
@@ -49,7 +52,8 @@ public struct EngineOptions: Sendable {
       microBatches: configuration.batch.microBatches, optimizer: configuration.optimizer,
       sharding: configuration.parallelism.sharding,
       expertDegree: try configuration.expertDegree(ranks: ranks / duplicates),
-      shadowExperts: configuration.parallelism.shadowExperts, followsPace: configuration.parallelism.balance == .auto)
+      shadowExperts: configuration.parallelism.shadowExperts, followsPace: configuration.parallelism.balance == .auto,
+      recompute: configuration.memory.recompute)
     self.duplicates = duplicates
   }
 

@@ -77,25 +77,24 @@ struct ActivationLayout {
 
   /// - Parameters:
   ///   - arrivals: what A and V are for a number of own rows; nil when all experts are here.
-  ///   - training: false keeps nothing for a backward pass: all blocks share one block's memory.
-  init(_ c: ModelConfiguration, tokens n: Int, arrivals: ((Int) -> ArrivingRows)? = nil, training: Bool) {
+  ///   - training: false keeps nothing for a backward pass: all blocks share two blocks' memory.
+  ///   - recompute: what is computed again in the backward pass, for which all blocks share one block's memory.
+  init(
+    _ c: ModelConfiguration, tokens n: Int, arrivals: ((Int) -> ArrivingRows)? = nil, training: Bool,
+    recompute: Recomputation = .none
+  ) {
     var plan = MemoryPlan()
     var integerPlan = MemoryPlan()
     let slots = n * (c.experts?.perToken ?? 0)
     let expertCount = c.experts?.count ?? 0
-    arriving = arrivals?(slots) ?? ArrivingRows(all: slots, visiting: 0)
+    let arriving = arrivals?(slots) ?? ArrivingRows(all: slots, visiting: 0)
+    self.arriving = arriving
     let denseWidth = (0..<c.layers).map(c.denseWidth).max() ?? 0
     if slots > 0 {
       slotInputs = plan.reserve(slots * (c.hiddenSize + 1))
       slotRows = plan.reserve(slots * (c.hiddenSize + 1))
     }
-    for layer in 0..<c.layers {
-      if !training, layer > 1 {
-        blocks.append(blocks[layer - 2])  // two sets in turn: a block reads the one before it
-        continue
-      }
-      var block = Block()
-      block.input = plan.reserve(n * c.hiddenSize)
+    func attention(_ block: inout Block) {
       block.inputNormed = plan.reserve(n * c.hiddenSize)
       block.inputScale = plan.reserve(n)
       block.queryKeyValue = plan.reserve(n * c.queryKeyValueColumns)
@@ -106,23 +105,42 @@ struct ActivationLayout {
       }
       block.attended = plan.reserve(n * c.queryColumns)
       block.logSumExp = plan.reserve(n * c.heads)
+    }
+    func feedForward(_ block: inout Block, width: Int, isSparse: Bool) {
       block.middle = plan.reserve(n * c.hiddenSize)
       block.middleNormed = plan.reserve(n * c.hiddenSize)
       block.middleScale = plan.reserve(n)
-      // Without a backward pass the sets of two layers serve all of them, sparse and dense.
-      let width = training ? c.denseWidth(layer: layer) : denseWidth
       block.denseGateUp = plan.reserve(n * 2 * width)
-      if training ? c.sparseLayers[layer] : slots > 0 {
-        block.gateUp = plan.reserve(arriving.all * 2 * (c.experts?.intermediateSize ?? 0))
-        block.arrivedInputs = arrivals == nil ? slotInputs : plan.reserve(arriving.all * c.hiddenSize)
-        block.scores = plan.reserve(n * expertCount)
-        block.scoreNormaliser = plan.reserve(n)
-        block.slotWeights = plan.reserve(slots)
-        block.slotExperts = integerPlan.reserve(slots)
-        block.rowOfSlot = integerPlan.reserve(slots)
-        block.slotOfRow = integerPlan.reserve(slots)
-        block.expertOffsets = integerPlan.reserve(expertCount + 1)
+      if isSparse { block.gateUp = plan.reserve(arriving.all * 2 * (c.experts?.intermediateSize ?? 0)) }
+    }
+    func routing(_ block: inout Block) {
+      block.arrivedInputs = arrivals == nil ? slotInputs : plan.reserve(arriving.all * c.hiddenSize)
+      block.scores = plan.reserve(n * expertCount)
+      block.scoreNormaliser = plan.reserve(n)
+      block.slotWeights = plan.reserve(slots)
+      block.slotExperts = integerPlan.reserve(slots)
+      block.rowOfSlot = integerPlan.reserve(slots)
+      block.slotOfRow = integerPlan.reserve(slots)
+      block.expertOffsets = integerPlan.reserve(expertCount + 1)
+    }
+    let recompute = training ? recompute : .none
+    var common = Block()
+    if recompute != .none { attention(&common) }
+    if recompute == .block { feedForward(&common, width: denseWidth, isSparse: slots > 0) }
+    for layer in 0..<c.layers {
+      if !training, layer > 1 {
+        blocks.append(blocks[layer - 2])  // two sets in turn: a block reads the one before it
+        continue
       }
+      // Without a backward pass the sets of two layers serve all of them, sparse and dense.
+      let isSparse = training ? c.sparseLayers[layer] : slots > 0
+      var block = common
+      block.input = plan.reserve(n * c.hiddenSize)
+      if recompute == .none { attention(&block) }
+      if recompute != .block {
+        feedForward(&block, width: training ? c.denseWidth(layer: layer) : denseWidth, isSparse: isSparse)
+      }
+      if isSparse { routing(&block) }
       blocks.append(block)
     }
     output = plan.reserve(n * c.hiddenSize)
@@ -148,7 +166,8 @@ struct ActivationLayout {
     integers = integerPlan.count
     if arrivals != nil, slots > 0 {
       usesHugePages = slots * 2 * (c.experts?.intermediateSize ?? 0) >= 1 << 21
-      let ranges = 2 * blocks.count { !$0.gateUp.isEmpty } + (training ? 4 : 2)
+      let partlyUsed = Set(blocks.flatMap { [$0.gateUp, $0.arrivedInputs] }.filter { !$0.isEmpty })
+      let ranges = partlyUsed.count + (training ? 4 : 2)
       halfPages = usesHugePages ? ranges << 21 : 0
     }
   }

@@ -16,7 +16,8 @@ extension Decoder {
     configuration.queryColumns..<configuration.queryColumns + configuration.keyValueColumns
   }
 
-  func attentionForward(_ layer: Int, _ batch: TokenBatch, addingTo output: Matrix) {
+  /// From the normed residual stream to what every head has attended to.
+  func attend(_ layer: Int, _ batch: TokenBatch) {
     let c = configuration
     let n = batch.tokenCount
     let a = activationLayout.blocks[layer]
@@ -49,14 +50,20 @@ extension Decoder {
         attentionShape(layer, batch), qkv: qkv, documentStarts: batch.documentStarts, into: attended,
         logSumExp: floats.buffer[a.logSumExp])
     }
+  }
+
+  /// The output projection.
+  func projectAttended(_ layer: Int, _ n: Int, addingTo output: Matrix) {
+    let c = configuration
+    let p = layout.blocks[layer]
     compute.multiply(
       MatrixProduct(
-        attended, parameters[p.output].matrix(c.hiddenSize, c.queryColumns).transposed, into: output,
-        accumulate: true))
+        floats.buffer[activationLayout.blocks[layer].attended].matrix(n, c.queryColumns),
+        parameters[p.output].matrix(c.hiddenSize, c.queryColumns).transposed, into: output, accumulate: true))
     if c.attentionBias { compute.addBias(parameters[p.outputBias], to: output) }
   }
 
-  func attentionBackward(_ layer: Int, _ batch: TokenBatch, _ gradient: Matrix, into normedGradient: Matrix) {
+  func attendBackward(_ layer: Int, _ batch: TokenBatch, _ gradient: Matrix, into normedGradient: Matrix) {
     let c = configuration
     let n = batch.tokenCount
     let a = activationLayout.blocks[layer]

@@ -1,55 +1,62 @@
+import Batches
 import Kernels
 
 /// The mixture-of-experts layer: route, gather by expert, dispatch, one gated feed-forward layer per expert, combine.
 /// Dropless.
 extension Decoder {
   /// Chooses experts for the tokens of the normed residual stream and sends its rows to them.
-  func dispatchForward(_ layer: Int, tokens n: Int) {
-    let experts = experts
-    _ = routeForward(layer, tokens: n, experts)
-    exchange.dispatch(expertPass(.forward, layer, tokens: n))
+  func dispatchForward(_ layer: Int, _ batch: TokenBatch) {
+    _ = routeForward(layer, tokens: batch.tokenCount, experts)
+    exchange.dispatch(expertPass(.forward, layer, batch))
   }
 
-  func expertsForward(_ layer: Int, tokens n: Int) throws {
-    try exchange.compute(expertPass(.forward, layer, tokens: n))
+  func expertsForward(_ layer: Int, _ batch: TokenBatch) throws {
+    try exchange.compute(expertPass(.forward, layer, batch))
   }
 
-  /// Adds what the experts have made of every token's rows, weighted, to `output`.
-  func combineForward(_ layer: Int, tokens n: Int, addingTo output: Matrix) throws {
-    let pass = expertPass(.forward, layer, tokens: n)
+  /// Adds what the experts have made of every token's rows, weighted, to the residual stream.
+  func combineForward(_ layer: Int, _ batch: TokenBatch) throws {
+    let pass = expertPass(.forward, layer, batch)
     try exchange.collect(pass)
     compute.combine(
       pass.returned, routing: routing(layer, slots: pass.own.rows), topK: experts.perToken, weighted: true,
-      addingTo: output)
+      addingTo: input(ofLayer: layer + 1, batch.tokenCount))
   }
 
   /// Sends the gradient of the layer's output to the experts. A row's routing weight travels in its last column, and the
   /// weight's gradient comes back there.
-  func dispatchBackward(_ layer: Int, tokens n: Int, _ gradient: Matrix, accumulator: any GradientSums) {
-    let pass = expertPass(.backward, layer, tokens: n, accumulator)
+  func dispatchBackward(_ layer: Int, _ batch: TokenBatch, _ gradients: Pass.Gradients) {
+    let pass = expertPass(.backward, layer, batch, gradients)
     compute.gatherWithWeights(
-      gradient, routing: routing(layer, slots: pass.own.rows), topK: experts.perToken, into: pass.own)
+      hidden(activationLayout.gradient, batch.tokenCount), routing: routing(layer, slots: pass.own.rows),
+      topK: experts.perToken, into: pass.own)
     exchange.dispatch(pass)
   }
 
-  /// Adds the experts' gradients to the accumulator.
-  func expertsBackward(_ layer: Int, tokens n: Int, accumulator: any GradientSums) throws {
-    try exchange.compute(expertPass(.backward, layer, tokens: n, accumulator))
+  /// What of `expertsForward` was not kept.
+  func expertsRecompute(_ layer: Int, _ batch: TokenBatch, _ gradients: Pass.Gradients) throws {
+    try exchange.recompute(expertPass(.backward, layer, batch, gradients))
   }
 
-  /// Overwrites `normedGradient` with the gradient of the normed residual stream, and leaves the router's in `gradients`.
-  func combineBackward(
-    _ layer: Int, tokens n: Int, into normedGradient: Matrix, auxiliaryScale: Float, accumulator: any GradientSums
-  ) throws {
-    let pass = expertPass(.backward, layer, tokens: n, accumulator)
+  /// Adds the experts' gradients to the exact sums.
+  func expertsBackward(_ layer: Int, _ batch: TokenBatch, _ gradients: Pass.Gradients) throws {
+    try exchange.compute(expertPass(.backward, layer, batch, gradients))
+  }
+
+  /// Overwrites the gradient of the normed residual stream, and leaves the router's in `gradients`.
+  func combineBackward(_ layer: Int, _ batch: TokenBatch, _ gradients: Pass.Gradients) throws {
+    let pass = expertPass(.backward, layer, batch, gradients)
     try exchange.collect(pass)
+    let n = batch.tokenCount
     guard n > 0 else { return }
     let routing = routing(layer, slots: pass.own.rows)
+    let normedGradient = hidden(activationLayout.hiddenScratch, n)
     let columns = configuration.hiddenSize
     let weightGradient = floats.buffer[activationLayout.slotWeightGradient]
     compute.scatter(pass.returned.columns(columns..<columns + 1), routing: routing, into: weightGradient)
     routeBackward(
-      layer, tokens: n, experts, weightGradient: weightGradient, into: normedGradient, auxiliaryScale: auxiliaryScale)
+      layer, tokens: n, experts, weightGradient: weightGradient, into: normedGradient,
+      auxiliaryScale: gradients.auxiliaryScale)
     compute.combine(
       pass.returned.columns(0..<columns), routing: routing, topK: experts.perToken, weighted: false,
       addingTo: normedGradient)
@@ -57,8 +64,9 @@ extension Decoder {
 
   /// Where the rows of one direction of a layer are, and with what they are computed.
   private func expertPass(
-    _ direction: ExpertPass.Direction, _ layer: Int, tokens n: Int, _ accumulator: (any GradientSums)? = nil
+    _ direction: ExpertPass.Direction, _ layer: Int, _ batch: TokenBatch, _ sums: Pass.Gradients? = nil
   ) -> ExpertPass {
+    let n = batch.tokenCount
     let a = activationLayout.blocks[layer]
     let (hiddenSize, width) = (configuration.hiddenSize, experts.intermediateSize)
     let slots = n * experts.perToken
@@ -70,8 +78,8 @@ extension Decoder {
       compute: compute, layout: layout, layer: layer, parameters: parameters,
       inputs: rows(a.arrivedInputs, arrivals.all, hiddenSize), gateUp: rows(a.gateUp, arrivals.all, 2 * width),
       activation: rows(activationLayout.activation, arrivals.all, width),
-      activationGradient: rows(activationLayout.activationGradient, accumulator == nil ? 0 : arrivals.all, width),
-      gradients: gradients.buffer, accumulator: accumulator)
+      activationGradient: rows(activationLayout.activationGradient, sums == nil ? 0 : arrivals.all, width),
+      gradients: gradients.buffer, accumulator: sums?.accumulator)
     let routing = routing(layer, slots: slots)
     let isForward = direction == .forward
     let columns = isForward ? hiddenSize : hiddenSize + 1

@@ -24,6 +24,12 @@ public final class Decoder {
   /// `[layout.count]`
   public let parameters: Buffer<Float>
 
+  /// The events of a training pass, and of one without gradients.
+  public internal(set) var trainingSchedule: PassSchedule
+  public internal(set) var evaluationSchedule: PassSchedule
+  /// Called after every event of a pass, for who measures it.
+  public var observer: ((PassSchedule.Event) -> Void)?
+
   let activationLayout: ActivationLayout
   let workspace: Workspace
   let rotary: RotaryTables
@@ -31,20 +37,24 @@ public final class Decoder {
   let cache: KeyValueCache?
   let residence: any ParameterResidence
   let exchange: any ExpertExchange
+  let recomputation: Recomputation
 
   /// - Parameters:
   ///   - sequences, length: of the largest micro-batch; several shorter sequences may take their place.
   ///   - training: whether there will be backward passes.
+  ///   - recompute: what they compute a second time, for less memory.
   ///   - residence, exchange: where parameters and experts are; by default all of them are here.
   ///   - workspace: planned for this decoder among others; nil for one of its own.
   public convenience init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, sequences: Int, length: Int, training: Bool,
-    residence: any ParameterResidence = LocalResidence(), exchange: (any ExpertExchange)? = nil,
+    recompute: Recomputation = .none, residence: any ParameterResidence = LocalResidence(),
+    exchange: (any ExpertExchange)? = nil,
     workspace: Workspace? = nil, compute: Compute
   ) {
     let exchange = exchange ?? LocalExperts(count: configuration.experts?.count ?? 0)
     let plan = WorkspacePlan(
-      configuration, sequences: sequences, length: length, training: training, exchange: exchange)
+      configuration, sequences: sequences, length: length, training: training, recompute: recompute,
+      exchange: exchange)
     self.init(
       configuration, parameters: parameters, plan: plan, positions: length, residence: residence,
       exchange: exchange, workspace: workspace ?? Workspace([plan]), compute: compute)
@@ -81,6 +91,9 @@ public final class Decoder {
     self.workspace = workspace
     self.compute = compute
     activationLayout = plan.activations
+    recomputation = plan.recompute
+    trainingSchedule = .training(layout, recompute: plan.recompute)
+    evaluationSchedule = .evaluation(layout)
     rotary = workspace.tables(
       configuration.rotary, headDimension: configuration.headDimension, positions: positions)
   }
@@ -97,17 +110,19 @@ public final class Decoder {
   ///   - arrivals: rows that arrive for a number of own rows: an expectation, where `init` plans for the worst.
   ///   - positions: of the longest sequence; nil for `length`.
   public static func plannedBytes(
-    _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool, experts: Int? = nil,
-    arrivals: ((Int) -> ArrivingRows)? = nil, positions: Int? = nil
+    _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool,
+    recompute: Recomputation = .none, experts: Int? = nil, arrivals: ((Int) -> ArrivingRows)? = nil,
+    positions: Int? = nil
   ) -> Int {
     let plan = WorkspacePlan(
-      configuration, sequences: sequences, length: length, training: training, experts: experts, arrivals: arrivals)
+      configuration, sequences: sequences, length: length, training: training, recompute: recompute, experts: experts,
+      arrivals: arrivals)
     return plan.bytes
       + 4 * RotaryTables.floats(headDimension: configuration.headDimension, positions: positions ?? length)
   }
 
   /// Computes a micro-batch's loss and adds its gradients to `accumulator`. An empty micro-batch joins a round of ranks
-  /// that have one: it computes with this rank's experts, and acquires the same pieces in the same order.
+  /// that have one: it computes with this rank's experts, and unshards the same pieces in the same order.
   ///
   /// - Parameters:
   ///   - objective: with the denominators of the global batch.
@@ -116,31 +131,10 @@ public final class Decoder {
   public func train(
     _ batch: TokenBatch, objective: NormalizedObjective, microBatches: Int, accumulator: any GradientSums
   ) throws -> MicroBatchResult {
-    let auxiliaryScale = 1 / Float(microBatches)
-    try forward(batch)
-    let auxiliaryLoss = batch.tokenCount == 0 ? 0 : balancingLoss(tokens: batch.tokenCount, of: microBatches)
-    try residence.acquire(layout.headPiece)
-    try residence.beginGradient(layout.headPiece)
-    if isTied { try residence.beginGradient(layout.embeddingPiece) }
-    let losses = headLosses(batch, objective, accumulator: accumulator)
-    try residence.endGradient(layout.headPiece)
-    try releaseHead()
-    for layer in (0..<configuration.layers).reversed() {
-      try residence.acquire(layout.blockPiece(layer))
-      try blockBackward(layer, batch, auxiliaryScale: auxiliaryScale, accumulator: accumulator)
-      try residence.beginGradient(layout.blockPiece(layer))
-      if batch.tokenCount > 0 {
-        let piece = layout.pieces[layout.blockPiece(layer)]
-        accumulator.add(gradients.buffer.prefix(piece.count), at: piece, compute: compute)
-      }
-      try residence.endGradient(layout.blockPiece(layer))
-      try residence.release(layout.blockPiece(layer))
-    }
-    if !isTied { try residence.beginGradient(layout.embeddingPiece) }
-    let gradient = hidden(activationLayout.gradient, batch.tokenCount)
-    accumulator.add(rows: gradient, ids: batch.inputs, at: layout.embedding, compute: compute)
-    try residence.endGradient(layout.embeddingPiece)
-    return MicroBatchResult(losses: losses, auxiliaryLoss: auxiliaryLoss, expertLoads: expertLoads)
+    var pass = Pass(
+      batch, .training(objective, Pass.Gradients(accumulator: accumulator, microBatches: microBatches)))
+    try run(trainingSchedule, &pass)
+    return MicroBatchResult(losses: pass.losses, auxiliaryLoss: pass.auxiliaryLoss, expertLoads: expertLoads)
   }
 
   /// The loss of a micro-batch without gradients, summed as in `train`; an empty one joins a round likewise.
@@ -148,113 +142,26 @@ public final class Decoder {
   /// - Parameter objective: with the denominators of all micro-batches that will be summed up.
   /// - Throws: as `train`.
   public func evaluate(_ batch: TokenBatch, objective: NormalizedObjective) throws -> MicroBatchResult {
-    try forward(batch)
-    try residence.acquire(layout.headPiece)
-    let losses = headLosses(batch, objective, accumulator: nil)
-    try releaseHead()
-    return MicroBatchResult(losses: losses, auxiliaryLoss: 0, expertLoads: expertLoads)
+    var pass = Pass(batch, .losses(objective))
+    try run(evaluationSchedule, &pass)
+    return MicroBatchResult(losses: pass.losses, auxiliaryLoss: 0, expertLoads: expertLoads)
   }
 
   /// The log-probability of every target, `[tokens]`; 0 where there is none. An empty micro-batch joins a round.
   ///
   /// - Throws: as `train`.
   public func logProbabilities(_ batch: TokenBatch) throws -> [Float] {
-    try forward(batch)
-    try residence.acquire(layout.headPiece)
-    var logProbabilities: [Float] = []
-    if batch.tokenCount > 0 {
-      finalNorm(batch)
-      logProbabilities = headLogProbabilities(batch).array()
-    }
-    try releaseHead()
-    return logProbabilities
+    var pass = Pass(batch, .logProbabilities)
+    try run(evaluationSchedule, &pass)
+    return batch.tokenCount == 0
+      ? [] : floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount).array()
   }
 
   /// Continues the sequence in the cache and computes the logits of what follows it, `[vocabulary]`, if wanted.
   func read(_ batch: TokenBatch, lastLogits: Buffer<Float>?) {
-    locally { try forward(batch) }
-    finalNorm(batch)
-    guard let lastLogits else { return }
-    let last = hidden(activationLayout.outputNormed, batch.tokenCount).rows(batch.tokenCount - 1..<batch.tokenCount)
-    compute.multiply(MatrixProduct(last, head.transposed, into: lastLogits.matrix(1, head.rows)))
-  }
-
-  /// Where nothing is elsewhere, nothing can fail.
-  private func locally(_ body: () throws -> Void) {
-    do { try body() } catch { preconditionFailure("a local decoder failed: \(error)") }
-  }
-
-  /// All blocks; the head follows. A tied embedding stays acquired for it.
-  private func forward(_ batch: TokenBatch) throws {
-    precondition(batch.tokenCount <= activationLayout.outputScale.count, "micro-batch larger than planned")
-    precondition(batch.packing.longest <= rotary.cosine.rows, "sequence longer than planned")
-    try residence.acquire(layout.embeddingPiece)
-    compute.embed(batch.inputs, weight: embedding, into: input(ofLayer: 0, batch.tokenCount))
-    if !isTied { try residence.release(layout.embeddingPiece) }
-    for layer in 0..<configuration.layers {
-      try residence.acquire(layout.blockPiece(layer))
-      try blockForward(layer, batch)
-      try residence.release(layout.blockPiece(layer))
-    }
-  }
-
-  private func releaseHead() throws {
-    try residence.release(layout.headPiece)
-    if isTied { try residence.release(layout.embeddingPiece) }
-  }
-
-  private func finalNorm(_ batch: TokenBatch) {
-    compute.rmsNorm(
-      hidden(activationLayout.output, batch.tokenCount), weight: parameters[layout.finalNorm],
-      epsilon: configuration.normEpsilon, into: hidden(activationLayout.outputNormed, batch.tokenCount),
-      rstd: floats.buffer[activationLayout.outputScale])
-  }
-
-  /// The objective's sums; with an accumulator also the gradients of the head, the final norm and the residual stream.
-  private func headLosses(
-    _ batch: TokenBatch, _ objective: NormalizedObjective, accumulator: (any GradientSums)?
-  ) -> [Int64]? {
-    guard batch.tokenCount > 0 else { return objective.denominators.map { _ in 0 } }
-    finalNorm(batch)
-    guard let accumulator else { return objective.sums(of: batch, logProbabilities: headLogProbabilities(batch)) }
-    switch objective.coefficients(of: batch) {
-    case .perToken(let coefficient): headBackward(batch, coefficient, accumulator)
-    case .perBatch(let coefficients):
-      let shares = coefficients(headLogProbabilities(batch).array())
-      headBackward(batch, { token, _ in shares[token] }, accumulator)
-    }
-    return objective.sums(
-      of: batch, logProbabilities: floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount))
-  }
-
-  /// The log-probabilities of the targets, `[tokens]`, from the normed output.
-  private func headLogProbabilities(
-    _ batch: TokenBatch, backward: (coefficient: TokenCoefficient, weightGradient: Matrix)? = nil
-  ) -> Buffer<Float> {
-    let logProbabilities = floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount)
-    compute.crossEntropy(
-      hidden: hidden(activationLayout.outputNormed, batch.tokenCount), weight: head, targets: batch.targets,
-      logits: floats.buffer[activationLayout.logits], logProbabilities: logProbabilities, backward: backward)
-    return logProbabilities
-  }
-
-  /// The gradients of the head, the final norm and the residual stream.
-  private func headBackward(
-    _ batch: TokenBatch, _ coefficient: @escaping TokenCoefficient, _ accumulator: any GradientSums
-  ) {
-    let tokens = batch.tokenCount
-    let headGradient = gradients.buffer.prefix(layout.head.count)
-    _ = headLogProbabilities(batch, backward: (coefficient, headGradient.matrix(head.rows, head.columns)))
-    let normStart = (layout.head.count + 15) / 16 * 16
-    let normGradient = gradients.buffer[normStart..<normStart + layout.finalNorm.count]
-    let gradient = hidden(activationLayout.gradient, tokens)
-    floats.buffer[activationLayout.gradient].prefix(tokens * configuration.hiddenSize).fill(0)
-    compute.rmsNormBackward(
-      dy: hidden(activationLayout.outputNormed, tokens), x: hidden(activationLayout.output, tokens),
-      weight: parameters[layout.finalNorm], rstd: floats.buffer[activationLayout.outputScale], addingTo: gradient,
-      weightGradient: normGradient)
-    accumulator.add(headGradient, at: layout.head, compute: compute)
-    accumulator.add(normGradient, at: layout.finalNorm, compute: compute)
+    var pass = Pass(batch, .lastLogits(lastLogits))
+    // Where nothing is elsewhere, nothing can fail.
+    do { try run(evaluationSchedule, &pass) } catch { preconditionFailure("a local decoder failed: \(error)") }
   }
 
   // MARK: Views
@@ -262,7 +169,6 @@ public final class Decoder {
   var embedding: Matrix {
     parameters[layout.embedding].matrix(configuration.vocabularySize, configuration.hiddenSize)
   }
-  private var isTied: Bool { configuration.tiedEmbeddings }
   var head: Matrix { parameters[layout.head].matrix(configuration.vocabularySize, configuration.hiddenSize) }
 
   /// A range of the activations as `[tokens, hidden]`.

@@ -20,6 +20,8 @@ public protocol ExpertExchange: AnyObject {
   func dispatch(_ pass: ExpertPass)
   /// Computes with the rows whose experts are here.
   func compute(_ pass: ExpertPass) throws
+  /// Computes again what of the forward pass was not kept, before a backward pass's `compute`: nothing travels for it.
+  func recompute(_ pass: ExpertPass) throws
   /// Returns when all results are where their rows came from: `pass.returned` is complete.
   func collect(_ pass: ExpertPass) throws
 }
@@ -83,6 +85,8 @@ public final class LocalExperts: ExpertExchange {
       pass.equations.addWeightGradients(segments, from: pass.own)
     }
   }
+
+  public func recompute(_ pass: ExpertPass) { pass.equations.recompute(segments(pass.offsets)) }
 
   public func collect(_ pass: ExpertPass) {}
 

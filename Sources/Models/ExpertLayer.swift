@@ -58,7 +58,7 @@ public struct ExpertLayer {
   ///   - outputs: `[rows, hidden]`, written at the segments' origins.
   ///   - weights: `[expert size]` of a borrowed expert; nil for the layer's own.
   public func forward(_ segments: [ExpertSegment], to outputs: Matrix, weights: Buffer<Float>? = nil) {
-    gateUpProducts(segments, weights)
+    recompute(segments, weights: weights)
     compute.swiGLU(gateUp.rows(segments.rows), into: activation.rows(segments.rows))
     compute.multiply(
       segments.map {
@@ -67,7 +67,8 @@ public struct ExpertLayer {
       })
   }
 
-  private func gateUpProducts(_ segments: [ExpertSegment], _ weights: Buffer<Float>?) {
+  /// Computes the part of `forward` that `backward` needs: gate and up.
+  public func recompute(_ segments: [ExpertSegment], weights: Buffer<Float>? = nil) {
     compute.multiply(
       segments.map {
         MatrixProduct(

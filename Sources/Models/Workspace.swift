@@ -3,30 +3,34 @@ import Kernels
 /// How much memory a decoder needs besides its parameters, and where in it everything is.
 public struct WorkspacePlan {
   let activations: ActivationLayout
+  let recompute: Recomputation
   /// Elements of the gradient that exists in fp32 at one time.
   let gradients: Int
 
   /// - Parameters:
   ///   - sequences, length: of the largest micro-batch; several shorter sequences may take their place.
   ///   - training: whether there will be backward passes.
+  ///   - recompute: what they compute a second time, for less memory.
   ///   - experts: experts of a layer that are computed here; nil for all.
   ///   - arrivals: rows that arrive for a number of own rows; nil when all experts are here.
   public init(
-    _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool, experts: Int? = nil,
-    arrivals: ((Int) -> ArrivingRows)? = nil
+    _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool,
+    recompute: Recomputation = .none, experts: Int? = nil, arrivals: ((Int) -> ArrivingRows)? = nil
   ) {
     let layout = ParameterLayout(configuration)
+    self.recompute = recompute
     activations = ActivationLayout(
-      configuration, tokens: sequences * length, arrivals: arrivals, training: training)
+      configuration, tokens: sequences * length, arrivals: arrivals, training: training, recompute: recompute)
     gradients = training ? Self.gradientScratch(layout, experts: experts ?? configuration.experts?.count ?? 0) : 0
   }
 
   /// The plan of a decoder with its experts where an exchange says.
   public init(
-    _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool, exchange: any ExpertExchange
+    _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool,
+    recompute: Recomputation = .none, exchange: any ExpertExchange
   ) {
     self.init(
-      configuration, sequences: sequences, length: length, training: training,
+      configuration, sequences: sequences, length: length, training: training, recompute: recompute,
       experts: exchange.localExperts.count, arrivals: exchange.isDistributed ? exchange.arrivals : nil)
   }
 

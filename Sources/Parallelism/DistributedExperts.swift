@@ -17,6 +17,8 @@ public final class DistributedExperts: ExpertExchange {
   private var meter = PaceMeter()
   /// By layer, the last forward pass's round.
   private var rounds: [Int: DispatchRound] = [:]
+  /// Whether the layer in progress keeps nothing of its forward pass but its rows.
+  private var recomputes = false
   // Transfers of the layer in progress.
   private var dispatches: [Int] = []
   private var lastReturn = 0
@@ -39,6 +41,7 @@ public final class DistributedExperts: ExpertExchange {
     case .forward: dispatchInputs(pass)
     case .backward:
       let round = round(pass)
+      recomputes = false
       dispatches = (0..<round.chunks).map {
         dispatcher.startDispatch($0, of: round, from: pass.own, to: pass.received)
       }
@@ -104,6 +107,13 @@ public final class DistributedExperts: ExpertExchange {
 
   // MARK: Backward
 
+  /// All rows are still here, own ones and received ones; a borrowed expert's weights come later.
+  public func recompute(_ pass: ExpertPass) {
+    recomputes = true
+    let round = round(pass)
+    pass.equations.recompute((round.own + round.agreed.visiting).flatMap(\.self))
+  }
+
   private func backward(_ pass: ExpertPass) throws {
     let equations = pass.equations
     let round = round(pass)
@@ -123,6 +133,7 @@ public final class DistributedExperts: ExpertExchange {
       try dispatcher.wait(for: lending)
     }
     if let (borrowed, segment) = borrowed(pass) {
+      if recomputes { equations.recompute([segment], weights: borrowed) }
       equations.backward([segment], from: pass.own, to: pass.returned, weights: borrowed)
       // Over the weights, which are not needed any more.
       equations.weightGradients([segment], from: pass.own, into: borrowed)

@@ -23,14 +23,9 @@ public final class ShardedState: ParameterResidence {
   private let accumulator: GradientAccumulator?
   private let compute: Compute
 
-  // The acquisitions of the round in progress, and how many there were.
-  private var schedule: [Int] = []
-  private var position = 0
   private var isLastRound = false
-  // With full sharding, the last two pieces whose gradients were handed over.
-  private var handedOver: (last: Int?, before: Int?)
-  // By piece, with full sharding: whether it is here or on its way.
-  private var isGathered: [Bool]
+  /// With full sharding, what is here for a moment.
+  private var window = PieceWindow()
   /// The most memory that this process was seen to hold, bytes; measured where a fully sharded pass holds most.
   public private(set) var peakResidentBytes = 0
 
@@ -61,8 +56,6 @@ public final class ShardedState: ParameterResidence {
       parameters.useHugePages(in: run)
       accumulator?.memory.useHugePages(in: run)
     }
-    handedOver = (nil, nil)
-    isGathered = Array(repeating: false, count: pieces.count)
     let remainder: ExactGradientReducer.Remainder =
       switch placement.sharding {
       case .none: .gather
@@ -98,6 +91,9 @@ public final class ShardedState: ParameterResidence {
     return accumulator
   }
 
+  /// With full sharding, the pieces whose parameters are here or on their way.
+  public var unshardedPieces: Set<Int> { window.unsharded }
+
   // MARK: A step
 
   /// Begins the sums of a step.
@@ -109,37 +105,21 @@ public final class ShardedState: ParameterResidence {
   /// Announces a pass of all ranks, each with a micro-batch or without.
   ///
   /// - Parameters:
-  ///   - training: false for a forward pass only.
+  ///   - schedule: that the pass will follow.
   ///   - last: whether it is the step's last, whose gradients are final.
-  public func beginRound(training: Bool, last: Bool) {
+  public func beginRound(_ schedule: PassSchedule, last: Bool) {
     isLastRound = last
-    position = 0
-    guard isFull else { return }
-    let layout = placement.layout
-    func block(_ layer: Int) -> [Int] { [layout.blockPiece(layer)] + [layout.expertsPiece(layer)].compactMap(\.self) }
-    let layers = layout.blocks.indices
-    schedule = [layout.embeddingPiece] + layers.flatMap(block) + [layout.headPiece]
-    if training { schedule += layers.reversed().flatMap(block) }
+    window.begin(schedule)
   }
 
   public func acquire(_ piece: Int) throws {
-    if isFull {
-      gather(piece)
-      position += 1
-      if position < schedule.count { gather(schedule[position]) }
-    }
+    if isFull { for piece in window.unshard(piece) { reducer.submitGather(piece: piece) } }
     try reducer.waitGather(piece: piece)
-  }
-
-  private func gather(_ piece: Int) {
-    guard !isGathered[piece] else { return }
-    isGathered[piece] = true
-    reducer.submitGather(piece: piece)
   }
 
   public func release(_ piece: Int) {
     guard isFull else { return }
-    isGathered[piece] = false
+    window.reshard(piece)
     let range = pieces[piece].range
     let mine = placement.owned[piece][rank].clamped(to: range)
     parameters.discard(range.lowerBound..<mine.lowerBound)
@@ -148,9 +128,7 @@ public final class ShardedState: ParameterResidence {
 
   public func beginGradient(_ piece: Int) throws {
     guard isFull else { return }
-    try reducer.wait(piece: piece)
-    // One piece may be on its way while the next is written; with more, a slow network would fill the memory.
-    if let before = handedOver.before { try reducer.wait(piece: before) }
+    for piece in window.beginGradient(piece) { try reducer.wait(piece: piece) }
   }
 
   public func endGradient(_ piece: Int) {
@@ -158,7 +136,7 @@ public final class ShardedState: ParameterResidence {
     if isFull { peakResidentBytes = max(peakResidentBytes, ResidentMemory.bytes()) }
     trained.complete(pieces[piece].range, compute: compute)
     reducer.submit(piece: piece)
-    handedOver = (piece, handedOver.last)
+    window.reduceGradient(piece)
   }
 
   /// Returns when the gradient sums of what this rank updates are complete.

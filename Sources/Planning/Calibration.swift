@@ -72,10 +72,11 @@ public enum Calibration {
     _ compute: Compute, _ team: ConcurrentRanks, _ index: Int
   ) -> MachineRates.Pass {
     let c = shape.configuration
-    let stopwatch = Stopwatch(layout)
+    let stopwatch = Stopwatch(isSparse: c.sparseLayers)
     let decoder = Decoder(
       c, parameters: parameters, sequences: shape.sequences, length: shape.length, training: true,
-      residence: stopwatch, compute: compute)
+      compute: compute)
+    decoder.observer = stopwatch.lap
     let batch = microBatch(shape, seed: UInt64(index + 1))
     let objective = NormalizedObjective(LanguageModeling(), of: [batch])
     let seconds = team.median(index: index, seconds: passSeconds) {
@@ -83,10 +84,10 @@ public enum Calibration {
       do {
         _ = try decoder.train(batch, objective: objective, microBatches: 1, accumulator: accumulator)
       } catch { preconditionFailure("a local decoder failed: \(error)") }
-      return [stopwatch.embedding, stopwatch.embeddingGradient, stopwatch.head] + stopwatch.dense.array
-        + stopwatch.sparse.array
+      let times = stopwatch.times
+      return [times.embedding, times.embeddingGradient, times.head] + times.dense.array + times.sparse.array
     }
-    let parts = PassWork.Layer().array.count
+    let parts = PassWork.Layer.numbers.count
     var dense = PassWork.Layer(Array(seconds[3..<3 + parts]))
     var sparse = PassWork.Layer(Array(seconds[(3 + parts)...]))
     let work = shape.work
@@ -95,15 +96,15 @@ public enum Calibration {
     }
     let (denseWork, sparseWork) = (sum(false), sum(true))
 
-    // Take apart what the stopwatch's seams leave together.
+    // Take apart what an event holds together.
     let accumulation =
       (dense.accumulation + sparse.accumulation) / max(1, denseWork.accumulation + sparseWork.accumulation)
     let scores = scores(shape, batch, compute, team, index)
     func separate(_ seconds: inout PassWork.Layer, _ work: PassWork.Layer) {
-      seconds.scores = min(scores.forward * work.scores, 0.9 * seconds.front)
-      seconds.scoresBackward = min(scores.backward * work.scoresBackward, 0.9 * seconds.frontBackward)
-      seconds.front -= seconds.scores
-      seconds.frontBackward -= seconds.scoresBackward
+      seconds.scores = min(scores.forward * work.scores, 0.9 * seconds.attention)
+      seconds.scoresBackward = min(scores.backward * work.scoresBackward, 0.9 * seconds.attentionBackward)
+      seconds.attention -= seconds.scores
+      seconds.attentionBackward -= seconds.scoresBackward
       seconds.expertAccumulation = min(accumulation * work.expertAccumulation, 0.9 * seconds.expertsBackward)
       seconds.expertsBackward -= seconds.expertAccumulation
     }
@@ -266,22 +267,6 @@ public enum Calibration {
       _ = try writer.finish()
       return (ContinuousClock.now - start) / .seconds(1) / Double(values.byteCount)
     } catch { return nil }
-  }
-}
-
-extension PassWork.Layer {
-  var array: [Double] {
-    [
-      front, scores, experts, combine, frontBackward, scoresBackward, expertsBackward, combineBackward, accumulation,
-      expertAccumulation,
-    ]
-  }
-
-  init(_ array: [Double]) {
-    self.init(
-      front: array[0], scores: array[1], experts: array[2], combine: array[3], frontBackward: array[4],
-      scoresBackward: array[5], expertsBackward: array[6], combineBackward: array[7], accumulation: array[8],
-      expertAccumulation: array[9])
   }
 }
 

@@ -6,6 +6,9 @@ public import Settings
 public struct LayoutPlan: Sendable {
   public let expertDegree: Int
   public let sharding: StateSharding
+  /// What of the activations is computed a second time, and the memory that this saves a rank, bytes.
+  public let recompute: Recomputation
+  public let recomputeSaves: Int
   /// Of the rank that needs most.
   public let memory: MemoryPlan
   /// Bytes a node needs for all its ranks.
@@ -20,30 +23,39 @@ public struct LayoutPlan: Sendable {
   /// Bytes of the program and its libraries, MPI's among them, as `forge-dist` finds at its start.
   public static let programBytes = 5 << 20
 
+  /// - Parameter recompute: nil for what the configuration says.
   public init(
-    _ configuration: RunConfiguration, placement: StatePlacement, cluster: Cluster, rates: MachineRates
+    _ configuration: RunConfiguration, placement: StatePlacement, cluster: Cluster, rates: MachineRates,
+    recompute: Recomputation? = nil
   ) {
+    let recompute = recompute ?? configuration.memory.recompute
+    self.recompute = recompute
+    let schedule = PassSchedule.training(placement.layout, recompute: recompute)
     expertDegree = placement.experts.degree
     sharding = placement.sharding
     let model = configuration.model
     let rank = Self.fullestRank(placement)
-    memory = MemoryPlan(
-      configuration, placement: placement, rank: rank, threads: cluster.threads,
-      neighbours: min(cluster.ranks, cluster.ranksPerNode),
-      lendsExperts: cluster.lendsExperts(configuration.parallelism.shadowExperts, degree: expertDegree))
-    // Each rank sees the others' shared memory, which the node has once.
     let neighbours = min(cluster.ranks, cluster.ranksPerNode)
+    let lendsExperts = cluster.lendsExperts(configuration.parallelism.shadowExperts, degree: expertDegree)
+    func memory(_ recompute: Recomputation) -> MemoryPlan {
+      MemoryPlan(
+        configuration, placement: placement, rank: rank, threads: cluster.threads, neighbours: neighbours,
+        lendsExperts: lendsExperts, recompute: recompute)
+    }
+    self.memory = memory(recompute)
+    recomputeSaves = recompute == .none ? 0 : memory(.none).bytes - self.memory.bytes
+    // Each rank sees the others' shared memory, which the node has once.
     let segment = neighbours > 1 ? MemoryPlan.sharedBytes(ofSegmentAmong: neighbours) : 0
-    nodeMemory = (memory.bytes(besides: [MemoryPlan.sharedRole]) + segment + Self.programBytes) * neighbours
+    nodeMemory = (self.memory.bytes(besides: [MemoryPlan.sharedRole]) + segment + Self.programBytes) * neighbours
     let tokens = configuration.batch.microBatch * configuration.data.sequenceLength
     traffic = Traffic(
-      placement, rank: rank,
+      placement, schedule, rank: rank,
       rounds: MicroBatchDealing(microBatches: configuration.batch.microBatches, ranks: cluster.ranks).rounds,
-      slots: tokens * (model.experts?.perToken ?? 0), hidden: model.hiddenSize, sparseLayers: model.sparseLayerCount)
+      slots: tokens * (model.experts?.perToken ?? 0), hidden: model.hiddenSize)
     func simulate(bytesAreFree: Bool = false, messagesAreFree: Bool = false) -> StepTime {
       var simulation = StepSimulation(
-        configuration, placement: placement, rank: rank, cluster: cluster, rates: rates, bytesAreFree: bytesAreFree,
-        messagesAreFree: messagesAreFree)
+        configuration, placement: placement, schedule: schedule, recompute: recompute, rank: rank, cluster: cluster,
+        rates: rates, bytesAreFree: bytesAreFree, messagesAreFree: messagesAreFree)
       return simulation.run()
     }
     time = simulate()
@@ -67,7 +79,7 @@ public struct LayoutPlan: Sendable {
   public func bottleneck(_ configuration: RunConfiguration, _ cluster: Cluster) -> String {
     let dealing = MicroBatchDealing(microBatches: configuration.batch.microBatches, ranks: cluster.ranks)
     let idle = time.total * (1 - Double(configuration.batch.microBatches) / Double(dealing.rounds * cluster.ranks))
-    let products = time.layers + time.attention + time.experts + time.crossEntropy
+    let products = time.layers + time.attention + time.experts + time.crossEntropy + time.recomputation
     let streams = time.accumulation + time.optimizer + time.embedding
     let candidates = [
       (products, "the cores' speed in matrix products"), (streams, "memory bandwidth: exact sums and the optimizer"),

@@ -4,7 +4,9 @@ public import Settings
 
 /// Tries every way to lay out a run on a cluster.
 public enum LayoutSearch {
-  /// The layouts that the trainer takes and that fit the nodes' memory, fastest first; of equally fast ones the one with less memory.
+  /// The layouts that the trainer takes and that fit the nodes' memory, fastest first; of equally fast ones the one with less
+  /// memory. Activations are computed again where it does not fit otherwise, and no more of them than need be, at least
+  /// what the configuration says.
   public static func run(
     _ configuration: RunConfiguration, _ layout: ParameterLayout, cluster: Cluster, rates: MachineRates
   ) -> [LayoutPlan] {
@@ -15,9 +17,11 @@ public enum LayoutSearch {
           layout: layout, experts: ExpertPlacement(experts: experts, ranks: cluster.ranks, degree: degree),
           sharding: sharding, wholeMatrices: configuration.optimizer.needsWholeMatrices)
         guard placement.objection == nil else { return nil }
-        return LayoutPlan(configuration, placement: placement, cluster: cluster, rates: rates)
+        return Recomputation.allCases.drop { $0 != configuration.memory.recompute }.lazy.map {
+          LayoutPlan(configuration, placement: placement, cluster: cluster, rates: rates, recompute: $0)
+        }.first { $0.fits(cluster) }
       }
-    }.filter { $0.fits(cluster) }.sorted { ($0.time.total, $0.nodeMemory) < ($1.time.total, $1.nodeMemory) }
+    }.sorted { ($0.time.total, $0.nodeMemory) < ($1.time.total, $1.nodeMemory) }
   }
 
   /// Ranks that may share the experts of a layer: they divide the ranks, and each has an expert.

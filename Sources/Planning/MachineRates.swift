@@ -64,7 +64,7 @@ public struct MachineRates: Sendable {
       head: work.head * pass.head, headAccumulation: work.headAccumulation * pass.accumulation,
       layers: zip(work.layers, sparseLayers).map { work, isSparse in
         work.zip(isSparse ? pass.sparse : pass.dense, *)
-      })
+      }, queryKeyValueShare: work.queryKeyValueShare)
   }
 
   /// The time of updating the parts of tensors that a rank updates.

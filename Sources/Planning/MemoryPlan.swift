@@ -1,6 +1,6 @@
 import Batches
 import Kernels
-import Models
+public import Models
 import Optimizers
 public import Placement
 public import Settings
@@ -37,11 +37,15 @@ public struct MemoryPlan: Sendable {
   ///   - threads: of a rank.
   ///   - neighbours: ranks on its node, itself included.
   ///   - lendsExperts: whether the ranks that share experts lend them to each other.
+  ///   - recompute: nil for what the configuration says.
+  ///   - schedule: of a training pass; nil for that of the layout.
   public init(
     _ configuration: RunConfiguration, placement: StatePlacement, rank: Int, threads: Int, neighbours: Int = 1,
-    lendsExperts: Bool = false
+    lendsExperts: Bool = false, recompute: Recomputation? = nil, schedule: PassSchedule? = nil
   ) {
     let layout = placement.layout
+    let recompute = recompute ?? configuration.memory.recompute
+    let schedule = schedule ?? .training(layout, recompute: recompute)
     let pieces = layout.pieces.indices
     let page = placement.usesHugePages ? 1 << 21 : 4096
     let kept = pieces.map { placement.kept(piece: $0, by: rank) }
@@ -52,10 +56,10 @@ public struct MemoryPlan: Sendable {
     let visitors = min(arrivals - 1 / degree, degree - 1)
     let activations = Decoder.plannedBytes(
       configuration.model, sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength,
-      training: true, experts: experts,
+      training: true, recompute: recompute, experts: experts,
       arrivals: placement.experts.degree > 1
         ? { ArrivingRows(all: Int(Double($0) * arrivals), visiting: Int(Double($0) * visitors)) } : nil)
-    let inUse = Self.piecesInUse(placement, rank: rank)
+    let inUse = Self.piecesInUse(placement, schedule, rank: rank)
     var parts = [
       Part(role: "parameters", bytes: Self.resident(kept, elementSize: 4, page: page)),
       Part(role: "gradient sums", bytes: Self.resident(kept, elementSize: 8, page: page)),
@@ -104,28 +108,29 @@ public struct MemoryPlan: Sendable {
     return pages * page
   }
 
-  /// With full sharding, what is here for a moment beyond what is kept: the parameters of a block, of its experts and of
-  /// the piece that is prefetched, and the sums of the piece that is being written and of the one before it.
-  private static func piecesInUse(_ placement: StatePlacement, rank: Int) -> Int {
+  /// With full sharding, the most that is here for a moment beyond what is kept: parameters that are used or prefetched,
+  /// and sums that are written or on their way.
+  private static func piecesInUse(_ placement: StatePlacement, _ schedule: PassSchedule, rank: Int) -> Int {
     guard placement.sharding == .full else { return 0 }
-    let layout = placement.layout
-    func extra(_ piece: Int?) -> Int {
-      guard let piece else { return 0 }
-      return placement.computed(piece: piece, by: rank).count - placement.owned[piece][rank].count
+    func extra(_ piece: Int) -> Int {
+      placement.computed(piece: piece, by: rank).count - placement.owned[piece][rank].count
     }
-    let tied = layout.head == layout.embedding ? extra(layout.embeddingPiece) : 0
-    var most =
-      4 * (extra(layout.headPiece) + tied + extra(layout.blockPiece(layout.blocks.count - 1)))
-      + 8 * (extra(layout.headPiece) + tied)
-    for layer in layout.blocks.indices {
-      let block = extra(layout.blockPiece(layer))
-      let experts = extra(layout.expertsPiece(layer))
-      let next = layer > 0 ? extra(layout.blockPiece(layer - 1)) : 0
-      let before =
-        layer + 1 < layout.blocks.count ? extra(layout.blockPiece(layer + 1)) : extra(layout.headPiece)
-      most = max(most, 4 * (block + experts + next) + 8 * (tied + max(experts + before, block + max(experts, before))))
+    var window = PieceWindow()
+    window.begin(schedule)
+    var largest = 0
+    for event in schedule.events {
+      switch event {
+      case .unshard(let piece): _ = window.unshard(piece)
+      case .reshard(let piece): window.reshard(piece)
+      case .beginGradient(let piece): _ = window.beginGradient(piece)
+      case .reduceGradient(let piece): window.reduceGradient(piece)
+      case .compute: break
+      }
+      let bytes =
+        4 * window.unsharded.reduce(0) { $0 + extra($1) } + 8 * window.summed.reduce(0) { $0 + extra($1) }
+      largest = max(largest, bytes)
     }
-    return most
+    return largest
   }
 
   /// The exchange's buffers: every other rank's numbers of the chunks that are under way.

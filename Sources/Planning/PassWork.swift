@@ -3,19 +3,25 @@ import Models
 /// How much there is to do in one micro-batch's forward and backward pass, part by part, each in its own unit: what
 /// seconds are proportional to. Also used for the seconds themselves, and for seconds per unit.
 struct PassWork: Sendable, Equatable {
-  /// Of one layer.
+  /// Of one layer, by part of the pass's schedule.
   struct Layer: Sendable, Equatable {
-    /// Norms, projections, router, and what every token visits, a dense layer or shared experts: operations of products.
-    var front = 0.0
+    /// Attention's norms and projections: operations of products.
+    var attention = 0.0
     /// Attention's scores: operations.
     var scores = 0.0
+    /// What every token visits, a dense layer or shared experts: operations of products.
+    var feedForward = 0.0
+    /// The router, and bringing rows to experts' order: elements that are multiplied or moved.
+    var dispatch = 0.0
     /// The experts' products, operations.
     var experts = 0.0
-    /// Rows that are brought to experts' order and back: elements.
+    /// Bringing rows back: elements.
     var combine = 0.0
     // The same in the backward pass.
-    var frontBackward = 0.0
+    var attentionBackward = 0.0
     var scoresBackward = 0.0
+    var feedForwardBackward = 0.0
+    var dispatchBackward = 0.0
     var expertsBackward = 0.0
     var combineBackward = 0.0
     /// Gradient elements that are added to exact sums, without and with the experts'.
@@ -31,6 +37,10 @@ struct PassWork: Sendable, Equatable {
   /// The head's gradient, added to exact sums: elements.
   var headAccumulation = 0.0
   var layers: [Layer] = []
+  /// The routers' products, forward and backward, which are in layers' `dispatch` and `combineBackward`: operations.
+  var routers = 0.0
+  /// Of attention's projections, the part that makes queries, keys and values.
+  var queryKeyValueShare = 0.0
 }
 
 extension PassWork {
@@ -42,59 +52,78 @@ extension PassWork {
     embeddingGradient = tokens * hidden
     head = 6 * tokens * hidden * Double(c.vocabularySize)
     headAccumulation = hidden * Double(c.vocabularySize)
-    layers = (0..<c.layers).map { layer in
+    for layer in 0..<c.layers {
       var work = Layer()
-      var weights = Double(c.hiddenSize * (c.queryKeyValueColumns + c.queryColumns))
-      work.accumulation = weights
+      let projections = hidden * Double(c.queryKeyValueColumns + c.queryColumns)
+      work.attention = 2 * tokens * projections
+      work.attentionBackward = 2 * work.attention
+      let feedForward = 3 * hidden * Double(c.denseWidth(layer: layer))
+      work.feedForward = 2 * tokens * feedForward
+      work.feedForwardBackward = 2 * work.feedForward
+      work.accumulation = projections + feedForward
       if c.sparseLayers[layer], let experts = c.experts {
         let router = hidden * Double(experts.count)
         let expert = 3 * hidden * Double(experts.intermediateSize)
         let slots = tokens * Double(experts.perToken)
-        weights += router
         work.accumulation += router
+        routers += 6 * tokens * router
+        work.dispatch = slots * hidden + tokens * router
+        work.dispatchBackward = slots * hidden
         work.experts = 2 * slots * expert
         work.expertsBackward = 2 * work.experts
         work.combine = slots * hidden
-        work.combineBackward = slots * hidden
+        work.combineBackward = slots * hidden + tokens * router
         work.expertAccumulation = expert * min(Double(experts.count), slots)
       }
-      let feedForward = 3 * hidden * Double(c.denseWidth(layer: layer))
-      weights += feedForward
-      work.accumulation += feedForward
-      work.front = 2 * tokens * weights
-      work.frontBackward = 2 * work.front
       let window = Double(min(c.windows[layer] ?? length, length))
       let attended = window - window * (window - 1) / Double(2 * length)
       work.scores = 4 * tokens * Double(c.queryColumns) * attended
       work.scoresBackward = 2.5 * work.scores
-      return work
+      layers.append(work)
     }
+    queryKeyValueShare = Double(c.queryKeyValueColumns) / Double(c.queryKeyValueColumns + c.queryColumns)
   }
 
   /// Floating-point operations of a pass.
   var operations: Double {
-    layers.reduce(head) {
-      $0 + $1.front + $1.frontBackward + $1.scores + $1.scoresBackward + $1.experts + $1.expertsBackward
+    layers.reduce(head + routers) {
+      $0 + $1.attention + $1.attentionBackward + $1.scores + $1.scoresBackward + $1.feedForward
+        + $1.feedForwardBackward + $1.experts + $1.expertsBackward
+    }
+  }
+
+  /// What of a layer's forward pass is done a second time.
+  func recomputed(_ part: PassSchedule.Part, _ recompute: Recomputation) -> Double {
+    switch part {
+    case .attention(let layer):
+      layers[layer].scores + layers[layer].attention * (recompute == .block ? 1 : queryKeyValueShare)
+    // Gate and up, of three matrices.
+    case .feedForward(let layer): layers[layer].feedForward * 2 / 3
+    case .experts(let layer): layers[layer].experts * 2 / 3
+    default: 0
     }
   }
 }
 
 extension PassWork.Layer {
-  /// Combines two layers part by part.
-  func zip(_ other: Self, _ combine: (Double, Double) -> Double) -> Self {
-    Self(
-      front: combine(front, other.front), scores: combine(scores, other.scores),
-      experts: combine(experts, other.experts), combine: combine(self.combine, other.combine),
-      frontBackward: combine(frontBackward, other.frontBackward),
-      scoresBackward: combine(scoresBackward, other.scoresBackward),
-      expertsBackward: combine(expertsBackward, other.expertsBackward),
-      combineBackward: combine(combineBackward, other.combineBackward),
-      accumulation: combine(accumulation, other.accumulation),
-      expertAccumulation: combine(expertAccumulation, other.expertAccumulation))
+  /// All numbers, in an order of their own.
+  static let numbers: [WritableKeyPath<Self, Double> & Sendable] = [
+    \.attention, \.scores, \.feedForward, \.dispatch, \.experts, \.combine, \.attentionBackward, \.scoresBackward,
+    \.feedForwardBackward, \.dispatchBackward, \.expertsBackward, \.combineBackward, \.accumulation,
+    \.expertAccumulation,
+  ]
+
+  var array: [Double] { Self.numbers.map { self[keyPath: $0] } }
+
+  init(_ array: [Double]) {
+    self.init()
+    for (number, value) in Swift.zip(Self.numbers, array) { self[keyPath: number] = value }
   }
 
-  var sum: Double {
-    front + scores + experts + combine + frontBackward + scoresBackward + expertsBackward + combineBackward
-      + accumulation + expertAccumulation
+  /// Combines two layers part by part.
+  func zip(_ other: Self, _ combine: (Double, Double) -> Double) -> Self {
+    Self(Swift.zip(array, other.array).map(combine))
   }
+
+  var sum: Double { array.reduce(0, +) }
 }

@@ -6,6 +6,8 @@ extension RunPlan {
     struct Layout: Encodable {
       let expert: Int
       let sharding: String
+      let recompute: String
+      let recomputeSavesBytes: Int
       let stepSeconds: Double
       let parts: [String: Double]
       let bytesSeconds: Double
@@ -39,7 +41,8 @@ extension RunPlan {
 
   private func document(_ plan: LayoutPlan) -> Document.Layout {
     Document.Layout(
-      expert: plan.expertDegree, sharding: plan.sharding.rawValue, stepSeconds: plan.time.total,
+      expert: plan.expertDegree, sharding: plan.sharding.rawValue, recompute: plan.recompute.rawValue,
+      recomputeSavesBytes: plan.recomputeSaves, stepSeconds: plan.time.total,
       parts: Dictionary(uniqueKeysWithValues: plan.time.parts.map { ($0.name, $0.seconds) }),
       bytesSeconds: plan.bytesCost, messagesSeconds: plan.messagesCost,
       rankBytes: plan.memory.bytes + LayoutPlan.programBytes,

@@ -19,8 +19,15 @@ extension RunPlan {
 
   private var memoryLines: [String] {
     let verdict = configured.fits(cluster) ? "fits" : "DOES NOT FIT"
+    let saved =
+      configured.recompute == .none
+      ? []
+      : [
+        Self.row(
+          "saved by recompute: \(configured.recompute.rawValue)", MemoryPlan.mebibytes(configured.recomputeSaves))
+      ]
     return ["Memory of the fullest rank"]
-      + configured.memory.parts.map { Self.row($0.role, MemoryPlan.mebibytes($0.bytes)) }
+      + configured.memory.parts.map { Self.row($0.role, MemoryPlan.mebibytes($0.bytes)) } + saved
       + [
         Self.row("program", MemoryPlan.mebibytes(LayoutPlan.programBytes)),
         Self.row("a rank", MemoryPlan.mebibytes(configured.memory.bytes + LayoutPlan.programBytes)),
@@ -60,10 +67,16 @@ extension RunPlan {
     let heading = "  " + Self.pad("parallelism", 34) + Self.left("step", 12) + Self.left("node memory", 14)
     return ["Layouts that fit, fastest first", heading]
       + alternatives.prefix(6).map { plan in
-        let isConfigured = plan.expertDegree == configured.expertDegree && plan.sharding == configured.sharding
+        let isConfigured =
+          plan.expertDegree == configured.expertDegree && plan.sharding == configured.sharding
+          && plan.recompute == configured.recompute
+        let recompute =
+          plan.recompute == .none
+          ? ""
+          : "  memory: { recompute: \(plan.recompute.rawValue) } saves \(MemoryPlan.mebibytes(plan.recomputeSaves)) a rank"
         return (isConfigured ? "* " : "  ")
           + Self.pad("{ expert: \(plan.expertDegree), sharding: \(plan.sharding.rawValue) }", 34)
-          + Self.left(Self.seconds(plan.time.total), 12) + Self.left(Self.gibibytes(plan.nodeMemory), 14)
+          + Self.left(Self.seconds(plan.time.total), 12) + Self.left(Self.gibibytes(plan.nodeMemory), 14) + recompute
       } + (configured.fits(cluster) ? ["  * as configured"] : [])
   }
 

@@ -2,8 +2,9 @@ import Models
 import Placement
 import Settings
 
-/// Plays a step of one rank through, event by event: computation acquires pieces, hands over gradients and sends rows as
-/// `Decoder` does; communication threads serve them one after the other as `ShardedState` and `ExpertDispatcher` do.
+/// Plays a step of one rank through, event by event as the pass's schedule says: computation waits for pieces, hands over
+/// gradients and sends rows; communication threads serve them one after the other as `ShardedState` and
+/// `DistributedExperts` do.
 ///
 /// All ranks are alike here, so a collective takes as long everywhere; what makes ranks unlike is in `imbalance`.
 struct StepSimulation {
@@ -30,11 +31,13 @@ struct StepSimulation {
   private let gathers: [Transfer]
   private let reductions: [Transfer]
   /// A chunk's rows to their experts or back, forward and backward.
-  private let rows: (forward: Transfer, backward: Transfer)
+  private let rowTransfers: (forward: Transfer, backward: Transfer)
   private let dispatchPlan: Double
   /// Of a micro-batch's parts, on cores of their own.
   private let work: PassWork
   private let placement: StatePlacement
+  private let schedule: PassSchedule
+  private let recompute: Recomputation
   private let cluster: Cluster
   private let imbalance: Double
   private let ownParts: Int
@@ -53,16 +56,17 @@ struct StepSimulation {
   private var rowQueue = Queue()
   private var gathered: [Double]
   private var reduced: [Double]
-  private var isGathered: [Bool]
-  private var schedule: [Int] = []
-  private var position = 0
-  private var handedOver: (last: Int?, before: Int?) = (nil, nil)
+  private var window = PieceWindow()
+  /// The expert layer in progress.
+  private var rows = RowsInFlight()
 
   /// - Parameters:
+  ///   - schedule: of a pass.
+  ///   - recompute: that the schedule was made for.
   ///   - bytesAreFree, messagesAreFree: for telling what a step spends on bytes that travel, and on messages as such.
   init(
-    _ configuration: RunConfiguration, placement: StatePlacement, rank: Int, cluster: Cluster, rates: MachineRates,
-    bytesAreFree: Bool = false, messagesAreFree: Bool = false
+    _ configuration: RunConfiguration, placement: StatePlacement, schedule: PassSchedule, recompute: Recomputation,
+    rank: Int, cluster: Cluster, rates: MachineRates, bytesAreFree: Bool = false, messagesAreFree: Bool = false
   ) {
     var cluster = cluster
     var rates = rates
@@ -72,6 +76,8 @@ struct StepSimulation {
     }
     if messagesAreFree { (cluster.latency, rates.oversleep) = (0, 0) }
     self.placement = placement
+    self.schedule = schedule
+    self.recompute = recompute
     self.cluster = cluster
     layout = placement.layout
     let model = configuration.model
@@ -131,7 +137,7 @@ struct StepSimulation {
         seconds: cluster.exchange(expertGroup, bytes: bytes, messages: 1, secondsPerByte: rates.copy * slow)
           + (messagesAreFree ? 0 : cluster.meeting(expertGroup, look: rowLook)), handling: bytes * rates.copy * slow)
     }
-    rows = (chunk(columns: model.hiddenSize), chunk(columns: model.hiddenSize + 1))
+    rowTransfers = (chunk(columns: model.hiddenSize), chunk(columns: model.hiddenSize + 1))
     dispatchPlan =
       degree > 1
       ? (messagesAreFree ? 0 : cluster.meeting(expertGroup, look: rowLook))
@@ -151,8 +157,8 @@ struct StepSimulation {
       }
     }
     // A first contribution replaces what is there, except where tokens add to rows, and with full sharding.
-    let rows = layout.head == layout.embedding ? 0 : Double(layout.embedding.count)
-    atStart = (placement.sharding == .full ? kept : rows) * rates.zero
+    let embedding = layout.head == layout.embedding ? 0 : Double(layout.embedding.count)
+    atStart = (placement.sharding == .full ? kept : embedding) * rates.zero
     atEnd = (owned * rates.norm + rates.update(parts)) * slow
 
     let world = Cluster.Group(size: placement.ranks, stride: 1)
@@ -166,7 +172,6 @@ struct StepSimulation {
 
     gathered = Array(repeating: 0, count: layout.pieces.count)
     reduced = gathered
-    isGathered = Array(repeating: false, count: layout.pieces.count)
   }
 
   /// The time of a step in the middle of a run.
@@ -189,86 +194,100 @@ struct StepSimulation {
   // MARK: A pass
 
   private mutating func pass(isLast: Bool) {
-    let blocks = layout.blocks.indices.map { [layout.blockPiece($0)] + [layout.expertsPiece($0)].compactMap(\.self) }
-    schedule =
-      [layout.embeddingPiece] + blocks.flatMap(\.self) + [layout.headPiece] + blocks.reversed().flatMap(\.self)
-    position = 0
-    acquire(layout.embeddingPiece)
-    compute(work.embedding, \.embedding)
-    release(layout.embeddingPiece)
-    for layer in layout.blocks.indices {
-      let part = work.layers[layer]
-      acquire(layout.blockPiece(layer))
-      compute(part.scores, \.attention)
-      compute(part.front, \.layers)
-      if let experts = layout.expertsPiece(layer) {
-        expertLayer(experts, rows.forward, combine: part.combine, experts: part.experts, after: 0)
+    window.begin(schedule)
+    for event in schedule.events {
+      switch event {
+      case .unshard(let piece): unshard(piece)
+      case .reshard(let piece): window.reshard(piece)
+      case .beginGradient(let piece): beginGradient(piece)
+      case .reduceGradient(let piece): reduceGradient(piece, isLast: isLast)
+      case .compute(let part, .forward): forward(part)
+      case .compute(let part, .recompute): compute(work.recomputed(part, recompute), \.recomputation)
+      case .compute(let part, .backward): backward(part)
       }
-      release(layout.blockPiece(layer))
     }
-    acquire(layout.headPiece)
-    beginGradient(layout.headPiece)
-    compute(work.head, \.crossEntropy)
-    compute(work.headAccumulation, \.accumulation)
-    endGradient(layout.headPiece, isLast: isLast)
-    release(layout.headPiece)
-    for layer in layout.blocks.indices.reversed() {
+  }
+
+  private mutating func forward(_ part: PassSchedule.Part) {
+    switch part {
+    case .embedding: compute(work.embedding, \.embedding)
+    case .attention(let layer):
+      compute(work.layers[layer].scores, \.attention)
+      compute(work.layers[layer].attention, \.layers)
+    case .feedForward(let layer): compute(work.layers[layer].feedForward, \.layers)
+    case .dispatch(let layer):
+      if isDistributed { _ = rowQueue.submit(at: now, taking: dispatchPlan, handling: 0) }
+      dispatch(work.layers[layer].dispatch, rowTransfers.forward)
+    case .experts(let layer): experts(work.layers[layer].experts, rowTransfers.forward, after: 0)
+    case .combine(let layer): combine(work.layers[layer].combine)
+    case .head: compute(work.head / 3, \.crossEntropy)
+    case .accumulation: break
+    }
+  }
+
+  private mutating func backward(_ part: PassSchedule.Part) {
+    switch part {
+    case .embedding: compute(work.embeddingGradient, \.embedding)
+    case .attention(let layer):
+      compute(work.layers[layer].scoresBackward, \.attention)
+      compute(work.layers[layer].attentionBackward, \.layers)
+    case .feedForward(let layer): compute(work.layers[layer].feedForwardBackward, \.layers)
+    case .dispatch(let layer): dispatch(work.layers[layer].dispatchBackward, rowTransfers.backward)
+    case .experts(let layer):
       let part = work.layers[layer]
-      let piece = layout.blockPiece(layer)
-      acquire(piece)
-      if let experts = layout.expertsPiece(layer) {
-        expertLayer(
-          experts, rows.backward, combine: part.combineBackward, experts: part.expertsBackward,
-          after: part.expertAccumulation, isBackward: true)
-        endGradient(experts, isLast: isLast)
-      }
-      compute(part.scoresBackward, \.attention)
-      compute(part.frontBackward, \.layers)
-      beginGradient(piece)
-      compute(part.accumulation, \.accumulation)
-      endGradient(piece, isLast: isLast)
-      release(piece)
+      experts(part.expertsBackward, rowTransfers.backward, after: part.expertAccumulation)
+    case .combine(let layer): combine(work.layers[layer].combineBackward)
+    case .head:
+      compute(work.head, \.crossEntropy)
+      compute(work.headAccumulation, \.accumulation)
+    case .accumulation(let layer): compute(work.layers[layer].accumulation, \.accumulation)
     }
-    beginGradient(layout.embeddingPiece)
-    compute(work.embeddingGradient, \.embedding)
-    endGradient(layout.embeddingPiece, isLast: isLast)
+  }
+
+  // MARK: An expert layer
+
+  /// When rows of other ranks arrive, and when the last own ones are back.
+  private struct RowsInFlight {
+    var arrivals: [Double] = []
+    var returned = 0.0
+  }
+
+  private var isDistributed: Bool { placement.experts.degree > 1 }
+
+  private mutating func dispatch(_ seconds: Double, _ transfer: Transfer) {
+    compute(seconds, \.layers)
+    rows.arrivals = (0..<placement.experts.chunks).map { _ in isDistributed ? submitRows(transfer) : now }
+    rows.returned = now
   }
 
   /// Chunks of rows travel to their experts and back while others, and own rows that stay, are computed with: own ones part
-  /// by part until visitors have arrived, and what is left of them last.
-  private mutating func expertLayer(
-    _ piece: Int, _ rows: Transfer, combine: Double, experts: Double, after: Double, isBackward: Bool = false
-  ) {
-    let isDistributed = placement.experts.degree > 1
-    if isDistributed, !isBackward { _ = rowQueue.submit(at: now, taking: dispatchPlan, handling: 0) }
-    compute(combine / 2, \.layers)
-    let chunks = placement.experts.chunks
-    let arrivals = (0..<chunks).map { _ in isDistributed ? submitRows(rows) : now }
-    acquire(piece)
-    if isBackward { beginGradient(piece) }
+  /// by part until received ones have arrived, and what is left of them last.
+  private mutating func experts(_ seconds: Double, _ transfer: Transfer, after: Double) {
     let staying = 1 / Double(placement.experts.degree)
-    let visiting = (1 - staying) / Double(chunks)
-    var returned = 0.0
+    let received = (1 - staying) / Double(rows.arrivals.count)
     let part = staying / Double(ownParts)
     var rest = ownParts
-    for arrival in arrivals {
+    for arrival in rows.arrivals {
       while rest > 0, arrival > now {
-        compute(experts * part, \.experts)
+        compute(seconds * part, \.experts)
         compute(after * part, \.accumulation)
         rest -= 1
       }
       wait(until: arrival, \.dispatch)
-      compute(experts * visiting, \.experts)
-      compute((experts + after) * visiting * imbalance, \.imbalance)  // the others wait for the busiest rank's return
-      if isDistributed { returned = submitRows(rows) }
-      compute(after * visiting, \.accumulation)
+      compute(seconds * received, \.experts)
+      // The others wait for the busiest rank's return.
+      compute((seconds + after) * received * imbalance, \.imbalance)
+      if isDistributed { rows.returned = submitRows(transfer) }
+      compute(after * received, \.accumulation)
     }
-    compute(experts * part * Double(rest), \.experts)
+    compute(seconds * part * Double(rest), \.experts)
     compute(after * part * Double(rest), \.accumulation)
-    compute((experts + after) * staying * imbalance, \.imbalance)
-    release(piece)
-    if isDistributed { wait(until: returned, \.dispatch) }
-    compute(combine / 2, \.layers)
+    compute((seconds + after) * staying * imbalance, \.imbalance)
+  }
+
+  private mutating func combine(_ seconds: Double) {
+    wait(until: rows.returned, \.dispatch)
+    compute(seconds, \.layers)
   }
 
   private mutating func compute(_ seconds: Double, _ part: WritableKeyPath<StepTime, Double>) {
@@ -292,34 +311,21 @@ struct StepSimulation {
     gathered[piece] = pieces.submit(at: now, taking: gathers[piece].seconds, handling: gathers[piece].handling)
   }
 
-  private mutating func acquire(_ piece: Int) {
-    if placement.sharding == .full {
-      prefetch(piece)
-      position += 1
-      if position < schedule.count { prefetch(schedule[position]) }
-    }
+  private mutating func unshard(_ piece: Int) {
+    if placement.sharding == .full { for piece in window.unshard(piece) { submitGather(piece) } }
     wait(until: gathered[piece], \.gather)
   }
 
-  private mutating func prefetch(_ piece: Int) {
-    guard !isGathered[piece] else { return }
-    isGathered[piece] = true
-    submitGather(piece)
-  }
-
-  private mutating func release(_ piece: Int) { isGathered[piece] = false }
-
   private mutating func beginGradient(_ piece: Int) {
     guard placement.sharding == .full else { return }
-    wait(until: reduced[piece], \.reduction)
-    if let before = handedOver.before { wait(until: reduced[before], \.reduction) }
+    for piece in window.beginGradient(piece) { wait(until: reduced[piece], \.reduction) }
     compute(faults[piece], \.accumulation)
   }
 
-  private mutating func endGradient(_ piece: Int, isLast: Bool) {
+  private mutating func reduceGradient(_ piece: Int, isLast: Bool) {
     guard placement.sharding == .full || isLast else { return }
     reduced[piece] = pieces.submit(at: now, taking: reductions[piece].seconds, handling: reductions[piece].handling)
-    handedOver = (piece, handedOver.last)
+    window.reduceGradient(piece)
   }
 }
 
@@ -328,6 +334,6 @@ extension PassWork {
     PassWork(
       embedding: embedding * factor, embeddingGradient: embeddingGradient * factor, head: head * factor,
       headAccumulation: headAccumulation * factor,
-      layers: layers.map { Layer($0.array.map { $0 * factor }) })
+      layers: layers.map { Layer($0.array.map { $0 * factor }) }, queryKeyValueShare: queryKeyValueShare)
   }
 }

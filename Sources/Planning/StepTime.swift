@@ -7,6 +7,8 @@ public struct StepTime: Sendable, Equatable {
   public var attention = 0.0
   public var experts = 0.0
   public var crossEntropy = 0.0
+  /// Activations that are computed a second time.
+  public var recomputation = 0.0
   /// Gradients into exact sums.
   public var accumulation = 0.0
   /// Zeroing of sums, norm, update.
@@ -27,7 +29,8 @@ public struct StepTime: Sendable, Equatable {
   public var parts: [(name: String, seconds: Double)] {
     [
       ("embedding", embedding), ("projections, norms, router", layers), ("attention scores", attention),
-      ("experts", experts), ("cross-entropy", crossEntropy), ("exact accumulation", accumulation),
+      ("experts", experts), ("cross-entropy", crossEntropy),
+      ("recomputation", recomputation), ("exact accumulation", accumulation),
       ("optimizer", optimizer), ("waiting for parameters", gather), ("waiting for gradient sums", reduction),
       ("waiting for rows", dispatch), ("uneven experts", imbalance), ("cores shared with communication", sharedCores),
       ("sums over ranks", collectives),
@@ -37,6 +40,6 @@ public struct StepTime: Sendable, Equatable {
   public var total: Double { parts.reduce(0) { $0 + $1.seconds } }
   /// What one rank alone would take for its share.
   public var compute: Double {
-    embedding + layers + attention + experts + crossEntropy + accumulation + optimizer
+    embedding + layers + attention + experts + crossEntropy + recomputation + accumulation + optimizer
   }
 }

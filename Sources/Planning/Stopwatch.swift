@@ -1,87 +1,60 @@
 import Models
 
-/// Times the parts of a decoder's pass at the seams where it asks for parameters and hands over gradients.
-///
-/// What the seams cannot tell apart stays together: attention's scores are in `front`, an expert's accumulation is in
-/// `expertsBackward`, the head's in `head`.
-final class Stopwatch: ParameterResidence {
-  /// Of the pass in progress, summed over layers of a kind.
-  private(set) var embedding = 0.0
-  private(set) var embeddingGradient = 0.0
-  private(set) var head = 0.0
-  private(set) var dense = PassWork.Layer()
-  private(set) var sparse = PassWork.Layer()
-
-  private enum Piece { case embedding, head, block(isSparse: Bool), experts }
-  private let pieces: [Piece]
-  private var isForward = true
+/// Times a decoder's pass by the events of its schedule.
+final class Stopwatch {
+  /// Of the pass in progress, each event and the time since the one before, seconds.
+  private(set) var laps: [(event: PassSchedule.Event, seconds: Double)] = []
+  private let isSparse: [Bool]
   private var last = ContinuousClock.now
 
-  init(_ layout: ParameterLayout) {
-    var pieces = [Piece](repeating: .embedding, count: layout.pieces.count)
-    for layer in layout.blocks.indices {
-      let experts = layout.expertsPiece(layer)
-      pieces[layout.blockPiece(layer)] = .block(isSparse: experts != nil)
-      if let experts { pieces[experts] = .experts }
-    }
-    pieces[layout.headPiece] = .head
-    self.pieces = pieces
-  }
+  /// - Parameter isSparse: by layer.
+  init(isSparse: [Bool]) { self.isSparse = isSparse }
 
   /// Begins a pass.
   func start() {
-    (embedding, embeddingGradient, head) = (0, 0, 0)
-    (dense, sparse) = (.init(), .init())
-    isForward = true
+    laps.removeAll(keepingCapacity: true)
     last = .now
   }
 
-  private func lap() -> Double {
+  /// Ends an event.
+  func lap(_ event: PassSchedule.Event) {
     let now = ContinuousClock.now
-    defer { last = now }
-    return (now - last) / .seconds(1)
+    laps.append((event, (now - last) / .seconds(1)))
+    last = now
   }
 
-  func acquire(_ piece: Int) {
-    let seconds = lap()
-    switch pieces[piece] {
-    case .embedding: break
-    case .block: if isForward { embedding += seconds }
-    case .experts: if isForward { sparse.front += seconds } else { sparse.combineBackward += seconds }
-    case .head:
-      if isForward { sparse.combine += seconds }  // the balancing losses
-      isForward = false
-    }
+  /// What a pass took, by part, summed over the layers without and with experts. What an event holds together stays together:
+  /// attention's scores are in `attention`, an expert's accumulation is in `expertsBackward`, the head's in `head`.
+  struct Times {
+    var embedding = 0.0
+    var embeddingGradient = 0.0
+    var head = 0.0
+    var dense = PassWork.Layer()
+    var sparse = PassWork.Layer()
   }
 
-  func release(_ piece: Int) {
-    let seconds = lap()
-    switch pieces[piece] {
-    case .embedding: if isForward { embedding += seconds }
-    case .block(isSparse: true): if isForward { sparse.combine += seconds }
-    case .block(isSparse: false): if isForward { dense.front += seconds }
-    case .experts: if isForward { sparse.experts += seconds } else { sparse.expertsBackward += seconds }
-    case .head: break
+  var times: Times {
+    var times = Times()
+    for case (.compute(let part, let direction), let seconds) in laps {
+      let isForward = direction == .forward
+      func add(
+        _ layer: Int, _ forward: WritableKeyPath<PassWork.Layer, Double>,
+        _ backward: WritableKeyPath<PassWork.Layer, Double>
+      ) {
+        let number = isForward ? forward : backward
+        if isSparse[layer] { times.sparse[keyPath: number] += seconds } else { times.dense[keyPath: number] += seconds }
+      }
+      switch part {
+      case .embedding: if isForward { times.embedding += seconds } else { times.embeddingGradient += seconds }
+      case .attention(let layer): add(layer, \.attention, \.attentionBackward)
+      case .feedForward(let layer): add(layer, \.feedForward, \.feedForwardBackward)
+      case .dispatch(let layer): add(layer, \.dispatch, \.dispatchBackward)
+      case .experts(let layer): add(layer, \.experts, \.expertsBackward)
+      case .combine(let layer): add(layer, \.combine, \.combineBackward)
+      case .head: times.head += seconds
+      case .accumulation(let layer): add(layer, \.accumulation, \.accumulation)
+      }
     }
-  }
-
-  func beginGradient(_ piece: Int) {
-    let seconds = lap()
-    switch pieces[piece] {
-    case .block(isSparse: true): sparse.frontBackward += seconds
-    case .block(isSparse: false): dense.frontBackward += seconds
-    default: break
-    }
-  }
-
-  func endGradient(_ piece: Int) {
-    let seconds = lap()
-    switch pieces[piece] {
-    case .embedding: embeddingGradient += seconds
-    case .head: head += seconds
-    case .block(isSparse: true): sparse.accumulation += seconds
-    case .block(isSparse: false): dense.accumulation += seconds
-    case .experts: break
-    }
+    return times
   }
 }

@@ -16,6 +16,7 @@ extension RunConfiguration {
     let data: Data
     let batch: Batch
     let parallelism: Parallelism
+    let memory: Memory
     let optimizer: OptimizerSection
     let schedule: LearningRateSchedule
     let validation: Validation
@@ -38,6 +39,8 @@ extension RunConfiguration {
       batch = try Batch(root.section("batch", isRequired: true, "The global batch of an optimizer step."))
       parallelism = try Parallelism(
         root.section("parallelism", "How ranks share the work; it has no effect on the numbers."))
+      memory = try Memory(
+        root.section("memory", "What a rank keeps in memory; it has no effect on the numbers."))
       optimizer = try OptimizerSection(
         root.section("optimizer", isRequired: true, "The update rule and its hyperparameters."))
       schedule = try LearningRateSchedule(

@@ -14,6 +14,7 @@ public struct RunConfiguration: Sendable {
   public var data: Data
   public var batch: Batch
   public var parallelism: Parallelism
+  public var memory: Memory
   public var optimizer: OptimizerSettings
   public var clipNorm: Double?
   public var schedule: LearningRateSchedule
@@ -64,6 +65,7 @@ public struct RunConfiguration: Sendable {
     data = sections.data
     batch = sections.batch
     parallelism = sections.parallelism
+    memory = sections.memory
     optimizer = sections.optimizer.settings
     clipNorm = sections.optimizer.clipNorm
     schedule = sections.schedule

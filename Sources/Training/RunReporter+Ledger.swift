@@ -38,7 +38,7 @@ extension RunReporter {
 
   /// The hash of everything that decides what steps compute, so that a record of other settings is not compared.
   static func settingsHash(_ configuration: RunConfiguration) -> String {
-    let without: Set = ["run", "parallelism", "checkpoint", "validation", "watchdog"]
+    let without: Set = ["run", "parallelism", "memory", "checkpoint", "validation", "watchdog"]
     var node = configuration.source
     if case .mapping(let entries) = node.value {
       node = ConfigurationNode(.mapping(entries.filter { !without.contains($0.key) }), at: node.location)

@@ -77,7 +77,7 @@ final class RunState {
       // Parameters and gradient sums are laid out whole, however little of them this rank keeps, and rows for the worst case.
       let laidOut = Decoder.plannedBytes(
         model, sequences: configuration.batch.microBatch, length: settings.sequenceLength, training: true,
-        experts: placement.experts.experts(of: rank).count, arrivals: dispatcher?.arrivals)
+        recompute: options.recompute, experts: placement.experts.experts(of: rank).count, arrivals: dispatcher?.arrivals)
       try communicator.together {
         try AddressSpace.check(
           bytes: 12 * placement.layout.count + laidOut

@@ -59,6 +59,26 @@ measured, predicted = mebibytes(ended)
 harness.check(f"2 ranks, micro-batches of 2,048 tokens: {measured} MiB measured, {predicted} MiB predicted",
               ended.code == 0 and 0.9 <= measured / predicted <= 1.1, ended)
 
+# Activations that are computed a second time: less memory, as predicted, and the same weights.
+DEEP = {
+    "model_type": "llama", "vocab_size": 2048, "hidden_size": 128, "intermediate_size": 448, "num_hidden_layers": 12,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512}
+deep = harness.write_dataset(WORK / "deep", harness.documents(30000, 2048, seed=1, longest=400))
+ends = {}
+for recompute in ["none", "attention", "block"]:
+    settings = harness.configuration(WORK / f"recompute-{recompute}", DEEP, deep, steps=3, sequences=8, micro_batch=8,
+                                     sequence_length=512)
+    settings["run"]["threads"] = 1
+    settings["memory"] = {"recompute": recompute}
+    ended = harness.run("forge-dist", harness.write_configuration(WORK / "recompute.yaml", settings))
+    measured, predicted = mebibytes(ended)
+    ends[recompute] = measured, ended.weights
+    harness.check(f"recompute {recompute}: {measured} MiB measured, {predicted} MiB predicted",
+                  ended.code == 0 and 0.9 <= measured / predicted <= 1.1, ended)
+harness.check(f"more recomputation needs less: {[end[0] for end in ends.values()]} MiB",
+              ends["none"][0] > 1.2 * ends["attention"][0] and ends["attention"][0] > 1.3 * ends["block"][0])
+harness.check("and has the same weights", len({end[1] for end in ends.values()}) == 1 and ends["none"][1], ends)
+
 # Many ranks of a node: the shared memory through which each exchanges with each counts.
 TINY = {
     "model_type": "qwen3_moe", "vocab_size": 4096, "hidden_size": 96, "intermediate_size": 192,

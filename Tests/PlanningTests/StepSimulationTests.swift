@@ -12,7 +12,8 @@ import Testing
     let configuration = try configuration(model: model, sequences: sequences, sharding: sharding)
     let placement = placement(configuration, ranks: ranks, degree: degree, sharding: sharding)
     var simulation = StepSimulation(
-      configuration, placement: placement, rank: 0, cluster: cluster ?? Planning.Cluster.fast(ranks: ranks),
+      configuration, placement: placement, schedule: .training(placement.layout, recompute: .none), recompute: .none,
+      rank: 0, cluster: cluster ?? Planning.Cluster.fast(ranks: ranks),
       rates: rates)
     return simulation.run()
   }

@@ -48,7 +48,7 @@ func cluster(ranks: Int, memory: Int = 1 << 40, bandwidth: Double = 1e9, latency
 
 /// Rates that make sums easy: a nanosecond for everything.
 func rates(_ second: Double = 1e-9) -> MachineRates {
-  let layer = PassWork.Layer(Array(repeating: second, count: 10))
+  let layer = PassWork.Layer(PassWork.Layer.numbers.map { _ in second })
   return MachineRates(
     pass: MachineRates.Pass(
       embedding: second, embeddingGradient: second, head: second, accumulation: second, dense: layer, sparse: layer),

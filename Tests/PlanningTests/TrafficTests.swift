@@ -35,7 +35,8 @@ import Testing
           }
         }
       }
-      let traffic = Traffic(placement, rank: rank, rounds: rounds, slots: 0, hidden: 64, sparseLayers: 3)
+      let schedule = PassSchedule.training(layout, recompute: .none)
+      let traffic = Traffic(placement, schedule, rank: rank, rounds: rounds, slots: 0, hidden: 64)
       #expect(traffic.gradients == Double(gradients))
       #expect(traffic.sums == Double(sums))
       #expect(traffic.parameters == Double(parameters))
@@ -46,13 +47,15 @@ import Testing
   @Test func rowsTravelFourTimes() throws {
     let placement = placement(try configuration(model: sparse), ranks: 4, degree: 4)
     // 3 of 4 slots are chosen elsewhere: 64 columns there and back, 65 in the backward pass, 2 rounds of 3 layers.
-    let traffic = Traffic(placement, rank: 0, rounds: 2, slots: 400, hidden: 64, sparseLayers: 3)
+    let traffic = Traffic(
+      placement, .training(placement.layout, recompute: .none), rank: 0, rounds: 2, slots: 400, hidden: 64)
     let columns = 64 + 64 + 65 + 65
     #expect(traffic.rows == Double(4 * 300 * columns * 6))
   }
 
   @Test func oneRankSendsNothing() throws {
     let placement = placement(try configuration(model: dense), ranks: 1)
-    #expect(Traffic(placement, rank: 0, rounds: 2, slots: 0, hidden: 64, sparseLayers: 0).total == 0)
+    let schedule = PassSchedule.training(placement.layout, recompute: .none)
+    #expect(Traffic(placement, schedule, rank: 0, rounds: 2, slots: 0, hidden: 64).total == 0)
   }
 }

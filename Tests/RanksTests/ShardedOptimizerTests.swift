@@ -27,7 +27,7 @@ import Testing
       var outcome = Outcome()
       for step in 1...2 {
         rank.state.beginSums()
-        rank.state.beginRound(training: true, last: true)
+        rank.state.beginRound(rank.engine.decoder.trainingSchedule, last: true)
         let holders = rank.layout.pieces.indices.map { rank.placement.holders(piece: $0, of: world.rank) }
         try rank.backward { piece, index in
           holders[piece][0] == world.rank ? Float(step) * gradient(index) : 0

@@ -25,7 +25,7 @@ import Testing
       try rank.state.gatherOwned()
       rank.state.beginSums()
       for round in 0..<2 {
-        rank.state.beginRound(training: true, last: round == 1)
+        rank.state.beginRound(rank.engine.decoder.trainingSchedule, last: round == 1)
         try rank.pass {
           Self.parameter($0, 0)
         } gradient: {
@@ -40,7 +40,7 @@ import Testing
         for index in range { rank.parameters[index] = Self.parameter(index, 1) }
       }
       rank.state.gatherUpdated()
-      rank.state.beginRound(training: false, last: false)
+      rank.state.beginRound(rank.engine.decoder.evaluationSchedule, last: false)
       try rank.forward { Self.parameter($0, 1) }
       let weights = try rank.weights()
       let wrong = weights.indices.first { weights[$0] != Self.parameter($0, 1) }
@@ -55,7 +55,7 @@ import Testing
     try InProcessRanks.run(ranks: job.ranks) { world in
       let rank = try TinyRank(.sparse, job, world)
       rank.fillOwned { 1 + Self.parameter($0, 0) }
-      rank.state.beginRound(training: false, last: false)
+      rank.state.beginRound(rank.engine.decoder.evaluationSchedule, last: false)
       try rank.forward { 1 + Self.parameter($0, 0) }
       for (piece, range) in rank.layout.pieces.enumerated() {
         let mine = rank.placement.owned[piece][world.rank]

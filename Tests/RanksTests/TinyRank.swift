@@ -16,8 +16,9 @@ struct JobLayout: Sendable, CustomTestStringConvertible {
   /// Ranks that share the experts of a layer.
   var degree = 1
   var sharding = StateSharding.none
+  var recompute = Recomputation.none
 
-  var testDescription: String { "\(ranks) ranks, degree \(degree), \(sharding)" }
+  var testDescription: String { "\(ranks) ranks, degree \(degree), \(sharding), recompute \(recompute)" }
 
   /// At 1 to 4 ranks, every degree that divides them, and every sharding.
   static func all(degrees: ClosedRange<Int> = 1...4) -> [JobLayout] {
@@ -94,7 +95,7 @@ final class TinyRank {
       EngineOptions(
         model: model.configuration(), sequences: Self.sequences, length: Self.length, microBatches: Self.microBatches,
         optimizer: model.optimizer, sharding: job.sharding, expertDegree: job.degree, shadowExperts: .always,
-        followsPace: job.sharding == .optimizer),
+        followsPace: job.sharding == .optimizer, recompute: job.recompute),
       world: world, compute: Compute(threads: 1))
   }
 

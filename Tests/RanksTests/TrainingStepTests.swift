@@ -1,4 +1,6 @@
 import MPI
+import Models
+import Placement
 import Testing
 
 /// Whole training steps: losses, norms, loads and weights have the same bits however many ranks there are, whatever they
@@ -51,5 +53,17 @@ import Testing
 
   @Test(arguments: [TinyModel.sparse, .biased], 1...4) func mixtureOfExperts(_ model: TinyModel, ranks: Int) throws {
     try expectNoTrace(model, JobLayout.all().filter { $0.ranks == ranks })
+  }
+
+  /// What is computed a second time has the same bits.
+  @Test(arguments: TinyModel.allCases, [Recomputation.attention, .block])
+  func recomputation(_ model: TinyModel, _ recompute: Recomputation) throws {
+    let degrees = model == .dense ? [1] : [1, 2]
+    let jobs = degrees.flatMap { degree in
+      [StateSharding.optimizer, .full].map {
+        JobLayout(ranks: 2, degree: degree, sharding: $0, recompute: recompute)
+      }
+    }
+    try expectNoTrace(model, [JobLayout(ranks: 1, recompute: recompute)] + jobs)
   }
 }

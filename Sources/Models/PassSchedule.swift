@@ -1,0 +1,124 @@
+/// The ordered events of a decoder's pass over a micro-batch: when each piece of the parameters is needed and let go, when
+/// what is computed, and when each gradient is complete.
+///
+/// It is written down here only: the decoder runs it, sharding prefetches by it, and planning plays it, times it and counts
+/// its memory and traffic.
+public struct PassSchedule: Sendable, Equatable {
+  public enum Event: Sendable, Equatable {
+    /// The parameters of a piece are read from here on, until they are resharded.
+    case unshard(Int)
+    case reshard(Int)
+    /// The gradient sums of a piece are added to from here on, until they are handed over to be reduced.
+    case beginGradient(Int)
+    case reduceGradient(Int)
+    case compute(Part, Direction)
+  }
+
+  /// What is computed at one go; the number is a layer's.
+  public enum Part: Sendable, Equatable {
+    case embedding
+    /// Norm, attention, and the norm of what follows it.
+    case attention(Int)
+    /// The feed-forward layer that every token visits: a dense layer's own, or the shared experts.
+    case feedForward(Int)
+    /// An expert layer's routing and the sending of rows, its experts, and the collecting of results.
+    case dispatch(Int)
+    case experts(Int)
+    case combine(Int)
+    /// The final norm, the head and the objective; its backward direction includes the forward one.
+    case head
+    /// The adding of a block's gradients to their exact sums.
+    case accumulation(Int)
+  }
+
+  public enum Direction: Sendable, Equatable { case forward, recompute, backward }
+
+  public private(set) var events: [Event] = []
+
+  /// A forward pass and the head.
+  public static func evaluation(_ layout: ParameterLayout) -> PassSchedule {
+    var schedule = PassSchedule()
+    schedule.forward(layout)
+    schedule.events += [.unshard(layout.headPiece), .compute(.head, .forward)]
+    schedule.reshardHead(layout)
+    return schedule
+  }
+
+  /// A forward and a backward pass.
+  public static func training(_ layout: ParameterLayout, recompute: Recomputation) -> PassSchedule {
+    var schedule = PassSchedule()
+    schedule.forward(layout)
+    schedule.head(layout)
+    // What the last block has computed is still there.
+    let last = layout.blocks.count - 1
+    for layer in layout.blocks.indices.reversed() {
+      schedule.backward(layer, layout, recompute: layer == last ? .none : recompute)
+    }
+    schedule.embeddingGradient(layout)
+    return schedule
+  }
+
+  private mutating func forward(_ layout: ParameterLayout) {
+    events += [.unshard(layout.embeddingPiece), .compute(.embedding, .forward)]
+    if !layout.isTied { events.append(.reshard(layout.embeddingPiece)) }
+    for layer in layout.blocks.indices {
+      events += [.unshard(layout.blockPiece(layer)), .compute(.attention(layer), .forward)]
+      if let experts = layout.expertsPiece(layer) {
+        events += [
+          .compute(.dispatch(layer), .forward), .unshard(experts), .compute(.experts(layer), .forward),
+          .reshard(experts), .compute(.combine(layer), .forward),
+        ]
+      }
+      if layout.hasFeedForward(layer) { events.append(.compute(.feedForward(layer), .forward)) }
+      events.append(.reshard(layout.blockPiece(layer)))
+    }
+  }
+
+  private mutating func head(_ layout: ParameterLayout) {
+    events += [.unshard(layout.headPiece), .beginGradient(layout.headPiece)]
+    if layout.isTied { events.append(.beginGradient(layout.embeddingPiece)) }
+    events += [.compute(.head, .backward), .reduceGradient(layout.headPiece)]
+    reshardHead(layout)
+  }
+
+  /// A tied embedding has stayed for the head.
+  private mutating func reshardHead(_ layout: ParameterLayout) {
+    events.append(.reshard(layout.headPiece))
+    if layout.isTied { events.append(.reshard(layout.embeddingPiece)) }
+  }
+
+  private mutating func backward(_ layer: Int, _ layout: ParameterLayout, recompute: Recomputation) {
+    let block = layout.blockPiece(layer)
+    events.append(.unshard(block))
+    if recompute != .none { events.append(.compute(.attention(layer), .recompute)) }
+    if recompute == .block, layout.hasFeedForward(layer) {
+      events.append(.compute(.feedForward(layer), .recompute))
+    }
+    if let experts = layout.expertsPiece(layer) {
+      events += [.compute(.dispatch(layer), .backward), .unshard(experts)]
+      if recompute == .block { events.append(.compute(.experts(layer), .recompute)) }
+      events += [
+        .beginGradient(experts), .compute(.experts(layer), .backward), .reshard(experts), .reduceGradient(experts),
+        .compute(.combine(layer), .backward),
+      ]
+    }
+    if layout.hasFeedForward(layer) { events.append(.compute(.feedForward(layer), .backward)) }
+    events += [
+      .compute(.attention(layer), .backward), .beginGradient(block), .compute(.accumulation(layer), .backward),
+      .reduceGradient(block), .reshard(block),
+    ]
+  }
+
+  private mutating func embeddingGradient(_ layout: ParameterLayout) {
+    if !layout.isTied { events.append(.beginGradient(layout.embeddingPiece)) }
+    events += [.compute(.embedding, .backward), .reduceGradient(layout.embeddingPiece)]
+  }
+
+  /// Exchanges two events: for tests that everybody follows the schedule.
+  mutating func swapEvents(_ first: Int, _ second: Int) { events.swapAt(first, second) }
+}
+
+extension ParameterLayout {
+  var isTied: Bool { head == embedding }
+  func hasFeedForward(_ layer: Int) -> Bool { !blocks[layer].gateUp.isEmpty }
+}
