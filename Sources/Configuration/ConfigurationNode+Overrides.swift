@@ -17,7 +17,12 @@ extension ConfigurationNode {
     guard path.allSatisfy({ !$0.isEmpty }) else {
       throw ForgeError.badInput("\(source): '\(assignment[..<equals])' is not a key")
     }
-    var node = try Self.parse(String(assignment[assignment.index(after: equals)...]), source: source)
+    let text = String(assignment[assignment.index(after: equals)...])
+    guard text.contains(where: { !$0.isWhitespace }) else {
+      throw ForgeError.badInput(
+        "\(source): there is no value after '='; write null for the default, or '\"\"' for an empty text")
+    }
+    var node = try Self.parse(text, source: source)
     node.relocate(to: Location(source: source))
     try set(path[...], to: node, walked: [])
   }

@@ -53,7 +53,9 @@ extension ConfigurationNode {
     switch node {
     case .scalar(let scalar):
       let isPlain = scalar.style == .plain || scalar.style == .any
-      self.init(isPlain ? Self.resolve(scalar.string) : .string(scalar.string), at: location)
+      self.init(
+        isPlain ? Self.resolve(scalar.string) : .string(scalar.string), at: location,
+        spelling: isPlain ? scalar.string : nil)
     case .sequence(let sequence):
       var items: [ConfigurationNode] = []
       for item in sequence { items.append(try ConfigurationNode(item, source: source, room: &room)) }

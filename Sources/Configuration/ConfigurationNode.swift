@@ -45,10 +45,13 @@ public struct ConfigurationNode: Sendable {
 
   public var value: Value
   public var location: Location
+  /// An unquoted scalar of YAML as it was written: what it says where text is expected.
+  public let spelling: String?
 
-  public init(_ value: Value, at location: Location) {
+  public init(_ value: Value, at location: Location, spelling: String? = nil) {
     self.value = value
     self.location = location
+    self.spelling = spelling
   }
 
   /// The value of `key`; nil when there is none or this is no mapping.

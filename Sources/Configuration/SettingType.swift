@@ -1,4 +1,5 @@
 import Diagnostics
+import Foundation
 
 /// The type of a setting: how its value is read and checked, and what is said of it.
 public struct SettingType<Value: Sendable>: Sendable {
@@ -66,6 +67,33 @@ extension SettingType<[Double]> {
 extension SettingType<String> {
   public static var text: SettingType {
     SettingType(form: .text, blank: "", read: { section, key, _ in try section.string(key) }) { .string($0) }
+  }
+}
+
+extension SettingType<String> {
+  /// The path of a file or folder. Variables and `~` are the shell's: they are not expanded, and refused unless there is
+  /// something of that name.
+  public static var path: SettingType {
+    SettingType(
+      form: .text, blank: "",
+      read: { section, key, _ in
+        let path = try section.string(key)
+        if let path, let part = shellExpansion(in: path), access(path, F_OK) != 0 {
+          throw section.error(
+            key,
+            "is '\(path)', and '\(part)' is not expanded in a configuration; write it out, or give the path on the command "
+              + "line, where the shell expands it: --set")
+        }
+        return path
+      }
+    ) { .string($0) }
+  }
+
+  /// What a shell would replace: `~` at the beginning, `$NAME` or `${NAME}`.
+  private static func shellExpansion(in path: String) -> String? {
+    if path == "~" || path.hasPrefix("~/") { return "~" }
+    guard let match = path.firstMatch(of: /\$(\{[A-Za-z_][A-Za-z_0-9]*\}|[A-Za-z_][A-Za-z_0-9]*)/) else { return nil }
+    return String(match.output.0)
   }
 }
 

@@ -81,7 +81,8 @@ public struct SettingsSchema {
     func type(_ name: String) -> Member { ("type", isNullable ? texts([name, "null"]) : text(name)) }
     switch form {
     case .boolean: return [type("boolean")]
-    case .text: return [type("string")]
+    // A number or a truth value is the text that was written.
+    case .text: return [("type", texts(["string", "number", "boolean"] + (isNullable ? ["null"] : [])))]
     case .mapping: return [type("object")]
     case .integer(let bounds): return numeric(bounds, type("integer"), isNullable)
     case .number(let bounds): return numeric(bounds, type("number"), isNullable)

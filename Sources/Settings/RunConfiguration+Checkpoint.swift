@@ -66,7 +66,7 @@ extension RunConfiguration {
     init?(_ settings: SettingsReader, every checkpoints: Int) throws {
       let (folderKey, stepsKey) = ("local", "local_every")
       let folder = try settings.optional(
-        folderKey, .text, without: "no copies",
+        folderKey, .path, without: "no copies",
         "Folder on a disk of each node for copies between checkpoints; `%h` in it is the host's name.")
       every = try settings.value(
         stepsKey, .integer(.positive), default: max(1, checkpoints / 5), words: "a fifth of `checkpoint.every`",

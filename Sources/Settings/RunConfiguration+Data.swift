@@ -50,7 +50,7 @@ extension DataSource {
   init(_ settings: SettingsReader) throws {
     self.init(
       path: try settings.required(
-        "path", .text, "Dataset: a folder of `forge data prepare`, or the prefix of a Megatron-LM `.bin/.idx` pair."),
+        "path", .path, "Dataset: a folder of `forge data prepare`, or the prefix of a Megatron-LM `.bin/.idx` pair."),
       weight: try settings.value(
         "weight", .number(.positive(isFinite: true)), default: 1,
         "Weight in the mixture: sequences are drawn in proportion to it."))

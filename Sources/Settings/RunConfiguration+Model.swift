@@ -14,7 +14,7 @@ extension RunConfiguration {
     init(_ settings: SettingsReader) throws {
       let from = "from"
       folder = try settings.optional(
-        from, .text, without: "random weights",
+        from, .path, without: "random weights",
         "Model to start from: a Hugging Face folder, a run or a checkpoint.")
       section = settings.foreign(
         ModelConfiguration.declarations, ignored: ModelConfiguration.ignoredKeys,

@@ -56,16 +56,27 @@ extension LearningRateSchedule {
     let shape: Shape = try settings.value(
       "name", .choice(refusal: "is not a schedule"), default: .constant,
       "Shape after the warm-up: `constant`, `cosine`, or `wsd` (warm-up, stable, decay).")
+    let (minimum, decay, warmup) = ("minimum_ratio", "decay_steps", "warmup_steps")
+    try settings.requireOfNewRuns(
+      shape != .constant || !settings.contains(minimum), minimum,
+      "is of schedules that end low; set schedule.name to cosine or wsd, or leave it out")
+    try settings.requireOfNewRuns(
+      shape == .wsd || !settings.contains(decay), decay, "is wsd's; set schedule.name to wsd, or leave it out")
     self.init(
       shape: shape, peak: peak,
       minimumRatio: try settings.value(
-        "minimum_ratio", .number(.within(0...1)), default: shape == .cosine ? 0.1 : 0, words: "0.1 (cosine), 0 (wsd)",
+        minimum, .number(.within(0...1)), default: shape == .cosine ? 0.1 : 0, words: "0.1 (cosine), 0 (wsd)",
         "What cosine and wsd end at, as a fraction of the peak."),
       warmupSteps: try settings.value(
-        "warmup_steps", .integer(.atLeast(0)), default: 0, "Steps of linear warm-up."),
+        warmup, .integer(.atLeast(0)), default: 0, "Steps of linear warm-up."),
       decaySteps: try settings.value(
-        "decay_steps", .integer(.atLeast(0)), default: steps / 5, words: "a fifth of `run.steps`",
+        decay, .integer(.atLeast(0)), default: steps / 5, words: "a fifth of `run.steps`",
         "Steps of wsd's final descent."),
       totalSteps: steps)
+    let both = (warmup: warmupSteps, decay: decaySteps)
+    try settings.requireOfNewRuns(
+      shape != .wsd || !settings.contains(decay) || both.warmup + both.decay <= steps, decay,
+      "is \(both.decay), which with warmup_steps = \(both.warmup) is more than run.steps = \(steps); make one of them smaller"
+    )
   }
 }

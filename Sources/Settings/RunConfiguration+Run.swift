@@ -35,7 +35,7 @@ extension RunConfiguration {
     static func place(_ settings: SettingsReader) throws -> (name: String, directory: String) {
       let name = try settings.value("name", .text, default: "run", "Name of the run.")
       let directory = try settings.value(
-        "directory", .text, default: "runs/\(name)", words: "`runs/NAME`",
+        "directory", .path, default: "runs/\(name)", words: "`runs/NAME`",
         "Run directory, where everything goes; one with a sound checkpoint is continued.")
       return (name, directory)
     }

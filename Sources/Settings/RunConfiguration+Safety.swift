@@ -34,8 +34,12 @@ extension RunConfiguration {
       zScore = try settings.optional(
         "z_score", .number(.positive), without: "no such limit",
         "Loss spike: a loss so many standard deviations above the mean of the last ones is bad.")
+      let (key, limit) = ("window", zScore)
       window = try settings.value(
-        "window", .integer(.atLeast(16, limit: 1 << 24)), default: 128, "Losses that the mean is of, in steps.")
+        key, .integer(.atLeast(16, limit: 1 << 24)), default: 128, "Losses that the mean is of, in steps.")
+      try settings.requireOfNewRuns(
+        limit != nil || !settings.contains(key), key,
+        "is of spikes.z_score, which is not set; set it, or leave this out")
       maximumGradientNorm = try settings.optional(
         "maximum_gradient_norm", .number(.positive), without: "no such limit",
         "A larger gradient norm, before clipping, is bad; one that is not finite always is.")

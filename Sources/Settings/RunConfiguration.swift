@@ -40,6 +40,7 @@ public struct RunConfiguration: Sendable {
         try ConfigurationNode.parse(QuickstartRecipe.yaml, source: "the built-in quickstart recipe")
       }
     for override in overrides { try node.set(override) }
+    node = catalog.withText(node)
     return try RunConfiguration(node, recorded: recorded(of: node))
   }
 
@@ -55,6 +56,7 @@ public struct RunConfiguration: Sendable {
 
   /// - Parameter recorded: what a run that continues was started with.
   public init(_ node: ConfigurationNode, recorded: RecordedConfiguration? = nil) throws {
+    let node = Self.catalog.withText(node)
     let root = try ConfigurationSection(node, recorded: recorded)
     try Self.catalog.checkKeys(of: root)
     let sections = try Sections(SettingsReader(root))

@@ -116,6 +116,12 @@ import Testing
     #expect(try Self.parse(tree.yaml()).yaml() == tree.yaml())
   }
 
+  @Test(arguments: ["optimizer.name=", "optimizer.name= "]) func anOverrideHasAValue(_ assignment: String) throws {
+    var node = try Self.parse("optimizer: {name: adamw}")
+    let error = try #require(throws: ForgeError.self) { try node.set(assignment) }
+    #expect(error.description.contains("there is no value after '='; write null for the default"))
+  }
+
   @Test func overrides() throws {
     var node = try Self.parse("optimizer: {learning_rate: 1, name: adamw}\ndata:\n  train:\n  - path: a\nempty:\n")
     try node.set("optimizer.learning_rate=3e-4")
@@ -124,7 +130,7 @@ import Testing
     try node.set("data.train.1.path=b=c")
     try node.set("new.section.key=text")
     try node.set("empty.key=true")
-    try node.set("optimizer.name=")
+    try node.set("optimizer.name=null")
     let expected = """
       optimizer: {learning_rate: 3e-4, name: null, betas: [0.9, 0.95]}
       data: {train: [{path: a, weight: 2}, {path: b=c}]}

@@ -381,6 +381,49 @@ def validation_that_cannot_be():
     refused("m08: sets without a section", run("forge-dist", config), r"data\.validation", "section")
 
 
+def void():
+    """Keys that another choice in their section makes void, text that looks like a number, and nothing at all."""
+    train = pair("void", 12)
+    for name, key, sections in [
+            ("cosine", "decay_steps", {"schedule": {"name": "cosine", "decay_steps": 2}}),
+            ("constant", "minimum_ratio", {"schedule": {"name": "constant", "minimum_ratio": 0.5}}),
+            ("constant by default", "decay_steps", {"schedule": {"decay_steps": 2}}),
+            ("wsd", "decay_steps", {"schedule": {"name": "wsd", "warmup_steps": 3, "decay_steps": 3}}),
+            ("spikes", "window", {"spikes": {"window": 64}}),
+            ("adamw", "momentum", {"optimizer": {"learning_rate": 1e-3, "momentum": 0.9}})]:
+        config, _ = configured(f"void-{name}", train, **sections)
+        line = next(number for number, text in enumerate(config.read_text().splitlines(), 1) if key in text)
+        refused(f"m09: a key or combination made void, {name}", run("forge-dist", config), rf"yaml:{line}: .*{key}")
+    config, _ = configured("void-fits", train, steps=4, schedule={"name": "wsd", "warmup_steps": 1, "decay_steps": 3})
+    check("m09: warm-up and descent that fit", run("forge-dist", config).code == 0)
+
+    for written in ["4711", "007", "1e3", "true", "0x10"]:
+        config, _ = configured("text", train)
+        text, count = re.subn(r'("run": \{[^}]*"name": )"[^"]*"', rf"\g<1>{written}", config.read_text())
+        assert count == 1
+        config.write_text(text)
+        changed_directory = WORK / "text-run"
+        shutil.rmtree(changed_directory, ignore_errors=True)
+        ended = run("forge-dist", config, "--set", f"run.directory={changed_directory}")
+        recorded = (changed_directory / "config.yaml").read_text() if ended.code == 0 else ""
+        check(f"m15: a name that looks like a number, {written}",
+              ended.code == 0 and re.search(rf'name: "?{written}"?$', recorded, re.M), f"{ended}\n{recorded}")
+        check("m15: and the run goes on", run("forge-dist", config, "--set", f"run.directory={changed_directory}", "--set",
+                                              "run.steps=5").code == 0)
+    config, _ = configured("empty-value", train)
+    for value in ["", " "]:
+        refused("m15: an empty value on the command line",
+                run("forge-dist", config, "--set", f"optimizer.weight_decay={value}"),
+                r"--set optimizer\.weight_decay= ?: there is no value.*null")
+    check("m15: null is the default", run("forge-dist", config, "--set", "optimizer.weight_decay=null").code == 0)
+    for key, path, part in [("data.train.0.path", "$DATA/train", r"\$DATA"), ("run.directory", "${HOME}/run", r"\$\{HOME\}"),
+                            ("run.directory", "~/run", "~"), ("checkpoint.local", "$TMP/copies", r"\$TMP")]:
+        refused(f"m15: a variable in {key}", run("forge-dist", config, "--set", f"{key}={path}"),
+                rf"'{part}' is not expanded.*--set")
+    config, _ = configured("from-variable", train, model={"from": "$MODELS/x"})
+    refused("m15: a variable in model.from", run("forge-dist", config), r"yaml:\d+: .*'\$MODELS' is not expanded.*--set")
+
+
 def later():
     """What belongs to code that is rebuilt next."""
     reason = "the run's files and settings get one owner in the next change"
@@ -397,18 +440,6 @@ def later():
     validated = [line for line in harness.metrics(directory) if "validation_loss" in line]
     check_later("m38: a validation loss for each set",
                 any(isinstance(value, dict) and len(value) == 2 for line in validated for value in line.values()), reason)
-    for name, schedule in [("cosine", {"name": "cosine", "decay_steps": 2}),
-                           ("constant", {"name": "constant", "minimum_ratio": 0.5}),
-                           ("wsd", {"name": "wsd", "warmup_steps": 3, "decay_steps": 3})]:
-        config, _ = configured(f"void-{name}", train, schedule=schedule)
-        ended = run("forge-dist", config)
-        check_later(f"m09: a key or combination made void, {name}", ended.code == 64 and "yaml:" in ended.err, reason)
-    config, _ = configured("text", train)
-    changed(config, lambda settings: settings["run"].update(name=4711))
-    check_later("m15: a name that looks like a number", run("forge-dist", config).code == 0, reason)
-    config, _ = configured("empty-value", train)
-    ended = run("forge-dist", config, "--set", "optimizer.weight_decay=")
-    check_later("m15: an empty value on the command line is refused", ended.code == 64, reason)
     config, directory = configured("events", train, steps=4, checkpoint={"every": 2})
     begin(config, "a run with events")
     shutil.rmtree(directory / "checkpoints/step-00000004")
@@ -468,6 +499,7 @@ for path in (WORK / "tokenizer").iterdir():
 spaced = json.loads((WORK / "tokenizer/tokenizer.json").read_text())
 (WORK / "spaced/tokenizer.json").write_text(json.dumps(dict(reversed(spaced.items())), separators=(", ", " : ")))
 for group in [pairs_by_content, remembered_pairs, prepared_by_content, validation_by_content, models_by_content,
-              validate_command, overwriting, tokenizers, other_settings, recorded_values, validation_that_cannot_be, later]:
+              validate_command, overwriting, tokenizers, other_settings, recorded_values, validation_that_cannot_be, void,
+              later]:
     group()
 harness.finish()

@@ -71,7 +71,8 @@ import Testing
   static let rules = [
     "not a multiple of micro_batch", "max_position_embeddings", "more than 2^60 tokens", "no machine has memory",
     "a multiple of validation.every", "is Muon's", "one dataset only", "needs checkpoint.local", "not less than",
-    "must name a folder", "at least minimum_seconds",
+    "must name a folder", "at least minimum_seconds", "is wsd's", "is of schedules that end low", "is more than run.steps",
+    "is of spikes.z_score",
   ]
 
   @Test func theSchemaAllowsWhatTheReaderTakes() throws {
