@@ -84,4 +84,9 @@ for sharding in ["none", "optimizer", "full"]:
     harness.check(f"sharding {sharding}: the rank is named ({tries} flips)", told, ended)
     harness.check(f"sharding {sharding}: the run ends as if nothing had been",
                   ended.code == 0 and ended.weights == reference.weights, ended)
+    harness.check(f"sharding {sharding}: each step is once in metrics and TensorBoard events",
+                  harness.event_steps(directory) == list(range(1, STEPS + 1)) == [line["step"] for line in harness.metrics(directory)],
+                  harness.event_steps(directory))
+    sound = harness.run("forge", "ledger", "verify", directory)
+    harness.check(f"sharding {sharding}: the ledger of the mended run is sound", sound.code == 0, sound)
 harness.finish()
