@@ -144,7 +144,8 @@ let package = Package(
     .testTarget(name: "SettingsTests", dependencies: ["Configuration", "Diagnostics", "Models", "Settings"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Diagnostics", "Tokenizers"], exclude: ["Fixtures"]),
     .testTarget(
-      name: "TrainingTests", dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Placement", "Training"]),
+      name: "TrainingTests",
+      dependencies: ["Batches", "Checkpoints", "Configuration", "Diagnostics", "MPI", "Placement", "Training"]),
   ]
 )
 

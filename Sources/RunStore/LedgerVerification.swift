@@ -36,6 +36,8 @@ public struct LedgerVerification {
     guard FileManager.default.fileExists(atPath: run.ledger) else {
       throw ForgeError.badInput("'\(run.path)' is not a run with a ledger: it has no ledger.jsonl")
     }
+    // What a checkpoint of a run that goes on names is in the ledger by the time that this is read.
+    let saved = Self.checkpoints(of: run)
     let file = try LedgerFile(path: run.ledger)
     var order = StepOrder()
     var objection: (line: Int, what: String)?
@@ -64,17 +66,27 @@ public struct LedgerVerification {
         file: run.ledger, line: objection.line, what: objection.what,
         meaning: "the record is not that of one run; its lines were written anew, or by another program")
     } else {
-      finding = verifyCheckpoints(of: run, file, order)
+      finding = verify(saved, file, order)
     }
   }
 
-  private mutating func verifyCheckpoints(of run: RunDirectory, _ file: LedgerFile, _ order: StepOrder) -> Finding? {
+  /// The checkpoints of a run, and why one cannot be read.
+  private static func checkpoints(of run: RunDirectory) -> [(path: String, Result<CheckpointReader, any Error>)] {
     let folder = run.checkpoints
-    for step in folder.steps() {
+    return folder.steps().compactMap { step in
       let path = folder.path(step: step)
+      let reader = Result { try CheckpointReader(path: path) }
+      if case .failure = reader, !FileManager.default.fileExists(atPath: path) { return nil }  // just deleted
+      return (path, reader)
+    }
+  }
+
+  private mutating func verify(
+    _ saved: [(path: String, Result<CheckpointReader, any Error>)], _ file: LedgerFile, _ order: StepOrder
+  ) -> Finding? {
+    for (path, result) in saved {
       let reader: CheckpointReader
-      do { reader = try CheckpointReader(path: path) } catch {
-        guard FileManager.default.fileExists(atPath: path) else { continue }  // the run has just deleted it
+      do { reader = try result.get() } catch {
         return Finding(
           file: path, what: "cannot be read: \(error)",
           meaning: "a start takes the checkpoint before it; see forge checkpoint verify")
@@ -93,12 +105,12 @@ public struct LedgerVerification {
           file: path, what: "is of step \(reader.step), and the ledger was at step \(recorded) when it was written",
           meaning: "the checkpoint is not what its name says, or another run's")
       }
-      let saved = file.entries.first {
+      let line = file.entries.first {
         $0.end > position.offset && $0.kind == "checkpoint" && $0.number == reader.step
       }
-      if let root = saved?.root, root != reader.root {
+      if let root = line?.root, root != reader.root {
         return Finding(
-          file: path, what: "has the root hash \(reader.root), and line \(saved?.line ?? 0) of the ledger \(root)",
+          file: path, what: "has the root hash \(reader.root), and line \(line?.line ?? 0) of the ledger \(root)",
           meaning: "the checkpoint is not the one that the run saved")
       }
       checkpoints += 1

@@ -64,11 +64,15 @@ public struct RunSummary: Sendable {
     }
     steps = try lease?.steps ?? Self.configuredSteps(run)
     let isComplete = step != nil && step == steps
-    guard let lease else {
-      state = try isComplete || Self.last(run.ledger, LedgerFile.kind) == "end" ? .finished : .unknown
-      return
-    }
-    if lease.isReleased { state = isComplete ? .finished : .stopped } else { state = isFresh ? .running : .failed }
+    func hasEnded() throws -> Bool { try Self.last(run.ledger, LedgerFile.kind) == "end" }
+    state =
+      if let lease, lease.isReleased { isComplete ? .finished : .stopped } else if lease != nil, isFresh {
+        .running
+      } else if lease != nil {
+        try hasEnded() ? .finished : .failed
+      } else {
+        try isComplete || hasEnded() ? .finished : .unknown
+      }
   }
 
   /// - Returns: nil when there is no such file.

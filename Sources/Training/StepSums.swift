@@ -1,5 +1,3 @@
-import Batches
-import Digests
 import MPI
 import Models
 import Objectives
@@ -19,9 +17,8 @@ struct StepSums {
   private var microBatches: [Int64]
   /// Tokens per expert, `[sparse layers · experts]`.
   private var loads: [Int64]
-  /// Words of the SHA-256 of each sequence of the global batch, `[sequences · 4]`; those of other ranks' are 0 before
-  /// ``reduce(over:)``.
-  private var digests: [Int64]
+  /// What the global batch held.
+  var digests: SequenceDigests
   private let rank: Int
   private let experts: Int
 
@@ -29,7 +26,7 @@ struct StepSums {
   ///   - objective: with the denominators of the global batch.
   ///   - sequences: of the global batch, when its hash is wanted.
   init(_ configuration: ModelConfiguration, _ objective: NormalizedObjective, mesh: ProcessMesh, sequences: Int = 0) {
-    digests = Array(repeating: 0, count: 4 * sequences)
+    digests = SequenceDigests(sequences: sequences)
     rank = mesh.batch.rank
     losses = objective.denominators.map { _ in 0 }
     refusals = objective.overflows ? 1 : 0
@@ -49,27 +46,6 @@ struct StepSums {
     for (place, load) in result.expertLoads.enumerated() { loads[place] += Int64(load) }
   }
 
-  /// Takes note of what this rank's sequences hold.
-  ///
-  /// - Parameter first: the place in the global batch of the micro-batch's first sequence.
-  mutating func addDigests(of batch: TokenBatch, first: Int) {
-    for sequence in 0..<batch.sequences {
-      let words = batch.digest(ofSequence: sequence).words
-      for (place, word) in [words.0, words.1, words.2, words.3].enumerated() {
-        digests[4 * (first + sequence) + place] = Int64(bitPattern: word)
-      }
-    }
-  }
-
-  /// Of the global batch, once the sums are complete.
-  var batchDigest: SHA256.Digest {
-    let words = digests.map { UInt64(bitPattern: $0) }
-    return TokenBatch.digest(
-      of: stride(from: 0, to: words.count, by: 4).map {
-        SHA256.Digest(words: (words[$0], words[$0 + 1], words[$0 + 2], words[$0 + 3]))
-      })
-  }
-
   /// What one micro-batch took this rank, without waiting for others.
   mutating func add(seconds: Double) {
     microseconds[rank] += Int64(seconds * 1e6)
@@ -82,7 +58,7 @@ struct StepSums {
   ///
   /// - Throws: `MPIError`.
   mutating func reduce(over mesh: ProcessMesh) throws {
-    var computed = [auxiliaryLoss, refusals] + losses + loads + digests
+    var computed = [auxiliaryLoss, refusals] + losses + loads + digests.words
     var told = [stops, saves, exposedMicroseconds] + microseconds + microBatches
     if mesh.batch.size == mesh.world.size {
       let count = computed.count
@@ -97,7 +73,7 @@ struct StepSums {
     (auxiliaryLoss, refusals) = (computed[0], computed[1])
     losses = Array(computed[2..<2 + losses.count])
     loads = Array(computed[2 + losses.count..<2 + losses.count + loads.count])
-    digests = Array(computed.suffix(digests.count))
+    digests.words = Array(computed.suffix(digests.words.count))
     (stops, saves, exposedMicroseconds) = (told[0], told[1], told[2])
     let ranks = microseconds.count
     microseconds = Array(told[3..<3 + ranks])

@@ -142,7 +142,7 @@ final class TrainingStep {
         ? nil : LossFixedPoint.decode(sums.auxiliaryLoss) / Double(configuration.batch.microBatches),
       gradientNorm: objection == nil ? norm : .nan, learningRate: learningRate,
       targets: Int(objective.denominators[0].count),
-      firstSequence: batch * configuration.batch.sequences, batchDigest: sums.batchDigest.hexadecimal,
+      firstSequence: batch * configuration.batch.sequences, batchDigest: sums.digests.batch.hexadecimal,
       objection: objection, stopRequested: sums.stops > 0,
       saveRequested: sums.saves > 0, expertLoads: sums.expertLoads,
       exposedSeconds: Double(sums.exposedMicroseconds) / 1e6 / Double(engine.mesh.world.size))
@@ -166,7 +166,7 @@ final class TrainingStep {
     var sums = StepSums(
       configuration.model, objective, mesh: engine.mesh, sequences: configuration.batch.sequences)
     for (place, batch) in zip(microBatches, batches) {
-      sums.addDigests(of: batch, first: place * configuration.batch.microBatch)
+      sums.digests.add(batch, first: place * configuration.batch.microBatch)
     }
     try engine.forwardBackward(batches, objective: objective) { batch, result, seconds in
       sums.add(result)

@@ -44,6 +44,11 @@ import Testing
     #expect(try summary(make("asked", step: 3, isReleased: true)).state == .stopped)
     #expect(try summary(make("done", step: 10, isReleased: true)).state == .finished)
     #expect(try summary(make("last-step", step: 10)).state == .running, "it is still saving")
+    let ended = try make("killed-at-its-very-end", step: 10, age: 60)
+    let ledger = try StepLedger(
+      path: ended.ledger, continuingFrom: nil, settings: "", expected: "", report: { _ in })
+    try ledger.append("end", [("step", .integer(10))])
+    #expect(try summary(ended).state == .finished)
     let run = try summary(make("numbers", step: 3))
     #expect(run.step == 3 && run.steps == 10 && run.loss == 3 && run.tokensPerSecond == 7.5)
   }
