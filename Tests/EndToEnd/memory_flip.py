@@ -26,8 +26,11 @@ def configured(name, sharding):
 
 def tensor(directory, name):
     """Bytes of a tensor of the newest checkpoint."""
-    subprocess.run([harness.ROOT / "scripts/read-checkpoint", directory / "checkpoints", "--to", WORK / "state.npz"],
-                   check=True, capture_output=True)
+    for _ in range(20):  # the run may delete what is being read
+        done = subprocess.run([harness.ROOT / "scripts/read-checkpoint", directory / "checkpoints", "--to", WORK / "state.npz"],
+                              capture_output=True)
+        if done.returncode == 0:
+            break
     import numpy
     return numpy.load(WORK / "state.npz")[name].tobytes()
 
