@@ -27,9 +27,12 @@ let package = Package(
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
     .target(name: "Formats", dependencies: ["Diagnostics", "Digests"]),
     .target(name: "Checkpoints", dependencies: ["CZstd", "Diagnostics", "Digests", "Formats"]),
+    // The files of a run's directory, for who writes and who reads them: without MPI.
+    .target(
+      name: "RunStore", dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Digests", "Formats"]),
 
     // Models and data, which know nothing of ranks.
-    .target(name: "Batches", dependencies: ["Kernels"]),
+    .target(name: "Batches", dependencies: ["Digests", "Kernels"]),
     .target(name: "Objectives", dependencies: ["Batches", "Kernels"]),
     .target(name: "Models", dependencies: ["Batches", "Configuration", "Diagnostics", "Kernels", "Objectives"]),
     .target(name: "Optimizers", dependencies: ["Kernels"]),
@@ -76,12 +79,13 @@ let package = Package(
       dependencies: [
         "Batches", "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Digests", "Engine", "Formats", "Kernels",
         "MPI",
-        "Models", "Objectives", "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "Settings",
+        "Models", "Objectives", "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "RunStore",
+        "Settings",
         "Tokenizers",
       ]),
 
     // What a finished run says, without MPI.
-    .target(name: "Reporting", dependencies: ["Configuration", "Diagnostics"]),
+    .target(name: "Reporting", dependencies: ["Diagnostics", "RunStore"]),
 
     .executableTarget(
       name: "forge-dist",
@@ -95,13 +99,13 @@ let package = Package(
       name: "forge",
       dependencies: [
         "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Documents", "Formats", "Generation", "Kernels",
-        "Models", "Planning", "Pretrained", "Reporting", "Settings", "Tokenizers",
+        "Models", "Planning", "Pretrained", "Reporting", "RunStore", "Settings", "Tokenizers",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Diagnostics"], exclude: ["Fixtures"]),
     .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Diagnostics"]),
-    .testTarget(name: "DatasetsTests", dependencies: ["Batches", "Datasets", "Diagnostics", "Formats"]),
+    .testTarget(name: "DatasetsTests", dependencies: ["Batches", "Datasets", "Diagnostics", "Digests", "Formats"]),
     .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
     .testTarget(name: "DigestsTests", dependencies: ["Digests"]),
     .testTarget(name: "DocumentTextTests", dependencies: ["DocumentText"], exclude: ["Fixtures"]),
@@ -137,10 +141,13 @@ let package = Package(
       ],
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
     .testTarget(name: "ReportingTests", dependencies: ["Diagnostics", "Reporting"]),
+    .testTarget(
+      name: "RunStoreTests", dependencies: ["Checkpoints", "Diagnostics", "Formats", "RunStore"]),
     .testTarget(name: "SettingsTests", dependencies: ["Configuration", "Diagnostics", "Models", "Settings"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Diagnostics", "Tokenizers"], exclude: ["Fixtures"]),
     .testTarget(
-      name: "TrainingTests", dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Placement", "Training"]),
+      name: "TrainingTests",
+      dependencies: ["Batches", "Checkpoints", "Configuration", "Diagnostics", "MPI", "Placement", "Training"]),
   ]
 )
 

@@ -68,6 +68,13 @@ public struct CheckpointFolder: Sendable {
     return String(decoding: bytes, as: UTF8.self).split(separator: " ").first.flatMap(Self.step)
   }
 
+  /// The root hash of the checkpoint that `latest` names, if it is that of a step; nil otherwise.
+  public func latestRoot(step: Int) -> String? {
+    guard let bytes = try? ShardFile.contents(latest) else { return nil }
+    let words = String(decoding: bytes, as: UTF8.self).split { $0 == " " || $0 == "\n" }
+    return words.count == 2 && words[0] == Self.name(step: step) ? String(words[1]) : nil
+  }
+
   private func entries() -> [String] {
     ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
   }

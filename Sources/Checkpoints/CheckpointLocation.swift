@@ -19,7 +19,7 @@ public enum CheckpointLocation: Sendable {
       self = .one(path: try CheckpointReader.resolve(path))
       return
     }
-    for folder in [path + "/checkpoints", path].map({ CheckpointFolder(path: $0) })
+    for folder in [RunDirectory(path: path).checkpointsPath, path].map({ CheckpointFolder(path: $0) })
     where !folder.steps().isEmpty || !folder.leftovers().isEmpty || exists(folder.latest) {
       self = .all(folder)
       return
@@ -38,13 +38,13 @@ public final class RunLock {
   /// - Parameter folder: the run's `checkpoints` folder. A run without a lock file is nobody's.
   /// - Throws: `ForgeError.tryAgain` when a training process is writing to the run.
   public init(of folder: CheckpointFolder) throws {
-    let run = URL(filePath: folder.path).deletingLastPathComponent().path
-    descriptor = open(run + "/.lock", O_RDWR | O_CLOEXEC)
-    if descriptor < 0, errno != ENOENT { throw systemError("open", run + "/.lock") }
+    let run = RunDirectory(path: URL(filePath: folder.path).deletingLastPathComponent().path)
+    descriptor = open(run.lock, O_RDWR | O_CLOEXEC)
+    if descriptor < 0, errno != ENOENT { throw systemError("open", run.lock) }
     // A file system without locks (ENOSYS, ENOLCK) cannot protect the run.
     if descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK {
       close(descriptor)
-      throw ForgeError.tryAgain("a job is writing to the run '\(run)'; wait for its end")
+      throw ForgeError.tryAgain("a job is writing to the run '\(run.path)'; wait for its end")
     }
   }
 

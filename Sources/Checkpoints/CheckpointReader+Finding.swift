@@ -53,7 +53,7 @@ extension CheckpointReader {
     if !exists(path), exists("\(replaced)/\(CheckpointManifest.fileName)") { return replaced }
     let latest = CheckpointFolder.latestName
     if (path as NSString).lastPathComponent == latest, exists(path) { return try followLatest(path) }
-    for folder in [path, path + "/checkpoints"] {
+    for folder in [path, RunDirectory(path: path).checkpointsPath] {
       if exists("\(folder)/\(latest)") { return try followLatest("\(folder)/\(latest)") }
       // A crash between the last two steps of the first commit leaves a checkpoint without a `latest`.
       if let newest = try newestSound(in: folder, everyChunk: false) { return newest.path }

@@ -28,9 +28,6 @@ public struct BlackBox: Sendable {
   private let size: Int
   private let slotSize: Int
 
-  /// The folder of a run that holds its ranks' records.
-  public static func folder(of run: String) -> String { run + "/blackbox" }
-
   static func path(folder: String, rank: Int) -> String { folder + String(format: "/rank-%05d", rank) }
 
   /// Makes the record of a rank; one of an earlier attempt is replaced, and a process that still has that one mapped

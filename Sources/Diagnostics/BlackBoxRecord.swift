@@ -68,7 +68,7 @@ public struct BlackBoxRecord: Sendable {
 extension BlackBoxRecord {
   /// The records of the newest attempt of a run, by rank.
   ///
-  /// - Parameter folder: `BlackBox.folder(of:)`.
+  /// - Parameter folder: `RunDirectory.blackBoxes`.
   /// - Throws: `ForgeError.badInput` when there are none.
   public static func newest(in folder: String) throws -> [BlackBoxRecord] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []

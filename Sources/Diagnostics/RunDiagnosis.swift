@@ -37,7 +37,7 @@ public struct RunDiagnosis: Sendable {
   /// - Throws: `ForgeError.badInput` when it holds no records.
   public init(run: String) throws {
     self.init(
-      try BlackBoxRecord.newest(in: BlackBox.folder(of: run)), now: Double(clockNanoseconds()) / 1e9,
+      try BlackBoxRecord.newest(in: RunDirectory(path: run).blackBoxes), now: Double(clockNanoseconds()) / 1e9,
       place: ProcessTable.place, state: ProcessTable.state)
   }
 

@@ -38,14 +38,8 @@ public struct ModelFolderFiles: Sendable {
       try self.init(folder: path)
       return
     }
-    // RUN/checkpoints/step-00000100; a checkpoint that lies elsewhere has no run.
-    let place = URL(filePath: path).standardizedFileURL
-    let run =
-      place.lastPathComponent == "checkpoints"
-      ? place.deletingLastPathComponent()
-      : place.deletingLastPathComponent().lastPathComponent == "checkpoints"
-        ? place.deletingLastPathComponent().deletingLastPathComponent() : place
-    let kept = run.appending(path: Self.runFolder).path(percentEncoded: false)
+    // A checkpoint that lies elsewhere has no run.
+    let kept = RunDirectory(containing: path).pretrained
     if FileManager.default.fileExists(atPath: kept + "/" + Self.configuration) {
       try self.init(folder: kept)
     } else {
@@ -190,7 +184,7 @@ public struct ModelFolderFiles: Sendable {
   ///
   /// - Throws: `ForgeError` when they cannot be written.
   public func keep(inRun directory: String) throws {
-    let place = directory + "/" + Self.runFolder
+    let place = RunDirectory(path: directory).pretrained
     if FileManager.default.fileExists(atPath: place + "/" + Self.configuration) {
       try? FileManager.default.removeItem(atPath: place)
     }

@@ -8,9 +8,6 @@ import Foundation
 ///
 /// What merely stands nearby is never taken: it may be another's.
 public enum ModelTokenizer {
-  /// The folder, within a run's directory, with a copy of the run's tokenizer.
-  public static let runFolder = "tokenizer"
-
   /// - Parameter model: a Hugging Face folder, a run directory, its `checkpoints` or one checkpoint.
   /// - Returns: nil when there is none, or when it is not known which the data was made with.
   public static func folder(model: String) -> String? {
@@ -18,9 +15,9 @@ public enum ModelTokenizer {
     if FileManager.default.fileExists(atPath: model + "/config.json") {
       candidates = [model, model + "/tokenizer"]
     } else {
-      let run = runDirectory(of: model)
+      let run = RunDirectory(containing: model)
       // Runs of older versions have no copy.
-      candidates = ["\(run)/\(runFolder)", run] + dataTokenizers(run)
+      candidates = [run.tokenizer, run.path] + dataTokenizers(run)
     }
     return candidates.first { FileManager.default.fileExists(atPath: $0 + "/tokenizer.json") }
   }
@@ -34,25 +31,10 @@ public enum ModelTokenizer {
     return reader.metadata["sources"]?["tokenizer"]?.string
   }
 
-  /// A checkpoint stands two folders below its run: `RUN/checkpoints/step-00000100`.
-  static func runDirectory(of model: String) -> String {
-    // Absolute, for who stands in such a folder and says `.`.
-    let place = URL(filePath: model).standardizedFileURL
-    let parent = place.deletingLastPathComponent()
-    return if place.lastPathComponent == "checkpoints" {
-      parent.path
-    } else if parent.lastPathComponent == "checkpoints" {
-      parent.deletingLastPathComponent().path
-    } else {
-      model
-    }
-  }
-
   /// The tokenizers that the datasets of a run's `config.yaml` were made with.
-  private static func dataTokenizers(_ run: String) -> [String] {
-    let file = run + "/config.yaml"
-    guard FileManager.default.fileExists(atPath: file),
-      let section = try? ConfigurationSection(ConfigurationNode.load(path: file)),
+  private static func dataTokenizers(_ run: RunDirectory) -> [String] {
+    guard FileManager.default.fileExists(atPath: run.configuration),
+      let section = try? ConfigurationSection(ConfigurationNode.load(path: run.configuration)),
       let sources = try? section.section("data")?.sections("train")
     else { return [] }
     return sources.compactMap { entry in

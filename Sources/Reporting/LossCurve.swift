@@ -1,6 +1,6 @@
-import Configuration
 import Diagnostics
 import Foundation
+import RunStore
 
 /// The losses of a run over its steps, as `metrics.jsonl` has them, for a picture in a file or in a terminal.
 public struct LossCurve: Sendable, Equatable {
@@ -32,15 +32,13 @@ public struct LossCurve: Sendable, Equatable {
     self.init(training: [], validation: [])
     let lines = contents.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     for (index, line) in lines.enumerated() where !line.allSatisfy({ $0 <= UInt8(ascii: " ") }) {
-      guard let node = try? ConfigurationNode.parse(json: line, source: path), case .mapping = node.value,
-        case .integer(let step) = node["step"]?.value
-      else {
+      guard let line = MetricsLine(line) else {
         // Only the text behind the last line break can be the beginning of a line.
         if index == lines.count - 1 { break }
         throw ForgeError.badInput("\(path):\(index + 1): not a JSON object with a step and its losses")
       }
-      if let loss = take(node["loss"]) { training.append(Point(step: step, loss: loss)) }
-      if let loss = take(node["validation_loss"]) { validation.append(Point(step: step, loss: loss)) }
+      if let loss = take(line.loss) { training.append(Point(step: line.step, loss: loss)) }
+      if let loss = take(line.validationLoss) { validation.append(Point(step: line.step, loss: loss)) }
     }
     guard !training.isEmpty || !validation.isEmpty else {
       throw ForgeError.badInput(
@@ -50,15 +48,13 @@ public struct LossCurve: Sendable, Equatable {
   }
 
   /// The loss that a line names, if it can be drawn.
-  private mutating func take(_ node: ConfigurationNode?) -> Double? {
-    switch node?.value {
-    case nil: return nil
-    case .integer(let loss) where Double(loss).magnitude <= Self.largest: return Double(loss)
-    case .number(let loss) where loss.magnitude <= Self.largest: return loss
-    default:
+  private mutating func take(_ loss: Double?) -> Double? {
+    guard let loss else { return nil }
+    guard loss.magnitude <= Self.largest else {
       leftOut += 1
       return nil
     }
+    return loss
   }
 
   private var points: [Point] { training + validation }

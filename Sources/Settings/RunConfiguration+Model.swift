@@ -35,7 +35,7 @@ extension RunConfiguration {
         let model = try PretrainedModel.configuration(folder: folder, overrides: section) { warnings.append($0) }
         return (model, folder, warnings)
       } catch let error as ForgeError {
-        let checkpoints = directory + "/checkpoints"
+        let checkpoints = RunDirectory(path: directory).checkpointsPath
         guard FileManager.default.fileExists(atPath: checkpoints),
           let own = try? PretrainedModel.configuration(folder: checkpoints, overrides: section)
         else { throw error }

@@ -1,4 +1,5 @@
 import Configuration
+import Diagnostics
 import Foundation
 import Models
 import Optimizers
@@ -48,10 +49,11 @@ public struct RunConfiguration: Sendable {
   private static func recorded(of node: ConfigurationNode) throws -> RecordedConfiguration? {
     guard let section = try ConfigurationSection(node).section("run"),
       let directory = try? Run.place(SettingsReader(section)).directory,
-      let names = try? FileManager.default.contentsOfDirectory(atPath: "\(directory)/checkpoints"),
+      case let run = RunDirectory(path: directory),
+      let names = try? FileManager.default.contentsOfDirectory(atPath: run.checkpointsPath),
       names.contains(where: { $0.hasPrefix("step-") })
     else { return nil }
-    return (try? ConfigurationNode.load(path: "\(directory)/config.yaml")).map(RecordedConfiguration.init)
+    return (try? ConfigurationNode.load(path: run.configuration)).map(RecordedConfiguration.init)
   }
 
   /// - Parameter recorded: what a run that continues was started with.

@@ -5,6 +5,7 @@ import Foundation
 import MPI
 import Parallelism
 import Pretrained
+import RunStore
 import Settings
 import Tokenizers
 

@@ -3,6 +3,7 @@ import Foundation
 import Kernels
 import MPI
 import Parallelism
+import RunStore
 import Settings
 
 /// Computes steps of a run again and compares them with its ledger, bit by bit.
@@ -52,9 +53,8 @@ public struct Replay {
     self.recorded = recorded
     self.steps = steps
     try Agreement.check(configuration, communicator)
-    let reporter = RunReporter(
-      configuration, directory: directory, isLeader: communicator.isLeader, warnings: [])
-    state = try RunState(configuration, directory, communicator: communicator, start: 0, note: reporter.note)
+    let progress = ProgressObserver(configuration, directory, isLeader: communicator.isLeader)
+    state = try RunState(configuration, directory, communicator: communicator, start: 0, note: progress.note)
   }
 
   /// Starts from the newest checkpoint before the interval, or from the run's beginning when there is none.
@@ -79,9 +79,11 @@ public struct Replay {
       let outcome = try state.trainingStep.run(
         step: step, batch: expected.map { $0.sequences.lowerBound / sequences }, wishes: .init())
       state.step = step
-      guard let expected, steps.contains(step) else { continue }
+      guard let expected else { continue }
       let computed = StepLedger.Step(step: step, sequences: sequences, outcome)
-      if computed != expected { return .differs(step: step, how: Self.difference(expected, computed)) }
+      // Other data before the interval are the reason for all that follows.
+      guard steps.contains(step) || !computed.hasData(of: expected) else { continue }
+      if !computed.repeats(expected) { return .differs(step: step, how: Self.difference(expected, computed)) }
     }
     return .identical(steps: steps.count)
   }
@@ -89,6 +91,10 @@ public struct Replay {
   private static func difference(_ recorded: StepLedger.Step, _ computed: StepLedger.Step) -> String {
     if recorded.sequences != computed.sequences {
       return "sequences \(recorded.sequences) are recorded, \(computed.sequences) were used"
+    }
+    if !computed.hasData(of: recorded) {
+      return "the data of step \(recorded.step) are not those trained on (SHA-256 \(recorded.batch ?? "") is recorded, "
+        + "\(computed.batch ?? "") was read)"
     }
     if recorded.isApplied != computed.isApplied {
       return recorded.isApplied

@@ -4,6 +4,7 @@ import Diagnostics
 import Foundation
 import Kernels
 import Pretrained
+import RunStore
 import Settings
 
 /// What a checkpoint says about its run beside the tensors: enough to go on, and to refuse going on differently.
@@ -26,7 +27,6 @@ struct RunRecord {
   private static let familyKey = "kernel_family"
   private static let lossesKey = "recent_losses"
   private static let skippedKey = "skipped_batches"
-  private static let ledgerKey = "ledger"
   private static let configurationKey = "configuration"
   private static let settingsHashKey = "settings_sha256"
   private static let standardOptimizer = "adamw"
@@ -53,9 +53,9 @@ struct RunRecord {
         // As bits: a resumed run must judge the next loss by the same numbers.
         Self.lossesKey: .array(progress.spikes.losses.map { .string(StepLedger.bits($0)) }),
         Self.skippedKey: .array(progress.skippedBatches.map { .integer($0) }),
-        Self.ledgerKey: ledger.map { ["offset": .integer($0.offset), "hash": .string($0.hash)] } ?? .null,
+        StepLedger.Position.key: ledger?.metadata ?? .null,
         CheckpointFolder.validationLossKey: validationLoss.map { $0.isFinite ? .number($0) : .null } ?? .null,
-        Self.settingsHashKey: .string(RunReporter.settingsHash(configuration)),
+        Self.settingsHashKey: .string(Self.settingsHash(configuration)),
         Self.familyKey: .string(KernelFamily.current.name),
         Self.settingsKey: .object(
           Dictionary(uniqueKeysWithValues: try settings.map { ($0.name, JSONValue.string($0.value)) })),
@@ -86,11 +86,7 @@ struct RunRecord {
           $0.string.flatMap { UInt64($0, radix: 16) }.map(Double.init(bitPattern:))
         }),
       skippedBatches: (reader.metadata[Self.skippedKey]?.array ?? []).compactMap(\.integer))
-    if let offset = reader.metadata[Self.ledgerKey]?["offset"]?.integer,
-      let hash = reader.metadata[Self.ledgerKey]?["hash"]?.string
-    {
-      ledger = StepLedger.Position(offset: offset, hash: hash)
-    }
+    ledger = StepLedger.Position(reader.metadata)
     continuedSettings = reader.metadata[Self.settingsHashKey]?.string
     continuedConfiguration = reader.metadata[Self.configurationKey]?.string
     sources = RunSources(reader.metadata)
@@ -114,6 +110,17 @@ struct RunRecord {
         "the run in '\(configuration.run.directory)' was computed with the CPU kernels '\(family)' and this machine uses "
           + "'\(current)'; set run.kernel_family to '\(family)' to keep its bits, or to '\(current)' to accept others")
     }
+  }
+
+  /// The hash of everything that decides what steps compute, so that a record of other settings is not compared.
+  static func settingsHash(_ configuration: RunConfiguration) -> String {
+    let without: Set = ["run", "parallelism", "memory", "checkpoint", "validation", "watchdog"]
+    var node = configuration.source
+    if case .mapping(let entries) = node.value {
+      node = ConfigurationNode(.mapping(entries.filter { !without.contains($0.key) }), at: node.location)
+    }
+    let run = configuration.run
+    return StepLedger.hash("\(run.seed) \(run.steps)\n\(node.yaml())".utf8)
   }
 
   init(

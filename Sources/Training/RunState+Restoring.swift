@@ -2,6 +2,7 @@ import Checkpoints
 import Diagnostics
 import MPI
 import Parallelism
+import RunStore
 
 extension RunState {
   /// What a run continues from.

@@ -10,6 +10,7 @@ import Models
 import Parallelism
 import Planning
 import Pretrained
+import RunStore
 import Settings
 
 /// What a run computes with on one rank, and how far it is: data, engine, step. Training drives it, and so does replaying.

@@ -2,6 +2,7 @@ import Datasets
 import Diagnostics
 import Foundation
 import Pretrained
+import RunStore
 import Settings
 import Tokenizers
 
@@ -27,9 +28,9 @@ enum RunTokenizer {
   ///
   /// - Throws: `ForgeError.badInput` when it, or the folder, has another tokenizer than the data was made with;
   ///   `tryAgain` when the run directory cannot be written.
-  static func keep(_ folder: String?, expected fingerprint: String?, in run: String) throws {
+  static func keep(_ folder: String?, expected fingerprint: String?, in run: RunDirectory) throws {
     let manager = FileManager.default
-    let target = "\(run)/\(ModelTokenizer.runFolder)"
+    let target = run.tokenizer
     if manager.fileExists(atPath: target) {
       // It may be the user's, so it stays.
       guard let fingerprint, TokenizerFingerprint.hash(folder: target) != fingerprint else { return }
@@ -43,7 +44,7 @@ enum RunTokenizer {
         "the run keeps no tokenizer: '\(folder)' is not the one that the data was made with; name the right one when the "
           + "model is used")
     }
-    let partial = "\(run)/.tokenizer-\(UUID().uuidString)"
+    let partial = "\(run.path)/.tokenizer-\(UUID().uuidString)"
     do {
       try manager.createDirectory(atPath: partial, withIntermediateDirectories: false)
       for name in ["tokenizer.json"] + companions where manager.fileExists(atPath: "\(folder)/\(name)") {

@@ -5,6 +5,7 @@ import Formats
 import Foundation
 import MPI
 import Parallelism
+import RunStore
 import Settings
 import Tokenizers
 

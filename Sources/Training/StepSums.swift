@@ -17,11 +17,16 @@ struct StepSums {
   private var microBatches: [Int64]
   /// Tokens per expert, `[sparse layers · experts]`.
   private var loads: [Int64]
+  /// What the global batch held.
+  var digests: SequenceDigests
   private let rank: Int
   private let experts: Int
 
-  /// - Parameter objective: with the denominators of the global batch.
-  init(_ configuration: ModelConfiguration, _ objective: NormalizedObjective, mesh: ProcessMesh) {
+  /// - Parameters:
+  ///   - objective: with the denominators of the global batch.
+  ///   - sequences: of the global batch, when its hash is wanted.
+  init(_ configuration: ModelConfiguration, _ objective: NormalizedObjective, mesh: ProcessMesh, sequences: Int = 0) {
+    digests = SequenceDigests(sequences: sequences)
     rank = mesh.batch.rank
     losses = objective.denominators.map { _ in 0 }
     refusals = objective.overflows ? 1 : 0
@@ -53,7 +58,7 @@ struct StepSums {
   ///
   /// - Throws: `MPIError`.
   mutating func reduce(over mesh: ProcessMesh) throws {
-    var computed = [auxiliaryLoss, refusals] + losses + loads
+    var computed = [auxiliaryLoss, refusals] + losses + loads + digests.words
     var told = [stops, saves, exposedMicroseconds] + microseconds + microBatches
     if mesh.batch.size == mesh.world.size {
       let count = computed.count
@@ -67,7 +72,8 @@ struct StepSums {
     }
     (auxiliaryLoss, refusals) = (computed[0], computed[1])
     losses = Array(computed[2..<2 + losses.count])
-    loads = Array(computed[(2 + losses.count)...])
+    loads = Array(computed[2 + losses.count..<2 + losses.count + loads.count])
+    digests.words = Array(computed.suffix(digests.words.count))
     (stops, saves, exposedMicroseconds) = (told[0], told[1], told[2])
     let ranks = microseconds.count
     microseconds = Array(told[3..<3 + ranks])

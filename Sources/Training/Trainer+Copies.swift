@@ -2,6 +2,7 @@ import Checkpoints
 import Diagnostics
 import MPI
 import Parallelism
+import RunStore
 import Settings
 
 /// What a run knows of the copies on the nodes' own disks.
@@ -38,18 +39,18 @@ extension Trainer {
       CheckpointSaver.Request(
         step: step, folder: copies.folder, level: configuration.checkpoint.level,
         metadata: LocalCopies.metadata(record(validationLoss).metadata, sharedStep: saves.savedStep ?? 0),
-        copies: copies, beforehand: reporter.synchronization()))
+        copies: copies, beforehand: observers.synchronization()))
     if !configuration.keepsSnapshot { try settleSave() }
   }
 
   func tellOfCopy(_ outcome: CheckpointSaver.Outcome) {
     if let failure = outcome.failure {
       lastCopy.isTold = false
-      reporter.note("step \(outcome.step): the nodes kept no copy, training goes on: \(failure)")
+      note("step \(outcome.step): the nodes kept no copy, training goes on: \(failure)")
     } else if !lastCopy.isTold, let copies {
       lastCopy.isTold = true
-      reporter.note(
-        "step \(outcome.step): the nodes keep a copy of the state, written in \(RunReporter.rounded(outcome.seconds)) s; "
+      note(
+        "step \(outcome.step): the nodes keep a copy of the state, written in \(ProgressObserver.rounded(outcome.seconds)) s; "
           + (copies.nodes.ranks.count > 1 ? "each also has that of another node" : "there is one node, so no partner")
           + "; a new one every \(configuration.checkpoint.local?.every ?? 0) steps")
     }
@@ -57,6 +58,6 @@ extension Trainer {
 
   /// The run is complete, and the shared disk has its last checkpoint.
   func discardCopies() {
-    do { try copies?.discard() } catch { reporter.note("the nodes' copies were not deleted: \(error)") }
+    do { try copies?.discard() } catch { note("the nodes' copies were not deleted: \(error)") }
   }
 }

@@ -2,6 +2,7 @@ import Checkpoints
 import Diagnostics
 import Foundation
 import Parallelism
+import RunStore
 import Settings
 import Synchronization
 
@@ -72,7 +73,7 @@ extension Trainer {
       CheckpointSaver.Request(
         step: step, folder: folder, level: settings.level, metadata: record(validationLoss).metadata,
         // A checkpoint is never ahead of what is recorded of its steps.
-        beforehand: reporter.synchronization(),
+        beforehand: observers.synchronization(),
         afterwards: { retention.prune(folder, settings, threads: threads) }))
     if !configuration.keepsSnapshot { try settleSave() }
   }
@@ -80,7 +81,7 @@ extension Trainer {
   /// What a checkpoint of the present step says of the run.
   func record(_ validationLoss: Double?) -> RunRecord {
     RunRecord(
-      progress: state.trainingStep.progress, ledger: reporter.ledgerPosition, validationLoss: validationLoss,
+      progress: state.trainingStep.progress, ledger: ledger?.position, validationLoss: validationLoss,
       configuration: configuration, sources: state.found.sources)
   }
 
@@ -96,12 +97,15 @@ extension Trainer {
     }
     if let failure = outcome.failure {
       saves.failed()
-      reporter.note("step \(outcome.step): no checkpoint was saved, training goes on: \(failure)")
+      note("step \(outcome.step): no checkpoint was saved, training goes on: \(failure)")
     } else {
       saves.saved(step: outcome.step)
-      try reporter.saved(outcome)
+      let report = SaveReport(
+        step: outcome.step, seconds: outcome.seconds, stallSeconds: outcome.stallSeconds,
+        root: communicator.isLeader ? directory.checkpoints.latestRoot(step: outcome.step) : nil)
+      try observers.tell { try $0.didSave(report) }
     }
-    for note in outcome.notes { reporter.note(note) }
+    outcome.notes.forEach(note)
     return outcome.failure
   }
 

@@ -1,5 +1,6 @@
 import Diagnostics
 import Parallelism
+import RunStore
 import Settings
 
 /// What the run is made from: that it is what it was, and what is kept of it.
@@ -18,14 +19,14 @@ extension Trainer {
     if let mixed = state.found.sources.mixedTokenizers {
       // A version that did not look for it started the run.
       guard record.sources.map(state.found.sources.hasOnlyData) ?? true else { throw ForgeError.badInput(mixed) }
-      reporter.note("warning: \(mixed)")
+      note("warning: \(mixed)")
     }
     if let objection = validationObjection {
       guard record.hasSame(["validation", "data.validation"], as: configuration) else { throw objection }
-      reporter.note("warning: \(objection); the run goes on without validation, as it was started")
+      note("warning: \(objection); the run goes on without validation, as it was started")
     }
     if let recorded = record.sources {
-      state.found.sources.moves(since: recorded).forEach(reporter.note)
+      state.found.sources.moves(since: recorded).forEach(note)
       state.found.complete(from: recorded)
     }
   }
@@ -37,8 +38,8 @@ extension Trainer {
       try state.found.remembered.write(to: directory.sources)
       try RunTokenizer.keep(
         RunTokenizer.source(configuration, state.found.sources), expected: state.found.sources.tokenizer,
-        in: directory.path)
-    } catch { reporter.note("\(error)") }
+        in: directory)
+    } catch { note("\(error)") }
     state.found.leaveMarks(run: directory.path)
   }
 }

@@ -3,6 +3,7 @@ import Diagnostics
 import MPI
 import Parallelism
 import Pretrained
+import RunStore
 
 /// How a run starts and goes back.
 extension Trainer {
@@ -43,7 +44,7 @@ extension Trainer {
       try checkLease()
       let files = try configuration.pretrained.map { try ModelFolderFiles(model: $0) } ?? ModelFolderFiles()
       try files.keep(inRun: directory.path)
-      if let note = files.leftOutNote { reporter.note(note) }
+      if let leftOut = files.leftOutNote { note(leftOut) }
     }
   }
 
@@ -71,7 +72,9 @@ extension Trainer {
           + "diverged; lower optimizer.learning_rate or start from an earlier checkpoint")
     }
     try checkLease()
-    try reporter.rolledBack(from: from, to: step, outcome, documents: state.documents(of: outcome))
+    let report = RollbackReport(
+      step: from + 1, toStep: step, reason: outcome.objection ?? "", documents: state.documents(of: outcome))
+    try observers.tell { try $0.didRollBack(report) }
     return true
   }
 
@@ -79,7 +82,7 @@ extension Trainer {
 
   /// Mends parameters that changed by themselves; the step is computed again.
   func repair(_ damage: ReplicaCheck.Damage) throws {
-    let hosts = reporter.describe(ranks: damage.ranks)
+    let hosts = describe(ranks: damage.ranks)
     repairs += 1
     guard repairs <= Self.mostRepairs else {
       throw ForgeError.tryAgain(
@@ -92,7 +95,7 @@ extension Trainer {
       try checkLease()
       try state.engine.state.gatherOwned()
       state.trainingStep.parametersChanged()
-      try reporter.repaired(step: step + 1, hosts: hosts, how: "taken from the other ranks again")
+      try observers.tell { try $0.didRepair(RepairReport(step: step + 1, ranks: hosts, toStep: nil)) }
       return
     }
     try settleSave(waiting: true)
@@ -109,7 +112,6 @@ extension Trainer {
         "\(hosts): parameters in memory have changed by themselves, and there is no checkpoint to return to; have the "
           + "memory checked, and start the run again")
     }
-    try reporter.repaired(step: from + 1, hosts: hosts, how: "restored from the checkpoint of step \(step)")
-    try reporter.rewind(to: step)
+    try observers.tell { try $0.didRepair(RepairReport(step: from + 1, ranks: hosts, toStep: step)) }
   }
 }

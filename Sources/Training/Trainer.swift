@@ -1,9 +1,9 @@
 import Checkpoints
 import Diagnostics
 import Engine
-import Kernels
 import MPI
 import Parallelism
+import RunStore
 import Settings
 
 /// A training run on one rank. It only sequences: what happens in a step is `TrainingStep`'s affair, what is summed and
@@ -24,12 +24,21 @@ public final class Trainer {
   let saver: CheckpointSaver
   /// Checkpoints on the nodes' own disks; nil where there are none.
   let copies: LocalCopies?
-  let reporter: RunReporter
+  /// Speaks to people, on rank 0; one of the observers.
+  let progress: ProgressObserver
+  /// Those who are told what happens.
+  var observers = RunObservers()
+  /// What checkpoints remember the place in; rank 0 has it.
+  var ledger: StepLedger?
+  var peak: PeakShare?
+  /// The ranks' hosts; known to rank 0.
+  var hosts: [String] = []
   /// Steps done.
   var step: Int { state.step }
   var saves = SaveState()
   /// Of memory, since the last step that was done.
   var repairs = 0
+  var skippedInARow = 0
   var lastCopy = CopyState()
 
   /// The main loop.
@@ -38,7 +47,7 @@ public final class Trainer {
   /// - Throws: `ForgeError`, `MPIError`.
   public func run() throws -> Int32 {
     let restored = try during(.restoring) { try restoreOrInitialize() }
-    try reporter.begin(self, continuing: restored)
+    try begin(continuing: restored)
     keepSources()
     var validationLoss: Double?
     while step < configuration.run.steps {
@@ -50,17 +59,13 @@ public final class Trainer {
         isDue(configuration.validation.every)
         ? try during(.validation) { try validation?.loss(state.engine) } : nil
       try during(.recording) {
-        try checkLease()
-        try reporter.record(step: step, outcome, seconds: seconds, validationLoss: validationLoss) {
-          state.documents(of: outcome)
-        }
-        reporter.tell(state.trainingStep.balance, ranks: state.engine.mesh.batch.members)
+        try report(outcome, seconds: seconds, validationLoss: validationLoss)
         try settleSave()
       }
       guard step < configuration.run.steps else { break }
       if outcome.stopRequested {
         try during(.checkpoint) { try saveAndWait(validationLoss) }
-        reporter.stopped(step: step)
+        try observers.tell { try $0.didStop(StopReport(step: step)) }
         try lease.release()
         return ForgeError.Kind.tryAgain.exitCode
       }
@@ -73,7 +78,7 @@ public final class Trainer {
     try during(.checkpoint) { try saveAndWait(validationLoss) }
     try during(.ending) {
       try checkLease()
-      try reporter.end(self)
+      try reportEnd()
       discardCopies()
     }
     try lease.release()
@@ -105,7 +110,7 @@ public final class Trainer {
   func checkLease() throws {
     guard communicator.isLeader else { return }
     do { try lease.check() } catch {
-      reporter.abandon()
+      observers.abandon()
       throw error
     }
   }
@@ -126,20 +131,17 @@ public final class Trainer {
     let directory = RunDirectory(path: configuration.run.directory)
     self.directory = directory
     try Agreement.check(configuration, communicator)
-    let warnings = [configuration.run.kernelFamily == nil ? KernelFamily.advice : nil].compactMap(\.self)
-    let reporter = RunReporter(
-      configuration, directory: directory, isLeader: communicator.isLeader,
-      warnings: warnings + configuration.warnings)
-    self.reporter = reporter
+    let progress = ProgressObserver(configuration, directory, isLeader: communicator.isLeader)
+    self.progress = progress
     // Before all else that may fail: an automatic restart that comes to nothing is counted there.
-    let lease = try directory.lease(configuration, communicator: communicator, say: reporter.note)
+    let lease = try directory.lease(configuration, communicator: communicator, say: progress.note)
     self.lease = lease
     var watchdog: Watchdog?
     state = try RunState(
-      configuration, directory, communicator: communicator, start: lease.record.epoch, note: reporter.note
+      configuration, directory, communicator: communicator, start: lease.record.epoch, note: progress.note
     ) {
       watchdog = try Watchdog(
-        configuration.watchdog, directory, communicator: communicator, lease: lease, warn: reporter.note)
+        configuration.watchdog, directory, communicator: communicator, lease: lease, warn: progress.note)
     }
     guard let watchdog else { preconditionFailure("a watchdog begins when the data have been read") }
     self.watchdog = watchdog

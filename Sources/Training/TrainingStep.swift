@@ -21,6 +21,8 @@ struct StepOutcome {
   var targets: Int
   /// Of the stream; a multiple of the batch's size.
   var firstSequence: Int
+  /// SHA-256 of the global batch, hexadecimal.
+  var batchDigest: String
   /// Why the update was left out, in words; nil when it was made.
   var objection: String?
   /// False when weights and moments stayed as they were.
@@ -140,7 +142,8 @@ final class TrainingStep {
         ? nil : LossFixedPoint.decode(sums.auxiliaryLoss) / Double(configuration.batch.microBatches),
       gradientNorm: objection == nil ? norm : .nan, learningRate: learningRate,
       targets: Int(objective.denominators[0].count),
-      firstSequence: batch * configuration.batch.sequences, objection: objection, stopRequested: sums.stops > 0,
+      firstSequence: batch * configuration.batch.sequences, batchDigest: sums.digests.batch.hexadecimal,
+      objection: objection, stopRequested: sums.stops > 0,
       saveRequested: sums.saves > 0, expertLoads: sums.expertLoads,
       exposedSeconds: Double(sums.exposedMicroseconds) / 1e6 / Double(engine.mesh.world.size))
   }
@@ -152,14 +155,19 @@ final class TrainingStep {
   /// - Parameter batch: the place in the stream of the global batch.
   /// - Returns: what this rank's micro-batches add up to, and the objective with the denominators of the global batch.
   func gradients(batch: Int) throws -> (StepSums, NormalizedObjective) {
+    let microBatches = balance.dealing.microBatches(of: engine.mesh.batch.rank)
     let batches = loader.load(
       first: batch * configuration.batch.sequences, count: configuration.batch.sequences,
-      microBatches: balance.dealing.microBatches(of: engine.mesh.batch.rank), rounds: balance.dealing.rounds,
+      microBatches: microBatches, rounds: balance.dealing.rounds,
       read: { data.read($0, into: $1, sequence: $2) })
     // Denominators are those of the global batch, so they must be known before the first backward pass.
     let objective = try NormalizedObjective(
       LanguageModeling(), of: batches, microBatches: configuration.batch.microBatches, over: engine.mesh.batch)
-    var sums = StepSums(configuration.model, objective, mesh: engine.mesh)
+    var sums = StepSums(
+      configuration.model, objective, mesh: engine.mesh, sequences: configuration.batch.sequences)
+    for (place, batch) in zip(microBatches, batches) {
+      sums.digests.add(batch, first: place * configuration.batch.microBatch)
+    }
     try engine.forwardBackward(batches, objective: objective) { batch, result, seconds in
       sums.add(result)
       if batch.tokenCount > 0 { sums.add(seconds: seconds) }

@@ -1,6 +1,7 @@
 import Diagnostics
 import Foundation
 import MPI
+import RunStore
 import Settings
 import Synchronization
 
@@ -36,8 +37,7 @@ final class Watchdog: Sendable {
   /// steps, have a limit of their own; and while a rank is busy with that, so do the steps of those that wait for it.
   private let settings: RunConfiguration.Watchdog
   private let box: BlackBox?
-  private let run: String
-  private let log: String
+  private let run: RunDirectory
   private let lease: RunLease?
   private let rank: Int
   private let state: Mutex<State>
@@ -54,12 +54,11 @@ final class Watchdog: Sendable {
   ) throws {
     self.settings = settings
     self.lease = lease
-    run = directory.path
-    log = directory.log
+    run = directory
     rank = communicator.rank
     state = Mutex(State(limit: settings.pauseSeconds))
     // All ranks of this start have one number, and a later start has a larger one, even when a clock was set back.
-    let folder = BlackBox.folder(of: run)
+    let folder = run.blackBoxes
     var last: Int64 = 0
     if rank == 0 {
       last = (try? BlackBoxRecord.newest(in: folder))?.first?.attempt ?? 0
@@ -216,16 +215,16 @@ final class Watchdog: Sendable {
     Launcher.abortJob(code: ForgeError.Kind.tryAgain.exitCode, sentence: "forge-dist: \(sentence)")
   }
 
-  private func records() -> [BlackBoxRecord] { (try? BlackBoxRecord.newest(in: BlackBox.folder(of: run))) ?? [] }
+  private func records() -> [BlackBoxRecord] { (try? BlackBoxRecord.newest(in: run.blackBoxes)) ?? [] }
 
   /// What another rank has found before this one, which was perhaps what it found.
   private func firstSentence() -> String? { records().lazy.compactMap(\.ending?.sentence).first { !$0.isEmpty } }
 
   private func finding() -> String {
-    (try? RunDiagnosis(run: run))?.finding ?? "why is not known without black boxes"
+    (try? RunDiagnosis(run: run.path))?.finding ?? "why is not known without black boxes"
   }
 
-  private func append(_ sentence: String) { try? AppendedFile(path: log).append(sentence + "\n") }
+  private func append(_ sentence: String) { try? AppendedFile(path: run.log).append(sentence + "\n") }
 }
 
 /// The durations of the last steps, seconds.

@@ -45,7 +45,8 @@ struct ReplayCommand: ParsableCommand {
   var settings: RunConfiguration? { try? load() }
 
   private func load() throws -> RunConfiguration {
-    var configuration = try RunConfiguration.load(path: "\(directory)/config.yaml", overrides: overrides)
+    var configuration = try RunConfiguration.load(
+      path: RunDirectory(path: directory).configuration, overrides: overrides)
     configuration.run.directory = directory  // it may have been moved
     return configuration
   }

@@ -24,7 +24,7 @@ struct CurveCommand: ParsableCommand {
   func run() throws {
     var isFolder: ObjCBool = false
     _ = FileManager.default.fileExists(atPath: source, isDirectory: &isFolder)
-    let path = isFolder.boolValue ? source + "/metrics.jsonl" : source
+    let path = isFolder.boolValue ? RunDirectory(path: source).metrics : source
     let curve = try LossCurve(TokenizerCommand.readText(path), named: TokenizerCommand.name(of: path))
     if curve.leftOut > 0 {
       let note = "\(curve.leftOut) losses are not numbers, or beyond 1e100, and are not drawn"

@@ -15,12 +15,13 @@ struct Forge: ParsableCommand {
         forge score --model runs/quickstart --tokens ids.jsonl
         forge export runs/quickstart my-model
 
-      Exit codes: 0 done, 64 bad input, 70 a bug, 75 a machine's failure such as a full disk: try again.
+      Exit codes: 0 done, 3 a ledger is not sound, 64 bad input, 70 a bug, 75 a machine's failure such as a full disk: try again.
       """,
     version: version,
     subcommands: [
       DataCommand.self, TokenizerCommand.self, ScoreCommand.self, GenerateCommand.self, ExportCommand.self,
-      CheckpointCommand.self, CurveCommand.self, PlanCommand.self, WhyCommand.self,
+      CheckpointCommand.self, RunsCommand.self, CurveCommand.self, LedgerCommand.self, PlanCommand.self,
+      WhyCommand.self,
     ])
 
   /// Loads the kernels for who asks; most commands need none.

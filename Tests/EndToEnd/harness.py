@@ -230,6 +230,50 @@ def curve(directory):
     return [tuple((key, line[key]) for key in kept if key in line) for line in metrics(directory)]
 
 
+def event_steps(directory):
+    """The steps of the scalar `loss` in a run's TensorBoard files, in the order of the files' names."""
+    return [step for path in sorted(directory.glob("events.out.*")) for step in _event_steps(path.read_bytes())]
+
+
+def _event_steps(data):
+    place, steps = 0, []
+    while place + 12 <= len(data):
+        length, = struct.unpack_from("<Q", data, place)
+        event = _fields(data[place + 12:place + 12 + length])
+        place += 16 + length
+        for value in [value for number, value in event if number == 5]:
+            tags = [_fields(entry) for number, entry in _fields(value) if number == 1]
+            if any((1, b"loss") in tag for tag in tags):
+                steps += [step for number, step in event if number == 2]
+    return steps
+
+
+def _fields(data):
+    """The fields of a protocol buffer message: number and value."""
+    def varint():
+        nonlocal place
+        value = shift = 0
+        while True:
+            byte = data[place]
+            place += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    place, found = 0, []
+    while place < len(data):
+        key = varint()
+        kind = key & 7
+        if kind == 0:
+            found.append((key >> 3, varint()))
+            continue
+        size = varint() if kind == 2 else {1: 8, 5: 4}[kind]
+        found.append((key >> 3, data[place:place + size]))
+        place += size
+    return found
+
+
 def tree_digest(path):
     """One hash over the names, kinds and contents of everything below a folder, but for what every start leaves in a run
     directory, be it refused or not: whose it was (.lock), and what each rank did last (blackbox)."""

@@ -59,14 +59,44 @@ altered = bytearray((WORK / "data.bin").read_bytes())
 altered[4 * 2000] ^= 1
 (WORK / "data.bin").write_bytes(altered)
 ended = replay(directory, 1, STEPS, 2)
-found = re.search(r"step (\d+) is the first that differs: loss .* is recorded, .* came out", ended.out)
-harness.check("with one token altered, the first step that differs is named", ended.code == 1 and found, ended)
+found = re.search(r"step (\d+) is the first that differs: the data of step \1 are not those trained on", ended.out)
+harness.check("with one token altered, the first step whose data differ is named", ended.code == 1 and found, ended)
 if found:
     step = int(found[1])
     ended = replay(directory, 1, step - 1, 1) if step > 1 else None
     harness.check(f"the steps before step {step} are identical", not ended or ended.code == 0, ended)
-shutil.copy(WORK / "original-data.bin", WORK / "data.bin")
+    shutil.copytree(directory, WORK / "bare")
+    shutil.rmtree(WORK / "bare/checkpoints")
+    ended = replay(WORK / "bare", STEPS, STEPS, 3)
+    harness.check(f"a replay of step {STEPS} from the beginning blames the data of step {step}, on the way there",
+                  ended.code == 1 and f"step {step} is the first that differs: the data" in ended.out, ended)
 
+
+def without_batches(text):
+    """The ledger as versions before wrote it, which did not name batches by their content."""
+    previous, lines = "0" * 64, []
+    for line in text.splitlines():
+        entry = json.loads(line)
+        body = line[:line.rindex(', "previous"')]
+        body = re.sub(r' "batch_sha256": "[0-9a-f]*",', "", body) + f', "previous": "{previous}"'
+        previous = hashlib.sha256(body.encode()).hexdigest()
+        lines.append(f'{body}, "hash": "{previous}"}}\n')
+    return "".join(lines)
+
+
+if found:
+    text = (directory / "ledger.jsonl").read_text()
+    (directory / "ledger.jsonl").write_text(without_batches(text))
+    ended = replay(directory, 1, STEPS, 2)
+    harness.check("by a ledger of a version before, the first step that comes out differently is named", ended.code == 1
+                  and re.search(rf"step {step} is the first that differs: loss .* is recorded, .* came out", ended.out), ended)
+    (directory / "ledger.jsonl").write_text(text)
+shutil.copy(WORK / "original-data.bin", WORK / "data.bin")
+if found:
+    shutil.copytree(directory, WORK / "before")
+    (WORK / "before/ledger.jsonl").write_text(without_batches(text))
+    ended = replay(WORK / "before", 4, STEPS, 2)
+    harness.check("a ledger of a version before is replayed", ended.code == 0 and "identical" in ended.out, ended)
 
 
 def forget_sources(checkpoint):

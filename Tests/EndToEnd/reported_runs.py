@@ -10,7 +10,6 @@ import os
 import pathlib
 import re
 import shutil
-import struct
 
 import corpus
 import harness
@@ -444,49 +443,9 @@ def later():
     begin(config, "a run with events")
     shutil.rmtree(directory / "checkpoints/step-00000004")
     run("forge-dist", config)
-    steps = [step for path in sorted(directory.glob("events.out.*")) for step in loss_steps(path)]
+    steps = harness.event_steps(directory)
     check("TensorBoard events can be read here", set(steps) == {1, 2, 3, 4}, steps)
-    check_later("m10: TensorBoard shows every step once", sorted(steps) == [1, 2, 3, 4], reason)
-
-
-def loss_steps(path):
-    """The steps of the scalar `loss` in a TensorBoard file."""
-    data, place, steps = path.read_bytes(), 0, []
-    while place + 12 <= len(data):
-        length, = struct.unpack_from("<Q", data, place)
-        event = fields(data[place + 12:place + 12 + length])
-        place += 16 + length
-        for value in [value for number, value in event if number == 5]:
-            tags = [fields(entry) for number, entry in fields(value) if number == 1]
-            if any((1, b"loss") in tag for tag in tags):
-                steps += [step for number, step in event if number == 2]
-    return steps
-
-
-def fields(data):
-    """The fields of a protocol buffer message: number and value."""
-    def varint():
-        nonlocal place
-        value = shift = 0
-        while True:
-            byte = data[place]
-            place += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    place, found = 0, []
-    while place < len(data):
-        key = varint()
-        kind = key & 7
-        if kind == 0:
-            found.append((key >> 3, varint()))
-            continue
-        size = varint() if kind == 2 else {1: 8, 5: 4}[kind]
-        found.append((key >> 3, data[place:place + size]))
-        place += size
-    return found
+    check("m10: TensorBoard shows every step once", sorted(steps) == [1, 2, 3, 4], steps)
 
 
 corpus.write(WORK / "docs")

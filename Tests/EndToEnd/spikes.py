@@ -57,6 +57,8 @@ harness.check("its data goes on with the next one", 30 * SEQUENCES not in record
 curve = harness.curve(directory)
 harness.check("each step is once in the metrics", [dict(line)["step"] for line in curve] == list(range(1, STEPS + 1)),
               curve)
+harness.check("and in the TensorBoard events", harness.event_steps(directory) == list(range(1, STEPS + 1)),
+              harness.event_steps(directory))
 other, other_directory = configured("rollback-3", policy="rollback")
 process = harness.launch("forge-dist", other, ranks=3)
 harness.wait_for(lambda: harness.last_step(other_directory) >= 27, process)
@@ -65,6 +67,11 @@ harness.end(process)
 ended = harness.run("forge-dist", other, ranks=1)
 harness.check("the same weights and curve on other ranks, killed and continued",
               ended.code == 0 and ended.weights == back.weights and harness.curve(other_directory) == curve, ended)
+harness.check("each step once in the TensorBoard events of the killed one, too",
+              harness.event_steps(other_directory) == list(range(1, STEPS + 1)), harness.event_steps(other_directory))
+for run in [directory, other_directory]:
+    ended = harness.run("forge", "ledger", "verify", run)
+    harness.check("a ledger with a rollback is sound", ended.code == 0 and "sound" in ended.out, ended)
 ended = harness.run("forge-dist", "replay", directory, "--from-step", 26, "--to-step", 36, ranks=1)
 harness.check("a replay over it is identical", ended.code == 0, ended)
 

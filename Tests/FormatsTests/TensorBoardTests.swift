@@ -10,27 +10,40 @@ import Testing
     #expect(CRC32C.checksum([UInt8](repeating: 0, count: 32)) == 0x8A91_36AA)
   }
 
-  @Test func writesTheRecordsOfTensorBoard() throws {
-    try withTemporaryFolder { folder in
-      let writer = try TensorBoardWriter(directory: folder)
-      #expect(writer.path.contains("/events.out.tfevents."))
-      let start = try readBytes(writer.path).count
-      #expect(String(decoding: try readBytes(writer.path), as: UTF8.self).contains("brain.Event:2"))
-      writer.add(scalar: 9.25, tag: "train/loss", step: 1, wallTime: 1_700_000_000.5)
-      writer.add(scalar: 1e-3, tag: "learning_rate", step: 300, wallTime: 1_700_000_001.25)
-      writer.add(scalar: .infinity, tag: "train/loss", step: 5_000_000_000, wallTime: 1_700_000_002)
-      writer.add(scalar: -0.0, tag: "größe", step: 7, wallTime: 0.5)
-      try writer.flush()
-      let records = try readBytes(writer.path).dropFirst(start)
-      #expect(Array(records) == (try readBytes(fixture("scalars.tfrecords"))))
-    }
+  private func scalar(_ value: Float, _ tag: String, _ step: Int, _ time: Double = 1) -> [UInt8] {
+    TensorBoardEvents.scalar(value, tag: tag, step: step, wallTime: time)
   }
 
-  @Test func startsAnotherFileInTheSameFolder() throws {
-    try withTemporaryFolder { folder in
-      let writers = try (0..<3).map { _ in try TensorBoardWriter(directory: folder) }
-      #expect(Set(writers.map(\.path)).count == 3)
-      expectBadInput("/absent/") { try TensorBoardWriter(directory: folder + "/absent") }
-    }
+  @Test func writesTheRecordsOfTensorBoard() throws {
+    let records =
+      scalar(9.25, "train/loss", 1, 1_700_000_000.5) + scalar(1e-3, "learning_rate", 300, 1_700_000_001.25)
+      + scalar(.infinity, "train/loss", 5_000_000_000, 1_700_000_002) + scalar(-0.0, "größe", 7, 0.5)
+    #expect(records == (try readBytes(fixture("scalars.tfrecords"))))
+    #expect(String(decoding: header(), as: UTF8.self).contains("brain.Event:2"))
+  }
+
+  private func header(_ writer: String = "mine") -> [UInt8] { TensorBoardEvents.header(writer: writer, wallTime: 1) }
+
+  private func kept(_ contents: [UInt8], through step: Int) -> TensorBoardEvents.Kept? {
+    contents.withUnsafeBytes { TensorBoardEvents.kept(of: $0, writer: "mine", through: step) }
+  }
+
+  @Test func findsWhereTheRecordsOfLaterStepsBegin() {
+    let begin = header() + TensorBoardEvents.sessionStart(step: 3, wallTime: 1)
+    let third = scalar(1, "a", 3) + scalar(2, "b", 3)
+    let whole = begin + third + scalar(1, "a", 4)
+    #expect(kept(whole, through: 4) == .init(bytes: whole.count, hasScalars: true))
+    #expect(kept(whole, through: 3) == .init(bytes: begin.count + third.count, hasScalars: true))
+    #expect(kept(whole, through: 2) == .init(bytes: header().count, hasScalars: false))
+    #expect(kept(Array(whole.dropLast()), through: 9) == .init(bytes: begin.count + third.count, hasScalars: true))
+    var damaged = whole
+    damaged[begin.count + 20] ^= 1
+    #expect(kept(damaged, through: 9) == .init(bytes: begin.count, hasScalars: false))
+  }
+
+  @Test func filesOfOthersAreNotLookedAt() {
+    #expect(kept(header("theirs") + scalar(1, "a", 4), through: 1) == nil)
+    #expect(kept(scalar(1, "a", 4), through: 9) == nil, "no writer is named")
+    #expect(kept([], through: 1) == nil && kept(Array("nothing of the kind, not even nearly".utf8), through: 1) == nil)
   }
 }

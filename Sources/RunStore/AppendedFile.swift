@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// What a full disk does not take is kept, in order, and written as soon as there is room again: training goes on
 /// meanwhile, but no checkpoint, which must not be ahead of its metrics.
-final class AppendedFile: Sendable {
-  let path: String
+public final class AppendedFile: Sendable {
+  public let path: String
   private let descriptor: Int32
   private let state = Mutex(State())
 
@@ -21,7 +21,7 @@ final class AppendedFile: Sendable {
   private static let room = 64 << 20
 
   /// - Throws: `ForgeError.tryAgain` when the file cannot be opened or made.
-  init(path: String) throws {
+  public init(path: String) throws {
     self.path = path
     descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw systemError("open", path) }
@@ -30,11 +30,14 @@ final class AppendedFile: Sendable {
   deinit { close(descriptor) }
 
   /// Why some lines are not written yet; nil when all are.
-  var failure: ForgeError? { state.withLock { $0.failure } }
+  public var failure: ForgeError? { state.withLock { $0.failure } }
 
   /// - Throws: `ForgeError.tryAgain` when the disk has taken nothing for so long that no more lines can be kept.
-  func append(_ line: String) throws {
-    state.withLock { $0.pending += line.utf8 }
+  public func append(_ line: String) throws { try append(Array(line.utf8)) }
+
+  /// - Throws: `ForgeError.tryAgain` when the disk has taken nothing for so long that no more can be kept.
+  public func append(_ bytes: [UInt8]) throws {
+    state.withLock { $0.pending += bytes }
     flush()
     try state.withLock { state in
       if let failure = state.failure, state.pending.count > Self.room { throw failure }
@@ -60,15 +63,15 @@ final class AppendedFile: Sendable {
   }
 
   /// Forgets what is not written yet, for a job that may write no more.
-  func abandon() { state.withLock { $0.pending.removeAll() } }
+  public func abandon() { state.withLock { $0.pending.removeAll() } }
 
   /// Drops what is beyond so many bytes.
-  func truncate(to count: Int) throws {
+  public func truncate(to count: Int) throws {
     guard ftruncate(descriptor, off_t(count)) == 0 else { throw systemError("write", path) }
   }
 
   /// Returns once every line is on the disk.
-  func synchronize() throws {
+  public func synchronize() throws {
     flush()
     if let failure { throw failure }
     guard fsync(descriptor) == 0 else { throw systemError("synchronize", path) }

@@ -5,16 +5,16 @@ import Foundation
 /// `sources.json` in the run directory: what was hashed once and need not be again as long as the files are untouched.
 ///
 /// A cache: when it is lost, the files are read again.
-struct SourceMemory: Codable, Equatable {
+public struct SourceMemory: Codable, Equatable {
   /// What the file system says of a file; a change of content changes it.
-  struct Status: Codable, Equatable {
-    var size: Int
+  public struct Status: Codable, Equatable {
+    public var size: Int
     /// Nanoseconds since 1970.
-    var modified: Int
-    var inode: UInt64
+    public var modified: Int
+    public var inode: UInt64
 
     /// - Throws: `ForgeError.badInput` when there is no such file.
-    init(_ path: String) throws {
+    public init(_ path: String) throws {
       var status = stat()
       guard stat(path, &status) == 0 else {
         throw ForgeError.badInput("cannot read '\(path)': \(String(cString: strerror(errno)))")
@@ -26,37 +26,49 @@ struct SourceMemory: Codable, Equatable {
   }
 
   /// A dataset that was read.
-  struct Dataset: Codable, Equatable {
-    var prefix: String
-    var data: Status
-    var index: Status
-    var digest: DatasetDigest
+  public struct Dataset: Codable, Equatable {
+    public var prefix: String
+    public var data: Status
+    public var index: Status
+    public var digest: DatasetDigest
     /// All of its ids were found to be below this.
-    var vocabularySize: Int
+    public var vocabularySize: Int
+
+    public init(prefix: String, data: Status, index: Status, digest: DatasetDigest, vocabularySize: Int) {
+      self.prefix = prefix
+      self.data = data
+      self.index = index
+      self.digest = digest
+      self.vocabularySize = vocabularySize
+    }
   }
 
   /// The weights of `model.from`.
-  struct Model: Codable, Equatable {
-    var path: String
+  public struct Model: Codable, Equatable {
+    public var path: String
     /// By name.
-    var files: [String: Status]
-    var sha256: String
+    public var files: [String: Status]
+    public var sha256: String
+
+    public init(path: String, files: [String: Status], sha256: String) {
+      self.path = path
+      self.files = files
+      self.sha256 = sha256
+    }
   }
 
-  var datasets: [Dataset] = []
-  var models: [Model] = []
-
-  static let fileName = "sources.json"
+  public var datasets: [Dataset] = []
+  public var models: [Model] = []
 
   /// Empty when there is none, or none that can be read.
-  init(path: String) {
+  public init(path: String) {
     guard let data = try? Data(contentsOf: URL(fileURLWithPath: path)),
       let memory = try? JSONDecoder().decode(Self.self, from: data)
     else { return }
     self = memory
   }
 
-  func write(to path: String) throws {
+  public func write(to path: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     do { try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {

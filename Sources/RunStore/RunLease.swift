@@ -1,6 +1,5 @@
 import Diagnostics
 import Foundation
-import MPI
 
 /// The right to write into a run directory. One job has it at a time; whoever takes it over raises its epoch.
 ///
@@ -9,34 +8,36 @@ import MPI
 /// off, or on a machine that is gone), takes over; so does the next start of the same Slurm job, without waiting. A
 /// process of the former holder that comes to life again reads another name in the file before it changes anything, and
 /// ends.
-final class RunLease: Sendable {
+public final class RunLease: Sendable {
   /// What the file says.
-  struct Record: Codable, Equatable {
-    var epoch = 0
+  public struct Record: Codable, Equatable, Sendable {
+    public var epoch = 0
     /// Unique to the job that holds the lease.
-    var holder = ""
-    var host = ""
+    public var holder = ""
+    public var host = ""
     /// The Slurm job, and how many times it was started again; empty and 0 outside Slurm.
-    var job = ""
-    var attempt = 0
+    public var job = ""
+    public var attempt = 0
     /// Automatic restarts in a row that found no newer checkpoint, and the one that they found.
-    var restarts = 0
-    var checkpoint = 0
+    public var restarts = 0
+    public var checkpoint = 0
     /// Whether the holder has ended in good order.
-    var isReleased = false
+    public var isReleased = false
     /// Names the copies on the nodes' own disks; it stays from job to job, and goes with the run directory and with a job
     /// that keeps no copies, because those of the jobs before it may be of another course by then.
-    var run: String?
+    public var run: String?
+    /// Steps that the run is to do in all; versions before did not say.
+    public var steps: Int?
   }
 
   /// Seconds for which a holder must be silent to be given up.
-  static let patience = 15.0
+  public static let patience = 15.0
   private static let pulse = 1.0
   /// Automatic restarts without a new checkpoint after which the run is stopped for good.
   static let mostRestarts = 3
 
   private let path: String
-  let record: Record
+  public let record: Record
   private let descriptor: Int32
 
   private init(path: String, record: Record, descriptor: Int32) throws(ForgeError) {
@@ -57,18 +58,20 @@ final class RunLease: Sendable {
   ///
   /// - Parameters:
   ///   - checkpoint: the newest checkpoint's step, 0 when there is none.
+  ///   - steps: that the run is to do in all.
   ///   - keepsCopies: whether this job keeps copies on the nodes' own disks.
   ///   - say: told when the job has to wait before it may take over.
   /// - Throws: `ForgeError.badInput` when another job holds it, or when the run was restarted too often for nothing.
-  static func acquire(
-    path: String, start: StartEnvironment, checkpoint: Int, keepsCopies: Bool = false, say: (String) -> Void
+  public static func acquire(
+    path: String, start: StartEnvironment, checkpoint: Int, steps: Int? = nil, keepsCopies: Bool = false,
+    say: (String) -> Void
   ) throws -> RunLease {
     let directory = path.parentFolder
     let (descriptor, isFree) = try lock(path)
     defer { close(descriptor) }
     let former = read(path) ?? Record()
     // Some file systems lock within one machine only.
-    let isSuspect = !isFree || (!former.isReleased && former.epoch > 0 && former.host != Launcher.hostName)
+    let isSuspect = !isFree || (!former.isReleased && former.epoch > 0 && former.host != ProcessTable.hostName)
     if isSuspect, !start.isNextAttempt(after: former) {
       guard isSilent(path, former: former, say: say) else {
         throw ForgeError.badInput(
@@ -77,8 +80,9 @@ final class RunLease: Sendable {
       }
     }
     var record = Record(
-      epoch: former.epoch + 1, holder: UUID().uuidString, host: Launcher.hostName, job: start.job,
-      attempt: start.attempt, checkpoint: checkpoint, run: keepsCopies ? former.run ?? UUID().uuidString : nil)
+      epoch: former.epoch + 1, holder: UUID().uuidString, host: ProcessTable.hostName, job: start.job,
+      attempt: start.attempt, checkpoint: checkpoint, run: keepsCopies ? former.run ?? UUID().uuidString : nil,
+      steps: steps)
     if start.attempt > 0, !former.isReleased, former.epoch > 0, former.checkpoint == checkpoint {
       record.restarts = former.restarts + 1
     }
@@ -147,12 +151,12 @@ final class RunLease: Sendable {
   }
 
   /// The lease that rank 0 has taken, for the other ranks.
-  static func joined(path: String, record: Record) throws(ForgeError) -> RunLease {
+  public static func joined(path: String, record: Record) throws(ForgeError) -> RunLease {
     try RunLease(path: path, record: record, descriptor: -1)
   }
 
   /// - Throws: `ForgeError.badInput` when another job has taken over: nothing may be written any more.
-  @Sendable func check() throws {
+  @Sendable public func check() throws {
     guard let now = Self.read(path) else { throw systemError("read", path) }
     guard now.holder == record.holder else {
       throw ForgeError.badInput(
@@ -162,7 +166,7 @@ final class RunLease: Sendable {
   }
 
   /// Tells the next job that this one ended in good order.
-  func release() throws {
+  public func release() throws {
     guard descriptor >= 0 else { return }
     try check()
     var record = record
@@ -196,35 +200,15 @@ final class RunLease: Sendable {
 
   // MARK: The file
 
-  static func read(_ path: String) -> Record? {
+  /// What a lease says; nil when there is none that can be read.
+  public static func read(_ path: String) -> Record? {
     guard let contents = FileManager.default.contents(atPath: path), !contents.isEmpty else { return nil }
     return try? JSONDecoder().decode(Record.self, from: contents)
   }
-}
 
-/// Who started this process: a person, or a scheduler that starts a job again.
-struct StartEnvironment {
-  /// The Slurm job; empty outside Slurm.
-  var job = ""
-  /// How many times the job was started again: by Slurm (`SLURM_RESTART_COUNT`), or within its allocation by the
-  /// launchers in `cluster/` (`FORGE_RESTART`).
-  var attempt = 0
-
-  static let current = StartEnvironment(ProcessInfo.processInfo.environment)
-
-  init(job: String = "", attempt: Int = 0) {
-    self.job = job
-    self.attempt = attempt
-  }
-
-  init(_ environment: [String: String]) {
-    func count(_ name: String) -> Int { environment[name].flatMap { Int($0) } ?? 0 }
-    job = environment["SLURM_JOB_ID"] ?? ""
-    attempt = 1000 * count("SLURM_RESTART_COUNT") + count("FORGE_RESTART")
-  }
-
-  /// Whether the scheduler has given up the start that wrote `record`.
-  func isNextAttempt(after record: RunLease.Record) -> Bool {
-    !job.isEmpty && job == record.job && attempt > record.attempt
-  }
+  /// Whether the holder's last sign of life, the file's time of change, is no older than it may be.
+  ///
+  /// - Parameters:
+  ///   - touched, now: seconds since 1970.
+  public static func isFresh(touched: Double, now: Double) -> Bool { abs(now - touched) < patience }
 }

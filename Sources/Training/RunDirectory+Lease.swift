@@ -3,25 +3,11 @@ import Diagnostics
 import Foundation
 import MPI
 import Parallelism
+import RunStore
 import Settings
 
-/// The files of a run.
-struct RunDirectory {
-  let path: String
-
-  var configuration: String { path + "/config.yaml" }
-  var metrics: String { path + "/metrics.jsonl" }
-  var ledger: String { path + "/ledger.jsonl" }
-  var log: String { path + "/train.log" }
-  var lock: String { path + "/.lock" }
-  var sources: String { "\(path)/\(SourceMemory.fileName)" }
-  /// For reading.
-  var checkpoints: CheckpointFolder { CheckpointFolder(path: path + "/checkpoints") }
-  /// For writing, as long as the lease is this job's.
-  func checkpoints(under lease: RunLease) -> CheckpointFolder {
-    CheckpointFolder(path: checkpoints.path, files: GuardedFiles(check: lease.check))
-  }
-
+/// What all ranks do together before a run's directory is theirs.
+extension RunDirectory {
   /// Where this node keeps copies of the run's checkpoints; nil where it should not.
   ///
   /// - Parameter run: the identity that the lease has; a new run in the place of a former one must not find its copies.
@@ -49,28 +35,12 @@ struct RunDirectory {
       guard communicator.isLeader else { return }
       try make()
       let taken = try RunLease.acquire(
-        path: lock, start: .current, checkpoint: newestStep(configuration),
+        path: lock, start: .current, checkpoint: newestStep(configuration), steps: configuration.run.steps,
         keepsCopies: configuration.checkpoint.local != nil, say: say)
       record = Array(try JSONEncoder().encode(taken.record))
       lease = taken
     }
     record = try communicator.broadcast(record, root: 0)
     return try lease ?? .joined(path: lock, record: JSONDecoder().decode(RunLease.Record.self, from: Data(record)))
-  }
-
-  private func make() throws {
-    do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    } catch {
-      throw ForgeError.badInput("cannot make the run directory '\(path)': \(systemReason(of: error))")
-    }
-    // Its name must outlast a power failure as the checkpoints in it do.
-    try? PosixFiles().synchronizeFolder(path.parentFolder)
-  }
-
-  func write(configuration text: String) throws {
-    do { try text.write(toFile: configuration, atomically: true, encoding: .utf8) } catch {
-      throw ForgeError.tryAgain("cannot write '\(configuration)': \(systemReason(of: error))")
-    }
   }
 }

@@ -1,0 +1,49 @@
+import Foundation
+
+/// A JSON value as the run's files and the commands' `--json` have it: members in the order in which they are given.
+///
+/// Numbers have the fewest digits that read back to the same value, so two lines are equal when their numbers are, bit for
+/// bit. JSON has no NaN or infinity: they become `null`.
+public indirect enum JSONLine: Sendable {
+  case null
+  case integer(Int)
+  case number(Double)
+  /// Printed with the digits that a `Float` needs.
+  case single(Float)
+  case boolean(Bool)
+  case string(String)
+  case list([JSONLine])
+  case object([(String, JSONLine)])
+
+  /// One line, without a line feed.
+  public var text: String {
+    switch self {
+    case .null: "null"
+    case .integer(let value): "\(value)"
+    case .number(let value): value.isFinite ? "\(value)" : "null"
+    case .single(let value): value.isFinite ? "\(value)" : "null"
+    case .boolean(let value): "\(value)"
+    case .string(let value): Self.quoted(value)
+    case .list(let values): "[\(values.map(\.text).joined(separator: ", "))]"
+    case .object(let members): "{\(Self.members(members))}"
+    }
+  }
+
+  /// `"step": 1, "loss": 2.5`
+  static func members(_ members: [(String, JSONLine)]) -> String {
+    members.map { "\(quoted($0.0)): \($0.1.text)" }.joined(separator: ", ")
+  }
+
+  private static func quoted(_ text: String) -> String {
+    let escaped = text.unicodeScalars.map { scalar in
+      switch scalar {
+      case "\"": "\\\""
+      case "\\": "\\\\"
+      case "\n": "\\n"
+      case _ where scalar.value < 0x20: String(format: "\\u%04x", scalar.value)
+      default: String(scalar)
+      }
+    }
+    return "\"\(escaped.joined())\""
+  }
+}
