@@ -55,7 +55,7 @@ final class RunReporter {
     let ranks = trainer.communicator.size
     let threads = trainer.state.engine.compute.team.count
     note(
-      "\(configuration.run.name): \(model.family.rawValue), \(Self.millions(trainer.state.engine.layout.count)) "
+      "\(configuration.run.name): \(model.family.name), \(Self.millions(trainer.state.engine.layout.count)) "
         + "parameters, \(ranks) rank\(ranks == 1 ? "" : "s") × \(threads) thread\(threads == 1 ? "" : "s"), CPU kernels "
         + "\(KernelFamily.current)")
     note(layoutSentence(trainer.state.engine.state.placement))
