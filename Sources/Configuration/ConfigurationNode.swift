@@ -57,7 +57,8 @@ public struct ConfigurationNode: Sendable {
   /// The value of `key`; nil when there is none or this is no mapping.
   public subscript(key: String) -> ConfigurationNode? { entry(key)?.node }
 
-  func entry(_ key: String) -> Entry? {
+  /// The key and value of `key`; nil when there is none or this is no mapping.
+  public func entry(_ key: String) -> Entry? {
     guard case .mapping(let entries) = value else { return nil }
     return entries.first { $0.key == key }
   }

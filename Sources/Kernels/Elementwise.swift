@@ -47,6 +47,49 @@ extension Compute {
     }
   }
 
+  /// Clamps `x` `[tokens, columns]` to [−bound, bound], in place.
+  ///
+  /// - Parameter outside: `clampWords` integers, for the backward pass: a bit for every element that lay outside; nil keeps
+  ///   nothing.
+  public func clamp(_ x: Matrix, to bound: Float, outside: Buffer<Int32>?) {
+    let words = Self.clampWords(rows: 1, columns: x.columns)
+    precondition(outside.map { $0.count >= x.rows * words } ?? true)
+    team.forEachChunk(of: x.rows, size: Self.rowsPerTask) { [table] rows, _ in
+      table.clamp(
+        Int64(rows.count), Int64(x.columns), bound, x.base + rows.lowerBound * x.stride, Int64(x.stride),
+        outside.map { $0.base + rows.lowerBound * words })
+    }
+  }
+
+  /// The gradient of `clamp`, in place: 0 for an element that lay outside, and as it is for one at the bound itself, as
+  /// PyTorch's is.
+  public func clampBackward(_ gradient: Matrix, outside: Buffer<Int32>) {
+    let words = Self.clampWords(rows: 1, columns: gradient.columns)
+    precondition(outside.count >= gradient.rows * words)
+    team.forEachChunk(of: gradient.rows, size: Self.rowsPerTask) { [table] rows, _ in
+      table.clamp_backward(
+        Int64(rows.count), Int64(gradient.columns), outside.base + rows.lowerBound * words,
+        gradient.base + rows.lowerBound * gradient.stride, Int64(gradient.stride))
+    }
+  }
+
+  /// Integers that tell which of `rows` · `columns` elements `clamp` has changed.
+  public static func clampWords(rows: Int, columns: Int) -> Int { rows * ((columns + 31) / 32) }
+
+  /// Multiplies every row of `x` `[tokens, columns]` by the factor of its position, in place; the same is its backward pass.
+  ///
+  /// - Parameters:
+  ///   - positions: `[tokens]`, places in `factors` `[positions]`.
+  public func scaleRows(_ x: Matrix, positions: Buffer<Int32>, factors: Buffer<Float>) {
+    precondition(positions.count == x.rows)
+    team.forEachChunk(of: x.rows, size: Self.rowsPerTask) { [table] rows, _ in
+      for row in rows {
+        let start = x.base + row * x.stride
+        table.scale(Int64(x.columns), factors[Int(positions[row])], start, start)
+      }
+    }
+  }
+
   /// `sum = Σ rows of x`, in row order: a bias's gradient.
   public func sumRows(_ x: Matrix, into sum: Buffer<Float>) {
     precondition(sum.count == x.columns)

@@ -30,8 +30,8 @@ extension Compute {
     }
   }
 
-  /// Normalises every head of `x` `[tokens, heads · dimension]` by itself with one shared `weight` `[dimension]`
-  /// (QK-norm); `rstd` is `[tokens, heads]`.
+  /// Root-mean-square normalisation of queries or keys (QK-norm): every head of `x` `[tokens, heads · dimension]` by itself
+  /// with one shared `weight` `[dimension]`; `rstd` is `[tokens, heads]`. A weight as wide as `x` makes one head of all.
   public func headNorm(_ x: Matrix, weight: Buffer<Float>, epsilon: Float, into y: Matrix, rstd: Buffer<Float>) {
     let heads = x.columns / weight.count
     precondition(heads * weight.count == x.columns && rstd.count >= x.rows * heads)
@@ -51,10 +51,13 @@ extension Compute {
   ) {
     let dimension = weight.count
     let heads = x.columns / dimension
-    for head in 0..<heads {
-      table.rms_norm_backward_weight(
-        Int64(x.rows), Int64(dimension), gradient.base + head * dimension, Int64(gradient.stride),
-        x.base + head * dimension, Int64(x.stride), rstd.base + head, Int64(heads), weightGradient.base, head > 0)
+    team.forEachChunk(of: dimension, size: Self.columnsPerTask) { [table] columns, _ in
+      for head in 0..<heads {
+        let first = head * dimension + columns.lowerBound
+        table.rms_norm_backward_weight(
+          Int64(x.rows), Int64(columns.count), gradient.base + first, Int64(gradient.stride), x.base + first,
+          Int64(x.stride), rstd.base + head, Int64(heads), weightGradient.base + columns.lowerBound, head > 0)
+      }
     }
     team.forEachChunk(of: x.rows, size: Self.rowsPerTask) { [table] rows, _ in
       for row in rows {

@@ -23,8 +23,8 @@ struct ActivationLayout {
     var inputScale = 0..<0  // [N] reciprocal root mean square
     var queryKeyValue = 0..<0  // [N, Q] rotated
     var queryKeyBeforeNorm = 0..<0  // [N, Q without values], QK-norm only
-    var queryScale = 0..<0  // [N, heads]
-    var keyScale = 0..<0  // [N, keyValueHeads]
+    var queryScale = 0..<0  // [N, heads], or [N] where all heads are normalised together
+    var keyScale = 0..<0  // [N, keyValueHeads] or [N]
     var attended = 0..<0  // [N, C]
     var logSumExp = 0..<0  // [N, heads]
     var middle = 0..<0  // [N, H] the residual stream after attention
@@ -37,6 +37,7 @@ struct ActivationLayout {
     var scoreNormaliser = 0..<0  // [N]
     var slotWeights = 0..<0  // [S]
     // Of the integer arena:
+    var clamped = 0..<0  // [N, Q / 32 rounded up] a bit for each element that was clamped
     var slotExperts = 0..<0  // [S]
     var rowOfSlot = 0..<0  // [S]
     var slotOfRow = 0..<0  // [S]
@@ -98,10 +99,13 @@ struct ActivationLayout {
       block.inputNormed = plan.reserve(n * c.hiddenSize)
       block.inputScale = plan.reserve(n)
       block.queryKeyValue = plan.reserve(n * c.queryKeyValueColumns)
-      if c.queryKeyNorm {
+      if c.queryKeyNorm != .none {
         block.queryKeyBeforeNorm = plan.reserve(n * (c.queryColumns + c.keyValueColumns))
-        block.queryScale = plan.reserve(n * c.heads)
-        block.keyScale = plan.reserve(n * c.keyValueHeads)
+        block.queryScale = plan.reserve(n * (c.queryColumns / c.queryNormColumns))
+        block.keyScale = plan.reserve(n * (c.keyValueColumns / c.keyNormColumns))
+      }
+      if c.queryKeyValueBound != nil, training {
+        block.clamped = integerPlan.reserve(Compute.clampWords(rows: n, columns: c.queryKeyValueColumns))
       }
       block.attended = plan.reserve(n * c.queryColumns)
       block.logSumExp = plan.reserve(n * c.heads)

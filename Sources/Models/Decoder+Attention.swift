@@ -1,7 +1,7 @@
 import Batches
 import Kernels
 
-/// The attention layer: projections, biases, QK-norm, rotation, attention, output projection.
+/// The attention layer: projections, biases, QK-norm, clamping, rotation, scaling of queries, attention, output projection.
 extension Decoder {
   func attentionShape(_ layer: Int, _ batch: TokenBatch) -> AttentionShape {
     AttentionShape(
@@ -29,7 +29,7 @@ extension Decoder {
         hidden(a.inputNormed, n), parameters[p.queryKeyValue].matrix(c.queryKeyValueColumns, c.hiddenSize).transposed,
         into: qkv))
     if c.attentionBias { compute.addBias(parameters[p.queryKeyValueBias], to: qkv) }
-    if c.queryKeyNorm {
+    if c.queryKeyNorm != .none {
       let before = beforeNorm(layer, n)
       compute.copy(qkv.columns(0..<before.columns), to: before)
       compute.headNorm(
@@ -39,7 +39,11 @@ extension Decoder {
         before.columns(keyRange), weight: parameters[p.keyNorm], epsilon: c.normEpsilon, into: qkv.columns(keyRange),
         rstd: floats.buffer[a.keyScale])
     }
+    if let bound = c.queryKeyValueBound {
+      compute.clamp(qkv, to: bound, outside: a.clamped.isEmpty ? nil : integers.buffer[a.clamped])
+    }
     rotate(qkv, batch, inverse: false)
+    scaleQueries(qkv, batch)
     if let cache {
       cache.store(qkv.columns(keyRange.lowerBound..<c.queryKeyValueColumns), layer: layer, compute: compute)
       compute.cachedAttention(
@@ -60,7 +64,7 @@ extension Decoder {
       MatrixProduct(
         floats.buffer[activationLayout.blocks[layer].attended].matrix(n, c.queryColumns),
         parameters[p.output].matrix(c.hiddenSize, c.queryColumns).transposed, into: output, accumulate: true))
-    if c.attentionBias { compute.addBias(parameters[p.outputBias], to: output) }
+    if c.outputBias { compute.addBias(parameters[p.outputBias], to: output) }
   }
 
   func attendBackward(_ layer: Int, _ batch: TokenBatch, _ gradient: Matrix, into normedGradient: Matrix) {
@@ -73,7 +77,7 @@ extension Decoder {
     let attendedGradient = floats.buffer[activationLayout.attendedGradient].matrix(n, c.queryColumns)
     let qkvGradient = floats.buffer[activationLayout.queryKeyValueGradient].matrix(n, c.queryKeyValueColumns)
 
-    if c.attentionBias { compute.sumRows(gradient, into: gradientBuffer(p.outputBias, layer)) }
+    if c.outputBias { compute.sumRows(gradient, into: gradientBuffer(p.outputBias, layer)) }
     compute.multiply(
       MatrixProduct(
         gradient.transposed, attended,
@@ -83,8 +87,10 @@ extension Decoder {
     compute.attentionBackward(
       attentionShape(layer, batch), qkv: qkv, documentStarts: batch.documentStarts, out: attended,
       logSumExp: floats.buffer[a.logSumExp], outGradient: attendedGradient, qkvGradient: qkvGradient)
+    scaleQueries(qkvGradient, batch)
     rotate(qkvGradient, batch, inverse: true)
-    if c.queryKeyNorm {
+    if c.queryKeyValueBound != nil { compute.clampBackward(qkvGradient, outside: integers.buffer[a.clamped]) }
+    if c.queryKeyNorm != .none {
       let before = beforeNorm(layer, n)
       compute.headNormBackward(
         gradient: qkvGradient.columns(queryRange), x: before.columns(queryRange), weight: parameters[p.queryNorm],
@@ -113,5 +119,11 @@ extension Decoder {
     compute.rotate(
       qkv.columns(0..<keyRange.upperBound), headDimension: configuration.headDimension, positions: batch.positions,
       cosine: rotary.cosine, sine: rotary.sine, inverse: inverse)
+  }
+
+  /// Forward and backward alike.
+  private func scaleQueries(_ qkv: Matrix, _ batch: TokenBatch) {
+    guard let factors = rotary.queryScale else { return }
+    compute.scaleRows(qkv.columns(queryRange), positions: batch.positions, factors: factors)
   }
 }

@@ -118,7 +118,9 @@ public final class Decoder {
       configuration, sequences: sequences, length: length, training: training, recompute: recompute, experts: experts,
       arrivals: arrivals)
     return plan.bytes
-      + 4 * RotaryTables.floats(headDimension: configuration.headDimension, positions: positions ?? length)
+      + 4
+      * RotaryTables.floats(
+        configuration.rotary, headDimension: configuration.headDimension, positions: positions ?? length)
   }
 
   /// Computes a micro-batch's loss and adds its gradients to `accumulator`. An empty micro-batch joins a round of ranks

@@ -4,56 +4,32 @@ import Kernels
 
 /// What a `config.json` or a `model:` section says about experts and their router.
 extension ModelConfiguration {
-  /// Keys that mean something in `dots1` only; in another family they would be a wish that nobody grants.
-  private static let sigmoidRouterKeys = [
-    "n_routed_experts", "n_shared_experts", "n_group", "topk_group", "routed_scaling_factor", "first_k_dense_replace",
-    "router_bias_update_rate",
-  ]
-
-  static func sparseLayers(_ section: ConfigurationSection, family: Family, layers: Int) throws -> [Bool] {
-    switch family {
-    case .llama, .mistral, .qwen3: return Array(repeating: false, count: layers)
-    case .mixtral: return Array(repeating: true, count: layers)
-    case .qwen3MoE:
+  static func sparseLayers(_ section: ConfigurationSection, family: ModelFamily, layers: Int) throws -> [Bool] {
+    switch family.experts?.sparseLayers {
+    case nil: return Array(repeating: false, count: layers)
+    case .all: return Array(repeating: true, count: layers)
+    case .step:
       let dense = Set(try section.integers("mlp_only_layers") ?? [])
       let step = try section.integer("decoder_sparse_step") ?? 1
       guard step > 0 else { throw section.error("decoder_sparse_step", "must be positive, not \(step)") }
       return (0..<layers).map { !dense.contains($0) && ($0 + 1) % step == 0 }
-    case .dots1:
+    case .behindDense:
       let dense = try section.integer("first_k_dense_replace") ?? 0
       guard dense >= 0 else { throw section.error("first_k_dense_replace", "must not be negative, but is \(dense)") }
       return (0..<layers).map { $0 >= dense }
     }
   }
 
-  /// - Returns: nil for a dense family.
   static func experts(
-    _ section: ConfigurationSection, overrides: ConfigurationSection?, family: Family, isFolder: Bool
-  ) throws -> Experts? {
-    if family != .dots1 {
-      for section in [overrides, isFolder ? nil : section].compactMap({ $0 }) {
-        for key in sigmoidRouterKeys where section.contains(key) {
-          throw section.error(key, "is not for \(family.rawValue) models; of the families here only dots1 has it")
-        }
-      }
+    _ section: ConfigurationSection, overrides: ConfigurationSection?, form: ExpertForm, isFolder: Bool
+  ) throws -> Experts {
+    let countKeys = [form.countKey] + form.otherCountKeys + (isFolder ? form.folderCountKeys : [])
+    let countKey = countKeys.first(where: section.contains) ?? form.countKey
+    if isFolder { try checkCounts(section, countKeys) }
+    guard let count = try section.integer(countKey) ?? form.count else {
+      throw section.error(countKey, "is missing")
     }
-    guard family == .mixtral || family == .qwen3MoE || family == .dots1 else { return nil }
-    var countKeys = [Family.qwen3MoE: "num_experts", .dots1: "n_routed_experts"]
-    // transformers maps this name to the family's own.
-    if isFolder, !section.contains("num_local_experts") { countKeys[.mixtral] = "num_experts" }
-    let countKey = countKeys[family].flatMap { section.contains($0) ? $0 : nil } ?? "num_local_experts"
-    // transformers has no number of its own for dots1.
-    let standard: (count: Int?, perToken: Int?) =
-      switch family {
-      case .mixtral: (8, 2)
-      case .qwen3MoE: (128, 8)
-      default: (nil, nil)
-      }
-    if isFolder { try checkCounts(section, family: family) }
-    guard let count = try section.integer(countKey) ?? standard.count else {
-      throw section.error(countKeys[family] ?? countKey, "is missing")
-    }
-    guard let perToken = try section.integer("num_experts_per_tok") ?? standard.perToken else {
+    guard let perToken = try section.integer("num_experts_per_tok") ?? form.perToken else {
       throw section.error("num_experts_per_tok", "is missing")
     }
     guard count > 0 else { throw section.error(countKey, "must be positive, not \(count)") }
@@ -61,30 +37,30 @@ extension ModelConfiguration {
     guard perToken > 0, perToken <= count else {
       throw section.error("num_experts_per_tok", "is \(perToken); it must be between 1 and \(countKey) = \(count)")
     }
-    let sizeKey = family == .mixtral ? "intermediate_size" : "moe_intermediate_size"
-    guard let intermediateSize = try section.integer(sizeKey), intermediateSize > 0 else {
-      throw section.error(sizeKey, "must be a positive whole number")
+    guard let intermediateSize = try section.integer(form.widthKey), intermediateSize > 0 else {
+      throw section.error(form.widthKey, "must be a positive whole number")
     }
-    try check(intermediateSize, sizeKey, in: section)
-    let shared = try section.integer("n_shared_experts") ?? 0
+    try check(intermediateSize, form.widthKey, in: section)
+    let shared = form.router == .sigmoid ? try section.integer("n_shared_experts") ?? 0 : 0
     guard shared >= 0 else { throw section.error("n_shared_experts", "must not be negative, but is \(shared)") }
     try check(shared, "n_shared_experts", in: section, most: mostExperts)
     let router =
-      family == .dots1
-      ? try sigmoidRouter(section, count: count, perToken: perToken)
-      : Router(
-        scoring: .softmax, renormalise: family == .mixtral ? true : try section.boolean("norm_topk_prob") ?? false)
+      switch form.router {
+      case .renormalisedSoftmax: Router(scoring: .softmax, renormalise: true)
+      case .softmax: Router(scoring: .softmax, renormalise: try section.boolean("norm_topk_prob") ?? false)
+      case .sigmoid: try sigmoidRouter(section, count: count, perToken: perToken)
+      }
     return Experts(
       count: count, perToken: perToken, intermediateSize: intermediateSize,
       sharedIntermediateSize: shared * intermediateSize, router: router,
-      biasUpdateRate: family == .dots1 ? try biasUpdateRate(section, overrides: overrides) : nil,
-      balancing: try balancing(section, overrides: overrides, scoring: router.scoring))
+      biasUpdateRate: router.scoring == .sigmoid ? try biasUpdateRate(section, overrides: overrides) : nil,
+      balancing: try balancing(
+        section, overrides: overrides, scoring: router.scoring, coefficient: form.loadCoefficient))
   }
 
   /// transformers knows the number of experts by several names, of which the last one counts.
-  private static func checkCounts(_ section: ConfigurationSection, family: Family) throws {
-    let names = ["num_local_experts", family == .dots1 ? "n_routed_experts" : "num_experts"]
-    let keys = names.filter(section.contains)
+  private static func checkCounts(_ section: ConfigurationSection, _ names: [String]) throws {
+    let keys = (["num_local_experts"] + names.filter { $0 != "num_local_experts" }).filter(section.contains)
     guard let first = keys.first, let count = try section.integer(first) else { return }
     for key in keys where try section.integer(key) != count {
       throw section.error(key, "contradicts \(first) = \(count): leave one of them out")
@@ -141,14 +117,15 @@ extension ModelConfiguration {
   /// The load-balancing loss is on when the run names a coefficient, or when a model folder's `config.json` both names
   /// one and says `output_router_logits: true`.
   private static func balancing(
-    _ section: ConfigurationSection, overrides: ConfigurationSection?, scoring: Router.Scoring
+    _ section: ConfigurationSection, overrides: ConfigurationSection?, scoring: Router.Scoring,
+    coefficient standard: Double
   ) throws -> Balancing {
     let run = overrides ?? section
     let (switchKey, coefficientKey, zKey) = ("output_router_logits", "router_aux_loss_coef", "router_z_loss_coef")
     let isWished =
       try overrides?.boolean(switchKey) ?? (overrides?.contains(coefficientKey) == true ? true : nil)
       ?? section.boolean(switchKey) ?? (overrides == nil && section.contains(coefficientKey))
-    let coefficient = try overrides?.number(coefficientKey) ?? section.number(coefficientKey) ?? 0.001
+    let coefficient = try overrides?.number(coefficientKey) ?? section.number(coefficientKey) ?? standard
     guard coefficient.isFinite else {
       throw (overrides?.contains(coefficientKey) == true ? run : section).error(coefficientKey, "must be finite")
     }

@@ -62,7 +62,7 @@ extension ModelConfiguration {
   /// - Throws: `ForgeError.badInput`, located, for the first key that changes the computation.
   func refuseForeignKeys(_ section: ConfigurationSection, isTrained: Bool) throws {
     for (neutral, keys) in Self.foreignKeys {
-      for key in keys {
+      for key in keys where !family.keys.contains(key) {
         guard let node = section.node(key), !isNeutral(node.value, neutral) else { continue }
         let advice =
           key.hasPrefix("quant") || key.hasPrefix("compr")
@@ -70,16 +70,47 @@ extension ModelConfiguration {
         throw section.error(key, "is \(node.value), which is not supported\(advice)")
       }
     }
+    let normalises = queryKeyNorm != .none
     for key in Self.queryKeyNormKeys {
-      guard let node = section.node(key), !isNeutral(node.value, queryKeyNorm ? .on : .off) else { continue }
+      guard let node = section.node(key), !isNeutral(node.value, normalises ? .on : .off) else { continue }
       throw section.error(
         key,
-        "is \(node.value), but \(family.rawValue) models \(queryKeyNorm ? "always" : "never") normalise queries "
+        "is \(node.value), but \(family.name) models \(normalises ? "always" : "never") normalise queries "
           + "and keys")
     }
     guard isTrained else { return }
     for key in Self.noiseKeys where try section.number(key) ?? 0 != 0 {
       throw section.error(key, "is not supported in training; set it to 0 in the folder's config.json")
+    }
+  }
+
+  /// - Throws: `ForgeError.badInput`, located, for a null that means nothing.
+  static func refuseNulls(_ section: ConfigurationSection, family: ModelFamily) throws {
+    for key in family.nulls.refused where section.mentions(key) && !section.contains(key) {
+      throw section.error(key, "is null, which means nothing to \(family.name) models: give a value, or leave it out")
+    }
+  }
+
+  /// - Throws: `ForgeError.badInput`, located, for a key of a run that only other families use: a wish that nobody grants.
+  static func refuseUnusedKeys(_ section: ConfigurationSection, family: ModelFamily) throws {
+    for key in unusedKeys(section, family: family) {
+      let others = ModelFamily.all.filter { $0.keys.contains(key) }.map(\.name)
+      try section.refuse(
+        key,
+        "is not for \(family.name) models; of the families here only \(others.joinedAsWords) "
+          + (others.count == 1 ? "has it" : "have it"))
+    }
+  }
+
+  /// Keys of other families that are set to something, and that this one does not have.
+  static func unusedKeys(_ section: ConfigurationSection, family: ModelFamily) -> [String] {
+    let foreign = familyKeys.subtracting(family.keys)
+    return declaredKeys.map(\.key).filter { key in
+      guard foreign.contains(key), let node = section.node(key) else { return false }
+      if case .sequence(let items) = node.value, key == "layer_types" {
+        return items.contains { $0 != ConfigurationNode(.string("full_attention"), at: $0.location) }
+      }
+      return !isOff(node.value)
     }
   }
 
@@ -113,5 +144,13 @@ extension ModelConfiguration {
     case .sequence(let items): items.isEmpty
     case .mapping(let entries): entries.isEmpty
     }
+  }
+}
+
+extension [String] {
+  /// `a`, `a and b`, `a, b and c`.
+  var joinedAsWords: String {
+    guard let last, count > 1 else { return first ?? "" }
+    return "\(dropLast().joined(separator: ", ")) and \(last)"
   }
 }

@@ -3,18 +3,16 @@ public import Configuration
 /// A key of a `config.json` that this decoder reads: the one place where it is declared.
 struct ModelKey: Sendable {
   let declaration: SettingDeclaration
-  /// The families that have it; nil where another family's file may have it without a word.
-  let families: [ModelConfiguration.Family]?
   /// Whether it may stand in a run's `model:` section beside `from`, and counts more than what the folder says.
   let isRunsChoice: Bool
 
   init(
     _ key: String, _ form: SettingForm, default standard: SettingDeclaration.Default,
-    of families: [ModelConfiguration.Family]? = nil, isRunsChoice: Bool = false, _ summary: String
+    isRunsChoice: Bool = false, _ summary: String
   ) {
-    let names = families.map { " Of \($0.map(\.rawValue).joined(separator: ", "))." } ?? ""
-    declaration = SettingDeclaration(key, form, default: standard, summary + names)
-    self.families = families
+    let names = ModelFamily.all.filter { $0.keys.contains(key) }.map(\.name)
+    let some = names.isEmpty || names.count == ModelFamily.all.count ? "" : " Of \(names.joined(separator: ", "))."
+    declaration = SettingDeclaration(key, form, default: standard, summary + some)
     self.isRunsChoice = isRunsChoice
   }
 
@@ -27,7 +25,10 @@ extension ModelConfiguration {
   /// Keys of a `config.json` that this decoder reads.
   public static let keys: Set<String> = Set(declaredKeys.map(\.key))
 
-  /// The same with what is said of them.
+  /// Those that some families have and others lack: what `ModelFamily.keys` names.
+  static let familyKeys: Set<String> = ModelFamily.all.reduce(into: []) { $0.formUnion($1.keys) }
+
+  /// All keys with what is said of them.
   public static var declarations: [SettingDeclaration] { declaredKeys.map(\.declaration) }
 
   /// Those that a run may choose for a model from a folder.
@@ -49,15 +50,29 @@ extension ModelConfiguration {
   private static let none = SettingDeclaration.Default.words("none")
   private static let off = SettingDeclaration.Default.value(.boolean(false))
 
+  /// What holds where a key is left out, in the families that have something: `28 in qwen2 and qwen3; 62 in dots1`.
+  private static func standards(_ value: (ModelFamily) -> Int?) -> String {
+    let names = Dictionary(grouping: ModelFamily.all) { value($0) }
+    return names.compactMap { value, families in value.map { (value: $0, names: families.map(\.name)) } }
+      .sorted { $0.value < $1.value }.map { "\($0.value) in \($0.names.joinedAsWords)" }.joined(separator: "; ")
+  }
+
+  private static func standardCount(_ key: String) -> String {
+    standards { $0.experts?.countKey == key ? $0.experts?.count : nil }
+  }
+
+  private static let sparseByIntermediateSize =
+    ModelFamily.all.filter { $0.experts?.widthKey == "intermediate_size" }.map(\.name)
+
   private static let shapeKeys: [ModelKey] = [
     ModelKey(
-      "model_type", .choice(Family.allCases.map(\.rawValue)), default: .value(.string(Family.llama.rawValue)),
+      "model_type", .choice(ModelFamily.all.map(\.name)), default: .value(.string(ModelFamily.llama.name)),
       "The model family."),
     ModelKey("vocab_size", integer, default: .required, "Tokens in the vocabulary."),
     ModelKey("hidden_size", integer, default: .required, "Width of the residual stream."),
     ModelKey(
       "intermediate_size", integer, default: .required,
-      "Hidden width of a dense feed-forward layer; in mixtral that of an expert."),
+      "Hidden width of a dense feed-forward layer; in \(sparseByIntermediateSize.joinedAsWords) that of an expert."),
     ModelKey("num_hidden_layers", integer, default: .required, "Decoder layers."),
     ModelKey(
       "hidden_act", .choice(["silu", "swish"]), default: .words("silu"), "Activation function: SiLU, by either name."),
@@ -75,7 +90,8 @@ extension ModelConfiguration {
       "num_key_value_heads", integer, default: byFamily,
       "Key-value heads of grouped-query attention; null has as many as there are attention heads."),
     ModelKey(
-      "head_dim", integer, default: .words("`hidden_size` / `num_attention_heads`; 128 in qwen3"),
+      "head_dim", integer,
+      default: .words("`hidden_size` / `num_attention_heads`; \(standards { $0.defaults.headDimension })"),
       "Dimension of an attention head."),
     ModelKey(
       "max_position_embeddings", integer, default: byFamily,
@@ -87,19 +103,22 @@ extension ModelConfiguration {
     ModelKey(
       "rope_parameters", .mapping, default: none, "The same with `rope_theta` in it, as transformers 5 writes it."),
     ModelKey(
-      "sliding_window", integer, default: byFamily, of: [.mistral, .mixtral, .qwen3, .qwen3MoE, .dots1],
+      "sliding_window", integer, default: byFamily,
       "Tokens that a position attends to in a layer of sliding-window attention, itself included; null for all."),
     ModelKey(
-      "use_sliding_window", .boolean, default: off, of: [.qwen3, .qwen3MoE], "Whether `sliding_window` counts."),
+      "use_sliding_window", .boolean, default: off, "Whether `sliding_window` counts."),
     ModelKey(
-      "max_window_layers", integer, default: .words("28; 62 in dots1"),
-      "The first layer with sliding-window attention where `layer_types` does not say (qwen3, dots1)."),
+      "max_window_layers", integer, default: .words(standards { $0.windows?.firstLayer }),
+      "The first layer with sliding-window attention where `layer_types` does not say."),
     ModelKey(
       "layer_types", .list(.choice(["full_attention", "sliding_attention"]), count: nil),
-      default: .words("by `max_window_layers`"), of: [.mistral, .qwen3, .dots1], "Attention of each layer."),
+      default: .words("by `max_window_layers`"), "Attention of each layer."),
     ModelKey(
-      "attention_bias", .boolean, default: off, of: [.llama, .qwen3, .qwen3MoE, .dots1],
+      "attention_bias", .boolean, default: off,
       "Whether the query, key, value and output projections have biases."),
+    ModelKey(
+      "clip_qkv", number, default: none,
+      "Bound of the elements of queries, keys and values, to which larger ones are clamped; null for none."),
     ModelKey("mlp_bias", .boolean, default: off, "Biases of feed-forward layers, which are not supported: false."),
     ModelKey("attention_dropout", number, default: .value(.integer(0)), "Dropout, which is not supported: 0."),
     ModelKey("quantization_config", .mapping, default: none, "Quantization, which is not supported: null."),
@@ -115,41 +134,40 @@ extension ModelConfiguration {
 
   private static let expertKeys: [ModelKey] = [
     ModelKey(
-      "num_local_experts", integer, default: .words("8 in mixtral"), of: [.mixtral, .qwen3MoE, .dots1],
+      "num_local_experts", integer, default: .words(standardCount("num_local_experts")),
       "Routed experts in a layer."),
     ModelKey(
-      "num_experts", integer, default: .words("128 in qwen3_moe"), of: [.mixtral, .qwen3MoE],
-      "The same by qwen3_moe's name."),
+      "num_experts", integer, default: .words(standardCount("num_experts")),
+      "The same by another name."),
     ModelKey(
-      "num_experts_per_tok", integer, default: .words("2 in mixtral, 8 in qwen3_moe"),
-      of: [.mixtral, .qwen3MoE, .dots1],
+      "num_experts_per_tok", integer, default: .words(standards { $0.experts?.perToken }),
       "Routed experts that every token visits (top-k)."),
     ModelKey(
-      "moe_intermediate_size", integer, default: .words("required in sparse models"), of: [.qwen3MoE, .dots1],
+      "moe_intermediate_size", integer, default: .words("required in sparse models"),
       "Hidden width of an expert."),
-    ModelKey("mlp_only_layers", .list(integer, count: nil), default: none, of: [.qwen3MoE], "Layers without experts."),
+    ModelKey("mlp_only_layers", .list(integer, count: nil), default: none, "Layers without experts."),
     ModelKey(
       "decoder_sparse_step", integer, default: .value(.integer(1)),
-      "Every so many layers one has experts (qwen3_moe)."),
+      "Every so many layers one has experts."),
     ModelKey(
-      "n_routed_experts", integer, default: .words("required in dots1"), of: [.dots1], "Routed experts by dots1's name."
+      "n_routed_experts", integer, default: .words("required"), "The same by another name."
     ),
     ModelKey(
-      "n_shared_experts", integer, default: .value(.integer(0)), of: [.dots1],
+      "n_shared_experts", integer, default: .value(.integer(0)),
       "Shared experts, which every token visits."),
     ModelKey(
-      "n_group", integer, default: .value(.integer(1)), of: [.dots1],
+      "n_group", integer, default: .value(.integer(1)),
       "Groups of experts for group-limited routing."),
     ModelKey(
-      "topk_group", integer, default: .value(.integer(1)), of: [.dots1], "Groups that a token's experts may be of."),
+      "topk_group", integer, default: .value(.integer(1)), "Groups that a token's experts may be of."),
     ModelKey(
-      "routed_scaling_factor", number, default: .value(.integer(1)), of: [.dots1],
+      "routed_scaling_factor", number, default: .value(.integer(1)),
       "Factor of the routed experts' output."),
     ModelKey(
-      "first_k_dense_replace", integer, default: .value(.integer(0)), of: [.dots1], "First layers without experts."),
+      "first_k_dense_replace", integer, default: .value(.integer(0)), "First layers without experts."),
     ModelKey(
       "norm_topk_prob", .boolean, default: off,
-      "Whether a token's router probabilities are normalised to a sum of 1 (qwen3_moe, dots1; mixtral always does)."),
+      "Whether a token's router probabilities are normalised to a sum of 1."),
   ]
 
   private static let routerKeys: [ModelKey] = [
@@ -166,15 +184,15 @@ extension ModelConfiguration {
       default: .value(.string(Balancing.Scope.model.rawValue)), isRunsChoice: true,
       "Over which tokens' routing load is balanced: those of all layers together, or layer by layer."),
     ModelKey(
-      "router_bias_update_rate", number, default: .value(.number(0.001)), of: [.dots1], isRunsChoice: true,
+      "router_bias_update_rate", number, default: .value(.number(0.001)), isRunsChoice: true,
       "How far a step moves the selection bias of an expert with too much or too little load; 0 leaves the biases alone."
     ),
     ModelKey(
-      "scoring_func", .choice(["sigmoid", "noaux_tc"]), default: .words("sigmoid"), of: [.dots1],
+      "scoring_func", .choice(["sigmoid", "noaux_tc"]), default: .words("sigmoid"),
       "Scores of the router: sigmoid, by either name."),
     ModelKey(
-      "topk_method", .choice(["noaux_tc"]), default: .words("noaux_tc"), of: [.dots1], "How experts are selected."),
+      "topk_method", .choice(["noaux_tc"]), default: .words("noaux_tc"), "How experts are selected."),
     ModelKey(
-      "moe_layer_freq", integer, default: .value(.integer(1)), of: [.dots1], "Every so many layers one has experts: 1."),
+      "moe_layer_freq", integer, default: .value(.integer(1)), "Every so many layers one has experts: 1."),
   ]
 }

@@ -2,12 +2,15 @@ import Kernels
 
 /// The shape of a decoder, in the terms of a Hugging Face `config.json`.
 ///
-/// One decoder covers six families; what differs between them is a value here, never a branch on the family's name.
+/// One decoder covers all families; what differs between them is a value here, never a branch on the family's name.
 public struct ModelConfiguration: Sendable, Equatable {
-  public enum Family: String, Sendable, CaseIterable {
-    case llama, mistral, mixtral, qwen3
-    case qwen3MoE = "qwen3_moe"
-    case dots1
+  /// RMSNorm of queries and of keys (QK-norm), before they are rotated.
+  public enum QueryKeyNorm: Sendable {
+    case none
+    /// Every head by itself, with one weight `[headDimension]` for all.
+    case head
+    /// All heads together, with a weight as wide as the projection.
+    case projection
   }
 
   /// Feed-forward layers made of routed experts, and what every token visits beside them.
@@ -61,7 +64,7 @@ public struct ModelConfiguration: Sendable, Equatable {
     public var loadCoefficient: Float { isOn ? statedLoadCoefficient : 0 }
   }
 
-  public var family: Family
+  public var family: ModelFamily
   public var vocabularySize: Int
   public var hiddenSize: Int
   /// Columns of a dense layer's hidden layer.
@@ -74,10 +77,13 @@ public struct ModelConfiguration: Sendable, Equatable {
   public var rotary: RotaryConfiguration
   public var maximumPositions: Int
   public var tiedEmbeddings: Bool
-  /// Biases on the query, key, value and output projections.
+  /// Biases on the query, key and value projections.
   public var attentionBias: Bool
-  /// Whether queries and keys are normalised head by head.
-  public var queryKeyNorm: Bool
+  /// Biases on the output projection of attention.
+  public var outputBias: Bool
+  public var queryKeyNorm: QueryKeyNorm
+  /// The largest magnitude of an element of queries, keys and values, to which larger ones are clamped; nil for any.
+  public var queryKeyValueBound: Float?
   /// Per layer, the tokens a position sees (itself included); nil sees all before it.
   public var windows: [Int?]
   /// nil for a dense model.
@@ -91,10 +97,11 @@ public struct ModelConfiguration: Sendable, Equatable {
   public var padding: Int?
 
   public init(
-    family: Family, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layers: Int, heads: Int,
+    family: ModelFamily, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layers: Int, heads: Int,
     keyValueHeads: Int, headDimension: Int, normEpsilon: Float, rotary: RotaryConfiguration, maximumPositions: Int,
-    tiedEmbeddings: Bool, attentionBias: Bool, queryKeyNorm: Bool, windows: [Int?], experts: Experts?,
-    sparseLayers: [Bool], initializerRange: Float, beginOfSequence: Int?, endOfSequence: [Int],
+    tiedEmbeddings: Bool, attentionBias: Bool, outputBias: Bool, queryKeyNorm: QueryKeyNorm,
+    queryKeyValueBound: Float? = nil, windows: [Int?], experts: Experts?, sparseLayers: [Bool], initializerRange: Float,
+    beginOfSequence: Int?, endOfSequence: [Int],
     padding: Int? = nil
   ) {
     self.family = family
@@ -110,7 +117,9 @@ public struct ModelConfiguration: Sendable, Equatable {
     self.maximumPositions = maximumPositions
     self.tiedEmbeddings = tiedEmbeddings
     self.attentionBias = attentionBias
+    self.outputBias = outputBias
     self.queryKeyNorm = queryKeyNorm
+    self.queryKeyValueBound = queryKeyValueBound
     self.windows = windows
     self.experts = experts
     self.sparseLayers = sparseLayers
@@ -137,6 +146,9 @@ public struct ModelConfiguration: Sendable, Equatable {
 
   public var queryColumns: Int { heads * headDimension }
   public var keyValueColumns: Int { keyValueHeads * headDimension }
+  /// Columns of the queries, and of the keys, that are normalised together, which is what their norms' weights hold.
+  public var queryNormColumns: Int { queryKeyNorm == .projection ? queryColumns : headDimension }
+  public var keyNormColumns: Int { queryKeyNorm == .projection ? keyValueColumns : headDimension }
   public var queryKeyValueColumns: Int { queryColumns + 2 * keyValueColumns }
   public var sparseLayerCount: Int { sparseLayers.count { $0 } }
 

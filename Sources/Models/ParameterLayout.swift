@@ -9,11 +9,21 @@ public struct ParameterTensor: Sendable, Equatable {
     case hidden
   }
 
+  /// A matrix of a routed expert.
+  public struct ExpertMatrix: Sendable, Equatable {
+    public enum Place: Sendable { case gate, up, down }
+
+    public let expert: Int
+    public let place: Place
+  }
+
   public let name: String
   public let shape: [Int]
   /// Elements of the arena; gradients, moments and checkpoints use the same range.
   public let range: Range<Int>
   public let role: Role
+  /// nil for what is not of a routed expert.
+  public let matrix: ExpertMatrix?
 
   /// Weight decay is for matrices; norm weights and biases are left alone.
   public var decays: Bool { shape.count >= 2 }
@@ -102,12 +112,12 @@ public struct ParameterLayout: Sendable {
     let projections = [("q_proj", c.queryColumns), ("k_proj", c.keyValueColumns), ("v_proj", c.keyValueColumns)]
     block.queryKeyValue = add(.hidden, projections.map { (attention + $0 + ".weight", [$1, c.hiddenSize]) })
     if c.attentionBias { block.queryKeyValueBias = add(.bias, projections.map { (attention + $0 + ".bias", [$1]) }) }
-    if c.queryKeyNorm {
-      block.queryNorm = add(.norm, [(attention + "q_norm.weight", [c.headDimension])])
-      block.keyNorm = add(.norm, [(attention + "k_norm.weight", [c.headDimension])])
+    if c.queryKeyNorm != .none {
+      block.queryNorm = add(.norm, [(attention + "q_norm.weight", [c.queryNormColumns])])
+      block.keyNorm = add(.norm, [(attention + "k_norm.weight", [c.keyNormColumns])])
     }
     block.output = add(.hidden, [(attention + "o_proj.weight", [c.hiddenSize, c.queryColumns])])
-    if c.attentionBias { block.outputBias = add(.bias, [(attention + "o_proj.bias", [c.hiddenSize])]) }
+    if c.outputBias { block.outputBias = add(.bias, [(attention + "o_proj.bias", [c.hiddenSize])]) }
     block.postAttentionNorm = add(.norm, [(prefix + "post_attention_layernorm.weight", [c.hiddenSize])])
     guard c.sparseLayers[layer], let experts = c.experts else {
       addFeedForward(prefix + "mlp.", width: c.intermediateSize, c, to: &block)
@@ -117,9 +127,8 @@ public struct ParameterLayout: Sendable {
       blocks.append(block)
       return
     }
-    let isMixtral = c.family == .mixtral
-    let layerPrefix = prefix + (isMixtral ? "block_sparse_moe." : "mlp.")
-    let (gate, up, down) = isMixtral ? ("w1", "w3", "w2") : ("gate_proj", "up_proj", "down_proj")
+    let names = c.family.experts?.names ?? ExpertForm.TensorNames()
+    let layerPrefix = prefix + names.layer
     block.router = add(.router, [(layerPrefix + "gate.weight", [experts.count, c.hiddenSize])])
     if experts.biasUpdateRate != nil {
       block.selectionBias = add(.selectionBias, [(layerPrefix + "gate.e_score_correction_bias", [experts.count])])
@@ -129,19 +138,28 @@ public struct ParameterLayout: Sendable {
     }
     blockPieces.append(pieces.count)
     closePiece()
-    let shape = [experts.intermediateSize, c.hiddenSize]
-    block.experts = add(
-      .hidden,
-      (0..<experts.count).flatMap { expert in
-        let name = layerPrefix + "experts.\(expert)."
-        return [
-          (name + gate + ".weight", shape), (name + up + ".weight", shape),
-          (name + down + ".weight", [c.hiddenSize, experts.intermediateSize]),
-        ]
-      })
+    block.experts = addExperts(layerPrefix + "experts.", names, experts, c)
     expertsPieces.append(pieces.count)
     closePiece()
     blocks.append(block)
+  }
+
+  private mutating func addExperts(
+    _ prefix: String, _ names: ExpertForm.TensorNames, _ experts: ModelConfiguration.Experts, _ c: ModelConfiguration
+  ) -> Range<Int> {
+    let (wide, narrow) = ([experts.intermediateSize, c.hiddenSize], [c.hiddenSize, experts.intermediateSize])
+    let start = count
+    for expert in 0..<experts.count {
+      let matrices: [(ParameterTensor.ExpertMatrix.Place, String, [Int])] = [
+        (.gate, names.gate, wide), (.up, names.up, wide), (.down, names.down, narrow),
+      ]
+      for (place, name, shape) in matrices {
+        append(
+          .hidden, "\(prefix)\(expert).\(name).weight", shape,
+          ParameterTensor.ExpertMatrix(expert: expert, place: place))
+      }
+    }
+    return start..<count
   }
 
   private mutating func addFeedForward(
@@ -154,12 +172,16 @@ public struct ParameterLayout: Sendable {
   /// Places tensors one directly behind the other and returns the range of all.
   private mutating func add(_ role: ParameterTensor.Role, _ members: [(name: String, shape: [Int])]) -> Range<Int> {
     let start = count
-    for (name, shape) in members {
-      let range = count..<count + shape.reduce(1, *)
-      tensors.append(ParameterTensor(name: name, shape: shape, range: range, role: role))
-      count = range.upperBound
-    }
+    for (name, shape) in members { append(role, name, shape) }
     return start..<count
+  }
+
+  private mutating func append(
+    _ role: ParameterTensor.Role, _ name: String, _ shape: [Int], _ matrix: ParameterTensor.ExpertMatrix? = nil
+  ) {
+    let range = count..<count + shape.reduce(1, *)
+    tensors.append(ParameterTensor(name: name, shape: shape, range: range, role: role, matrix: matrix))
+    count = range.upperBound
   }
 
   private mutating func closePiece() { pieces.append((pieces.last?.upperBound ?? 0)..<count) }

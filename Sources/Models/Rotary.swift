@@ -1,5 +1,3 @@
-import Configuration
-import Diagnostics
 import Foundation
 import Kernels
 
@@ -15,133 +13,34 @@ public struct RotaryConfiguration: Sendable, Equatable {
       truncate: Bool)
   }
 
+  /// Queries that grow with their position, so that attention does not flatten out in long contexts (Llama 4): a rotated
+  /// query is multiplied by 1 + beta · ln(1 + ⌊position / originalPositions⌋).
+  public struct QueryScale: Sendable, Equatable {
+    public var beta: Double
+    public var originalPositions: Int
+
+    public init(beta: Double, originalPositions: Int) {
+      self.beta = beta
+      self.originalPositions = originalPositions
+    }
+
+    /// In fp32, as the models were trained; exactly 1 below the original context length.
+    func factor(position: Int) -> Float {
+      1 + Float(beta) * Float(log(Double(1 + position / originalPositions)))
+    }
+  }
+
   /// The base of the angles' geometric progression.
   public var theta: Double
   public var scaling: Scaling
+  /// nil where queries stay as they are.
+  public var queryScale: QueryScale?
 
-  public init(theta: Double, scaling: Scaling = .none) {
+  public init(theta: Double, scaling: Scaling = .none, queryScale: QueryScale? = nil) {
     self.theta = theta
     self.scaling = scaling
+    self.queryScale = queryScale
   }
-
-  /// Reads `rope_theta` + `rope_scaling` (transformers 4) or `rope_parameters` (transformers 5).
-  ///
-  /// - Parameter note: told which keys of a folder's rope settings are left alone.
-  /// - Throws: `ForgeError.badInput`, located, for a wrong or unsupported value, and for both forms when they disagree:
-  ///   transformers takes the old one then, others the new.
-  init(
-    huggingFace section: ConfigurationSection, maximumPositions: Int, defaultTheta: Double, isFolder: Bool,
-    note: (String) -> Void
-  ) throws {
-    let forms = try ["rope_parameters", "rope_scaling"].compactMap { key in try section.section(key).map { (key, $0) } }
-    // An empty mapping says nothing.
-    let stated = forms.filter { !$0.1.entries.isEmpty }
-    if isFolder, section.mentions("rope_theta"), !section.contains("rope_theta"),
-      try !stated.contains(where: { try $0.1.number("rope_theta") != nil })
-    {
-      throw section.error("rope_theta", "is null, which means nothing: give a value, or leave it out")
-    }
-    let readings = try stated.map { key, scaling in
-      try Self(
-        scaling, key, of: section, maximumPositions: maximumPositions, defaultTheta: defaultTheta, isFolder: isFolder,
-        note: note)
-    }
-    if readings.count == 2, readings[0] != readings[1] {
-      try section.refuse(
-        "rope_scaling", "contradicts rope_parameters, and readers differ in which of the two counts: leave one out")
-    }
-    let theta = try section.number("rope_theta") ?? defaultTheta
-    self = readings.first ?? Self(theta: theta)
-    guard self.theta > 0, self.theta.isFinite else { throw section.error("rope_theta", "must be positive") }
-  }
-
-  /// Reads one of the two mappings.
-  private init(
-    _ scaling: ConfigurationSection, _ key: String, of section: ConfigurationSection, maximumPositions: Int,
-    defaultTheta: Double, isFolder: Bool, note: (String) -> Void
-  ) throws {
-    let theta = try scaling.number("rope_theta") ?? section.number("rope_theta") ?? defaultTheta
-    let type = try scaling.string("rope_type") ?? scaling.string("type") ?? "default"
-    if isFolder, scaling.mentions("rope_type"), !scaling.contains("rope_type") {
-      throw scaling.error("rope_type", "is null, which means nothing: give a value, or leave it out")
-    }
-    if try scaling.number("partial_rotary_factor") ?? 1 != 1 {
-      throw scaling.error("partial_rotary_factor", "other than 1 is not supported")
-    }
-    func positive(_ key: String, _ value: Double) throws -> Double {
-      guard value > 0, value.isFinite else { throw scaling.error(key, "must be positive, not \(value)") }
-      return value
-    }
-    func required(_ key: String) throws -> Double {
-      guard let value = try scaling.number(key) else { throw scaling.error(key, "is missing for rope_type '\(type)'") }
-      return try positive(key, value)
-    }
-    let originalKey = "original_max_position_embeddings"
-    // A folder may also have it beside the mapping, and there it counts more.
-    let outer = isFolder ? try section.integer(originalKey) : nil
-    let original = try outer ?? scaling.integer(originalKey) ?? maximumPositions
-    guard original > 0 else { throw scaling.error(originalKey, "must be positive, not \(original)") }
-    switch type {
-    case "default": self.init(theta: theta)
-    case "llama3":
-      self.init(
-        theta: theta,
-        scaling: .llama3(
-          factor: try required("factor"), lowFrequency: try required("low_freq_factor"),
-          highFrequency: try required("high_freq_factor"), originalPositions: original))
-    case "yarn":
-      // transformers refuses a folder without one.
-      let factor =
-        isFolder
-        ? try required("factor")
-        : try positive("factor", scaling.number("factor") ?? Double(maximumPositions) / Double(original))
-      func temperature(_ scale: Double) -> Double { factor <= 1 ? 1 : 0.1 * scale * log(factor) + 1 }
-      /// Zero and null mean the usual value.
-      func turns(_ key: String, _ usual: Double) throws -> Double {
-        let value = try scaling.number(key) ?? 0
-        return value == 0 ? usual : try positive(key, value)
-      }
-      var attention = temperature(1)
-      if let m = try scaling.number("mscale"), let all = try scaling.number("mscale_all_dim"), m != 0, all != 0 {
-        attention = temperature(m) / temperature(all)
-      }
-      attention = try positive("attention_factor", scaling.number("attention_factor") ?? attention)
-      let truncatesByDefault = !scaling.mentions("truncate")
-      self.init(
-        theta: theta,
-        scaling: .yarn(
-          factor: factor, betaFast: try turns("beta_fast", 32), betaSlow: try turns("beta_slow", 1),
-          originalPositions: original, attentionFactor: attention,
-          truncate: try scaling.boolean("truncate") ?? truncatesByDefault))
-    default:
-      throw scaling.error("rope_type", "'\(type)' is not supported; use default, llama3 or yarn")
-    }
-    if !isFolder {
-      try scaling.finish(alsoAllowed: Self.looseKeys)
-      return
-    }
-    let read: [String: Set<String>] = [
-      "llama3": ["factor", "low_freq_factor", "high_freq_factor"],
-      "yarn": ["factor", "beta_fast", "beta_slow", "attention_factor", "truncate"],
-    ]
-    let known = Self.looseKeys.union(["partial_rotary_factor", originalKey]).union(read[type] ?? [])
-    let unknown = scaling.entries.filter { !known.contains($0.key) }
-    for entry in unknown {
-      switch entry.node.value {
-      case .mapping:
-        throw scaling.error(entry.key, "is a mapping, and settings for each kind of layer are not supported")
-      default: continue
-      }
-    }
-    guard !unknown.isEmpty else { return }
-    let names = unknown.map { "\(key).\($0.key)" }.joined(separator: ", ")
-    note("\(section.location.source): not used by this program: \(names)")
-  }
-
-  /// Keys that a run's rope settings may have whatever the type.
-  private static let looseKeys: Set<String> = [
-    "type", "rope_type", "rope_theta", "finetuned", "mscale", "mscale_all_dim",
-  ]
 
   /// Angles per position for each pair of a head's elements, `[dimension / 2]`, in fp32 as the models were trained.
   public func inverseFrequencies(dimension: Int) -> [Float] {
@@ -178,17 +77,21 @@ public struct RotaryConfiguration: Sendable, Equatable {
   }
 }
 
-/// Cosines and sines of every position's angles: two matrices `[positions, headDimension / 2]`.
+/// Cosines and sines of every position's angles, two matrices `[positions, headDimension / 2]`, and what queries are
+/// multiplied by.
 final class RotaryTables: Sendable {
   private let memory: Arena<Float>
   let cosine: Matrix
   let sine: Matrix
+  /// `[positions]`; nil where queries stay as they are.
+  let queryScale: Buffer<Float>?
 
   init(_ configuration: RotaryConfiguration, headDimension: Int, positions: Int) {
     let half = headDimension / 2
-    memory = Arena(count: 2 * positions * half)
+    memory = Arena(count: Self.floats(configuration, headDimension: headDimension, positions: positions))
     cosine = memory.buffer[0..<positions * half].matrix(positions, half)
     sine = memory.buffer[positions * half..<2 * positions * half].matrix(positions, half)
+    queryScale = configuration.queryScale == nil ? nil : memory.buffer[2 * positions * half..<memory.count]
     let frequencies = configuration.inverseFrequencies(dimension: headDimension)
     for position in 0..<positions {
       for (pair, frequency) in frequencies.enumerated() {
@@ -197,8 +100,11 @@ final class RotaryTables: Sendable {
         memory.buffer[position * half + pair] = Float(cos(angle)) * configuration.attentionFactor
         memory.buffer[(positions + position) * half + pair] = Float(sin(angle)) * configuration.attentionFactor
       }
+      if let scale = configuration.queryScale { queryScale?[position] = scale.factor(position: position) }
     }
   }
 
-  static func floats(headDimension: Int, positions: Int) -> Int { headDimension * positions }
+  static func floats(_ configuration: RotaryConfiguration, headDimension: Int, positions: Int) -> Int {
+    (headDimension + (configuration.queryScale == nil ? 0 : 1)) * positions
+  }
 }

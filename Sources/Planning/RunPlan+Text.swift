@@ -12,7 +12,7 @@ extension RunPlan {
     let model = configuration.model
     let nodes = cluster.nodes
     let degree = configured.expertDegree > 1 ? ", experts shared by \(configured.expertDegree) ranks" : ""
-    return "\(configuration.run.name): \(model.family.rawValue), \(Self.count(Double(parameters))) parameters, on "
+    return "\(configuration.run.name): \(model.family.name), \(Self.count(Double(parameters))) parameters, on "
       + "\(Self.plural(cluster.ranks, "rank")) × \(Self.plural(cluster.threads, "thread")), "
       + "\(Self.plural(nodes, "node")); sharding \(configured.sharding.rawValue)\(degree)"
   }

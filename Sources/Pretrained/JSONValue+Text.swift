@@ -4,15 +4,18 @@ import Foundation
 
 extension JSONValue {
   /// The same value, its integers and numbers as they were written.
-  init(_ node: ConfigurationNode) {
+  init(_ node: ConfigurationNode) { self.init(node.value) }
+
+  /// The same for a value without a place.
+  init(_ value: ConfigurationNode.Value) {
     self =
-      switch node.value {
+      switch value {
       case .null: .null
       case .boolean(let value): .boolean(value)
       case .integer(let value): .integer(value)
       case .number(let value): .number(value)
       case .string(let value): .string(value)
-      case .sequence(let items): .array(items.map(JSONValue.init))
+      case .sequence(let items): .array(items.map { JSONValue($0) })
       case .mapping(let entries):
         .object(Dictionary(entries.map { ($0.key, JSONValue($0.node)) }, uniquingKeysWith: { _, last in last }))
       }

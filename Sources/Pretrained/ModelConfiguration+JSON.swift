@@ -44,7 +44,7 @@ extension ModelConfiguration {
       keys["rope_scaling"] = .object(rope)
     }
     // With them transformers wants a window, even where no layer has one.
-    if family == .mistral, ours["layer_types"] == nil, keys.removeValue(forKey: "layer_types") != nil {
+    if family.hasLayerTypes, ours["layer_types"] == nil, keys.removeValue(forKey: "layer_types") != nil {
       keys["sliding_window"] = ours["sliding_window"]
     }
     if stated["dtype"] != nil { keys["dtype"] = keys["torch_dtype"] }
@@ -56,16 +56,15 @@ extension ModelConfiguration {
 
   /// Keys for which transformers takes no integer.
   private static let floatKeys: Set<String> = [
-    "initializer_range", "rms_norm_eps", "routed_scaling_factor", "router_aux_loss_coef", "router_jitter_noise",
+    "clip_qkv", "initializer_range", "rms_norm_eps", "routed_scaling_factor", "router_aux_loss_coef",
+    "router_jitter_noise",
   ]
 
   /// A value of a source in a form that transformers 5 does not refuse; nil for none.
   private func accepted(_ value: JSONValue, _ key: String, ours: JSONValue?) -> JSONValue? {
-    let isPlain = family == .mistral || family == .mixtral
     switch (value, ours) {
     case (.null, _):
-      let isRefused = Self.defaultedNulls(family).contains(key) || isPlain && key == "num_key_value_heads"
-      return isRefused ? ours : value
+      return family.writesNull(key) ? value : ours
     case (.integer(let number), _) where Self.floatKeys.contains(key): return .number(Double(number))
     case (.number(let number), let ours) where Self.isWhole(key, ours):
       return Int(exactly: number).map(JSONValue.integer) ?? value
@@ -97,90 +96,27 @@ extension ModelConfiguration {
   }
 
   private func huggingFaceKeys(dtype: ScalarType) -> [String: JSONValue] {
-    let architectures: [Family: String] = [
-      .llama: "LlamaForCausalLM", .mistral: "MistralForCausalLM", .mixtral: "MixtralForCausalLM",
-      .qwen3: "Qwen3ForCausalLM", .qwen3MoE: "Qwen3MoeForCausalLM", .dots1: "Dots1ForCausalLM",
-    ]
-    var keys: [String: JSONValue] = [
-      "architectures": .array([.string(architectures[family] ?? "")]), "model_type": .string(family.rawValue),
+    let keys: [String: JSONValue] = [
+      "architectures": .array([.string(family.architecture)]), "model_type": .string(family.name),
       "vocab_size": .integer(vocabularySize), "hidden_size": .integer(hiddenSize),
       "intermediate_size": .integer(intermediateSize), "num_hidden_layers": .integer(layers),
       "num_attention_heads": .integer(heads), "num_key_value_heads": .integer(keyValueHeads),
       "head_dim": .integer(headDimension), "hidden_act": "silu", "rms_norm_eps": Self.number(normEpsilon),
       "max_position_embeddings": .integer(maximumPositions), "rope_theta": .number(rotary.theta),
-      "tie_word_embeddings": .boolean(tiedEmbeddings), "attention_bias": .boolean(attentionBias),
+      "tie_word_embeddings": .boolean(tiedEmbeddings), "attention_bias": .boolean(outputBias),
       "attention_dropout": 0.0, "initializer_range": Self.number(initializerRange),
       "torch_dtype": .string(dtype.torchName), "use_cache": true,
       "bos_token_id": Self.integer(beginOfSequence), "transformers_version": .string(Self.transformersVersion),
       "eos_token_id": endOfSequence.count > 1
         ? .array(endOfSequence.map(JSONValue.integer)) : Self.integer(endOfSequence.first),
     ]
-    if let padding { keys["pad_token_id"] = .integer(padding) }
-    if let scaling = rotary.scaling.huggingFace { keys["rope_scaling"] = .object(scaling) }
-    addWindows(to: &keys)
-    if let experts { add(experts, to: &keys) }
-    return keys
-  }
-
-  private func add(_ experts: Experts, to keys: inout [String: JSONValue]) {
-    let balancing = experts.balancing
-    let countKeys: [Family: String] = [.mixtral: "num_local_experts", .dots1: "n_routed_experts"]
-    keys[countKeys[family] ?? "num_experts"] = .integer(experts.count)
-    keys["num_experts_per_tok"] = .integer(experts.perToken)
-    keys["output_router_logits"] = .boolean(balancing.isOn)
-    keys["router_aux_loss_coef"] = Self.number(balancing.statedLoadCoefficient)
-    if balancing.zCoefficient != 0 { keys["router_z_loss_coef"] = Self.number(balancing.zCoefficient) }
-    if balancing.scope != .model { keys["router_aux_loss_scope"] = .string(balancing.scope.rawValue) }
-    guard family != .mixtral else { return }
-    keys["moe_intermediate_size"] = .integer(experts.intermediateSize)
-    keys["norm_topk_prob"] = .boolean(experts.router.renormalise)
-    guard family == .dots1 else {
-      keys["decoder_sparse_step"] = 1
-      keys["mlp_only_layers"] = .array(sparseLayers.indices.filter { !sparseLayers[$0] }.map(JSONValue.integer))
-      return
-    }
-    keys["n_shared_experts"] = .integer(experts.sharedIntermediateSize / experts.intermediateSize)
-    keys["n_group"] = .integer(experts.router.groups)
-    keys["topk_group"] = .integer(experts.router.groupsPerToken)
-    keys["routed_scaling_factor"] = Self.number(experts.router.scalingFactor)
-    keys["first_k_dense_replace"] = .integer(sparseLayers.firstIndex(of: true) ?? layers)
-    if let rate = experts.biasUpdateRate { keys["router_bias_update_rate"] = Self.number(rate) }
-  }
-
-  private func addWindows(to keys: inout [String: JSONValue]) {
-    let window = windows.compactMap { $0 }.first
-    if family != .llama { keys["sliding_window"] = Self.integer(window) }
-    if family == .qwen3 || family == .qwen3MoE { keys["use_sliding_window"] = .boolean(window != nil) }
-    let differ = windows.contains { $0 != window }
-    guard family == .qwen3 || family == .dots1 || family == .mistral && differ else { return }
-    keys["layer_types"] = .array(windows.map { $0 == nil ? "full_attention" : "sliding_attention" })
-    guard family != .mistral else { return }
-    keys["max_window_layers"] = .integer(windows.firstIndex { $0 != nil } ?? layers)
+    return keys.merging(family.exportedKeys(self).mapValues(JSONValue.init)) { _, ofFamily in ofFamily }
   }
 
   private static func integer(_ value: Int?) -> JSONValue { value.map(JSONValue.integer) ?? .null }
 
   /// The number that prints as short as the float does.
   private static func number(_ value: Float) -> JSONValue { .number(Double("\(value)") ?? Double(value)) }
-}
-
-extension RotaryConfiguration.Scaling {
-  fileprivate var huggingFace: [String: JSONValue]? {
-    switch self {
-    case .none: nil
-    case .llama3(let factor, let low, let high, let original):
-      [
-        "rope_type": "llama3", "factor": .number(factor), "low_freq_factor": .number(low),
-        "high_freq_factor": .number(high), "original_max_position_embeddings": .integer(original),
-      ]
-    case .yarn(let factor, let fast, let slow, let original, let attention, let truncate):
-      [
-        "rope_type": "yarn", "factor": .number(factor), "beta_fast": .number(fast), "beta_slow": .number(slow),
-        "original_max_position_embeddings": .integer(original), "attention_factor": .number(attention),
-        "truncate": .boolean(truncate),
-      ]
-    }
-  }
 }
 
 extension ScalarType {

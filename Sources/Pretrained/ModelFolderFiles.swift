@@ -142,11 +142,13 @@ public struct ModelFolderFiles: Sendable {
     return "not copied from '\(folder)': \(leftOut.prefix(8).joined(separator: ", "))\(more)"
   }
 
-  /// The folder's `config.json`; nil where there is none.
+  /// The folder's `config.json`, of a model of images and text the part on its language model; nil where there is none.
   public var configuration: ConfigurationNode? {
     get throws {
       try contents[Self.configuration].map {
-        try ConfigurationNode.parse(json: $0, source: "\(folder ?? "")/\(Self.configuration)")
+        try FolderConfiguration(
+          ConfigurationNode.parse(json: $0, source: "\(folder ?? "")/\(Self.configuration)")
+        ).node
       }
     }
   }

@@ -16,29 +16,29 @@ public struct PretrainedModel {
   private let weights: Weights
 
   private enum Weights {
-    case safetensors(SafetensorsCollection)
+    case safetensors(WeightSources)
     case checkpoint(CheckpointReader)
   }
 
   /// The key of a checkpoint's metadata under which its model's `config.json` stands.
   public static let metadataKey = "model"
-  private static let (embedding, head) = ("model.embed_tokens.weight", "lm_head.weight")
 
   /// - Parameter path: a Hugging Face folder, a run directory, its `checkpoints` folder or one checkpoint.
   /// - Throws: `ForgeError.badInput` when there is no model, or one that this program cannot compute.
   public init(path: String) throws {
     var notes: [String] = []
     if Self.isHuggingFaceFolder(path) {
-      let node = try Self.node(folder: path)
+      let folder = try Self.folderConfiguration(path)
       let collection = try SafetensorsCollection(path: path)
-      configuration = try Self.configuration(of: node, collection, overrides: nil) { notes.append($0) }
-      weights = .safetensors(collection)
+      configuration = try Self.configuration(of: folder.node, collection, overrides: nil) { notes.append($0) }
+      let sources = WeightSources(collection, configuration)
+      try sources.checkNames(isWrapped: folder.isWrapped) { notes.append($0) }
+      weights = .safetensors(sources)
     } else {
       let reader = try Self.checkpoint(path)
       configuration = try Self.configuration(of: reader)
       weights = .checkpoint(reader)
     }
-    try Self.checkNames(of: weights, configuration) { notes.append($0) }
     self.notes = notes
   }
 
@@ -53,11 +53,11 @@ public struct PretrainedModel {
     guard isHuggingFaceFolder(folder) else { return try configuration(of: checkpoint(folder)) }
     // Weights that are missing or damaged are told when they are read.
     let collection = try? SafetensorsCollection(path: folder)
-    return try configuration(of: node(folder: folder), collection, overrides: overrides, note: note)
+    return try configuration(of: folderConfiguration(folder).node, collection, overrides: overrides, note: note)
   }
 
-  private static func node(folder: String) throws -> ConfigurationNode {
-    try ConfigurationNode.load(json: folder + "/config.json")
+  private static func folderConfiguration(_ folder: String) throws -> FolderConfiguration {
+    try FolderConfiguration(ConfigurationNode.load(json: folder + "/config.json"))
   }
 
   private static func configuration(
@@ -66,8 +66,10 @@ public struct PretrainedModel {
   ) throws -> ModelConfiguration {
     var configuration = try ModelConfiguration(
       huggingFace: ConfigurationSection(node), overrides: overrides, author: .folder, note: note)
-    guard configuration.tiedEmbeddings, let collection, let tensors = Optional(collection.tensors),
-      tensors[embedding] != nil, tensors[head] != nil, try !collection.areEqual(embedding, head)
+    guard configuration.tiedEmbeddings, let collection,
+      let embedding = WeightSources.found(ModelConfiguration.embeddingNames, in: collection),
+      let head = WeightSources.found(ModelConfiguration.headNames, in: collection),
+      try !collection.areEqual(embedding, head)
     else { return configuration }
     configuration.tiedEmbeddings = false
     note(
@@ -101,37 +103,6 @@ public struct PretrainedModel {
     FileManager.default.fileExists(atPath: path + "/config.json")
   }
 
-  /// A tensor that the configuration does not mention, such as a bias, would silently change the numbers if left out.
-  private static func checkNames(
-    of weights: Weights, _ configuration: ModelConfiguration, note: (String) -> Void
-  ) throws {
-    guard case .safetensors(let collection) = weights else { return }
-    var known = Set(ParameterLayout(configuration).tensors.map(\.name))
-    if configuration.tiedEmbeddings { known.insert(head) }
-    var differing: [String] = []
-    for name in collection.tensors.keys.sorted() where !known.contains(name) {
-      guard name.hasSuffix("rotary_emb.inv_freq") else {
-        throw ForgeError.badInput("'\(collection.path)' has a tensor '\(name)' that its config.json has no place for")
-      }
-      if try !holdsFrequencies(collection, name, configuration) { differing.append(name) }
-    }
-    guard let first = differing.first else { return }
-    note("'\(collection.path)': \(first) is not what config.json says of the rotary embedding, which counts")
-  }
-
-  /// Whether a tensor of old files, which config.json makes superfluous, agrees with it.
-  private static func holdsFrequencies(
-    _ collection: SafetensorsCollection, _ name: String, _ configuration: ModelConfiguration
-  ) throws -> Bool {
-    let expected = configuration.rotary.inverseFrequencies(dimension: configuration.headDimension)
-    guard collection.tensors[name]?.shape == [expected.count], collection.tensors[name]?.dtype.convertsToFloat == true
-    else { return false }
-    var found = [Float](repeating: 0, count: expected.count)
-    try found.withUnsafeMutableBufferPointer { try collection.read(name, into: $0) }
-    // Half precision tells no more apart.
-    return zip(found, expected).allSatisfy { abs($0 - $1) <= 0.01 * $1 + 1e-6 }
-  }
-
   /// Reads parameters into their places, as fp32.
   ///
   /// - Parameters:
@@ -146,16 +117,8 @@ public struct PretrainedModel {
       return (tensor: tensor, elements: start..<start + part.count, values: parameters[part])
     }
     switch weights {
-    case .safetensors(let collection):
-      for part in parts {
-        // Of tied embeddings a file may hold the head only.
-        let name =
-          part.tensor.name == Self.embedding && collection.tensors[Self.embedding] == nil
-            && configuration.tiedEmbeddings
-            && collection.tensors[Self.head] != nil ? Self.head : part.tensor.name
-        try collection.read(
-          name, shape: part.tensor.shape, elements: part.elements, into: part.values.pointer)
-      }
+    case .safetensors(let sources):
+      for part in parts { try sources.read(part.tensor, elements: part.elements, into: part.values) }
     case .checkpoint(let reader):
       try reader.read(
         parts.map {

@@ -37,7 +37,7 @@ final class ProgressObserver: RunObserver {
   func didStart(_ report: StartReport) throws {
     let model = configuration.model
     note(
-      "\(configuration.run.name): \(model.family.rawValue), \(String(format: "%.1f M", Double(report.parameters) / 1e6)) "
+      "\(configuration.run.name): \(model.family.name), \(String(format: "%.1f M", Double(report.parameters) / 1e6)) "
         + "parameters, \(Self.count(report.ranks, "rank")) × \(Self.count(report.threads, "thread")), CPU kernels "
         + "\(KernelFamily.current)")
     note(Self.layout(report.placement))

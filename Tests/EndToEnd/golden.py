@@ -3,6 +3,7 @@
 
     Tests/EndToEnd/golden.py              checks every line of Fixtures/golden.json that this machine can
     Tests/EndToEnd/golden.py --write      makes the lines that this machine can anew, and keeps the others
+    Tests/EndToEnd/golden.py --write NAME...      the same for the lines of these models alone
 
 A line is for a model and a kernel family, and names the CPU, OpenBLAS and glibc it was made with. The bits depend on the
 kernel family and on the versions of the two libraries (docs/arithmetic.md), so lines of other versions are not checked, and
@@ -29,11 +30,21 @@ SIGMOID = COMMON | {
     "model_type": "dots1", "intermediate_size": 160, "moe_intermediate_size": 64, "n_routed_experts": 8,
     "num_experts_per_tok": 3, "n_shared_experts": 1, "n_group": 4, "topk_group": 2, "first_k_dense_replace": 1,
     "norm_topk_prob": True, "routed_scaling_factor": 1.5, "router_bias_update_rate": 0.01}
+OLMOE = COMMON | {
+    "model_type": "olmoe", "intermediate_size": 96, "num_experts": 8, "num_experts_per_tok": 3, "clip_qkv": 1.5,
+    "router_aux_loss_coef": 0.02}
+MINISTRAL3 = COMMON | {
+    "model_type": "ministral3", "intermediate_size": 200, "rope_parameters": {
+        "rope_type": "yarn", "rope_theta": 10000.0, "factor": 8.0, "original_max_position_embeddings": 64,
+        "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}}
+QWEN2 = COMMON | {"model_type": "qwen2", "intermediate_size": 200, "tie_word_embeddings": True, "use_sliding_window": True,
+                  "sliding_window": 200, "max_window_layers": 1}
 ADAMW = {"name": "adamw", "learning_rate": 0.003, "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1,
          "clip_norm": 1.0}
 # The model, its optimizer, and the ranks that compute it.
 MODELS = {"dense": (DENSE, ADAMW, None), "softmax router": (SOFTMAX, ADAMW, 2), "sigmoid router": (SIGMOID, ADAMW, None),
-          "muon": (SOFTMAX, harness.MUON, 2)}
+          "muon": (SOFTMAX, harness.MUON, 2), "olmoe": (OLMOE, ADAMW, 2), "ministral3": (MINISTRAL3, ADAMW, None),
+          "qwen2": (QWEN2, ADAMW, 2)}
 STEPS = 16
 
 WORK = harness.folder()
@@ -67,12 +78,12 @@ def computed(name, family):
             "weights": ended.weights}
 
 
-def write():
+def write(names):
     here = machine()
     lines = [line for line in (json.loads(GOLDEN.read_text()) if GOLDEN.exists() else [])
-             if line["kernel family"] not in harness.kernel_families()]
+             if line["kernel family"] not in harness.kernel_families() or line["model"] not in names]
     for family in harness.kernel_families():
-        for name in MODELS:
+        for name in names:
             numbers = computed(name, family)
             if not isinstance(numbers, dict):
                 sys.exit(f"golden.py: {name} with {family} failed\n{numbers}")
@@ -100,4 +111,4 @@ def check():
     harness.finish()
 
 
-write() if sys.argv[1:] == ["--write"] else check()
+write(sys.argv[2:] or list(MODELS)) if sys.argv[1:2] == ["--write"] else check()

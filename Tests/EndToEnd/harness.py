@@ -39,6 +39,16 @@ DOTS1 = {
     "num_experts_per_tok": 3, "n_shared_experts": 1, "n_group": 4, "topk_group": 2, "first_k_dense_replace": 1,
     "norm_topk_prob": True, "routed_scaling_factor": 1.5, "router_bias_update_rate": 0.01,
     "max_position_embeddings": 128}
+OLMOE = {
+    "model_type": "olmoe", "vocab_size": 96, "hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "num_experts": 4, "num_experts_per_tok": 2, "clip_qkv": 1.0,
+    "router_aux_loss_coef": 0.02, "max_position_embeddings": 128}
+# The original context is shorter than documents, so that queries are scaled.
+MINISTRAL3 = {
+    "model_type": "ministral3", "vocab_size": 96, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2,
+    "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 128,
+    "rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 16.0, "llama_4_scaling_beta": 0.2,
+                        "original_max_position_embeddings": 8}}
 MUON = {"name": "muon", "learning_rate": 0.01, "weight_decay": 0.1, "clip_norm": 1.0}
 
 # Judging

@@ -12,7 +12,8 @@ import sys
 
 import harness
 
-MODELS = {"dense": (harness.QWEN3, {}), "softmax": (harness.MIXTRAL, {}), "sigmoid": (harness.DOTS1, {}), "muon": (harness.MIXTRAL, {"optimizer": harness.MUON})}
+MODELS = {"dense": (harness.QWEN3, {}), "softmax": (harness.MIXTRAL, {}), "sigmoid": (harness.DOTS1, {}),
+          "muon": (harness.MIXTRAL, {"optimizer": harness.MUON}), "olmoe": (harness.OLMOE, {}), "ministral3": (harness.MINISTRAL3, {})}
 FAMILIES = {model: family for model, family in [("softmax", "skylakex"), ("sigmoid", "haswell")]
             if family in harness.kernel_families()}
 
@@ -24,11 +25,13 @@ CHOSEN = {
     "sigmoid": [(2, 2, "full", 2), (3, "auto", "none", 1), (4, 2, "optimizer", 1), (8, 4, "full", 1), (8, 8, "none", 1)],
     "muon": [(2, 1, "none", 1), (2, 2, "full", 2), (3, 3, "optimizer", 1), (4, 4, "none", 2), (8, "auto", "full", 1),
              (64, 4, "optimizer", 1)],
+    "olmoe": [(2, 2, "optimizer", 1), (3, "auto", "full", 2)],
+    "ministral3": [(2, "auto", "full", 2), (3, "auto", "none", 1)],
 }
 
 
 def every(name):
-    most = 1 if name == "dense" else 4
+    most = 1 if name in ("dense", "ministral3") else 4
     for ranks in [1, 2, 3, 4, 8, 64]:
         degrees = [degree for degree in range(1, most + 1) if ranks % degree == 0] + ["auto"]
         yield from itertools.product([ranks], degrees, ["none", "optimizer", "full"], [1, 2])

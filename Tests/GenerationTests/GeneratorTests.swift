@@ -9,7 +9,7 @@ struct GeneratorTests {
     let configuration = ModelConfiguration(
       family: .llama, vocabularySize: 40, hiddenSize: 16, intermediateSize: 24, layers: 1, heads: 2, keyValueHeads: 1,
       headDimension: 8, normEpsilon: 1e-5, rotary: RotaryConfiguration(theta: 10_000), maximumPositions: 64,
-      tiedEmbeddings: false, attentionBias: false, queryKeyNorm: false, windows: [nil], experts: nil,
+      tiedEmbeddings: false, attentionBias: false, outputBias: false, queryKeyNorm: .none, windows: [nil], experts: nil,
       sparseLayers: [false], initializerRange: 1, beginOfSequence: 1, endOfSequence: [2])
     let compute = Compute(threads: 1)
     let layout = ParameterLayout(configuration)

@@ -27,6 +27,15 @@ struct KernelFamilyTests {
       }
     ),
     (
+      "clamp and its gradient",
+      { t, n, x, y in
+        var outside = [Int32](repeating: 0, count: 2 * ((n + 31) / 32))
+        t.clamp(2, Int64(n), 0.4, &x, Int64(n), &outside)
+        t.clamp_backward(2, Int64(n), outside, &y, Int64(n))
+        return outside.map { Float($0) }
+      }
+    ),
+    (
       "sum_rows",
       { t, n, x, y in
         t.sum_rows(2, Int64(n), x, Int64(n), &y, true); return []

@@ -42,8 +42,10 @@ struct NormalizationTests {
     #expect(relativeError(weightGradient.array, expected) < 1e-6)
   }
 
-  @Test func headNormLeavesOtherColumnsAlone() {
-    let (rows, heads, dimension, others) = (9, 3, 10, 7)
+  /// Head by head, and all heads together: a weight as wide as the projection.
+  @Test(arguments: [(3, 10), (1, 30), (1, 517)])
+  func headNormLeavesOtherColumnsAlone(heads: Int, dimension: Int) {
+    let (rows, others) = (9, 7)
     let (used, columns) = (heads * dimension, heads * dimension + others)
     var numbers = Numbers()
     let weight = Arena(numbers.array(dimension))

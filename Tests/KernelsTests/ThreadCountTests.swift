@@ -80,6 +80,30 @@ struct ThreadCountTests {
       }
     ),
     (
+      "norm of a whole projection, and clamping",
+      { compute in
+        let (x, weight, y) = (random(rows * columns), random(columns), random(rows * columns))
+        let (rstd, gradient) = (random(rows), random(columns))
+        let outside = integers(Compute.clampWords(rows: rows, columns: columns), below: 2)
+        let matrix = { (arena: Arena<Float>) in arena.matrix(rows, columns) }
+        compute.headNorm(matrix(x), weight: weight.buffer, epsilon: 1e-5, into: matrix(y), rstd: rstd.buffer)
+        compute.clamp(matrix(y), to: 0.4, outside: outside.buffer)
+        let forward = y.array
+        compute.clampBackward(matrix(y), outside: outside.buffer)
+        compute.headNormBackward(
+          gradient: matrix(y), x: matrix(x), weight: weight.buffer, rstd: rstd.buffer, weightGradient: gradient.buffer)
+        return [forward, y.array, gradient.array]
+      }
+    ),
+    (
+      "scaled rows",
+      { compute in
+        let (x, ids, factors) = (random(rows * columns), integers(rows, below: 64), random(64))
+        compute.scaleRows(x.matrix(rows, columns), positions: ids.buffer, factors: factors.buffer)
+        return [x.array]
+      }
+    ),
+    (
       "rotate",
       { compute in
         let (x, ids, tables) = (random(rows * columns), integers(rows, below: 64), random(2 * 64 * 10))

@@ -35,6 +35,19 @@ struct FolderConfigurationTests {
     #expect(try folder("qwen3", "\"use_sliding_window\": true, \"max_window_layers\": 1").windows == [nil, 4096])
     #expect(try folder("qwen3_moe", "\"use_sliding_window\": true").windows == [4096, 4096])
     #expect(try folder("mixtral", "\"num_experts\": 4").experts?.count == 4)
+    #expect(try folder("olmoe", "\"num_local_experts\": 9").experts?.count == 9)
+    for (family, keys) in [
+      ("olmoe", ["head_dim", "num_experts"]), ("ministral3", ["head_dim", "num_key_value_heads"]),
+      ("qwen2", ["head_dim", "max_window_layers"]),
+    ] {
+      for key in keys {
+        let error = #expect(throws: ForgeError.self) { try folder(family, "\"\(key)\": null", without: [key]) }
+        #expect(error?.description.contains("\(key) is null") == true, "\(family)")
+      }
+    }
+    #expect(try folder("olmoe", null + ", \"clip_qkv\": null", without: heads).keyValueHeads == 2)
+    #expect(try folder("qwen2", null, without: heads).keyValueHeads == 2)
+    #expect(try folder("olmoe", "").padding == 1 && folder("ministral3", "\"pad_token_id\": null").padding == nil)
     #expect(throws: ForgeError.self) {
       try folder("qwen3", "\"layer_types\": [\"full_attention\", \"linear_attention\"]")
     }
@@ -68,6 +81,31 @@ struct FolderConfigurationTests {
         "config.json: not used by this program: rope_parameters.mrope_section",
         "config.json: not used by this program: x, sliding_window, n_group",
       ])
+  }
+
+  /// As `Ministral3Config` has them, and where transformers fails.
+  @Test func queryScales() throws {
+    let yarn = "\"rope_parameters\": {\"type\": \"yarn\", \"factor\": 2, \"original_max_position_embeddings\": 8"
+    let beta = "\"llama_4_scaling_beta\""
+    let scaled = try folder(
+      "ministral3", yarn + ", \(beta): 0.1, \"max_position_embeddings\": 16}, \"rope_theta\": 5e5")
+    #expect(scaled.rotary.queryScale == RotaryConfiguration.QueryScale(beta: 0.1, originalPositions: 8))
+    #expect(scaled.rotary.theta == 5e5)
+    #expect(try folder("ministral3", yarn + ", \(beta): 0}").rotary.queryScale == nil)
+    #expect(try folder("ministral3", "").rotary.queryScale?.originalPositions == 16_384)
+    for text in [yarn + "}", yarn + ", \(beta): -1}", "\"rope_theta\": 5e5"] {
+      #expect(throws: ForgeError.self) { try folder("ministral3", text) }
+    }
+    // Another family's file may have it without effect, as in transformers.
+    var notes: [String] = []
+    let other = try folder("llama", yarn + ", \(beta): 0.1}", notes: { notes.append($0) })
+    #expect(other.rotary.queryScale == nil && notes.count == 1 && notes[0].contains("llama_4_scaling_beta"))
+  }
+
+  /// transformers gives such norms weights of `hidden_size`.
+  @Test func headsOfNormalisedProjections() throws {
+    let error = #expect(throws: ForgeError.self) { try folder("olmoe", "\"head_dim\": 4", without: ["head_dim"]) }
+    #expect(error?.description.contains("head_dim is 4") == true)
   }
 
   @Test func ropeBesideTheMapping() throws {

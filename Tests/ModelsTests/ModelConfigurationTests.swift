@@ -28,14 +28,15 @@ struct ModelConfigurationTests {
   }
 
   @Test func familiesDifferInTheirDefaults() throws {
-    let llama = try tinyModel("llama", "attention_bias: true\nsliding_window: 5")
-    #expect(llama.attentionBias && !llama.queryKeyNorm && llama.windows == [nil, nil] && llama.experts == nil)
+    let llama = try tinyModel("llama", "attention_bias: true\nsliding_window: null")
+    #expect(llama.attentionBias && llama.outputBias && llama.queryKeyNorm == .none)
+    #expect(llama.windows == [nil, nil] && llama.experts == nil)
     #expect(try tinyModel("mistral").windows == [4096, 4096])
     #expect(try tinyModel("mistral", "sliding_window: null").windows == [nil, nil])
     #expect(try tinyModel("mistral", "sliding_window: 7").windows == [7, 7])
     #expect(try tinyModel("qwen3", "sliding_window: 7").windows == [nil, nil], "only with use_sliding_window")
     let qwen = try tinyModel("qwen3", "sliding_window: 7\nuse_sliding_window: true\nmax_window_layers: 1")
-    #expect(qwen.queryKeyNorm && qwen.windows == [nil, 7])
+    #expect(qwen.queryKeyNorm == .head && qwen.windows == [nil, 7])
     let mixtral = try tinyModel("mixtral", "num_local_experts: 4")
     #expect(mixtral.sparseLayers == [true, true])
     #expect(mixtral.experts?.perToken == 2 && mixtral.experts?.router == Router(scoring: .softmax, renormalise: true))
@@ -48,13 +49,56 @@ struct ModelConfigurationTests {
     #expect(try tinyModel("llama", "eos_token_id: [3, 4]").endOfSequence == [3, 4])
   }
 
+  /// What `OlmoeConfig`, `Ministral3Config` and `Qwen2Config` say about the keys that are left out.
+  @Test func newerFamilies() throws {
+    let olmoe = try tinyModel("olmoe", "num_experts: 4\nnum_experts_per_tok: 2\nclip_qkv: 8")
+    #expect(olmoe.queryKeyNorm == .projection && olmoe.queryKeyValueBound == 8 && !olmoe.attentionBias)
+    #expect(olmoe.experts?.intermediateSize == 10 && olmoe.experts?.balancing.statedLoadCoefficient == 0.01)
+    #expect(
+      olmoe.experts?.router == Router(scoring: .softmax, renormalise: false) && olmoe.sparseLayers == [true, true])
+    #expect(try tinyModel("olmoe").experts?.count == 64 && tinyModel("olmoe").queryKeyValueBound == nil)
+    let ministral = try tinyModel("ministral3")
+    #expect(ministral.rotary.queryScale == RotaryConfiguration.QueryScale(beta: 0.1, originalPositions: 16_384))
+    guard case .yarn(16, 32, 1, 16_384, 1, true) = ministral.rotary.scaling else {
+      throw ForgeError.badInput("no yarn")
+    }
+    #expect(ministral.rotary.theta == 1_000_000 && ministral.windows == [nil, nil])
+    let stated = try tinyModel(
+      "ministral3",
+      "rope_parameters: {rope_type: yarn, factor: 4, original_max_position_embeddings: 32, mscale: 2, "
+        + "mscale_all_dim: 1, llama_4_scaling_beta: 0.5}")
+    #expect(stated.rotary.theta == 10_000 && stated.rotary.queryScale?.beta == 0.5)
+    #expect(stated.rotary.queryScale?.originalPositions == 32)
+    guard case .yarn(_, _, _, _, let attention, _) = stated.rotary.scaling else { throw ForgeError.badInput("no yarn") }
+    #expect(abs(attention - (0.2 * log(4) + 1) / (0.1 * log(4) + 1)) < 1e-12)
+    let qwen = try tinyModel("qwen2")
+    #expect(qwen.attentionBias && !qwen.outputBias && qwen.queryKeyNorm == .none && qwen.windows == [nil, nil])
+  }
+
+  /// A key of another family is refused in a run, by name and line, unless it says no.
+  @Test(arguments: [
+    ("mixtral", "num_experts: 4", "qwen3_moe and olmoe have it"), ("llama", "sliding_window: 5", "mistral"),
+    ("llama", "router_aux_loss_coef: 0.1", "mixtral"), ("mistral", "attention_bias: true", "llama"),
+    ("qwen3", "clip_qkv: 8", "only olmoe has it"), ("olmoe", "num_local_experts: 4", "mixtral"),
+    ("mistral", "use_sliding_window: true", "qwen3"), ("llama", "layer_types: [sliding_attention]", "mistral"),
+  ])
+  func keysOfOtherFamiliesAreRefused(family: String, line: String, hint: String) throws {
+    let error = #expect(throws: ForgeError.self) { _ = try tinyModel(family, line) }
+    let text = error?.description ?? ""
+    #expect(error?.exitCode == 64 && text.contains(":9: ") && text.contains("is not for \(family) models"), "\(text)")
+    #expect(text.contains(hint), "\(text)")
+    for value in ["null", "false", "0", "[]"] {
+      _ = try tinyModel(family, line.prefix { $0 != ":" } + ": " + value)
+    }
+  }
+
   static let dots1 = "n_routed_experts: 8\nnum_experts_per_tok: 2\nmoe_intermediate_size: 4\n"
 
   /// What `Dots1Config` says about itself, and what it says about the keys that are left out.
   @Test func sigmoidRouters() throws {
     let plain = try tinyModel("dots1", Self.dots1)
     let experts = try #require(plain.experts)
-    #expect(plain.queryKeyNorm && plain.windows == [nil, nil] && plain.sparseLayers == [true, true])
+    #expect(plain.queryKeyNorm == .head && plain.windows == [nil, nil] && plain.sparseLayers == [true, true])
     #expect(plain.maximumPositions == 2048 && plain.normEpsilon == 1e-6 && plain.rotary.theta == 10_000)
     #expect(experts.router == Router(scoring: .sigmoid, renormalise: false))
     #expect(experts.sharedIntermediateSize == 0 && experts.biasUpdateRate == 0.001)

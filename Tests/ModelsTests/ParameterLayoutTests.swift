@@ -8,6 +8,7 @@ struct ParameterLayoutTests {
     ("mixtral", "num_local_experts: 3"),
     ("qwen3_moe", "num_experts: 3\nnum_experts_per_tok: 2\nmoe_intermediate_size: 4"),
     ("qwen3_moe", "num_experts: 3\nnum_experts_per_tok: 2\nmoe_intermediate_size: 4\nmlp_only_layers: [0]"),
+    ("olmoe", "num_experts: 3\nnum_experts_per_tok: 2"), ("ministral3", ""), ("qwen2", ""),
     ("dots1", dots1),
     ("dots1", dots1 + "first_k_dense_replace: 1\nn_shared_experts: 2"),
   ]
@@ -62,6 +63,39 @@ struct ParameterLayoutTests {
     for index in 0..<2 { for (name, shape) in layer { expected["model.layers.\(index).\(name)"] = shape } }
     #expect(shapes == expected)
     #expect(layout.count == shapes.values.reduce(0) { $0 + $1.reduce(1, *) })
+  }
+
+  @Test func namesOfNormsAndBiases() throws {
+    func vectors(_ family: String) throws -> [String] {
+      try ParameterLayout(tinyModel(family)).tensors.filter {
+        $0.name.contains("layers.0.self_attn") && $0.shape.count == 1
+      }
+      .map { "\($0.name.dropFirst("model.layers.0.self_attn.".count)) \($0.shape) \($0.role)" }
+    }
+    #expect(try vectors("olmoe") == ["q_norm.weight [12] norm", "k_norm.weight [6] norm"])
+    #expect(try vectors("qwen2") == ["q_proj.bias [12] bias", "k_proj.bias [6] bias", "v_proj.bias [6] bias"])
+    #expect(try vectors("ministral3").isEmpty)
+  }
+
+  /// Every form in which transformers 5 reads experts, in the order in which a file's are looked for.
+  @Test func placesOfExperts() throws {
+    let configuration = try tinyModel("mixtral", "num_local_experts: 3")
+    let tensors = ParameterLayout(configuration).tensors.filter { $0.name.hasPrefix("model.layers.1.") }
+    let up = try #require(tensors.first { $0.matrix?.expert == 2 && $0.matrix?.place == .up })
+    let places = configuration.places(of: up)
+    #expect(places.first == TensorPlace("model.layers.1.block_sparse_moe.experts.2.w3.weight", [10, 12]))
+    #expect(places.contains(TensorPlace("model.layers.1.mlp.experts.2.w3.weight", [10, 12])))
+    #expect(places.contains(TensorPlace("model.layers.1.mlp.experts.gate_up_proj", [3, 20, 12], first: 600)))
+    #expect(places.contains(TensorPlace("layers.1.mlp.experts.gate_up_proj", [3, 20, 12], first: 600)))
+    let down = try #require(tensors.first { $0.matrix?.expert == 1 && $0.matrix?.place == .down })
+    #expect(
+      configuration.places(of: down).contains(
+        TensorPlace("model.layers.1.mlp.experts.down_proj", [3, 12, 10], first: 120)))
+    let gate = try #require(tensors.first { $0.role == .router })
+    #expect(
+      configuration.places(of: gate).map(\.name).prefix(2) == [
+        "model.layers.1.block_sparse_moe.gate.weight", "model.layers.1.mlp.gate.weight",
+      ])
   }
 
   /// Of dots1 beside attention and experts, which are Qwen 3's.

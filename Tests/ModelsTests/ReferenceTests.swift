@@ -22,7 +22,7 @@ struct ReferenceTests {
 
   /// Without fixtures there would be nothing to fail.
   @Test func fixturesAreThere() {
-    #expect(Self.variants.count >= 11, "\(Self.fixtures) holds \(Self.variants.sorted())")
+    #expect(Self.variants.count >= 15, "\(Self.fixtures) holds \(Self.variants.sorted())")
   }
 
   @Test(arguments: variants.sorted(), [1, 2])

@@ -38,6 +38,12 @@ enum TinyModel: String, Sendable, CaseIterable {
   case sparse
   /// Sigmoid routing by groups with moving biases, and a shared expert; Muon for matrices, AdamW for the rest.
   case biased
+  /// Projections normalised whole and bounded, experts in every layer; AdamW.
+  case bounded
+  /// Queries scaled by their position, from the fourth token of a document on; AdamW.
+  case scaled
+  /// Biases on queries, keys and values; AdamW.
+  case shifted
 
   func configuration() throws -> ModelConfiguration {
     let common = "max_position_embeddings: 64, num_attention_heads: 2, num_key_value_heads: 1, initializer_range: 0.3"
@@ -60,6 +66,21 @@ enum TinyModel: String, Sendable, CaseIterable {
           num_hidden_layers: 2, n_routed_experts: 8, num_experts_per_tok: 3, n_shared_experts: 1, n_group: 4,
           topk_group: 2, first_k_dense_replace: 1, norm_topk_prob: true, routed_scaling_factor: 1.5,
           router_bias_update_rate: 0.01, \(common) }
+        """
+      case .bounded:
+        """
+        { model_type: olmoe, vocab_size: 60, hidden_size: 16, intermediate_size: 12, num_hidden_layers: 2,
+          num_experts: 4, num_experts_per_tok: 2, clip_qkv: 0.8, router_aux_loss_coef: 0.02, \(common) }
+        """
+      case .scaled:
+        """
+        { model_type: ministral3, vocab_size: 60, hidden_size: 16, intermediate_size: 24, num_hidden_layers: 2,
+          head_dim: 8, rope_parameters: { rope_type: yarn, factor: 16, original_max_position_embeddings: 4,
+          llama_4_scaling_beta: 0.3 }, \(common) }
+        """
+      case .shifted:
+        """
+        { model_type: qwen2, vocab_size: 60, hidden_size: 16, intermediate_size: 24, num_hidden_layers: 2, \(common) }
         """
       }
     return try ModelConfiguration(

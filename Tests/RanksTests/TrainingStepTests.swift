@@ -47,11 +47,13 @@ import Testing
     }
   }
 
-  @Test(arguments: 1...4) func denseModel(ranks: Int) throws {
-    try expectNoTrace(.dense, JobLayout.all(degrees: 1...1).filter { $0.ranks == ranks })
+  @Test(arguments: [TinyModel.dense, .scaled, .shifted], 1...4) func denseModel(_ model: TinyModel, ranks: Int) throws {
+    try expectNoTrace(model, JobLayout.all(degrees: 1...1).filter { $0.ranks == ranks })
   }
 
-  @Test(arguments: [TinyModel.sparse, .biased], 1...4) func mixtureOfExperts(_ model: TinyModel, ranks: Int) throws {
+  @Test(arguments: [TinyModel.sparse, .biased, .bounded], 1...4) func mixtureOfExperts(_ model: TinyModel, ranks: Int)
+    throws
+  {
     try expectNoTrace(model, JobLayout.all().filter { $0.ranks == ranks })
   }
 

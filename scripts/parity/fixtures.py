@@ -35,6 +35,10 @@ CASES = {
     "qwen3_moe-raw": ["plain"],
     "dots1": ["plain", "balanced"],
     "dots1-raw": ["plain"],
+    "olmoe": ["plain", "balanced"],
+    "olmoe-plain": ["plain"],
+    "ministral3": ["plain", "documents"],
+    "qwen2": ["plain"],
 }
 
 

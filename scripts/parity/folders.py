@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Saves tiny models of the six families by transformers, exports each by `forge export`, and reads the export back by
+"""Saves tiny models of all families by transformers, exports each by `forge export`, and reads the export back by
 transformers: configuration, generation settings, chat templates, tokens and weights must be equal, and the scores of
 `forge score` those of transformers.
 
 Every form that transformers writes counts: number formats, one file and shards, tied and untied embeddings, kinds of rope,
 lists of end tokens, several chat templates; and from the same folders the form of config.json that transformers 4 wrote.
+Of models of images and text the language model is exported, and scores as it does within the whole.
 What the program does not compute must be refused by name. Exit code 1 when something differs.
 """
 
@@ -117,6 +118,64 @@ def score_difference(forge, folder, tokens, ids):
     return max((torch.tensor(ours, dtype=torch.float64) - row).abs().max().item() for ours, row in zip(lines, expected))
 
 
+def in_memory(forge, work, variant, tokens, ids):
+    """What is wrong with folders whose tensors have the names that transformers has in memory: fused experts, and a body
+    alone."""
+    source, fused, body = (work / f"{variant.name}-{form}" for form in ("names", "fused", "body"))
+    save(source, variant, "float32", False, TEMPLATES["default"])
+    model = reference.load(source)
+    model.save_pretrained(fused, save_original_format=False)
+    folders = [fused]
+    if model.config.tie_word_embeddings:
+        model.model.save_pretrained(body)
+        folders.append(body)
+    problems = []
+    for folder in folders:
+        (folder / "config.json").write_text((source / "config.json").read_text())
+        difference = score_difference(forge, folder, tokens, ids)
+        if not difference <= LOG_PROBABILITY_LIMIT:
+            problems.append(f"{folder.name}: scores differ by {difference:.1e}")
+    return problems
+
+
+def save_wrapped(folder, variant):
+    """Saves a model of images and text around a tiny language model; returns log-probabilities of ids by the whole."""
+    from transformers import AutoConfig, Mistral3Config, Mistral3ForConditionalGeneration
+
+    text = AutoConfig.for_model(**variant.config_json(5, "float32"))
+    vision = {"model_type": "pixtral", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "head_dim": 8,
+              "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    model = Mistral3ForConditionalGeneration(Mistral3Config(
+        text_config=text.to_dict(), vision_config=vision, tie_word_embeddings=text.tie_word_embeddings,
+        image_token_index=models.VOCABULARY - 1))
+    generator = torch.Generator().manual_seed(13)
+    with torch.no_grad():
+        for name, tensor in sorted(model.named_parameters()):
+            tensor.copy_(models._random(name, tuple(tensor.shape), generator))
+    model.save_pretrained(folder)
+    return lambda ids: reference.log_probabilities(model.eval(), ids[None])[0].double()
+
+
+def wrapped(forge, work, variant):
+    """What is wrong with the export of a language model within a model of images and text."""
+    source, exported = work / f"{variant.name}-wrapped", work / f"{variant.name}-unwrapped"
+    log_probabilities = save_wrapped(source, variant)
+    ended = subprocess.run([forge, "export", source, exported], capture_output=True, text=True)
+    if ended.returncode or "images and text" not in ended.stderr:
+        return [f"export: {ended.stderr.strip()}"]
+    ids = torch.randint(models.VOCABULARY - 1, (130,), generator=torch.Generator().manual_seed(5))
+    tokens = work / "wrapped.jsonl"
+    tokens.write_text(json.dumps({"ids": ids.tolist()}) + "\n")
+    with torch.no_grad():
+        whole = log_probabilities(ids)
+        alone = reference.log_probabilities(reference.load(exported), ids[None])[0].double()
+    ours = [json.loads(subprocess.run([forge, "score", "--model", folder, "--tokens", tokens], capture_output=True,
+                                      text=True).stdout)["logprobs"] for folder in (source, exported)]
+    found = [torch.tensor(row, dtype=torch.float64) for row in ours] + [alone]
+    largest = max((row - whole).abs().max().item() for row in found)
+    return [] if largest <= LOG_PROBABILITY_LIMIT else [f"scores differ by {largest:.1e}"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     root = pathlib.Path(__file__).resolve().parents[2]
@@ -160,6 +219,10 @@ def main():
                     if not difference <= LOG_PROBABILITY_LIMIT:
                         problems.append(f"scores differ by {difference:.1e}")
                 check(f"{variant.name}: {dtype}, {'shards' if sharded else 'one file'}, form of transformers {form}", problems)
+        for name in ["mixtral", "mixtral-window", "qwen3_moe", "dots1", "dots1-raw", "olmoe", "olmoe-plain", "llama-tied"]:
+            check(f"{name}: names as in memory", in_memory(options.forge, work, models.variant(name), tokens, ids))
+        for name in ["mistral", "ministral3", "ministral3-mscale"]:
+            check(f"{name} within a mistral3 model", wrapped(options.forge, work, models.variant(name)))
         for kind, keys in REFUSED.items():
             source = work / f"rope-{kind}"
             save(source, models.variant("mistral-full"), "float32", False, TEMPLATES["default"])

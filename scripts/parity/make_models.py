@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tiny random Hugging Face models of the six families, in every form: OUT/<variant>/<form>/."""
+"""Writes tiny random Hugging Face models of all families, in every form: OUT/<variant>/<form>/."""
 
 import argparse
 import pathlib

@@ -1,4 +1,4 @@
-"""Tiny random models of the six families, in every form a Hugging Face folder takes.
+"""Tiny random models of all families, in every form a Hugging Face folder takes.
 
 A `Variant` is a config.json in the form that transformers 4 writes, kept small and awkward on purpose: grouped-query
 attention, a head_dim that is not hidden_size / heads, a sliding window shorter than the sequences, biases and norm
@@ -138,12 +138,65 @@ def _dots1(**keys) -> dict:
     return _family(experts | keys)
 
 
+def _olmoe(**keys) -> dict:
+    experts = {
+        "model_type": "olmoe",
+        "architectures": ["OlmoeForCausalLM"],
+        "intermediate_size": 20,
+        "attention_bias": False,
+        "clip_qkv": None,
+        "num_experts": 6,
+        "num_experts_per_tok": 3,
+        "norm_topk_prob": False,
+        "output_router_logits": False,
+        "router_aux_loss_coef": 0.01,
+        "pad_token_id": None,  # whose embedding PyTorch would not train
+    }
+    return _family(experts | keys)
+
+
+def _ministral3(rope: dict, **keys) -> dict:
+    common = {
+        "model_type": "ministral3",
+        "architectures": ["Ministral3ForCausalLM"],
+        "head_dim": 16,
+        "rope_theta": 500.0,
+        "rope_scaling": rope,
+        "sliding_window": None,
+        "pad_token_id": None,
+    }
+    return _family(common | keys)
+
+
+def _qwen2(**keys) -> dict:
+    common = {
+        "model_type": "qwen2",
+        "architectures": ["Qwen2ForCausalLM"],
+        "use_sliding_window": False,
+        "sliding_window": None,
+        "max_window_layers": 2,
+        "rms_norm_eps": 1e-06,
+    }
+    return _family(common | keys)
+
+
 _LLAMA3_SCALING = {
     "rope_type": "llama3",
     "factor": 4.0,
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
+}
+# The original context is shorter than the sequences, so that queries are scaled by their positions.
+_MINISTRAL3_SCALING = {
+    "rope_type": "yarn",
+    "factor": 16.0,
+    "original_max_position_embeddings": 16,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "mscale": 1.0,
+    "mscale_all_dim": 1.0,
+    "llama_4_scaling_beta": 0.3,
 }
 _YARN_SCALING = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
 
@@ -212,6 +265,29 @@ VARIANTS = [
             tie_word_embeddings=True,
             sliding_window=11,
             max_window_layers=1,
+        ),
+    ),
+    Variant("olmoe", _olmoe(clip_qkv=0.8)),
+    Variant(
+        "olmoe-plain", _olmoe(norm_topk_prob=True, attention_bias=True, num_key_value_heads=4, tie_word_embeddings=True)
+    ),
+    Variant("ministral3", _ministral3(_MINISTRAL3_SCALING)),
+    Variant(
+        "ministral3-mscale",
+        _ministral3(_MINISTRAL3_SCALING | {"mscale": 0.7, "mscale_all_dim": 1.3}, sliding_window=11, tie_word_embeddings=True),
+    ),
+    Variant(
+        "ministral3-attention-factor", _ministral3(_MINISTRAL3_SCALING | {"attention_factor": 0.9}, num_key_value_heads=4)
+    ),
+    Variant(
+        "ministral3-rope-default",
+        _ministral3({"rope_type": "default", "original_max_position_embeddings": 40, "llama_4_scaling_beta": 0.5}),
+    ),
+    Variant("qwen2", _qwen2()),
+    Variant(
+        "qwen2-window",
+        _qwen2(
+            num_hidden_layers=3, tie_word_embeddings=True, use_sliding_window=True, sliding_window=11, max_window_layers=1
         ),
     ),
 ]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares `forge score` with transformers on tiny models of the six families, in every form of folder.
+"""Compares `forge score` with transformers on tiny models of all families, in every form of folder.
 
 Largest difference of a log-probability at most 3e-5 and of a sequence's loss at most 5e-6; exit code 1 beyond.
 """

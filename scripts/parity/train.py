@@ -26,8 +26,9 @@ import reference
 STEPS, SEQUENCES, MICRO_BATCH, LENGTH = 10, 8, 2, 64
 LEARNING_RATE, BETAS, EPSILON, WEIGHT_DECAY, CLIP_NORM = 1.0e-3, (0.9, 0.95), 1.0e-8, 0.1, 1.0
 LIMITS = {"loss": 1e-5, "norm": 3e-5, "gradient": 1e-4, "update": 2e-4}
-VARIANTS = ["llama", "llama-tied", "mistral", "mixtral", "qwen3", "qwen3_moe", "qwen3_moe-raw", "dots1", "dots1-raw"]
-BALANCED = ["mixtral", "qwen3_moe-raw", "dots1"]  # again with the load-balancing loss
+VARIANTS = ["llama", "llama-tied", "mistral", "mixtral", "qwen3", "qwen3_moe", "qwen3_moe-raw", "dots1", "dots1-raw", "olmoe",
+            "olmoe-plain", "ministral3", "ministral3-mscale", "qwen2"]
+BALANCED = ["mixtral", "qwen3_moe-raw", "dots1", "olmoe"]  # again with the load-balancing loss
 BIAS_UPDATE_RATE = 0.01  # of dots1's selection biases: within ten steps they change who is chosen
 
 CONFIG = """\

@@ -45,6 +45,12 @@ struct CK_SENDABLE ck_table {
   void (*rotate)(int64_t rows, int64_t heads, int64_t dimension, float *x, int64_t stride, const int32_t *positions,
                  const float *cosine, const float *sine, float sign);
 
+  /// Clamps x `[rows, n]` to [-bound, bound] in place; bit i of a row of `outside` `[rows, ceil(n / 32)]` says whether
+  /// element i lay outside. Null keeps nothing.
+  void (*clamp)(int64_t rows, int64_t n, float bound, float *x, int64_t stride, int32_t *outside);
+  /// The gradient of clamp, in place: 0 where the element lay outside.
+  void (*clamp_backward)(int64_t rows, int64_t n, const int32_t *outside, float *gradient, int64_t stride);
+
   /// out = silu(gate) * up, where gate_up `[rows, 2n]` holds gate then up.
   void (*swiglu_forward)(int64_t rows, int64_t n, const float *gate_up, float *out);
   /// Recomputes out and turns gate_up into its own gradient: d_out `[rows, n]`.
