@@ -54,6 +54,26 @@ struct GradientAccumulatorTests {
     #expect(!accumulator.hasRefused)
   }
 
+  /// A micro-batch may add less than half of 2¹¹ / M to an element, and all rows of an embedding together no more.
+  @Test(arguments: [1, 3, 8]) func whatReachesHalfOfItsShareIsRefused(microBatches: Int) {
+    let bound = FixedPoint.range / Float(microBatches) / 2
+    let (rows, ids) = (Arena<Float>(count: 4), Arena<Int32>(count: 4))
+    for row in 0..<4 { ids.buffer[row] = Int32(row) }
+    for (value, isRefused) in [(bound, true), (-bound, true), (bound.nextDown, false), (-bound.nextDown, false)] {
+      let accumulator = GradientAccumulator(count: 16, microBatches: microBatches)
+      accumulator.restart()
+      let gradient = Arena<Float>(count: 16)
+      gradient.buffer[5] = value
+      accumulator.add(gradient.buffer, at: 0..<16, compute: compute)
+      #expect(accumulator.hasRefused == isRefused, "\(value) of \(bound)")
+
+      accumulator.restart()
+      rows.buffer[2] = value / 4
+      accumulator.add(rows: rows.buffer.matrix(4, 1), ids: ids.buffer, at: 0..<16, compute: compute)
+      #expect(accumulator.hasRefused == isRefused, "rows of \(value / 4), four of them")
+    }
+  }
+
   @Test func writtenRangesTellWhatIsNew() {
     var written = WrittenRanges()
     #expect(written.insert(4..<8) == [4..<8])
