@@ -41,9 +41,10 @@ extension StepReport {
     if let loss = outcome.auxiliaryLoss { values.append(("auxiliary_loss", .number(loss))) }
     values += loadValues
     if !outcome.isApplied { values.append(("skipped", .boolean(true))) }
-    if let validationLoss {
-      values.append(("validation_loss", .number(validationLoss)))
-      values.append(("validation_perplexity", .number(exp(validationLoss))))
+    if let validated {
+      values.append(("validation_loss", .number(validated.overall)))
+      values.append(("validation_perplexity", .number(exp(validated.overall))))
+      values.append(("validation_losses", .object(validated.sets.map { ($0.name, .number($0.loss)) })))
     }
     return values
   }

@@ -72,9 +72,11 @@ final class ProgressObserver: RunObserver {
       step: report.step, loss: outcome.loss, tokensPerSecond: report.tokensPerSecond, peakShare: report.peakShare,
       imbalance: imbalance(outcome.expertLoads))
     if let objection = outcome.objection { note("step \(report.step): \(objection); the update was skipped") }
-    if let loss = report.validationLoss {
+    if let loss = report.validated {
+      let sets = loss.sets.map { "\($0.name) \(Self.rounded($0.loss))" }.joined(separator: ", ")
       note(
-        "step \(report.step): validation loss \(Self.rounded(loss)), perplexity \(Self.rounded(exp(loss)))")
+        "step \(report.step): validation loss \(Self.rounded(loss.overall)), perplexity "
+          + "\(Self.rounded(exp(loss.overall)))" + (loss.sets.count > 1 ? " (\(sets))" : ""))
     }
     tell(report.slowRanks)
   }

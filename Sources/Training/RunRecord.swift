@@ -14,6 +14,9 @@ struct RunRecord {
   var ledger: StepLedger.Position?
   /// Of the checkpoint's own step; nil when it was not validated.
   var validationLoss: Double?
+  /// What validation losses of the run are of, by ``Validation/identity(_:_:)``; nil where nothing is validated, and in
+  /// checkpoints of versions that did not say.
+  var validationSets: String?
   /// The hash of what the run was told to compute when the checkpoint was written.
   var continuedSettings: String?
   var configuration: RunConfiguration
@@ -55,6 +58,7 @@ struct RunRecord {
         Self.skippedKey: .array(progress.skippedBatches.map { .integer($0) }),
         StepLedger.Position.key: ledger?.metadata ?? .null,
         CheckpointFolder.validationLossKey: validationLoss.map { $0.isFinite ? .number($0) : .null } ?? .null,
+        CheckpointFolder.validationSetsKey: validationSets.map { .string($0) } ?? .null,
         Self.settingsHashKey: .string(Self.settingsHash(configuration)),
         Self.familyKey: .string(KernelFamily.current.name),
         Self.settingsKey: .object(
@@ -87,6 +91,8 @@ struct RunRecord {
         }),
       skippedBatches: (reader.metadata[Self.skippedKey]?.array ?? []).compactMap(\.integer))
     ledger = StepLedger.Position(reader.metadata)
+    validationLoss = reader.validationLoss
+    validationSets = reader.validationSets
     continuedSettings = reader.metadata[Self.settingsHashKey]?.string
     continuedConfiguration = reader.metadata[Self.configurationKey]?.string
     sources = RunSources(reader.metadata)
@@ -125,11 +131,12 @@ struct RunRecord {
 
   init(
     progress: TrainingStep.Progress, ledger: StepLedger.Position?, validationLoss: Double?,
-    configuration: RunConfiguration, sources: RunSources
+    validationSets: String?, configuration: RunConfiguration, sources: RunSources
   ) {
     self.progress = progress
     self.ledger = ledger
     self.validationLoss = validationLoss
+    self.validationSets = validationSets
     self.configuration = configuration
     self.sources = sources
   }

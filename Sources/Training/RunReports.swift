@@ -34,8 +34,8 @@ struct StepReport {
   var seconds: Double
   /// Of the global batch.
   var tokens: Int
-  /// Mean nats per token; nil when nothing was validated after this step.
-  var validationLoss: Double?
+  /// nil when nothing was validated after this step.
+  var validated: Validation.Loss?
   /// What the step got out of the cores, 0 to 1; nil when it is not known.
   var peakShare: Double?
   /// Of the batch, by dataset, when the update was left out.

@@ -55,13 +55,13 @@ extension Trainer {
   ///
   /// - Throws: `ForgeError.tryAgain` when a file cannot be written, `badInput` when another job has the run directory, or
   ///   training has diverged.
-  func report(_ outcome: StepOutcome, seconds: Double, validationLoss: Double?) throws {
+  func report(_ outcome: StepOutcome, seconds: Double, _ validated: Validation.Loss?) throws {
     try checkLease()
     if communicator.isLeader {
       let tokens = configuration.batch.sequences * configuration.data.sequenceLength
       let operations = configuration.model.trainingOperationsPerToken(length: configuration.data.sequenceLength)
       let report = StepReport(
-        step: step, outcome: outcome, seconds: seconds, tokens: tokens, validationLoss: validationLoss,
+        step: step, outcome: outcome, seconds: seconds, tokens: tokens, validated: validated,
         peakShare: peak?.share(of: operations * Double(tokens) / seconds),
         documents: outcome.isApplied ? [] : state.documents(of: outcome), slowRanks: slowRanks)
       try observers.tell { try $0.didStep(report) }
