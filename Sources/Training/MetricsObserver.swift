@@ -36,7 +36,7 @@ extension StepReport {
       ("step", .integer(step)), ("loss", .number(outcome.loss)), ("grad_norm", .number(outcome.gradientNorm)),
       ("learning_rate", .number(outcome.learningRate)), ("tokens_per_second", .number(tokensPerSecond)),
       ("step_seconds", .number(seconds)), ("exposed_communication_seconds", .number(outcome.exposedSeconds)),
-      ("tokens", .integer(step * tokens)),
+      ("tokens", .integer(allTokens)),
     ]
     if let loss = outcome.auxiliaryLoss { values.append(("auxiliary_loss", .number(loss))) }
     values += loadValues

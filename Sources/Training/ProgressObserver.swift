@@ -45,7 +45,13 @@ final class ProgressObserver: RunObserver {
       "memory a rank: \(MemoryPlan.mebibytes(report.memoryBytes)) predicted (\(report.memory), program "
         + "\(MemoryPlan.mebibytes(report.baselineBytes)))")
     report.advice.forEach(note)
-    if report.step > 0 { note("continuing after step \(report.step) of \(configuration.run.steps)") }
+    if let branch = report.branch {
+      note(
+        "branching off from '\(branch.checkpoint)' after step \(branch.step) of \(configuration.run.steps); the data begin "
+          + "at their beginning")
+    } else if report.step > 0 {
+      note("continuing after step \(report.step) of \(configuration.run.steps)")
+    }
     if !report.changes.isEmpty {
       let rest = report.changes.count > 8 ? ", …" : ""
       note("changed since that checkpoint: \(report.changes.prefix(8).joined(separator: ", "))\(rest)")

@@ -82,7 +82,8 @@ extension Trainer {
   func record(_ validated: Validation.Loss?) -> RunRecord {
     RunRecord(
       progress: state.trainingStep.progress, ledger: ledger?.position, validationLoss: validated?.overall,
-      validationSets: validationIdentity, configuration: configuration, sources: state.found.sources)
+      validationSets: validationIdentity, configuration: configuration, sources: state.found.sources,
+      branch: state.branch)
   }
 
   /// Takes note of what became of the last save, if that is known.

@@ -49,6 +49,8 @@ public final class Trainer {
     let restored = try during(.restoring) { try restoreOrInitialize() }
     try begin(continuing: restored)
     keepSources()
+    // From here on a branch needs its trunk no more.
+    if restored?.beginsBranch == true { try during(.checkpoint) { try saveAndWait(nil) } }
     var validated: Validation.Loss?
     while step < configuration.run.steps {
       let started = ContinuousClock.now

@@ -57,12 +57,14 @@ final class TrainingStep {
     /// Updates so far: what Adam's bias correction counts.
     var updates = 0
     var spikes: SpikeGuard
+    /// Steps done when the data stream began: 0, or where the run branched off.
+    var streamStart = 0
     /// Batches of the stream, in ascending order, that a rollback has taken out of it.
     var skippedBatches: [Int] = []
 
     /// The place in the stream of a step's batch.
     func batch(ofStep step: Int) -> Int {
-      skippedBatches.reduce(step - 1) { batch, skipped in skipped <= batch ? batch + 1 : batch }
+      skippedBatches.reduce(step - 1 - streamStart) { batch, skipped in skipped <= batch ? batch + 1 : batch }
     }
   }
 

@@ -13,7 +13,7 @@ import shutil
 
 import corpus
 import harness
-from harness import check, check_later, run
+from harness import check, run
 
 WORK = harness.folder()
 VOCABULARY = 300
@@ -485,16 +485,28 @@ def validation_sets():
           "not comparable" not in go_on(config, "--set", "validation.sequences=5", "--set", "run.steps=5").err)
 
 
-def later():
-    """What belongs to code that is rebuilt next."""
-    reason = "the run's files and settings get one owner in the next change"
-    train, other = pair("later", 12), pair("later-other", 13)
-    config, directory = configured("trunk", train, steps=4, checkpoint={"every": 2})
-    begin(config, "a run to branch from")
-    ended = run("forge-dist", config, "--set", f"run.branch_from={directory / 'checkpoints/step-00000004'}", "--set",
-                f"run.directory={WORK / 'branch'}", "--set", "run.steps=6", "--set", f"data.train.0.path={other}")
-    check_later("m27: a run that branches off on other data", ended.code == 0, reason)
-    config, directory = configured("events", train, steps=4, checkpoint={"every": 2})
+def branches():
+    """m27: a branch has the tokenizer of its trunk; Tests/EndToEnd/branching.py has the rest."""
+    config, directory = configured("trunk", WORK / "one")
+    begin(config, "a run to branch off from")
+    branch = ["--set", f"run.branch_from={directory}", "--set", "run.steps=4", "--set"]
+    for name in ["two", "three"]:
+        arguments = [*branch, f"run.directory={WORK / f'branch-{name}'}", "--set", f"data.train.0.path={WORK / name}"]
+        ended = run("forge-dist", config, *arguments)
+        if name == "two":
+            refused("m27: a branch on data of another tokenizer", ended, r"run\.branch_from .*trunk.*two'.*one'.*tokenizer")
+        else:
+            check("m27: a run that branches off on other data", ended.code == 0, ended)
+    shutil.rmtree(WORK / "branch-three/checkpoints")
+    pairs = [*branch, f"run.directory={WORK / 'branch-pair'}", "--set", f"data.train.0.path={pair('branch-pair-data', 23)}"]
+    ended = run("forge-dist", config, *pairs)
+    check("m27: a branch on data of an unknown tokenizer keeps its trunk's", ended.code == 0
+          and (WORK / "branch-pair/tokenizer/tokenizer.json").exists(), ended)
+
+
+def events():
+    """m10."""
+    config, directory = configured("events", pair("for-events", 12), steps=4, checkpoint={"every": 2})
     begin(config, "a run with events")
     shutil.rmtree(directory / "checkpoints/step-00000004")
     run("forge-dist", config)
@@ -514,6 +526,6 @@ spaced = json.loads((WORK / "tokenizer/tokenizer.json").read_text())
 (WORK / "spaced/tokenizer.json").write_text(json.dumps(dict(reversed(spaced.items())), separators=(", ", " : ")))
 for group in [pairs_by_content, remembered_pairs, prepared_by_content, validation_by_content, models_by_content,
               validate_command, overwriting, tokenizers, other_settings, recorded_values, validation_that_cannot_be,
-              validation_sets, void, later]:
+              validation_sets, void, branches, events]:
     group()
 harness.finish()
