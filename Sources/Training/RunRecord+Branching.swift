@@ -77,17 +77,12 @@ extension RunConfiguration {
         "is '\(path)', which is at step \(reader.step) already, and run.steps is \(run.steps): they count from the "
         + "trunk's beginning; set run.steps to more"
     }
-    let recorded = RunSources(reader.metadata)
-    let runs = [pretrained ?? path, path].map { RunDirectory(containing: $0).path }
-    if let own = present.model, let given = pretrained, own.sha256 != recorded?.model?.sha256,
-      own.sha256 != reader.root,
-      !RunSources.isSame(runs[0], runs[1])
-    {
+    if let own = present.model, let given = pretrained, !Self.begins(reader, path, with: own, given) {
       return
         "is '\(path)', and model.from names other weights, '\(given)'; leave one of them out (a branch has the weights "
         + "of its checkpoint)"
     }
-    guard let recorded else { return nil }
+    guard let recorded = RunSources(reader.metadata) else { return nil }
     var together = present
     together.model = nil
     together.train += recorded.train + recorded.validation
@@ -99,6 +94,20 @@ extension RunConfiguration {
         + "trunk's (its folder has a copy, 'tokenizer')"
     }
     return nil
+  }
+
+  /// Whether a model is the checkpoint itself, of its run, or what that run began with.
+  private static func begins(
+    _ reader: CheckpointReader, _ path: String, with model: RunSources.Model, _ given: String
+  ) -> Bool {
+    if model.sha256 == reader.root { return true }
+    if RunSources.isSame(RunDirectory(containing: given).path, RunDirectory(containing: path).path) { return true }
+    if let recorded = RunSources(reader.metadata) { return recorded.model?.sha256 == model.sha256 }
+    // Versions that recorded no contents have the path.
+    let configuration = reader.metadata[RunRecord.configurationKey]?.string.flatMap {
+      try? ConfigurationNode.parse($0, source: "the checkpoint")
+    }
+    return configuration?.leaves["model.from"].map { RunSources.isSame($0, given) } ?? false
   }
 
   /// What makes the state of one model none of another's; nil when nothing does. Positions may be extended.

@@ -109,6 +109,10 @@ def going_on():
     refused("branch_from of another run", run("forge-dist", config, "--set", f"run.branch_from={checkpoint(WORK / 'trunk-dense', 2)}"),
             "was branched off from .*trunk.* at step 4, not from .*step-00000002")
     own, _ = configured("trunk", branch_from=checkpoint(WORK / "trunk-dense"))
+    ended = run("forge-dist", config, "--set", f"run.directory={WORK / 'rolls-back'}", "--set", "spikes.policy=rollback", "--set",
+                "spikes.maximum_gradient_norm=1e-6")
+    check("a rollback goes to the branch's beginning", ended.code == 64 and "back to step 4" in ended.err
+          and [line["first_sequence"] for line in ledger(WORK / "rolls-back", "step")] == [], ended)
     refused("a run that was not branched off", run("forge-dist", own), "trunk' was not branched off.*run.directory")
     ended = run("forge-dist", "replay", branch, "--from-step", 5, "--to-step", 6, ranks=2)
     check("replay from its first checkpoint", ended.code == 0 and "identical" in ended.out, ended)
