@@ -32,11 +32,14 @@ extension CheckpointFolder {
   /// The steps that ``prune(keepLast:keepEvery:keepBest:verified:threads:report:)`` would delete.
   public func condemned(by retention: Retention) -> [Int] {
     let steps = steps()
-    var losses: [Int: Double] = [:]
+    var (losses, sets): ([Int: Double], [Int: String]) = ([:], [:])
     if retention.keepBest > 0, steps.count > retention.keepLast {
-      for step in steps { losses[step] = try? CheckpointReader(path: path(step: step)).validationLoss }
+      for step in steps {
+        guard let reader = try? CheckpointReader(path: path(step: step)) else { continue }
+        (losses[step], sets[step]) = (reader.validationLoss, reader.validationSets)
+      }
     }
-    return retention.condemned(steps: steps, losses: losses)
+    return retention.condemned(steps: steps, losses: losses, sets: sets)
   }
 
   /// Removes a checkpoint in such a way that at no time a part of it goes by a checkpoint's name.

@@ -36,6 +36,8 @@ public struct CheckpointFolder: Sendable {
 
   /// Where the metadata of a checkpoint has its validation loss, nats per token.
   public static let validationLossKey = "validation_loss"
+  /// Where it has a hash of the sequences that this is the loss of: others' losses are not comparable.
+  public static let validationSetsKey = "validation_sets_sha256"
 
   static let partialSuffix = ".partial"
   static let replacedSuffix = ".replaced"

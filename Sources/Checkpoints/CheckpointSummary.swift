@@ -12,6 +12,8 @@ public struct CheckpointSummary: Sendable {
   /// Bytes of the tensors.
   public let rawBytes: Int
   public let validationLoss: Double?
+  /// What that is the loss of; only losses of the same are comparable.
+  public let validationSets: String?
   /// What is wrong with its manifest or the lengths of its files; nil when nothing is. Then sizes are 0.
   public let problem: String?
 }
@@ -29,10 +31,12 @@ extension CheckpointFolder {
       case .success(let reader):
         return CheckpointSummary(
           step: step, path: path, date: date, storedBytes: reader.storedBytes + Int(status.st_size),
-          rawBytes: reader.rawBytes, validationLoss: reader.validationLoss, problem: nil)
+          rawBytes: reader.rawBytes, validationLoss: reader.validationLoss,
+          validationSets: reader.validationSets, problem: nil)
       case .failure(let error):
         return CheckpointSummary(
-          step: step, path: path, date: date, storedBytes: 0, rawBytes: 0, validationLoss: nil, problem: "\(error)")
+          step: step, path: path, date: date, storedBytes: 0, rawBytes: 0, validationLoss: nil,
+          validationSets: nil, problem: "\(error)")
       }
     }
   }
@@ -57,6 +61,9 @@ extension CheckpointReader {
 
   /// What the trainer measured at this step, if it did.
   public var validationLoss: Double? { metadata[CheckpointFolder.validationLossKey]?.number }
+
+  /// The hash of what that is the loss of; nil where the version did not say.
+  public var validationSets: String? { metadata[CheckpointFolder.validationSetsKey]?.string }
 
   /// How every tensor is stored, in the manifest's order.
   public var storage: [TensorStorage] {

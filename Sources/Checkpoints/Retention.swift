@@ -17,9 +17,12 @@ public struct Retention: Sendable, Equatable {
   /// - Parameters:
   ///   - steps: in ascending order.
   ///   - losses: the validation losses of those steps that have one. Lower is better; of equal ones the older is.
-  public func condemned(steps: [Int], losses: [Int: Double]) -> [Int] {
-    let ranked = steps.filter { losses[$0] != nil }.sorted { (losses[$0] ?? 0, $0) < (losses[$1] ?? 0, $1) }
-    let best = Set(ranked.prefix(keepBest))
+  ///   - sets: what each is the loss of. Losses of different sets are not compared: the best of each stay.
+  public func condemned(steps: [Int], losses: [Int: Double], sets: [Int: String] = [:]) -> [Int] {
+    let comparable = Dictionary(grouping: steps.filter { losses[$0] != nil }) { sets[$0] }
+    let best = comparable.values.reduce(into: Set<Int>()) { best, steps in
+      best.formUnion(steps.sorted { (losses[$0] ?? 0, $0) < (losses[$1] ?? 0, $1) }.prefix(keepBest))
+    }
     return steps.dropLast(keepLast).filter { step in
       !best.contains(step) && keepEvery.map { step % $0 != 0 } ?? true
     }

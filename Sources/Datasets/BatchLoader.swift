@@ -20,27 +20,29 @@ public struct BatchLoader: Sendable {
     empty = TokenBatch(sequences: 0, length: sequenceLength)
   }
 
-  /// Micro-batches that `count` sequences make.
-  public func microBatches(of count: Int) -> Int { (count + microBatch - 1) / microBatch }
+  /// The micro-batches that some sequences of a stream make. The last one of a count that is no multiple of their size is
+  /// smaller.
+  public func microBatches(of sequences: Range<Int>) -> [Range<Int>] {
+    stride(from: sequences.lowerBound, to: sequences.upperBound, by: microBatch).map {
+      $0..<min($0 + microBatch, sequences.upperBound)
+    }
+  }
 
-  /// Some micro-batches of the sequences `first..<first + count` of a stream: one for every round, empty ones behind those
-  /// that were asked for. The last micro-batch of a count that is no multiple of its size is smaller.
+  /// Reads micro-batches: one for every round, empty ones behind those that were asked for.
   ///
   /// - Parameters:
-  ///   - microBatches: which, of those that the sequences make.
+  ///   - microBatches: the sequences of each.
   ///   - read: fills in one sequence of the stream, as `TrainingData.read` does.
   public func load(
-    first: Int, count: Int, microBatches: [Int], rounds: Int,
-    read: (_ index: Int, _ batch: TokenBatch, _ sequence: Int) -> Void
+    _ microBatches: [Range<Int>], rounds: Int, read: (_ index: Int, _ batch: TokenBatch, _ sequence: Int) -> Void
   ) -> [TokenBatch] {
     (0..<rounds).map { round in
       guard round < microBatches.count else { return empty }
-      let start = microBatches[round] * microBatch
-      let sequences = min(microBatch, count - start)
+      let sequences = microBatches[round]
       let batch =
-        sequences == microBatch && round < batches.count
-        ? batches[round] : TokenBatch(sequences: sequences, length: sequenceLength)
-      for sequence in 0..<sequences { read(first + start + sequence, batch, sequence) }
+        sequences.count == microBatch && round < batches.count
+        ? batches[round] : TokenBatch(sequences: sequences.count, length: sequenceLength)
+      for (place, index) in sequences.enumerated() { read(index, batch, place) }
       return batch
     }
   }

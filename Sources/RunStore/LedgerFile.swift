@@ -18,8 +18,9 @@ public struct LedgerFile {
     public var afterStep: Int?
     /// Of a rollback or a repair: the step that the run went back to.
     public var toStep: Int?
-    /// Of a checkpoint: its root hash.
+    /// Of a checkpoint, or of the one that a branch began with: its root hash, and of the latter its folder.
     public var root: String?
+    public var checkpoint: String?
     /// Bytes of the file up to its end.
     public var end: Int
   }
@@ -47,6 +48,7 @@ public struct LedgerFile {
     var after_step: Int?
     var to_step: Int?
     var root: String?
+    var checkpoint: String?
     var previous: String
 
     /// The hash that a start has; a change has a list under this name.
@@ -127,7 +129,8 @@ public struct LedgerFile {
   private static func entry(_ line: Line, line number: Int, end: Int) -> Entry {
     var entry = Entry(
       line: number, kind: line.kind, number: line.step, kernelFamily: line.kernel_family,
-      settings: line.settings?.hash, afterStep: line.after_step, toStep: line.to_step, root: line.root, end: end)
+      settings: line.settings?.hash, afterStep: line.after_step, toStep: line.to_step, root: line.root,
+      checkpoint: line.checkpoint, end: end)
     if line.kind == "step", let step = line.step, let first = line.first_sequence, let count = line.sequences,
       let loss = line.loss_bits.flatMap({ UInt64($0, radix: 16) }),
       let norm = line.gradient_norm_bits.flatMap({ UInt64($0, radix: 16) }), let applied = line.applied, count >= 0

@@ -135,6 +135,12 @@ private struct StepOrder {
   mutating func objection(to entry: LedgerFile.Entry) -> String? {
     defer { states.append((entry.end, current)) }
     switch entry.kind {
+    case "branch":
+      // A run that begins with another one's checkpoint; anew, where it had no checkpoint of its own yet.
+      guard let number = entry.number, entry.root != nil else {
+        return "is a branch that does not say from which checkpoint"
+      }
+      (current, highest) = (number, max(highest ?? number, number))
     case "start":
       guard let after = entry.afterStep else { return "is a start that does not say after which step" }
       current = after

@@ -109,7 +109,7 @@ public final class StepLedger {
     return before
   }
 
-  /// Appends an event: `start`, `change`, `checkpoint`, `skip`, `rollback`, `repair`, `end`.
+  /// Appends an event: `branch`, `start`, `change`, `checkpoint`, `skip`, `rollback`, `repair`, `end`.
   public func append(_ kind: String, _ values: [(String, JSONLine)]) throws {
     let members = [("kind", JSONLine.string(kind))] + values + [("previous", .string(position.hash))]
     let body = "{" + JSONLine.members(members)

@@ -4,14 +4,16 @@ extension RunConfiguration {
   public struct Validation: Sendable {
     /// Steps between validations; 0 never validates.
     public var every: Int
-    /// At most so many sequences each time.
+    /// At most so many sequences each time, but one of each set.
     public var sequences: Int
 
     init(_ settings: SettingsReader) throws {
       every = try settings.value(
         "every", .integer(.atLeast(0)), default: 100, "Steps between two validations; 0 never validates.")
       sequences = try settings.value(
-        "sequences", .integer(.positive), default: 64, "Sequences of a validation, at most.")
+        "sequences", .integer(.positive), default: 64,
+        "Sequences of a validation, at most: shared out among the sets by their weights, to each at least one, and spread "
+          + "evenly over each set.")
       if !settings.isWritten { (every, sequences) = (0, 0) }
     }
   }

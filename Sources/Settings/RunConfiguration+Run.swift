@@ -4,6 +4,8 @@ extension RunConfiguration {
   public struct Run: Sendable {
     public var name: String
     public var directory: String
+    /// The checkpoint, or the run, that the run begins with; nil where it begins on its own.
+    public var branchFrom: String?
     public var seed: UInt64
     public var steps: Int
     /// Threads a rank computes with; nil shares the node's cores between its ranks.
@@ -15,11 +17,16 @@ extension RunConfiguration {
 
     init(_ settings: SettingsReader) throws {
       (name, directory) = try Self.place(settings)
+      branchFrom = try settings.optional(
+        "branch_from", .path, without: "a beginning of its own",
+        "Checkpoint, or run (its last one), that a new run begins with: weights, optimizer state, step and schedule go on, and "
+          + "data, sequence length and batch may be others.")
       seed = UInt64(
         try settings.value(
           "seed", .integer(.atLeast(0, limit: nil)), default: 1,
           "Random seed of the initial weights and of the order of the data."))
-      steps = try settings.required("steps", .integer(.positive), "Optimizer steps of the whole run.")
+      steps = try settings.required(
+        "steps", .integer(.positive), "Optimizer steps of the whole run, those before it branched off included.")
       threads = try settings.optional(
         "threads", .integer(.positive(limit: 1 << 16)), without: "the node's cores / its ranks",
         "Threads that a rank computes with; they have no effect on the numbers.")

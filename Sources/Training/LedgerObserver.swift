@@ -27,6 +27,7 @@ final class LedgerObserver: RunObserver {
 
   func didStart(_ report: StartReport) throws {
     ranks = report.ranks
+    if let branch = report.branch { try ledger.append(Branch.ledgerKind, branch.ledgerEntry) }
     try ledger.append(
       "start",
       [

@@ -36,14 +36,15 @@ extension StepReport {
       ("step", .integer(step)), ("loss", .number(outcome.loss)), ("grad_norm", .number(outcome.gradientNorm)),
       ("learning_rate", .number(outcome.learningRate)), ("tokens_per_second", .number(tokensPerSecond)),
       ("step_seconds", .number(seconds)), ("exposed_communication_seconds", .number(outcome.exposedSeconds)),
-      ("tokens", .integer(step * tokens)),
+      ("tokens", .integer(allTokens)),
     ]
     if let loss = outcome.auxiliaryLoss { values.append(("auxiliary_loss", .number(loss))) }
     values += loadValues
     if !outcome.isApplied { values.append(("skipped", .boolean(true))) }
-    if let validationLoss {
-      values.append(("validation_loss", .number(validationLoss)))
-      values.append(("validation_perplexity", .number(exp(validationLoss))))
+    if let validated {
+      values.append(("validation_loss", .number(validated.overall)))
+      values.append(("validation_perplexity", .number(exp(validated.overall))))
+      values.append(("validation_losses", .object(validated.sets.map { ($0.name, .number($0.loss)) })))
     }
     return values
   }

@@ -45,7 +45,13 @@ final class ProgressObserver: RunObserver {
       "memory a rank: \(MemoryPlan.mebibytes(report.memoryBytes)) predicted (\(report.memory), program "
         + "\(MemoryPlan.mebibytes(report.baselineBytes)))")
     report.advice.forEach(note)
-    if report.step > 0 { note("continuing after step \(report.step) of \(configuration.run.steps)") }
+    if let branch = report.branch {
+      note(
+        "branching off from '\(branch.checkpoint)' after step \(branch.step) of \(configuration.run.steps); the data begin "
+          + "at their beginning")
+    } else if report.step > 0 {
+      note("continuing after step \(report.step) of \(configuration.run.steps)")
+    }
     if !report.changes.isEmpty {
       let rest = report.changes.count > 8 ? ", …" : ""
       note("changed since that checkpoint: \(report.changes.prefix(8).joined(separator: ", "))\(rest)")
@@ -72,9 +78,11 @@ final class ProgressObserver: RunObserver {
       step: report.step, loss: outcome.loss, tokensPerSecond: report.tokensPerSecond, peakShare: report.peakShare,
       imbalance: imbalance(outcome.expertLoads))
     if let objection = outcome.objection { note("step \(report.step): \(objection); the update was skipped") }
-    if let loss = report.validationLoss {
+    if let loss = report.validated {
+      let sets = loss.sets.map { "\($0.name) \(Self.rounded($0.loss))" }.joined(separator: ", ")
       note(
-        "step \(report.step): validation loss \(Self.rounded(loss)), perplexity \(Self.rounded(exp(loss)))")
+        "step \(report.step): validation loss \(Self.rounded(loss.overall)), perplexity "
+          + "\(Self.rounded(exp(loss.overall)))" + (loss.sets.count > 1 ? " (\(sets))" : ""))
     }
     tell(report.slowRanks)
   }

@@ -21,6 +21,8 @@ public struct Replay {
   /// Up to the last step that is compared; those before say which data was used.
   private let recorded: [Int: StepLedger.Step]
   private let steps: ClosedRange<Int>
+  /// The checkpoint that the run began with, when it branched off another.
+  private let beginning: (step: Int, checkpoint: String, root: String)?
 
   /// - Parameters:
   ///   - configuration: the run's own; the layout over ranks may be another.
@@ -36,6 +38,10 @@ public struct Replay {
       return try LedgerFile(path: directory.ledger)
     }
     if let damage = file.damage { throw ForgeError.badInput("'\(directory.ledger)' is damaged: \(damage)") }
+    beginning = file.entries.last { $0.kind == Branch.ledgerKind }.flatMap { entry in
+      guard let step = entry.number, let checkpoint = entry.checkpoint, let root = entry.root else { return nil }
+      return (step, checkpoint, root)
+    }
     var recorded: [Int: StepLedger.Step] = [:]
     // A step that was computed more than once counts as it was last.
     for entry in file.entries {
@@ -48,7 +54,8 @@ public struct Replay {
       }
     }
     if let missing = steps.first(where: { recorded[$0] == nil }) {
-      throw ForgeError.badInput("'\(directory.ledger)' has no step \(missing)")
+      let branch = beginning.map { "; the run branched off after step \($0.step)" } ?? ""
+      throw ForgeError.badInput("'\(directory.ledger)' has no step \(missing)\(branch)")
     }
     self.recorded = recorded
     self.steps = steps
@@ -67,7 +74,7 @@ public struct Replay {
   }
 
   private func compare() throws -> Verdict {
-    if try state.restore(upTo: steps.lowerBound - 1) == nil { try state.initialize() }
+    if try state.restore(upTo: steps.lowerBound - 1) == nil { try begin() }
     state.note(
       "replaying steps \(steps.lowerBound) to \(steps.upperBound) from step \(state.step), on "
         + "\(state.communicator.size) rank\(state.communicator.size == 1 ? "" : "s")")
@@ -86,6 +93,19 @@ public struct Replay {
       if !computed.repeats(expected) { return .differs(step: step, how: Self.difference(expected, computed)) }
     }
     return .identical(steps: steps.count)
+  }
+
+  /// Where the run began: at random, from a model, or with the checkpoint that it branched off from.
+  private func begin() throws {
+    guard let beginning else { return try state.initialize() }
+    do { _ = try state.branch(from: beginning.checkpoint, root: beginning.root) } catch let error as ForgeError {
+      guard error.kind == .badInput else { throw error }
+      let next =
+        state.directory.checkpoints.steps().first.map { "; steps from step \($0 + 1) on can be replayed" } ?? ""
+      throw ForgeError.badInput(
+        "the run branched off from '\(beginning.checkpoint)', and neither that nor a checkpoint of its own from before step "
+          + "\(steps.lowerBound) is there as it was (\(error))\(next)")
+    }
   }
 
   private static func difference(_ recorded: StepLedger.Step, _ computed: StepLedger.Step) -> String {

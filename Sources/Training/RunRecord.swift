@@ -14,20 +14,27 @@ struct RunRecord {
   var ledger: StepLedger.Position?
   /// Of the checkpoint's own step; nil when it was not validated.
   var validationLoss: Double?
+  /// What validation losses of the run are of, by ``Validation/identity(_:_:)``; nil where nothing is validated, and in
+  /// checkpoints of versions that did not say.
+  var validationSets: String?
   /// The hash of what the run was told to compute when the checkpoint was written.
   var continuedSettings: String?
   var configuration: RunConfiguration
+  /// Where the run branched off another; nil for a run that began on its own.
+  var branch: Branch?
+  /// Whether the run begins here, with the other run's checkpoint.
+  var beginsBranch = false
   /// What the run was made from when the checkpoint was written; nil in checkpoints that recorded paths only.
   var sources: RunSources?
   /// The configuration, as YAML, with which the checkpoint was written.
   var continuedConfiguration: String?
 
-  private static let updatesKey = "updates"
-  private static let settingsKey = "settings"
+  static let updatesKey = "updates"
+  static let settingsKey = "settings"
   private static let familyKey = "kernel_family"
   private static let lossesKey = "recent_losses"
   private static let skippedKey = "skipped_batches"
-  private static let configurationKey = "configuration"
+  static let configurationKey = "configuration"
   private static let settingsHashKey = "settings_sha256"
   private static let standardOptimizer = "adamw"
 
@@ -55,10 +62,12 @@ struct RunRecord {
         Self.skippedKey: .array(progress.skippedBatches.map { .integer($0) }),
         StepLedger.Position.key: ledger?.metadata ?? .null,
         CheckpointFolder.validationLossKey: validationLoss.map { $0.isFinite ? .number($0) : .null } ?? .null,
+        CheckpointFolder.validationSetsKey: validationSets.map { .string($0) } ?? .null,
         Self.settingsHashKey: .string(Self.settingsHash(configuration)),
         Self.familyKey: .string(KernelFamily.current.name),
         Self.settingsKey: .object(
           Dictionary(uniqueKeysWithValues: try settings.map { ($0.name, JSONValue.string($0.value)) })),
+        Branch.metadataKey: try branch?.metadata ?? .null,
         RunSources.metadataKey: try sources?.metadata ?? .null,
         Self.configurationKey: .string(configuration.source.yaml()),
         "versions": .object([
@@ -78,6 +87,7 @@ struct RunRecord {
     else {
       throw ForgeError.badInput("checkpoint '\(reader.path)' was not written by a training run")
     }
+    branch = Branch(reader.metadata)
     progress = TrainingStep.Progress(
       updates: updates,
       spikes: SpikeGuard(
@@ -85,11 +95,17 @@ struct RunRecord {
         losses: (reader.metadata[Self.lossesKey]?.array ?? []).compactMap {
           $0.string.flatMap { UInt64($0, radix: 16) }.map(Double.init(bitPattern:))
         }),
+      streamStart: branch?.step ?? 0,
       skippedBatches: (reader.metadata[Self.skippedKey]?.array ?? []).compactMap(\.integer))
     ledger = StepLedger.Position(reader.metadata)
+    validationLoss = reader.validationLoss
+    validationSets = reader.validationSets
     continuedSettings = reader.metadata[Self.settingsHashKey]?.string
     continuedConfiguration = reader.metadata[Self.configurationKey]?.string
     sources = RunSources(reader.metadata)
+    if let branchObjection {
+      throw ForgeError.badInput("the run in '\(configuration.run.directory)' \(branchObjection)")
+    }
     if let objection = try objection(reader.metadata, recorded, present) {
       throw ForgeError.badInput(
         "the run in '\(configuration.run.directory)' \(objection); restore it, or give the new run another run.directory"
@@ -125,12 +141,14 @@ struct RunRecord {
 
   init(
     progress: TrainingStep.Progress, ledger: StepLedger.Position?, validationLoss: Double?,
-    configuration: RunConfiguration, sources: RunSources
+    validationSets: String?, configuration: RunConfiguration, sources: RunSources, branch: Branch?
   ) {
     self.progress = progress
     self.ledger = ledger
     self.validationLoss = validationLoss
+    self.validationSets = validationSets
     self.configuration = configuration
     self.sources = sources
+    self.branch = branch
   }
 }

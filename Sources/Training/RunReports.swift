@@ -4,6 +4,8 @@ import Placement
 struct StartReport {
   /// Steps done before.
   var step: Int
+  /// Where the run branches off another, at its beginning; nil at every other start.
+  var branch: Branch?
   /// Of the lease.
   var epoch: Int
   var ranks: Int
@@ -20,7 +22,7 @@ struct StartReport {
   /// Root hashes of the training datasets, and how many of their chunks were compared.
   var data: [String]
   var verifiedChunks: Int
-  /// What the configuration says differently since the checkpoint: `optimizer.weight_decay: 0.1 → 0.05`.
+  /// What the configuration says differently since the checkpoint, or than the trunk's: `optimizer.weight_decay: 0.1 → 0.05`.
   var changes: [String]
   /// What somebody might want to change.
   var advice: [String]
@@ -32,10 +34,11 @@ struct StepReport {
   var step: Int
   var outcome: StepOutcome
   var seconds: Double
-  /// Of the global batch.
+  /// Of the global batch, and of all steps up to this one, the trunk's included.
   var tokens: Int
-  /// Mean nats per token; nil when nothing was validated after this step.
-  var validationLoss: Double?
+  var allTokens: Int
+  /// nil when nothing was validated after this step.
+  var validated: Validation.Loss?
   /// What the step got out of the cores, 0 to 1; nil when it is not known.
   var peakShare: Double?
   /// Of the batch, by dataset, when the update was left out.

@@ -66,9 +66,7 @@ extension RunState {
         candidates += try remains(of: candidate, copies, damage)
         continue
       }
-      trainingStep.progress = record.progress
-      trainingStep.parametersChanged(to: candidate.rank.step)
-      step = candidate.rank.step
+      adopt(record, step: candidate.rank.step)
       guard case .copies = candidate else { return Restored(record: record, sharedStep: step, isFromCopies: false) }
       note(
         "step \(step) is restored from the nodes' own copies; the shared disk has "

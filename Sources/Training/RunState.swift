@@ -36,6 +36,8 @@ final class RunState {
   var found: FoundSources
   /// Steps done.
   var step = 0
+  /// Where the run branched off another; nil for a run that began on its own.
+  private(set) var branch: Branch?
 
   /// Collective.
   ///
@@ -78,7 +80,8 @@ final class RunState {
       // Parameters and gradient sums are laid out whole, however little of them this rank keeps, and rows for the worst case.
       let laidOut = Decoder.plannedBytes(
         model, sequences: configuration.batch.microBatch, length: settings.sequenceLength, training: true,
-        recompute: options.recompute, experts: placement.experts.experts(of: rank).count, arrivals: dispatcher?.arrivals)
+        recompute: options.recompute, experts: placement.experts.experts(of: rank).count, arrivals: dispatcher?.arrivals
+      )
       try communicator.together {
         try AddressSpace.check(
           bytes: 12 * placement.layout.count + laidOut
@@ -128,6 +131,14 @@ final class RunState {
     trainingStep.parametersChanged()
   }
 
+  /// Takes over what the record of a checkpoint says, whose tensors have been read.
+  func adopt(_ record: RunRecord, step: Int) {
+    trainingStep.progress = record.progress
+    trainingStep.parametersChanged(to: step)
+    branch = record.branch
+    self.step = step
+  }
+
   /// The documents of a step's batch, by dataset; on rank 0 only, who records them.
   func documents(of outcome: StepOutcome) -> [String] {
     guard communicator.isLeader else { return [] }
@@ -141,7 +152,7 @@ final class RunState {
   /// Writes the first step's gradients, before clipping, under their Hugging Face names, and leaves the weights alone:
   /// for comparing with another implementation. Collective; rank 0 writes.
   func dumpGradients(to path: String) throws {
-    _ = try trainingStep.gradients(batch: step)
+    _ = try trainingStep.gradients(batch: trainingStep.progress.batch(ofStep: step + 1))
     let gradients = try engine.optimizer.completeGradients()
     guard communicator.isLeader else { return }
     let tensors = engine.layout.tensors

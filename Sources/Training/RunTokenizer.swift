@@ -15,13 +15,13 @@ enum RunTokenizer {
     "merges.txt", "tokenizer.model",
   ]
 
-  /// The folder to copy: that of the first dataset whose tokenizer is known, or the model's.
+  /// The folder to copy: that of the first dataset whose tokenizer is known, or of what the run began with.
   static func source(_ configuration: RunConfiguration, _ sources: RunSources) -> String? {
     for set in sources.train + sources.validation where set.tokenizer != nil {
       let source = DataSource(path: set.path)
       if let folder = source.tokenizerFolder((try? source.description()) ?? nil) { return folder }
     }
-    return configuration.pretrained.flatMap(ModelTokenizer.folder(model:))
+    return (configuration.pretrained ?? configuration.run.branchFrom).flatMap(ModelTokenizer.folder(model:))
   }
 
   /// Copies a tokenizer's files, unless the run has a copy; the folder appears when it is complete.

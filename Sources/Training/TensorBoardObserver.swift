@@ -18,7 +18,8 @@ final class TensorBoardObserver: RunObserver {
     let scalars: [(tag: String, value: Float)] = report.values.compactMap { name, value in
       if case .number(let number) = value { (name, Float(number)) } else { nil }
     }
-    try log.append(step: report.step, scalars)
+    let sets = report.validated?.sets.map { (tag: "validation_loss/\($0.name)", value: Float($0.loss)) } ?? []
+    try log.append(step: report.step, scalars + sets)
   }
 
   func didRollBack(_ report: RollbackReport) throws { try rewind(to: report.toStep) }

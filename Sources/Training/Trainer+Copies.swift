@@ -32,13 +32,13 @@ extension Trainer {
   }
 
   /// Begins a copy of the present step on the nodes' own disks. Collective.
-  func startCopy(_ validationLoss: Double?) throws {
+  func startCopy(_ validated: Validation.Loss?) throws {
     guard let copies else { return }
     lastCopy.step = step
     try saver.start(
       CheckpointSaver.Request(
         step: step, folder: copies.folder, level: configuration.checkpoint.level,
-        metadata: LocalCopies.metadata(record(validationLoss).metadata, sharedStep: saves.savedStep ?? 0),
+        metadata: LocalCopies.metadata(record(validated).metadata, sharedStep: saves.savedStep ?? 0),
         copies: copies, beforehand: observers.synchronization()))
     if !configuration.keepsSnapshot { try settleSave() }
   }

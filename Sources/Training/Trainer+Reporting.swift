@@ -11,7 +11,7 @@ extension Trainer {
   /// Opens the run's files, drops what they have beyond the step that the run continues from, and introduces the run.
   /// Collective.
   ///
-  /// - Parameter record: of the checkpoint that the run continues from.
+  /// - Parameter record: of the checkpoint that the run continues from, or branches off from.
   func begin(continuing record: RunRecord?) throws {
     hosts = try communicator.gather(Array(ProcessTable.hostName.utf8), root: 0).map {
       String(decoding: $0, as: UTF8.self)
@@ -36,18 +36,19 @@ extension Trainer {
         # forge-dist \(Version.current), \(KernelFamily.libraryDescription), CPU kernels \(KernelFamily.current)
 
         """ + configuration.source.yaml())
-    try observers.tell { try $0.didStart(startReport(record?.changes ?? [])) }
+    try observers.tell { try $0.didStart(startReport(record)) }
   }
 
-  private func startReport(_ changes: [String]) -> StartReport {
+  private func startReport(_ record: RunRecord?) -> StartReport {
     let engine = state.engine
     let kernels = configuration.run.kernelFamily == nil ? KernelFamily.advice : nil
     return StartReport(
-      step: step, epoch: lease.record.epoch, ranks: communicator.size, threads: engine.compute.team.count,
-      parameters: engine.layout.count, placement: engine.state.placement,
+      step: step, branch: record?.beginsBranch == true ? record?.branch : nil, epoch: lease.record.epoch,
+      ranks: communicator.size, threads: engine.compute.team.count, parameters: engine.layout.count,
+      placement: engine.state.placement,
       memoryBytes: state.baselineBytes + state.memory.bytes, baselineBytes: state.baselineBytes,
       memory: state.memory.description, data: state.found.sources.train.map(\.sha256),
-      verifiedChunks: state.found.verifiedChunks, changes: changes,
+      verifiedChunks: state.found.verifiedChunks, changes: record?.changes ?? [],
       advice: [state.threadAdvice, kernels].compactMap(\.self) + configuration.warnings)
   }
 
@@ -55,13 +56,14 @@ extension Trainer {
   ///
   /// - Throws: `ForgeError.tryAgain` when a file cannot be written, `badInput` when another job has the run directory, or
   ///   training has diverged.
-  func report(_ outcome: StepOutcome, seconds: Double, validationLoss: Double?) throws {
+  func report(_ outcome: StepOutcome, seconds: Double, _ validated: Validation.Loss?) throws {
     try checkLease()
     if communicator.isLeader {
       let tokens = configuration.batch.sequences * configuration.data.sequenceLength
       let operations = configuration.model.trainingOperationsPerToken(length: configuration.data.sequenceLength)
       let report = StepReport(
-        step: step, outcome: outcome, seconds: seconds, tokens: tokens, validationLoss: validationLoss,
+        step: step, outcome: outcome, seconds: seconds, tokens: tokens,
+        allTokens: (state.branch?.tokens ?? 0) + (step - (state.branch?.step ?? 0)) * tokens, validated: validated,
         peakShare: peak?.share(of: operations * Double(tokens) / seconds),
         documents: outcome.isApplied ? [] : state.documents(of: outcome), slowRanks: slowRanks)
       try observers.tell { try $0.didStep(report) }

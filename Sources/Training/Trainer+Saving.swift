@@ -64,14 +64,14 @@ struct SaveState {
 
 extension Trainer {
   /// Begins a checkpoint of the present step; training goes on while it is written. Collective.
-  func startSave(_ validationLoss: Double?) throws {
+  func startSave(_ validated: Validation.Loss?) throws {
     try settleSave(waiting: true)  // one copy of the state at a time
     let folder = directory.checkpoints(under: lease)
     let (settings, retention, threads) = (configuration.checkpoint, saves.retention, state.engine.compute.team.count)
     saves.began()
     try saver.start(
       CheckpointSaver.Request(
-        step: step, folder: folder, level: settings.level, metadata: record(validationLoss).metadata,
+        step: step, folder: folder, level: settings.level, metadata: record(validated).metadata,
         // A checkpoint is never ahead of what is recorded of its steps.
         beforehand: observers.synchronization(),
         afterwards: { retention.prune(folder, settings, threads: threads) }))
@@ -79,10 +79,11 @@ extension Trainer {
   }
 
   /// What a checkpoint of the present step says of the run.
-  func record(_ validationLoss: Double?) -> RunRecord {
+  func record(_ validated: Validation.Loss?) -> RunRecord {
     RunRecord(
-      progress: state.trainingStep.progress, ledger: ledger?.position, validationLoss: validationLoss,
-      configuration: configuration, sources: state.found.sources)
+      progress: state.trainingStep.progress, ledger: ledger?.position, validationLoss: validated?.overall,
+      validationSets: validationIdentity, configuration: configuration, sources: state.found.sources,
+      branch: state.branch)
   }
 
   /// Takes note of what became of the last save, if that is known.
@@ -112,10 +113,10 @@ extension Trainer {
   /// A checkpoint that must be there before the program ends.
   ///
   /// - Throws: `ForgeError.tryAgain` when it could not be written.
-  func saveAndWait(_ validationLoss: Double?) throws {
+  func saveAndWait(_ validated: Validation.Loss?) throws {
     try settleSave(waiting: true)
     guard saves.savedStep != step else { return }
-    try startSave(validationLoss)
+    try startSave(validated)
     let failure = try settleSave(waiting: true)
     guard saves.savedStep == step else {
       throw failure ?? ForgeError.tryAgain("the checkpoint of step \(step) could not be written; see train.log")

@@ -25,11 +25,21 @@ extension Trainer {
       guard record.hasSame(["validation", "data.validation"], as: configuration) else { throw objection }
       note("warning: \(objection); the run goes on without validation, as it was started")
     }
+    if let identity = validationIdentity, identity != record.validationSets,
+      record.validationSets != nil || record.validationLoss != nil
+    {
+      note(
+        "note: validation looks at other sequences than until step \(step): losses before and after it are not comparable, "
+          + "and checkpoint.keep_best keeps the best of both")
+    }
     if let recorded = record.sources {
       state.found.sources.moves(since: recorded).forEach(note)
       state.found.complete(from: recorded)
     }
   }
+
+  /// What the run's validation losses are of; nil where nothing is validated.
+  var validationIdentity: String? { validation?.identity(state.found.sources.validation, configuration) }
 
   /// Keeps, on rank 0, what the run needs of its sources later. A disk that takes nothing costs no more than that.
   func keepSources() {

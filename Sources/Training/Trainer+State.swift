@@ -7,18 +7,20 @@ import RunStore
 
 /// How a run starts and goes back.
 extension Trainer {
-  /// Continues from the newest sound checkpoint of the run directory, or starts from a pretrained model or at random.
+  /// Continues from the newest sound checkpoint of the run directory, branches off from another run's, or starts from a
+  /// pretrained model or at random.
   ///
-  /// - Returns: the checkpoint's record; nil at a start.
+  /// - Returns: the checkpoint's record; nil at a start without one.
   func restoreOrInitialize() throws -> RunRecord? {
     if let record = try restore() {
       try checkSources(continuing: record)
       return record
     }
     try checkSources()
-    try state.initialize()
+    let branch = try configuration.run.branchFrom.map { try state.branch(from: $0) }
+    if branch == nil { try state.initialize() }
     try keepModelFiles()
-    return nil
+    return branch
   }
 
   /// Continues from the newest sound checkpoint.
@@ -37,12 +39,13 @@ extension Trainer {
     return restored.record
   }
 
-  /// Keeps what the folder of `model.from` holds beside the weights, for the exports of this run.
+  /// Keeps what the folder of `model.from`, or the trunk of a branch, holds beside the weights, for the exports of this run.
   private func keepModelFiles() throws {
     try communicator.together {
       guard communicator.isLeader else { return }
       try checkLease()
-      let files = try configuration.pretrained.map { try ModelFolderFiles(model: $0) } ?? ModelFolderFiles()
+      let source = configuration.pretrained ?? configuration.run.branchFrom
+      let files = try source.map { try ModelFolderFiles(model: $0) } ?? ModelFolderFiles()
       try files.keep(inRun: directory.path)
       if let leftOut = files.leftOutNote { note(leftOut) }
     }

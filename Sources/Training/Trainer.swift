@@ -49,33 +49,35 @@ public final class Trainer {
     let restored = try during(.restoring) { try restoreOrInitialize() }
     try begin(continuing: restored)
     keepSources()
-    var validationLoss: Double?
+    // From here on a branch needs its trunk no more.
+    if restored?.beginsBranch == true { try during(.checkpoint) { try saveAndWait(nil) } }
+    var validated: Validation.Loss?
     while step < configuration.run.steps {
       let started = ContinuousClock.now
       guard let outcome = try nextStep() else { continue }
       state.step += 1
       let seconds = (ContinuousClock.now - started) / .seconds(1)
-      validationLoss =
+      validated =
         isDue(configuration.validation.every)
         ? try during(.validation) { try validation?.loss(state.engine) } : nil
       try during(.recording) {
-        try report(outcome, seconds: seconds, validationLoss: validationLoss)
+        try report(outcome, seconds: seconds, validated)
         try settleSave()
       }
       guard step < configuration.run.steps else { break }
       if outcome.stopRequested {
-        try during(.checkpoint) { try saveAndWait(validationLoss) }
+        try during(.checkpoint) { try saveAndWait(validated) }
         try observers.tell { try $0.didStop(StopReport(step: step)) }
         try lease.release()
         return ForgeError.Kind.tryAgain.exitCode
       }
       if isDue(configuration.checkpoint.every) || outcome.saveRequested {
-        try during(.checkpoint) { try startSave(validationLoss) }
+        try during(.checkpoint) { try startSave(validated) }
       } else if try isCopyDue() {
-        try during(.checkpoint) { try startCopy(validationLoss) }
+        try during(.checkpoint) { try startCopy(validated) }
       }
     }
-    try during(.checkpoint) { try saveAndWait(validationLoss) }
+    try during(.checkpoint) { try saveAndWait(validated) }
     try during(.ending) {
       try checkLease()
       try reportEnd()

@@ -57,12 +57,14 @@ final class TrainingStep {
     /// Updates so far: what Adam's bias correction counts.
     var updates = 0
     var spikes: SpikeGuard
+    /// Steps done when the data stream began: 0, or where the run branched off.
+    var streamStart = 0
     /// Batches of the stream, in ascending order, that a rollback has taken out of it.
     var skippedBatches: [Int] = []
 
     /// The place in the stream of a step's batch.
     func batch(ofStep step: Int) -> Int {
-      skippedBatches.reduce(step - 1) { batch, skipped in skipped <= batch ? batch + 1 : batch }
+      skippedBatches.reduce(step - 1 - streamStart) { batch, skipped in skipped <= batch ? batch + 1 : batch }
     }
   }
 
@@ -156,10 +158,10 @@ final class TrainingStep {
   /// - Returns: what this rank's micro-batches add up to, and the objective with the denominators of the global batch.
   func gradients(batch: Int) throws -> (StepSums, NormalizedObjective) {
     let microBatches = balance.dealing.microBatches(of: engine.mesh.batch.rank)
+    let first = batch * configuration.batch.sequences
+    let all = loader.microBatches(of: first..<first + configuration.batch.sequences)
     let batches = loader.load(
-      first: batch * configuration.batch.sequences, count: configuration.batch.sequences,
-      microBatches: microBatches, rounds: balance.dealing.rounds,
-      read: { data.read($0, into: $1, sequence: $2) })
+      microBatches.map { all[$0] }, rounds: balance.dealing.rounds, read: { data.read($0, into: $1, sequence: $2) })
     // Denominators are those of the global batch, so they must be known before the first backward pass.
     let objective = try NormalizedObjective(
       LanguageModeling(), of: batches, microBatches: configuration.batch.microBatches, over: engine.mesh.batch)

@@ -15,7 +15,8 @@ struct CheckpointListCommand: ParsableCommand {
   func run() throws {
     let folder = try CheckpointCommand.folder(source)
     let summaries = folder.summaries()
-    let best = summaries.filter { $0.validationLoss != nil }
+    let validated = summaries.filter { $0.validationLoss != nil }
+    let best = validated.filter { $0.validationSets == validated.last?.validationSets }
       .min { ($0.validationLoss ?? 0, $0.step) < ($1.validationLoss ?? 0, $1.step) }?.step
     let format = DateFormatter()
     format.locale = Locale(identifier: "en_US_POSIX")

@@ -35,13 +35,26 @@ import Testing
     #expect(Retention(keepLast: 1, keepBest: 1).condemned(steps: steps, losses: [600: 1]) == [100, 200, 300, 400, 500])
   }
 
+  @Test func lossesOfDifferentSetsAreNotCompared() throws {
+    let losses = [100: 1.0, 200: 2.0, 300: 9.0, 400: 8.0, 500: 8.5]
+    let sets = [300: "new", 400: "new", 500: "new"]
+    let retention = Retention(keepLast: 1, keepBest: 1)
+    #expect(retention.condemned(steps: steps, losses: losses, sets: sets) == [200, 300, 500], "the best of each")
+    try make([(1, 1), (2, 2)])
+    try make([(3, 9), (4, 8), (5, 10)], sets: "new")
+    try folder.prune(keepLast: 1, keepBest: 1)
+    #expect(folder.steps() == [1, 4, 5])
+  }
+
   /// Checkpoints of a few bytes with validation losses.
-  private func make(_ losses: [(step: Int, loss: Double?)]) throws {
+  private func make(_ losses: [(step: Int, loss: Double?)], sets: String? = nil) throws {
     for (step, loss) in losses {
       let tensor = TensorDescription(name: "x", dtype: .u8, shape: [2])
       let writer = try ChunkWriter(folder: folder.begin(step: step), rank: 0, level: -50)
       try [UInt8(1), 2].withUnsafeBytes { try writer.write(tensor: tensor, bytes: $0) }
-      let metadata: JSONValue = loss.map { ["validation_loss": .number($0)] } ?? [:]
+      let metadata: JSONValue =
+        loss.map { ["validation_loss": .number($0), "validation_sets_sha256": sets.map { .string($0) } ?? .null] }
+        ?? [:]
       try folder.commit(step: step, tensors: [tensor], chunks: writer.finish(), metadata: metadata)
     }
   }

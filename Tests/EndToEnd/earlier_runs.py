@@ -63,6 +63,10 @@ def main():
     harness.ENVIRONMENT["OPENBLAS_CORETYPE"] = "Haswell"
     document = json.loads(pathlib.Path("expected.json").read_text())
     runs, steps = document["runs"], document["steps"]
+    for name in ["from-folder", "dots1-muon"]:
+        ended = run("forge-dist", f"{name}.yaml", "--set", f"run.directory=branch-{name}", "--set",
+                    f"run.branch_from=runs/{name}", "--set", f"run.steps={steps}")
+        check(f"{name}: a run branches off from it", ended.code == 0 and "branching off" in ended.err, ended)
     for number, (name, expected) in enumerate(runs.items()):
         if "text" in expected:
             used(name, expected)

@@ -14,6 +14,7 @@ import json
 import pathlib
 import platform
 import re
+import struct
 import sys
 
 import harness
@@ -48,6 +49,9 @@ MODELS = {"dense": (DENSE, ADAMW, None), "softmax router": (SOFTMAX, ADAMW, 2), 
 STEPS = 16
 
 WORK = harness.folder()
+# The first six sequences of the data, all of which are validated on.
+HELD_OUT = harness.write_dataset(
+    WORK / "held-out", [struct.unpack("<3073H", (FIXTURES / "golden.bin").read_bytes()[:2 * 3073])], dtype="uint16")
 
 
 def machine():
@@ -66,7 +70,7 @@ def computed(name, family):
                                      sequence_length=512, optimizer=optimizer,
                                      validation={"every": 8, "sequences": 6})
     settings["run"] |= {"kernel_family": family}
-    settings["data"] |= {"validation": [{"path": str(FIXTURES / "golden")}]}
+    settings["data"] |= {"validation": [{"path": str(HELD_OUT)}]}
     ended = harness.run("forge-dist", harness.write_configuration(WORK / "run.yaml", settings), ranks=ranks)
     if ended.code != 0:
         return ended

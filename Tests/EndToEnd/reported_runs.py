@@ -13,7 +13,7 @@ import shutil
 
 import corpus
 import harness
-from harness import check, check_later, run
+from harness import check, run
 
 WORK = harness.folder()
 VOCABULARY = 300
@@ -423,23 +423,90 @@ def void():
     refused("m15: a variable in model.from", run("forge-dist", config), r"yaml:\d+: .*'\$MODELS' is not expanded.*--set")
 
 
-def later():
-    """What belongs to code that is rebuilt next."""
-    reason = "the run's files and settings get one owner in the next change"
-    train, other = pair("later", 12), pair("later-other", 13)
-    config, directory = configured("trunk", train, steps=4, checkpoint={"every": 2},
-                                   validation={"every": 2, "sequences": 2})
-    held, long_held = pair("later-held", 14), pair("later-long", 15)
-    changed(config, lambda settings: settings["data"].update(
-        validation=[{"path": str(long_held)}, {"path": str(held), "weight": 3.0}]))
-    begin(config, "a run to branch from")
-    ended = run("forge-dist", config, "--set", f"run.branch_from={directory / 'checkpoints/step-00000004'}", "--set",
-                f"run.directory={WORK / 'branch'}", "--set", "run.steps=6", "--set", f"data.train.0.path={other}")
-    check_later("m27: a run that branches off on other data", ended.code == 0, reason)
-    validated = [line for line in harness.metrics(directory) if "validation_loss" in line]
-    check_later("m38: a validation loss for each set",
-                any(isinstance(value, dict) and len(value) == 2 for line in validated for value in line.values()), reason)
-    config, directory = configured("events", train, steps=4, checkpoint={"every": 2})
+def validation_sets():
+    """m38: sequences are spread over all validation sets and within each, and every set has a loss of its own."""
+    length, train = 16, pair("for-sets", 20)
+    tokens = {name: sum(harness.documents(40 * length + 1, VOCABULARY, seed), [])[:40 * length + 1]
+              for name, seed in [("easy", 21), ("hard", 22)]}
+    weights = {"easy": 3.0, "hard": 1.0}
+    (WORK / "sets").mkdir()
+    for name, ids in tokens.items():
+        harness.write_dataset(WORK / "sets" / name, [ids], dtype="uint16")
+
+    def validated(name, sets, sequences, *arguments, ranks=None, **sections):
+        config, directory = configured(name, train, validation={"every": 2, "sequences": sequences}, **sections)
+        changed(config, lambda settings: settings["data"].update(
+            validation=[{"path": str(path), "weight": weight} for path, weight in sets]))
+        ended = run("forge-dist", config, *arguments, ranks=ranks)
+        check(f"m38: {name}", ended.code == 0, ended)
+        return ended, directory, [line for line in harness.metrics(directory) if "validation_loss" in line]
+
+    sets = [(WORK / "sets" / name, weight) for name, weight in weights.items()]
+    ended, directory, lines = validated("two-sets", sets, 8)
+    losses = lines[-1].get("validation_losses", {})
+    check("m38: a validation loss for each set", list(losses) == list(weights), lines)
+    # The sequences that must be those, each as a set of its own.
+    single = []
+    for name, picked in [("easy", [3, 10, 16, 23, 30, 36]), ("hard", [10, 30])]:
+        for index in picked:
+            path = WORK / "sets" / f"{name}-{index}"
+            harness.write_dataset(path, [tokens[name][index * length:(index + 1) * length + 1]], dtype="uint16")
+            single.append((path, 1.0))
+    _, _, alone = validated("single-sequences", single, len(single))
+    alone = alone[-1].get("validation_losses", {})
+    for name in weights:
+        parts = [loss for key, loss in alone.items() if key.startswith(f"{name}-")]
+        mean = sum(parts) / len(parts) if parts else 0
+        check(f"m38: the sequences of '{name}' are its share of the weights, spread over all of it",
+              parts and abs(losses.get(name, 0) - mean) < 1e-5, f"{losses}\n{alone}")
+    overall = sum(weights[name] * losses.get(name, 0) for name in weights) / sum(weights.values())
+    check("m38: the validation loss is the mean of the sets' losses by weight",
+          abs(lines[-1]["validation_loss"] - overall) < 1e-12, f"{lines[-1]}")
+    check("m38: people and TensorBoard are told of each", re.search(r"validation loss .* \(easy \d.*, hard \d", ended.err)
+          and all(f"validation_loss/{name}".encode() in path.read_bytes() for name in weights
+                  for path in directory.glob("events.out.*")), ended)
+    for ranks in [2, 3]:
+        _, _, again = validated(f"two-sets-{ranks}", sets, 8, ranks=ranks)
+        check(f"m38: the same bits on {ranks} ranks", [line.get("validation_losses") for line in again]
+              == [line.get("validation_losses") for line in lines] != [None], f"{again}\n{lines}")
+    _, _, few = validated("few-sequences", sets, 1)
+    check("m38: fewer sequences than sets: one of each", len(few[-1].get("validation_losses", {})) == 2, few)
+
+    config, directory = configured("other-sequences", train, validation={"every": 1, "sequences": 4},
+                                   checkpoint={"every": 1, "keep_last": 1, "keep_best": 1})
+    changed(config, lambda settings: settings["data"].update(validation=[{"path": str(WORK / "sets/easy")}]))
+    begin(config, "a run that keeps its best")
+    best = re.findall(r"^ *(\d+) .*best", run("forge", "checkpoint", "list", directory).out, re.M)
+    ended = go_on(config, "--set", "validation.sequences=5")
+    kept = [path.name for path in (directory / "checkpoints").glob("step-*")]
+    check("m38: losses of other sequences are not compared", ended.code == 0 and "not comparable" in ended.err and best
+          and f"step-{int(best[0]):08}" in kept, f"{best} {kept}\n{ended}")
+    check("m38: nor are they told to be others while they are the same",
+          "not comparable" not in go_on(config, "--set", "validation.sequences=5", "--set", "run.steps=5").err)
+
+
+def branches():
+    """m27: a branch has the tokenizer of its trunk; Tests/EndToEnd/branching.py has the rest."""
+    config, directory = configured("trunk", WORK / "one")
+    begin(config, "a run to branch off from")
+    branch = ["--set", f"run.branch_from={directory}", "--set", "run.steps=4", "--set"]
+    for name in ["two", "three"]:
+        arguments = [*branch, f"run.directory={WORK / f'branch-{name}'}", "--set", f"data.train.0.path={WORK / name}"]
+        ended = run("forge-dist", config, *arguments)
+        if name == "two":
+            refused("m27: a branch on data of another tokenizer", ended, r"run\.branch_from .*trunk.*two'.*one'.*tokenizer")
+        else:
+            check("m27: a run that branches off on other data", ended.code == 0, ended)
+    shutil.rmtree(WORK / "branch-three/checkpoints")
+    pairs = [*branch, f"run.directory={WORK / 'branch-pair'}", "--set", f"data.train.0.path={pair('branch-pair-data', 23)}"]
+    ended = run("forge-dist", config, *pairs)
+    check("m27: a branch on data of an unknown tokenizer keeps its trunk's", ended.code == 0
+          and (WORK / "branch-pair/tokenizer/tokenizer.json").exists(), ended)
+
+
+def events():
+    """m10."""
+    config, directory = configured("events", pair("for-events", 12), steps=4, checkpoint={"every": 2})
     begin(config, "a run with events")
     shutil.rmtree(directory / "checkpoints/step-00000004")
     run("forge-dist", config)
@@ -458,7 +525,7 @@ for path in (WORK / "tokenizer").iterdir():
 spaced = json.loads((WORK / "tokenizer/tokenizer.json").read_text())
 (WORK / "spaced/tokenizer.json").write_text(json.dumps(dict(reversed(spaced.items())), separators=(", ", " : ")))
 for group in [pairs_by_content, remembered_pairs, prepared_by_content, validation_by_content, models_by_content,
-              validate_command, overwriting, tokenizers, other_settings, recorded_values, validation_that_cannot_be, void,
-              later]:
+              validate_command, overwriting, tokenizers, other_settings, recorded_values, validation_that_cannot_be,
+              validation_sets, void, branches, events]:
     group()
 harness.finish()

@@ -35,6 +35,27 @@ import Testing
     #expect(verified.repeatedSteps == 9 && verified.differingSteps == 0)
   }
 
+  /// A run that begins with another's checkpoint, and again with a later one before it had one of its own.
+  @Test func aBranchIsSound() throws {
+    func branch(_ run: TestRun, at step: Int, root: String? = "ab") throws {
+      try run.ledger.append(
+        "branch",
+        [("step", .integer(step)), ("checkpoint", .string("trunk"))] + (root.map { [("root", .string($0))] } ?? []))
+    }
+    let run = try TestRun()
+    try branch(run, at: 4)
+    try run.start(after: 4)
+    try run.steps(5...6)
+    try branch(run, at: 8)
+    try run.start(after: 8)
+    try run.checkpoint(8)
+    try run.steps(9...10)
+    let verified = try LedgerVerification(run.directory)
+    #expect(verified.finding == nil && verified.checkpoints == 1, "\(String(describing: verified.finding))")
+    try branch(run, at: 8, root: nil)
+    #expect(try LedgerVerification(run.directory).finding?.line == 10)
+  }
+
   @Test func aLineCutShortIsNoDamage() throws {
     let run = try eventfulRun()
     try run.ledger.file.append("{\"kind\": \"step\", \"st")
