@@ -170,21 +170,6 @@ if Context.environment["FORGE_DEVELOPMENT"] != nil {
       ],
       path: "Tests/Distributed",
       exclude: ["run"], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
-
-    // Run under mpirun by scripts/benchmark-exactness.
-    .executableTarget(
-      name: "step-benchmark",
-      dependencies: [
-        "Batches", "Diagnostics", "Engine", "Kernels", "MPI", "Models", "Objectives", "Optimizers", "Parallelism",
-        "Placement", "Settings", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ],
-      path: "Benchmarks/StepBenchmark"),
-
-    // Run by scripts/benchmark-checkpoint.
-    .executableTarget(
-      name: "checkpoint-benchmark",
-      dependencies: ["Checkpoints", "Diagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser")],
-      path: "Benchmarks/CheckpointBenchmark"),
   ]
 }
 

@@ -13,7 +13,7 @@ import subprocess
 
 import harness
 
-PACKAGES = [harness.ROOT]
+PACKAGES = [harness.ROOT, harness.ROOT / "Benchmarks"]
 IMPORT = re.compile(r"^\s*(?:@\w+(?:\(\w+\))?\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?"
                     r"import\s+(?:(?:typealias|struct|class|enum|protocol|let|var|func)\s+)?(\w+)", re.MULTILINE)
 UNSAFE = re.compile(r"\bUnsafe\w*Pointer|\bwithUnsafe\w+|\bUnmanaged\b|\bunsafe(?:BitCast|Downcast)\b")
