@@ -170,6 +170,17 @@ if Context.environment["FORGE_DEVELOPMENT"] != nil {
       ],
       path: "Tests/Distributed",
       exclude: ["run"], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
+
+    // Run by scripts/test. They are what another package would write with the products above.
+    .executableTarget(
+      name: "score-and-generate", dependencies: ["Configuration", "Generation", "Kernels", "Models"],
+      path: "Examples/ScoreAndGenerate"),
+    .executableTarget(
+      name: "train-on-two-ranks",
+      dependencies: [
+        "Batches", "Configuration", "Engine", "Kernels", "MPI", "Models", "Objectives", "Optimizers", "Placement",
+      ],
+      path: "Examples/TrainOnTwoRanks"),
   ]
 }
 
