@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The order of the house: every import of one of our targets, or of another package's, is declared in the manifest, and
-nothing is declared that is not imported; unsafe pointers are only where docs/architecture.md names them.
+nothing is declared that is not imported; unsafe pointers are only where docs/architecture.md names them; pages of symbols
+name what there is.
 
 Reads sources and manifests; runs none of the programs.
 """
@@ -77,6 +78,19 @@ def unsafe_code():
                   f"not listed: {sorted(outside - files)}\nlisted only: {sorted(files - outside) + sorted(rooms - entered)}")
 
 
+def catalogues():
+    """Symbols that the DocC pages of a room name, against what it declares."""
+    pages = sorted((harness.ROOT / "Sources").glob("*/*.docc/*.md"))
+    for page in pages:
+        room = page.parents[1]
+        text = "\n".join(map(code, sources(room)))
+        declared = set(re.findall(r"^public (?:final )?(?:class|struct|enum|protocol|typealias) (\w+)", text, re.MULTILINE))
+        named = set(re.findall(r"``(\w+)``", page.read_text())) - {room.name}
+        harness.check(f"{page.name} names what is public in its room", named and named <= declared, named - declared)
+    harness.check("three rooms have pages", len(pages) == 3, pages)
+
+
 imports()
 unsafe_code()
+catalogues()
 harness.finish()
