@@ -3,6 +3,12 @@ import PackageDescription
 
 let package = Package(
   name: "forge-dist",
+  // Every room that others may build on; the compiler links what they use.
+  products: [
+    "Batches", "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Engine", "Formats", "Generation", "Kernels",
+    "MPI", "Models", "Objectives", "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "RunStore",
+    "Settings", "Tokenizers",
+  ].map { .library(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -41,14 +47,14 @@ let package = Package(
       dependencies: [
         "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Formats", "Kernels", "Models", "Tokenizers",
       ]),
-    .target(name: "Datasets", dependencies: ["Batches", "Diagnostics", "Digests", "Formats", "Kernels"]),
+    .target(name: "Datasets", dependencies: ["Batches", "Diagnostics", "Digests", "Formats"]),
     .target(name: "Tokenizers", dependencies: ["Diagnostics", "Digests", "Formats"]),
     // Bytes of a page, a notebook or a text in any encoding become readable text; knows of no files and no datasets.
     .target(name: "DocumentText", dependencies: ["CGumbo", "CZlib"]),
     .target(
       name: "Documents",
       dependencies: ["Datasets", "Diagnostics", "Digests", "DocumentText", "Formats", "Tokenizers"]),
-    .target(name: "Generation", dependencies: ["Batches", "Diagnostics", "Kernels", "Models", "Tokenizers"]),
+    .target(name: "Generation", dependencies: ["Batches", "Kernels", "Models"]),
 
     // What a run is to do, who owns what in it, and what that will cost: arithmetic, without MPI.
     .target(
@@ -78,10 +84,8 @@ let package = Package(
       name: "Training",
       dependencies: [
         "Batches", "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Digests", "Engine", "Formats", "Kernels",
-        "MPI",
-        "Models", "Objectives", "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "RunStore",
-        "Settings",
-        "Tokenizers",
+        "MPI", "Models", "Objectives", "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "RunStore",
+        "Settings", "Tokenizers",
       ]),
 
     // What a finished run says, without MPI.
@@ -98,8 +102,8 @@ let package = Package(
     .executableTarget(
       name: "forge",
       dependencies: [
-        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Documents", "Formats", "Generation", "Kernels",
-        "Models", "Planning", "Pretrained", "Reporting", "RunStore", "Settings", "Tokenizers",
+        "Checkpoints", "Datasets", "Diagnostics", "Documents", "Formats", "Generation", "Kernels", "Models", "Planning",
+        "Pretrained", "Reporting", "RunStore", "Settings", "Tokenizers",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -147,7 +151,7 @@ let package = Package(
     .testTarget(name: "TokenizersTests", dependencies: ["Diagnostics", "Tokenizers"], exclude: ["Fixtures"]),
     .testTarget(
       name: "TrainingTests",
-      dependencies: ["Batches", "Checkpoints", "Configuration", "Diagnostics", "MPI", "Placement", "Training"]),
+      dependencies: ["Batches", "Checkpoints", "Diagnostics", "MPI", "Placement", "Settings", "Training"]),
   ]
 )
 
@@ -167,20 +171,16 @@ if Context.environment["FORGE_DEVELOPMENT"] != nil {
       path: "Tests/Distributed",
       exclude: ["run"], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
 
-    // Run under mpirun by scripts/benchmark-exactness.
+    // Run by scripts/test. They are what another package would write with the products above.
     .executableTarget(
-      name: "step-benchmark",
+      name: "score-and-generate", dependencies: ["Configuration", "Generation", "Kernels", "Models"],
+      path: "Examples/ScoreAndGenerate"),
+    .executableTarget(
+      name: "train-on-two-ranks",
       dependencies: [
-        "Batches", "Diagnostics", "Engine", "Kernels", "MPI", "Models", "Objectives", "Optimizers", "Parallelism",
-        "Placement", "Settings", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Batches", "Configuration", "Engine", "Kernels", "MPI", "Models", "Objectives", "Optimizers", "Placement",
       ],
-      path: "Benchmarks/StepBenchmark"),
-
-    // Run by scripts/benchmark-checkpoint.
-    .executableTarget(
-      name: "checkpoint-benchmark",
-      dependencies: ["Checkpoints", "Diagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser")],
-      path: "Benchmarks/CheckpointBenchmark"),
+      path: "Examples/TrainOnTwoRanks"),
   ]
 }
 
@@ -191,8 +191,8 @@ if Context.environment["FORGE_FUZZ"] != nil {
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Digests", "DocumentText", "Formats", "Models",
-        "Pretrained", "Settings", "Tokenizers",
+        "Checkpoints", "Configuration", "Datasets", "Digests", "DocumentText", "Formats", "Models", "Pretrained",
+        "Settings", "Tokenizers",
       ],
       path: "Tests/Fuzz/Targets"))
 }

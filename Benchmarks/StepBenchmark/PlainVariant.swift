@@ -66,19 +66,26 @@ final class PlainVariant: StepVariant, ParameterResidence {
 final class PlainSums: GradientSums {
   /// `[parameters]`
   let memory: Arena<Float>
-  private var written = WrittenRanges()
+  /// Which elements have been written since a step began.
+  private var written = RangeSet<Int>()
 
   init(count: Int) { memory = Arena(count: count) }
 
   /// As the exact sums: an element's first contribution replaces what is there.
-  func restart() { written = WrittenRanges() }
+  func restart() { written = RangeSet() }
 
   func complete(_ range: Range<Int>) {
-    for range in written.insert(range) { memory.buffer[range].fill(0) }
+    for range in unwritten(of: range) { memory.buffer[range].fill(0) }
+  }
+
+  /// What of a range had not been written, before it is.
+  private func unwritten(of range: Range<Int>) -> [Range<Int>] {
+    defer { written.insert(contentsOf: range) }
+    return Array(RangeSet(range).subtracting(written).ranges)
   }
 
   func add(_ gradient: Buffer<Float>, at range: Range<Int>, compute: Compute) {
-    let unwritten = written.insert(range)
+    let unwritten = unwritten(of: range)
     let isFirst = unwritten == [range]
     if !isFirst { unwritten.forEach { memory.buffer[$0].fill(0) } }
     let sum = memory.buffer[range]

@@ -59,7 +59,7 @@ extension Compute {
   }
 
   /// The same update for a gradient in fp32: what exact sums are measured against.
-  package func adamW(
+  public func adamW(
     _ step: AdamWStep, gradientScale: Float, gradient: Buffer<Float>, first: Buffer<Float>, second: Buffer<Float>,
     parameters: Buffer<Float>
   ) {

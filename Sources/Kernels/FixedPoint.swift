@@ -75,7 +75,7 @@ extension Compute {
   }
 
   /// The same for a gradient in fp32: what exact sums are measured against.
-  package func sumsOfSquares(_ gradient: Buffer<Float>, blockSize: Int, into sums: Buffer<Double>) {
+  public func sumsOfSquares(_ gradient: Buffer<Float>, blockSize: Int, into sums: Buffer<Double>) {
     precondition(sums.count == (gradient.count + blockSize - 1) / blockSize)
     team.forEachChunk(of: gradient.count, size: blockSize) { [table] range, _ in
       sums[range.lowerBound / blockSize] = table.sum_of_squares(

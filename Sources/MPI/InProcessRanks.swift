@@ -1,6 +1,6 @@
 internal import Diagnostics
 
-/// Ranks that are threads of this process, for tests: communicators with the semantics of MPI and without its library.
+/// Ranks that are threads of this process, for tests and examples: communicators with the semantics of MPI and without its library.
 ///
 /// What ranks send is copied when an operation starts, and a rank's memory is written by its own threads only, within
 /// `wait` or the look that finds the operation complete. So a rank that has failed leaves nothing behind that others could
@@ -10,7 +10,7 @@ internal import Diagnostics
 ///
 /// What is global in a process is shared by its ranks: the black box (install none), the kernel family, the launcher's
 /// environment, the handlers of signals. A host has one name, so all ranks are of one node.
-package enum InProcessRanks {
+public enum InProcessRanks {
   /// Runs `body` on every rank and returns when all have ended.
   ///
   /// When it throws on a rank, every operation of the other ranks that is under way or begins later throws an `MPIError`,
@@ -23,7 +23,7 @@ package enum InProcessRanks {
   /// - Returns: what it returned, by rank.
   /// - Throws: the error that was thrown first; `ForgeError.tryAgain` when the system starts no further thread.
   @discardableResult
-  package static func run<Result: Sendable>(
+  public static func run<Result: Sendable>(
     ranks: Int, patience: Duration = .seconds(30), _ body: @escaping @Sendable (Communicator) throws -> Result
   ) throws -> [Result] {
     precondition(ranks > 0, "a job has a rank")

@@ -5,14 +5,14 @@ import MPI
 /// condition variable when there is none.
 ///
 /// Blocking MPI calls need it: a task on Swift's thread pool must not block.
-package final class SerialThread<Work: Sendable>: Sendable {
+public final class SerialThread<Work: Sendable>: Sendable {
   private let state: State
 
   /// Starts the thread, which runs `body` with each piece of work.
   ///
   /// - Parameter isUrgent: whether it mostly waits for other ranks, and they for it (``ThreadTurns``).
   /// - Throws: `ForgeError.tryAgain` when the system starts no further thread.
-  package convenience init(isUrgent: Bool = false, _ body: @escaping @Sendable (Work) throws -> Void) throws(ForgeError)
+  public convenience init(isUrgent: Bool = false, _ body: @escaping @Sendable (Work) throws -> Void) throws(ForgeError)
   {
     try self.init(isUrgent: isUrgent, lookingAhead: { work, _ in try body(work) })
   }
@@ -20,7 +20,7 @@ package final class SerialThread<Work: Sendable>: Sendable {
   /// As above, for work that can be begun before the work in front of it is done.
   ///
   /// - Parameter body: also takes a function that returns the work that is next, once it was submitted.
-  package init(
+  public init(
     isUrgent: Bool = false, lookingAhead body: @escaping @Sendable (Work, _ following: () -> Work?) throws -> Void
   ) throws(ForgeError) {
     let state = State(body)
@@ -50,7 +50,7 @@ package final class SerialThread<Work: Sendable>: Sendable {
   ///
   /// - Returns: its number in the order of submission, to wait for.
   @discardableResult
-  package func submit(_ work: Work) -> Int {
+  public func submit(_ work: Work) -> Int {
     state.monitor.locked {
       state.queue.append(work)
       state.submitted += 1
@@ -60,14 +60,14 @@ package final class SerialThread<Work: Sendable>: Sendable {
   }
 
   /// Whether `wait` would return, or throw, at once.
-  package func isDone(_ number: Int) -> Bool {
+  public func isDone(_ number: Int) -> Bool {
     state.monitor.locked { state.completed >= number || state.error != nil }
   }
 
   /// Returns when the work with this number, and so all before it, is done.
   ///
   /// - Throws: the first error thrown by any work; nothing is done after it.
-  package func wait(for number: Int) throws {
+  public func wait(for number: Int) throws {
     try state.monitor.locked {
       while state.completed < number && state.error == nil { state.monitor.wait() }
       if let error = state.error { throw error }

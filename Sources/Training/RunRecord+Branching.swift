@@ -114,7 +114,7 @@ extension RunConfiguration {
   private static func difference(_ recorded: ModelConfiguration, _ now: ModelConfiguration) -> String? {
     func named(_ model: ModelConfiguration) -> [(String, String)] {
       [
-        ("model_type", model.family.rawValue), ("vocab_size", "\(model.vocabularySize)"),
+        ("model_type", model.family.name), ("vocab_size", "\(model.vocabularySize)"),
         ("hidden_size", "\(model.hiddenSize)"), ("intermediate_size", "\(model.intermediateSize)"),
         ("num_hidden_layers", "\(model.layers)"), ("num_attention_heads", "\(model.heads)"),
         ("num_key_value_heads", "\(model.keyValueHeads)"), ("head_dim", "\(model.headDimension)"),

@@ -60,8 +60,7 @@ import Testing
 
   static let values = [
     "null", "true", "''", "text", "auto", "none", "full", "never", "muon", "wsd", "rollback", "0", "1", "-1", "2", "4",
-    "5",
-    "15", "16", "22", "23", "-100", "-101", "0.5", "1.5", "1e3", "1000.0", "10001", "65537", "16777217",
+    "5", "15", "16", "22", "23", "-100", "-101", "0.5", "1.5", "1e3", "1000.0", "10001", "65537", "16777217",
     "1125899906842625", "9223372036854775807", "1.1e9", "1.1e10", "1e39", "-1e39", ".inf", "[]", "[0.9, 0.95]", "[0.9]",
     "[0.9, 1]", "[0.9, x]", "{}", "[{path: a}, {path: b, weight: 2}]", "[{path: a, wieght: 2}]", "[{weight: 2}]",
     "[{path: 1}]", "[{path: a, weight: 0}]", "[a]",
@@ -71,7 +70,8 @@ import Testing
   static let rules = [
     "not a multiple of micro_batch", "max_position_embeddings", "more than 2^60 tokens", "no machine has memory",
     "a multiple of validation.every", "is Muon's", "one dataset only", "needs checkpoint.local", "not less than",
-    "must name a folder", "at least minimum_seconds", "is wsd's", "is of schedules that end low", "is more than run.steps",
+    "must name a folder", "at least minimum_seconds", "is wsd's", "is of schedules that end low",
+    "is more than run.steps",
     "is of spikes.z_score",
   ]
 

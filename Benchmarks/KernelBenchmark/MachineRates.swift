@@ -1,0 +1,53 @@
+import Foundation
+import Kernels
+
+/// What this core does at most, in the same run as the kernels that are measured against it.
+struct MachineRates {
+  /// Floating-point operations a second.
+  private(set) var arithmetic = 0.0
+  /// Bytes a second.
+  private(set) var memory = 0.0
+
+  private let operands = Operands()
+  private let sum: Buffer<Float>
+  private let addend: Buffer<Float>
+  /// Elements of each of the two arrays: together 256 MiB, beyond any cache.
+  private static let count = 1 << 25
+
+  init() {
+    sum = operands.floats(Self.count)
+    addend = operands.floats(Self.count)
+  }
+
+  /// Measures again and keeps the best.
+  mutating func measure(_ compute: Compute) {
+    arithmetic = max(arithmetic, compute.corePeak())
+    memory = max(memory, 12 * Double(Self.count) / processorSeconds { stream() })
+  }
+
+  func rate(of bound: KernelCase.Bound) -> Double {
+    switch bound {
+    case .arithmetic: arithmetic
+    case .memory: memory
+    }
+  }
+
+  /// a ← a + s b, in place, so that no line is fetched only to be overwritten: 12 bytes an element, which is what really moves
+  /// (the triad of McCalpin 1995, STREAM, moves 16 and counts 12).
+  private func stream() {
+    let (a, b) = (sum.base, addend.base)
+    for index in 0..<Self.count { a[index] += 0.5 * b[index] }
+  }
+}
+
+/// What this thread computes for, seconds: what else runs on the machine counts less than by the clock on the wall.
+func processorSeconds(_ body: () -> Void) -> Double {
+  func now() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + 1e-9 * Double(time.tv_nsec)
+  }
+  let start = now()
+  body()
+  return now() - start
+}

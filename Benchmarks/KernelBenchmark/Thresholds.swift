@@ -1,0 +1,35 @@
+import Diagnostics
+import Foundation
+
+/// By kernel, the least share of the machine's bound that it may reach: a JSON file for each CPU kernel family.
+struct Thresholds {
+  let path: String
+  var shares: [String: Double]
+
+  init(path: String, shares: [String: Double]) {
+    self.path = path
+    self.shares = shares
+  }
+
+  /// nil when there is no such file.
+  ///
+  /// - Throws: `ForgeError.badInput` when it has something else.
+  init?(path: String) throws {
+    guard let data = FileManager.default.contents(atPath: path) else { return nil }
+    guard let shares = try? JSONDecoder().decode([String: Double].self, from: data) else {
+      throw ForgeError.badInput("\(path): this is not a JSON object of numbers; write it again with --write")
+    }
+    self.init(path: path, shares: shares)
+  }
+
+  /// - Throws: `ForgeError.badInput` when the file cannot be written.
+  func write() throws {
+    let lines = shares.keys.sorted().map { name in
+      "  \"\(name)\": " + String(format: "%.3f", shares[name] ?? 0)
+    }
+    let text = "{\n" + lines.joined(separator: ",\n") + "\n}\n"
+    guard FileManager.default.createFile(atPath: path, contents: Data(text.utf8)) else {
+      throw ForgeError.badInput("\(path): cannot be written")
+    }
+  }
+}
