@@ -1,8 +1,9 @@
-// What Swift cannot import: Open MPI's handles and constants, which are macros, three functions that headers hide, and a
-// system call with variable arguments.
+// What Swift cannot import: Open MPI's handles and constants, which are macros, three functions that headers hide, a system
+// call with variable arguments, and a header of glibc that its module leaves out.
 #pragma once
 
 #define OMPI_SKIP_MPICXX 1
+#include <malloc.h>
 #include <mpi.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -60,4 +61,11 @@ static inline void forge_set_turn(unsigned long long nanoseconds) {
   if (forge_syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0) != 0 || attributes.policy != 0) return;
   attributes.runtime = nanoseconds;
   forge_syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+// Blocks of so many bytes or more come from the system, and go back to it when they are freed.
+static inline void forge_return_freed_blocks(int bytes) {
+#ifdef M_MMAP_THRESHOLD
+  mallopt(M_MMAP_THRESHOLD, bytes);
+#endif
 }

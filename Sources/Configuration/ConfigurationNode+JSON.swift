@@ -10,7 +10,7 @@ extension ConfigurationNode {
     case .boolean(let value): return "\(value)"
     case .integer(let value): return "\(value)"
     case .number(let value): return value.isFinite ? "\(value)" : "null"
-    case .string(let text): return Self.quoted(text)
+    case .string(let text): return Self.jsonString(text)
     case .sequence(let items):
       let inner = indent + "  "
       if items.allSatisfy(\.isScalar) { return "[\(items.map { $0.json(indent: inner) }.joined(separator: ", "))]" }
@@ -19,7 +19,7 @@ extension ConfigurationNode {
       let inner = indent + "  "
       if entries.isEmpty { return "{}" }
       return Self.block(
-        "{", entries.map { "\(inner)\(Self.quoted($0.key)): \($0.node.json(indent: inner))" }, "}", indent)
+        "{", entries.map { "\(inner)\(Self.jsonString($0.key)): \($0.node.json(indent: inner))" }, "}", indent)
     }
   }
 
@@ -27,7 +27,8 @@ extension ConfigurationNode {
     "\(begin)\n\(lines.joined(separator: ",\n"))\n\(indent)\(end)"
   }
 
-  private static func quoted(_ text: String) -> String {
+  /// Text as a string of JSON, in quotation marks.
+  public static func jsonString(_ text: String) -> String {
     let escaped = text.unicodeScalars.map { scalar -> String in
       switch scalar {
       case "\"": return "\\\""

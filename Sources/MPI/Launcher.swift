@@ -26,6 +26,7 @@ public enum Launcher {
       if environment.rank == 0 { say("\(program): \(refusal)") }
       leave(64)
     }
+    ProcessHeap.returnFreedBlocks()
     ProcessorAffinity.yieldWhenCrowded(threads: threads + 1)
     boundSharedMemory()
     let world: Communicator

@@ -6,7 +6,7 @@ import Kernels
 extension Decoder {
   /// Chooses experts for the tokens of the normed residual stream and sends its rows to them.
   func dispatchForward(_ layer: Int, _ batch: TokenBatch) {
-    _ = routeForward(layer, tokens: batch.tokenCount, experts)
+    routeForward(layer, tokens: batch.tokenCount, experts)
     exchange.dispatch(expertPass(.forward, layer, batch))
   }
 

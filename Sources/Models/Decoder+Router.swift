@@ -17,13 +17,10 @@ extension Decoder {
   }
 
   /// Chooses the experts of every token of the normed residual stream.
-  func routeForward(_ layer: Int, tokens n: Int, _ experts: ModelConfiguration.Experts) -> Routing {
+  func routeForward(_ layer: Int, tokens n: Int, _ experts: ModelConfiguration.Experts) {
     let a = activationLayout.blocks[layer]
     let routing = routing(layer, slots: n * experts.perToken)
-    guard n > 0 else {
-      routing.offsets.fill(0)
-      return routing
-    }
+    guard n > 0 else { return routing.offsets.fill(0) }
     let p = layout.blocks[layer]
     let logits = scores(layer, n, experts)
     let router = parameters[p.router].matrix(experts.count, configuration.hiddenSize)
@@ -32,7 +29,6 @@ extension Decoder {
       logits, router: experts.router, topK: experts.perToken,
       selectionBias: p.selectionBias.isEmpty ? nil : parameters[p.selectionBias],
       normaliser: floats.buffer[a.scoreNormaliser], into: routing)
-    return routing
   }
 
   /// From the gradients of the chosen weights, `[slots]`, and the auxiliary losses to the gradients of the router and of

@@ -1,7 +1,7 @@
 /// Brings a piece's parameters to where a decoder computes, and takes its gradient away.
 ///
 /// A decoder tells when it needs which piece of its layout; whoever keeps the parameters elsewhere can bring them just in
-/// time and let them go. In a pass every piece is acquired and released once, in an order that the model alone decides.
+/// time and let them go. When that is in a pass is said by the decoder's ``PassSchedule``.
 public protocol ParameterResidence: AnyObject {
   /// Returns when the parameters of `piece` can be read.
   func acquire(_ piece: Int) throws

@@ -109,7 +109,7 @@ public final class ShardedState: ParameterResidence {
   ///   - last: whether it is the step's last, whose gradients are final.
   public func beginRound(_ schedule: PassSchedule, last: Bool) {
     isLastRound = last
-    window.begin(schedule)
+    if isFull { window.begin(schedule) }
   }
 
   public func acquire(_ piece: Int) throws {
@@ -136,7 +136,7 @@ public final class ShardedState: ParameterResidence {
     if isFull { peakResidentBytes = max(peakResidentBytes, ResidentMemory.bytes()) }
     trained.complete(pieces[piece].range, compute: compute)
     reducer.submit(piece: piece)
-    window.reduceGradient(piece)
+    if isFull { window.reduceGradient(piece) }
   }
 
   /// Returns when the gradient sums of what this rank updates are complete.

@@ -1,4 +1,4 @@
-import Foundation
+import Configuration
 
 /// A JSON value as the run's files and the commands' `--json` have it: members in the order in which they are given.
 ///
@@ -23,7 +23,7 @@ public indirect enum JSONLine: Sendable {
     case .number(let value): value.isFinite ? "\(value)" : "null"
     case .single(let value): value.isFinite ? "\(value)" : "null"
     case .boolean(let value): "\(value)"
-    case .string(let value): Self.quoted(value)
+    case .string(let value): ConfigurationNode.jsonString(value)
     case .list(let values): "[\(values.map(\.text).joined(separator: ", "))]"
     case .object(let members): "{\(Self.members(members))}"
     }
@@ -31,19 +31,6 @@ public indirect enum JSONLine: Sendable {
 
   /// `"step": 1, "loss": 2.5`
   static func members(_ members: [(String, JSONLine)]) -> String {
-    members.map { "\(quoted($0.0)): \($0.1.text)" }.joined(separator: ", ")
-  }
-
-  private static func quoted(_ text: String) -> String {
-    let escaped = text.unicodeScalars.map { scalar in
-      switch scalar {
-      case "\"": "\\\""
-      case "\\": "\\\\"
-      case "\n": "\\n"
-      case _ where scalar.value < 0x20: String(format: "\\u%04x", scalar.value)
-      default: String(scalar)
-      }
-    }
-    return "\"\(escaped.joined())\""
+    members.map { "\(ConfigurationNode.jsonString($0.0)): \($0.1.text)" }.joined(separator: ", ")
   }
 }

@@ -59,6 +59,19 @@ measured, predicted = mebibytes(ended)
 harness.check(f"2 ranks, micro-batches of 2,048 tokens: {measured} MiB measured, {predicted} MiB predicted",
               ended.code == 0 and 0.9 <= measured / predicted <= 1.1, ended)
 
+# Checkpoint after checkpoint: what one has freed is there for the next.
+saves = {}
+for every in [0, 1]:
+    settings = harness.configuration(WORK / f"saves-{every}", MODEL, DATA, steps=24, sequences=4, micro_batch=2,
+                                     sequence_length=256)
+    settings["run"]["threads"] = 1
+    settings["checkpoint"] = {"every": every}
+    ended = harness.run("forge-dist", harness.write_configuration(WORK / "saves.yaml", settings), ranks=2)
+    saves[every] = mebibytes(ended)
+more, predicted = (saves[1][k] - saves[0][k] for k in range(2))
+harness.check(f"24 checkpoints need {more} MiB more, {predicted} MiB predicted",
+              ended.code == 0 and 0 < more <= predicted + 3, ended)
+
 # Activations that are computed a second time: less memory, as predicted, and the same weights.
 DEEP = {
     "model_type": "llama", "vocab_size": 2048, "hidden_size": 128, "intermediate_size": 448, "num_hidden_layers": 12,
