@@ -5,153 +5,161 @@ let package = Package(
   name: "forge-dist",
   // Every room that others may build on; the compiler links what they use.
   products: [
-    "Batches", "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Engine", "Formats", "Generation", "Kernels",
-    "MPI", "Models", "Objectives", "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "RunStore",
-    "Settings", "Tokenizers",
+    "Batches", "Checkpoints", "ConfigurationFiles", "Datasets", "Diagnostics", "Engine", "Formats", "Inference",
+    "Kernels",
+    "MPI", "ModelFiles", "Models", "Objectives", "Optimizers", "Parallelism", "Planning", "RunConfiguration",
+    "RunStore",
+    "Sharding", "Support", "Tokenizers",
   ].map { .library(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
+  // By floors: a room imports from its own floor and from those below. System libraries are headers and macro accessors.
   targets: [
-    // System libraries: headers and macro accessors only.
-    .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
-    .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
-    .systemLibrary(name: "CGumbo", pkgConfig: "gumbo", providers: [.apt(["libgumbo-dev"])]),
-    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    // Support: errors, JSON, hashes, threads, the system; configuration files; the flight recorder.
+    .systemLibrary(
+      name: "CLibCrypto", path: "Sources/0-Support/CLibCrypto", pkgConfig: "libcrypto",
+      providers: [.apt(["libssl-dev"])]),
+    .target(name: "Support", dependencies: ["CLibCrypto"], path: "Sources/0-Support/Support"),
+    .target(
+      name: "ConfigurationFiles", dependencies: ["Support", "Yams"], path: "Sources/0-Support/ConfigurationFiles"),
+    .target(name: "Diagnostics", dependencies: ["Support"], path: "Sources/0-Support/Diagnostics"),
 
-    // Bottom: errors, settings, numbers, messages, files.
-    .target(name: "Diagnostics"),
-    .target(name: "Digests", dependencies: ["CLibCrypto", "Diagnostics"]),
-    .target(name: "Configuration", dependencies: ["Diagnostics", "Yams"]),
-    .target(name: "CKernels", exclude: ["kernels.inc"]),
-    .target(name: "Kernels", dependencies: ["CKernels", "Diagnostics"]),
+    // Numerics: arithmetic on one machine, which knows nothing of ranks.
+    .target(name: "CKernels", path: "Sources/1-Numerics/CKernels", exclude: ["kernels.inc"]),
+    .target(name: "Kernels", dependencies: ["CKernels", "Support"], path: "Sources/1-Numerics/Kernels"),
+    .target(name: "Batches", dependencies: ["Kernels", "Support"], path: "Sources/1-Numerics/Batches"),
+    .target(name: "Objectives", dependencies: ["Batches", "Kernels"], path: "Sources/1-Numerics/Objectives"),
     .target(
-      name: "MPI", dependencies: ["COpenMPI", "Diagnostics"],
-      // A request borrows its buffers: the compiler keeps them alive and untouched until it is complete.
-      swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
-    .target(name: "Formats", dependencies: ["Diagnostics", "Digests"]),
-    .target(name: "Checkpoints", dependencies: ["CZstd", "Diagnostics", "Digests", "Formats"]),
-    // The files of a run's directory, for who writes and who reads them: without MPI.
-    .target(
-      name: "RunStore", dependencies: ["Checkpoints", "Configuration", "Diagnostics", "Digests", "Formats"]),
+      name: "Models", dependencies: ["Batches", "ConfigurationFiles", "Kernels", "Objectives", "Support"],
+      path: "Sources/1-Numerics/Models"),
+    .target(name: "Optimizers", dependencies: ["Kernels"], path: "Sources/1-Numerics/Optimizers"),
 
-    // Models and data, which know nothing of ranks.
-    .target(name: "Batches", dependencies: ["Digests", "Kernels"]),
-    .target(name: "Objectives", dependencies: ["Batches", "Kernels"]),
-    .target(name: "Models", dependencies: ["Batches", "Configuration", "Diagnostics", "Kernels", "Objectives"]),
-    .target(name: "Optimizers", dependencies: ["Kernels"]),
-    .target(
-      name: "Pretrained",
-      dependencies: [
-        "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Formats", "Kernels", "Models", "Tokenizers",
-      ]),
-    .target(name: "Datasets", dependencies: ["Batches", "Diagnostics", "Digests", "Formats"]),
-    .target(name: "Tokenizers", dependencies: ["Diagnostics", "Digests", "Formats"]),
+    // Data: files of others, texts and tokens.
+    .systemLibrary(
+      name: "CGumbo", path: "Sources/2-Data/CGumbo", pkgConfig: "gumbo", providers: [.apt(["libgumbo-dev"])]),
+    .systemLibrary(name: "CZlib", path: "Sources/2-Data/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(name: "Formats", dependencies: ["Support"], path: "Sources/2-Data/Formats"),
+    .target(name: "Tokenizers", dependencies: ["Formats", "Support"], path: "Sources/2-Data/Tokenizers"),
+    .target(name: "Datasets", dependencies: ["Batches", "Formats", "Support"], path: "Sources/2-Data/Datasets"),
     // Bytes of a page, a notebook or a text in any encoding become readable text; knows of no files and no datasets.
-    .target(name: "DocumentText", dependencies: ["CGumbo", "CZlib"]),
+    .target(name: "DocumentText", dependencies: ["CGumbo", "CZlib"], path: "Sources/2-Data/DocumentText"),
     .target(
-      name: "Documents",
-      dependencies: ["Datasets", "Diagnostics", "Digests", "DocumentText", "Formats", "Tokenizers"]),
-    .target(name: "Generation", dependencies: ["Batches", "Kernels", "Models"]),
+      name: "Corpus", dependencies: ["Datasets", "DocumentText", "Formats", "Support", "Tokenizers"],
+      path: "Sources/2-Data/Corpus"),
 
-    // What a run is to do, who owns what in it, and what that will cost: arithmetic, without MPI.
+    // Storage: what a run leaves on disk, without MPI.
+    .systemLibrary(
+      name: "CZstd", path: "Sources/3-Storage/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .target(name: "Checkpoints", dependencies: ["CZstd", "Formats", "Support"], path: "Sources/3-Storage/Checkpoints"),
     .target(
-      name: "Settings",
+      name: "ModelFiles",
       dependencies: [
-        "Configuration", "Datasets", "Diagnostics", "Models", "Optimizers", "Placement", "Pretrained",
-      ]),
-    .target(name: "Placement", dependencies: ["Models"]),
+        "Checkpoints", "ConfigurationFiles", "Datasets", "Formats", "Kernels", "Models", "Support", "Tokenizers",
+      ], path: "Sources/3-Storage/ModelFiles"),
+    .target(
+      name: "RunStore", dependencies: ["Checkpoints", "ConfigurationFiles", "Formats", "Support"],
+      path: "Sources/3-Storage/RunStore"),
+
+    // Distributed: ranks, who has what, and what it will cost (Sharding, RunConfiguration and Planning without MPI).
+    .systemLibrary(
+      name: "COpenMPI", path: "Sources/4-Distributed/COpenMPI", pkgConfig: "ompi-c",
+      providers: [.apt(["libopenmpi-dev"])]),
+    .target(
+      name: "MPI", dependencies: ["COpenMPI", "Diagnostics", "Support"], path: "Sources/4-Distributed/MPI",  // A request borrows its buffers: the compiler keeps them alive and untouched until it is complete.
+      swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
+    .target(name: "Sharding", dependencies: ["Models"], path: "Sources/4-Distributed/Sharding"),
+    .target(
+      name: "RunConfiguration",
+      dependencies: ["ConfigurationFiles", "Datasets", "ModelFiles", "Models", "Optimizers", "Sharding", "Support"],
+      path: "Sources/4-Distributed/RunConfiguration"),
     .target(
       name: "Planning",
       dependencies: [
-        "Batches", "Checkpoints", "Diagnostics", "Kernels", "Models", "Objectives", "Optimizers", "Placement",
-        "Settings",
-      ]),
-
-    // Ranks, and the loop.
+        "Batches", "Checkpoints", "Kernels", "Models", "Objectives", "Optimizers", "RunConfiguration", "Sharding",
+        "Support",
+      ], path: "Sources/4-Distributed/Planning"),
     .target(
       name: "Parallelism",
-      dependencies: ["Checkpoints", "Diagnostics", "Kernels", "MPI", "Models", "Optimizers", "Placement"]),
+      dependencies: ["Checkpoints", "Kernels", "Models", "MPI", "Optimizers", "Sharding", "Support"],
+      path: "Sources/4-Distributed/Parallelism"),
     .target(
       name: "Engine",
       dependencies: [
-        "Batches", "Diagnostics", "Kernels", "MPI", "Models", "Objectives", "Optimizers", "Parallelism", "Placement",
-        "Settings",
-      ]),
+        "Batches", "Kernels", "Models", "MPI", "Objectives", "Optimizers", "Parallelism", "RunConfiguration",
+        "Sharding", "Support",
+      ], path: "Sources/4-Distributed/Engine"),
+
+    // Work: what engines are driven for.
     .target(
       name: "Training",
       dependencies: [
-        "Batches", "Checkpoints", "Configuration", "Datasets", "Diagnostics", "Digests", "Engine", "Formats", "Kernels",
-        "MPI", "Models", "Objectives", "Optimizers", "Parallelism", "Placement", "Planning", "Pretrained", "RunStore",
-        "Settings", "Tokenizers",
-      ]),
+        "Batches", "Checkpoints", "ConfigurationFiles", "Datasets", "Diagnostics", "Engine", "Formats", "Kernels",
+        "ModelFiles", "Models", "MPI", "Objectives", "Optimizers", "Parallelism", "Planning", "RunConfiguration",
+        "RunStore", "Sharding", "Support", "Tokenizers",
+      ], path: "Sources/5-Work/Training"),
+    .target(name: "Inference", dependencies: ["Batches", "Kernels", "Models"], path: "Sources/5-Work/Inference"),
+    .target(name: "Reporting", dependencies: ["RunStore", "Support"], path: "Sources/5-Work/Reporting"),
 
-    // What a finished run says, without MPI.
-    .target(name: "Reporting", dependencies: ["Diagnostics", "RunStore"]),
-
+    // Doors: two programs. forge has no MPI: it runs on machines that have none.
     .executableTarget(
       name: "forge-dist",
       dependencies: [
-        "Configuration", "Diagnostics", "Kernels", "MPI", "Settings", "Training",
+        "ConfigurationFiles", "Kernels", "MPI", "RunConfiguration", "Support", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
-
-    // No MPI here: it runs on machines that have none.
+      ], path: "Sources/6-Doors/forge-dist"),
     .executableTarget(
       name: "forge",
       dependencies: [
-        "Checkpoints", "Datasets", "Diagnostics", "Documents", "Formats", "Generation", "Kernels", "Models", "Planning",
-        "Pretrained", "Reporting", "RunStore", "Settings", "Tokenizers",
+        "Checkpoints", "Corpus", "Datasets", "Diagnostics", "Formats", "Inference", "Kernels", "ModelFiles", "Models",
+        "Planning", "Reporting", "RunConfiguration", "RunStore", "Support", "Tokenizers",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
+      ], path: "Sources/6-Doors/forge"),
 
-    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Diagnostics"], exclude: ["Fixtures"]),
-    .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Diagnostics"]),
-    .testTarget(name: "DatasetsTests", dependencies: ["Batches", "Datasets", "Diagnostics", "Digests", "Formats"]),
-    .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
-    .testTarget(name: "DigestsTests", dependencies: ["Digests"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Support"], exclude: ["Fixtures"]),
+    .testTarget(name: "ConfigurationFilesTests", dependencies: ["ConfigurationFiles", "Support"]),
+    .testTarget(
+      name: "CorpusTests", dependencies: ["Corpus", "Datasets", "DocumentText", "Formats", "Support", "Tokenizers"]),
+    .testTarget(name: "DatasetsTests", dependencies: ["Batches", "Datasets", "Formats", "Support"]),
+    .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics", "Support"]),
     .testTarget(name: "DocumentTextTests", dependencies: ["DocumentText"], exclude: ["Fixtures"]),
+    .testTarget(name: "FormatsTests", dependencies: ["Formats", "Support"], exclude: ["Fixtures"]),
     .testTarget(
-      name: "DocumentsTests",
-      dependencies: ["Datasets", "Diagnostics", "DocumentText", "Documents", "Formats", "Tokenizers"]),
-    .testTarget(name: "FormatsTests", dependencies: ["Diagnostics", "Digests", "Formats"], exclude: ["Fixtures"]),
+      name: "InferenceTests", dependencies: ["ConfigurationFiles", "Formats", "Inference", "Kernels", "Models"]),
     .testTarget(name: "KernelsTests", dependencies: ["CKernels", "Kernels"]),
-    .testTarget(
-      name: "GenerationTests", dependencies: ["Configuration", "Formats", "Generation", "Kernels", "Models"]),
     .testTarget(name: "MPITests", dependencies: ["MPI"]),
     .testTarget(
+      name: "ModelFilesTests", dependencies: ["ConfigurationFiles", "Formats", "Kernels", "ModelFiles", "Models"]),
+    .testTarget(
       name: "ModelsTests",
-      dependencies: ["Batches", "Configuration", "Diagnostics", "Formats", "Kernels", "Models", "Objectives"],
+      dependencies: ["Batches", "ConfigurationFiles", "Formats", "Kernels", "Models", "Objectives", "Support"],
       exclude: ["Fixtures"]),
     .testTarget(name: "ObjectivesTests", dependencies: ["Batches", "Kernels", "Objectives"]),
     .testTarget(name: "OptimizersTests", dependencies: ["Kernels", "Optimizers"], exclude: ["Fixtures"]),
     .testTarget(
       name: "ParallelismTests",
-      dependencies: ["Batches", "Checkpoints", "Configuration", "Kernels", "Models", "Objectives", "Parallelism"]),
-    .testTarget(
-      name: "PretrainedTests", dependencies: ["Configuration", "Formats", "Kernels", "Models", "Pretrained"]),
-    .testTarget(name: "PlacementTests", dependencies: ["Configuration", "Models", "Placement"]),
+      dependencies: ["Batches", "Checkpoints", "ConfigurationFiles", "Kernels", "Models", "Objectives", "Parallelism"]),
     .testTarget(
       name: "PlanningTests",
-      dependencies: ["Configuration", "Diagnostics", "Models", "Placement", "Planning", "Settings"]),
+      dependencies: ["ConfigurationFiles", "Models", "Planning", "RunConfiguration", "Sharding", "Support"]),
     // Ranks as threads: what Tests/Distributed runs under mpirun too (Contract, by a link there), and whole steps.
     .testTarget(
       name: "RanksTests",
       dependencies: [
-        "Batches", "Configuration", "Diagnostics", "Engine", "Kernels", "MPI", "Models", "Objectives", "Optimizers",
-        "Parallelism", "Placement", "Planning", "Settings",
-      ],
-      swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
-    .testTarget(name: "ReportingTests", dependencies: ["Diagnostics", "Reporting"]),
+        "Batches", "ConfigurationFiles", "Engine", "Kernels", "Models", "MPI", "Objectives", "Optimizers",
+        "Parallelism", "Planning", "RunConfiguration", "Sharding", "Support",
+      ], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
+    .testTarget(name: "ReportingTests", dependencies: ["Reporting", "Support"]),
     .testTarget(
-      name: "RunStoreTests", dependencies: ["Checkpoints", "Diagnostics", "Formats", "RunStore"]),
-    .testTarget(name: "SettingsTests", dependencies: ["Configuration", "Diagnostics", "Models", "Settings"]),
-    .testTarget(name: "TokenizersTests", dependencies: ["Diagnostics", "Tokenizers"], exclude: ["Fixtures"]),
+      name: "RunConfigurationTests", dependencies: ["ConfigurationFiles", "Models", "RunConfiguration", "Support"]),
+    .testTarget(name: "RunStoreTests", dependencies: ["Checkpoints", "Formats", "RunStore", "Support"]),
+    .testTarget(name: "ShardingTests", dependencies: ["ConfigurationFiles", "Models", "Sharding"]),
+    .testTarget(name: "SupportTests", dependencies: ["Support"]),
+    .testTarget(name: "TokenizersTests", dependencies: ["Support", "Tokenizers"], exclude: ["Fixtures"]),
     .testTarget(
       name: "TrainingTests",
-      dependencies: ["Batches", "Checkpoints", "Diagnostics", "MPI", "Placement", "Settings", "Training"]),
+      dependencies: ["Batches", "Checkpoints", "Diagnostics", "MPI", "RunConfiguration", "Sharding", "Training"]),
   ]
 )
 
@@ -159,28 +167,27 @@ let package = Package(
 if Context.environment["FORGE_DEVELOPMENT"] != nil {
   package.targets += [
     // Run by scripts/settings-pages.
-    .executableTarget(name: "settings-pages", dependencies: ["Configuration", "Settings"]),
+    .executableTarget(
+      name: "settings-pages", dependencies: ["ConfigurationFiles", "RunConfiguration"],
+      path: "Sources/6-Doors/settings-pages"),
 
     // Run under mpirun by Tests/Distributed/run.
     .executableTarget(
       name: "mpi-tests",
       dependencies: [
-        "Batches", "Configuration", "Diagnostics", "Engine", "Kernels", "MPI", "Models", "Objectives", "Optimizers",
-        "Parallelism", "Placement",
-      ],
-      path: "Tests/Distributed",
-      exclude: ["run"], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
+        "Batches", "ConfigurationFiles", "Diagnostics", "Engine", "Kernels", "Models", "MPI", "Objectives",
+        "Optimizers", "Parallelism", "Sharding", "Support",
+      ], path: "Tests/Distributed", exclude: ["run"], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
 
     // Run by scripts/test. They are what another package would write with the products above.
     .executableTarget(
-      name: "score-and-generate", dependencies: ["Configuration", "Generation", "Kernels", "Models"],
+      name: "score-and-generate", dependencies: ["ConfigurationFiles", "Inference", "Kernels", "Models"],
       path: "Examples/ScoreAndGenerate"),
     .executableTarget(
       name: "train-on-two-ranks",
       dependencies: [
-        "Batches", "Configuration", "Engine", "Kernels", "MPI", "Models", "Objectives", "Optimizers", "Placement",
-      ],
-      path: "Examples/TrainOnTwoRanks"),
+        "Batches", "ConfigurationFiles", "Engine", "Kernels", "Models", "MPI", "Objectives", "Optimizers", "Sharding",
+      ], path: "Examples/TrainOnTwoRanks"),
   ]
 }
 
@@ -191,8 +198,7 @@ if Context.environment["FORGE_FUZZ"] != nil {
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "Checkpoints", "Configuration", "Datasets", "Digests", "DocumentText", "Formats", "Models", "Pretrained",
-        "Settings", "Tokenizers",
-      ],
-      path: "Tests/Fuzz/Targets"))
+        "Checkpoints", "ConfigurationFiles", "Datasets", "DocumentText", "Formats", "ModelFiles", "Models",
+        "RunConfiguration", "Support", "Tokenizers",
+      ], path: "Tests/Fuzz/Targets"))
 }

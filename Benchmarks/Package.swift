@@ -17,20 +17,18 @@ let package = Package(
   targets: [
     // Run by scripts/benchmark-kernels.
     .executableTarget(
-      name: "kernel-benchmark", dependencies: rooms("Diagnostics", "Kernels") + [argumentParser],
+      name: "kernel-benchmark", dependencies: rooms("Kernels", "Support") + [argumentParser],
       path: "KernelBenchmark"),
 
     // Run under mpirun by scripts/benchmark-exactness.
     .executableTarget(
       name: "step-benchmark",
-      dependencies: rooms(
-        "Batches", "Diagnostics", "Engine", "Kernels", "MPI", "Models", "Objectives", "Optimizers", "Parallelism",
-        "Placement", "Settings") + [argumentParser],
+      dependencies: rooms("Batches", "Engine", "Kernels", "Models", "MPI", "Objectives", "Optimizers", "Parallelism", "RunConfiguration", "Sharding", "Support") + [argumentParser],
       path: "StepBenchmark"),
 
     // Run by scripts/benchmark-checkpoint.
     .executableTarget(
-      name: "checkpoint-benchmark", dependencies: rooms("Checkpoints", "Diagnostics") + [argumentParser],
+      name: "checkpoint-benchmark", dependencies: rooms("Checkpoints", "Support") + [argumentParser],
       path: "CheckpointBenchmark"),
   ]
 )

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Checkpoints
-import Diagnostics
+import Support
 import Foundation
 
 /// Saves and restores a checkpoint's state from memory, as often as it is told, and says how long each took.

@@ -1,4 +1,4 @@
-import Diagnostics
+import Support
 import Foundation
 
 /// By kernel, the least share of the machine's bound that it may reach: a JSON file for each CPU kernel family.

@@ -3,7 +3,7 @@ import MPI
 import Models
 import Optimizers
 import Parallelism
-import Settings
+import RunConfiguration
 
 /// What others do: fp32 sums by `MPI_Allreduce`, behind the computation like the exact ones. The update stays sharded and
 /// parameters are gathered, so that nothing but the sums differs.

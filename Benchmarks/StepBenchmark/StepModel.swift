@@ -5,8 +5,8 @@ import MPI
 import Models
 import Objectives
 import Optimizers
-import Placement
-import Settings
+import Sharding
+import RunConfiguration
 
 /// One rank's part of a model in training, which the variants of a step use in turn.
 ///

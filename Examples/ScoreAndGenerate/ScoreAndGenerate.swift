@@ -1,5 +1,5 @@
-import Configuration
-import Generation
+import ConfigurationFiles
+import Inference
 import Kernels
 import Models
 

@@ -1,5 +1,5 @@
 import Batches
-import Configuration
+import ConfigurationFiles
 import Engine
 import Foundation
 import Kernels
@@ -7,7 +7,7 @@ import MPI
 import Models
 import Objectives
 import Optimizers
-import Placement
+import Sharding
 
 /// Trains a tiny mixture of experts on one rank and on two, with its experts and optimizer state spread over them, and finds the same
 /// bits.

@@ -1,5 +1,5 @@
 import Batches
-import Digests
+import Support
 import Foundation
 import Testing
 

@@ -1,5 +1,5 @@
 import Batches
-import Diagnostics
+import Support
 import Formats
 import Foundation
 import Testing

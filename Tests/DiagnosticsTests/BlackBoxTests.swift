@@ -2,6 +2,7 @@ import Foundation
 import Testing
 
 @testable import Diagnostics
+@testable import Support
 
 @Suite struct BlackBoxTests {
   private let folder = NSTemporaryDirectory() + "forge-blackbox-" + UUID().uuidString

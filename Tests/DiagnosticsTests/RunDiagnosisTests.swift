@@ -2,6 +2,7 @@ import Foundation
 import Testing
 
 @testable import Diagnostics
+@testable import Support
 
 /// Verdicts on records that were made up: four ranks in step 41, whose steps usually take half a second.
 @Suite struct RunDiagnosisTests {

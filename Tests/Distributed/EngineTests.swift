@@ -1,12 +1,13 @@
+import Support
 import Batches
-import Configuration
+import ConfigurationFiles
 import Engine
 import Kernels
 import MPI
 import Models
 import Objectives
 import Optimizers
-import Placement
+import Sharding
 
 // An engine with a frozen second model beside the one in training.
 

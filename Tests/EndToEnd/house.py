@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The order of the house: every import of one of our targets, or of another package's, is declared in the manifest, and
-nothing is declared that is not imported; unsafe pointers are only where docs/architecture.md names them; pages of symbols
+nothing is declared that is not imported; no room imports from a floor above its own; unsafe pointers are only where docs/architecture.md names them; pages of symbols
 name what there is.
 
 Reads sources and manifests; runs none of the programs.
@@ -24,6 +24,11 @@ def sources(folder):
     """The Swift files below a folder, those behind symbolic links too."""
     return sorted(pathlib.Path(at) / name for at, _, names in os.walk(folder, followlinks=True)
                   for name in names if name.endswith(".swift"))
+
+
+def place(path):
+    """A file's room and its name there: Kernels/Buffer.swift."""
+    return "/".join(path.relative_to(harness.ROOT / "Sources").parts[1:])
 
 
 def code(path):
@@ -50,7 +55,7 @@ def imports():
         targets = [target for target in manifest(package)["targets"] if target["type"] != "system"]
         declared = {target["name"]: set(map(names, target["dependencies"])) for target in targets}
         modules = {module for dependencies in declared.values() for module in dependencies} | declared.keys()
-        modules |= {path.name for path in (harness.ROOT / "Sources").iterdir()}
+        modules |= {path.name for path in (harness.ROOT / "Sources").glob("*/*")}
         missing, idle = [], []
         for target in targets:
             folder = package / target.get("path", f"{'Tests' if target['type'] == 'test' else 'Sources'}/{target['name']}")
@@ -63,14 +68,22 @@ def imports():
         harness.check("and import what they declare", not idle, "\n".join(idle))
 
 
+def floors():
+    """Rooms by floor, whose names begin with its number: what a room depends on is not above it."""
+    rooms = {path.name: int(path.parent.name[0]) for path in (harness.ROOT / "Sources").glob("*/*")}
+    above = [f"{target['name']} -> {module}" for target in manifest(harness.ROOT)["targets"] if target["name"] in rooms
+             for module in map(names, target["dependencies"]) if rooms.get(module, 0) > rooms[target["name"]]]
+    harness.check(f"{len(rooms)} rooms on {len(set(rooms.values()))} floors depend on none above them",
+                  len(set(rooms.values())) == 7 and not above, "\n".join(above))
+
+
 def unsafe_code():
     """Files with unsafe pointers, against the list in docs/architecture.md: rooms end with a slash, files with .swift."""
     page = (harness.ROOT / "docs/architecture.md").read_text()
     section = page.partition("### Where unsafe code is")[2].partition("\n#")[0]
     rooms = set(re.findall(r"`(\w+/)`", section))
     files = set(re.findall(r"`(\w[\w/+]*\.swift)`", section))
-    root = harness.ROOT / "Sources"
-    found = {str(path.relative_to(root)) for path in sources(root) if UNSAFE.search(code(path))}
+    found = {place(path) for path in sources(harness.ROOT / "Sources") if UNSAFE.search(code(path))}
     entered = {room for room in rooms if any(path.startswith(room) for path in found)}
     outside = {path for path in found if not path.startswith(tuple(rooms))}
     harness.check("unsafe pointers are where docs/architecture.md says, and nowhere else",
@@ -80,7 +93,7 @@ def unsafe_code():
 
 def catalogues():
     """Symbols that the DocC pages of a room name, against what it declares."""
-    pages = sorted((harness.ROOT / "Sources").glob("*/*.docc/*.md"))
+    pages = sorted((harness.ROOT / "Sources").glob("*/*/*.docc/*.md"))
     for page in pages:
         room = page.parents[1]
         text = "\n".join(map(code, sources(room)))
@@ -91,6 +104,7 @@ def catalogues():
 
 
 imports()
+floors()
 unsafe_code()
 catalogues()
 harness.finish()

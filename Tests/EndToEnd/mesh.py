@@ -84,7 +84,7 @@ def who_asks():
     listed = set(re.findall(r"`(\w[\w/+]*\.swift)`", section))
     found = set()
     for folder in ["Engine", "Parallelism", "Training"]:
-        for path in (harness.ROOT / "Sources" / folder).rglob("*.swift"):
+        for path in (harness.ROOT / "Sources").glob(f"*/{folder}/**/*.swift"):
             code = "\n".join(line.partition("//")[0] for line in path.read_text().splitlines())
             if re.search(r"\b(communicator|world)\.(rank|size)\b", code):
                 found.add(f"{folder}/{path.name}")

@@ -1,5 +1,4 @@
-import Diagnostics
-import Digests
+import Support
 import Foundation
 import Testing
 

@@ -1,5 +1,5 @@
-import Configuration
-import Diagnostics
+import ConfigurationFiles
+import Support
 import Foundation
 import Kernels
 import Models

@@ -1,5 +1,5 @@
 import Batches
-import Configuration
+import ConfigurationFiles
 import Formats
 import Foundation
 import Kernels

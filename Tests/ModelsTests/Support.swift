@@ -1,5 +1,5 @@
 import Batches
-import Configuration
+import ConfigurationFiles
 import Foundation
 import Kernels
 import Models

@@ -1,5 +1,5 @@
 import Batches
-import Configuration
+import ConfigurationFiles
 import Kernels
 import Objectives
 import Models

@@ -1,6 +1,6 @@
-import Diagnostics
+import Support
 import Models
-import Settings
+import RunConfiguration
 import Testing
 
 @testable import Planning

@@ -1,7 +1,7 @@
-import Configuration
+import ConfigurationFiles
 import Models
-import Placement
-import Settings
+import Sharding
+import RunConfiguration
 
 @testable import Planning
 

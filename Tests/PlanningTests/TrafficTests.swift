@@ -1,5 +1,5 @@
 import Models
-import Placement
+import Sharding
 import Testing
 
 @testable import Planning

@@ -2,7 +2,7 @@ import Kernels
 import MPI
 import Models
 import Parallelism
-import Placement
+import Sharding
 import Testing
 
 /// Rows reach the experts that they chose and come home changed by them, lent experts are what their lenders have, and

@@ -1,11 +1,11 @@
 import Batches
-import Configuration
+import ConfigurationFiles
 import Kernels
 import MPI
 import Objectives
 import Parallelism
-import Placement
-import Settings
+import Sharding
+import RunConfiguration
 import Testing
 
 @testable import Models

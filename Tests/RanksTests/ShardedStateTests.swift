@@ -2,7 +2,7 @@ import Kernels
 import MPI
 import Models
 import Parallelism
-import Placement
+import Sharding
 import Testing
 
 /// Parameters are where a pass computes with them, and gradient sums are complete where they are owned, however the state

@@ -1,5 +1,5 @@
 import Batches
-import Configuration
+import ConfigurationFiles
 import Engine
 import Kernels
 import MPI
@@ -7,7 +7,7 @@ import Models
 import Objectives
 import Optimizers
 import Parallelism
-import Placement
+import Sharding
 import Testing
 
 /// How a job is laid out, which must leave no trace in what it computes.

@@ -1,6 +1,6 @@
 import MPI
 import Models
-import Placement
+import Sharding
 import Testing
 
 /// Whole training steps: losses, norms, loads and weights have the same bits however many ranks there are, whatever they

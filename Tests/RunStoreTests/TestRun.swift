@@ -1,5 +1,5 @@
 import Checkpoints
-import Diagnostics
+import Support
 import Foundation
 import Testing
 

@@ -1,6 +1,6 @@
 import Batches
 import MPI
-import Placement
+import Sharding
 import Testing
 
 @testable import Training

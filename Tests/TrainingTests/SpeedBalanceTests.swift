@@ -1,4 +1,4 @@
-import Placement
+import Sharding
 import Testing
 
 @testable import Training

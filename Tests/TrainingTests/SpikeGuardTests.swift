@@ -1,4 +1,4 @@
-import Settings
+import RunConfiguration
 import Testing
 
 @testable import Training

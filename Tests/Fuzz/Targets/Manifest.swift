@@ -1,6 +1,6 @@
 import Checkpoints
 import Datasets
-import Digests
+import Support
 import Foundation
 import Formats
 

@@ -1,7 +1,7 @@
-import Configuration
+import ConfigurationFiles
 import Formats
 import Models
-import Pretrained
+import ModelFiles
 
 /// A folder's `config.json`: read, written for an export, and read again to the same configuration.
 func fuzzConfig(_ bytes: UnsafeRawBufferPointer) throws {

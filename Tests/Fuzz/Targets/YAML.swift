@@ -1,5 +1,5 @@
-import Configuration
-import Settings
+import ConfigurationFiles
+import RunConfiguration
 
 /// A run's configuration.
 func fuzzYAML(_ bytes: UnsafeRawBufferPointer) throws {

@@ -1,0 +1,49 @@
+import Support
+
+/// All that a program declares of its configuration, section by section.
+public struct SettingsCatalog: Sendable {
+  public let sections: [SectionDeclaration]
+
+  /// - Parameter read: reads a whole configuration; what it declares is listed.
+  public init(of read: (SettingsReader) throws -> Void) { sections = SettingsReader.sections(of: read) }
+
+  /// Every setting by its dotted key, in the order of declaration; `N` stands for an index: `data.train.N.path`.
+  public var settings: [(key: String, declaration: SettingDeclaration)] {
+    sections.flatMap { section in
+      section.settings.flatMap { Self.flattened($0, below: section.name) }
+    }
+  }
+
+  static func flattened(
+    _ setting: SettingDeclaration, below section: String
+  ) -> [(key: String, declaration: SettingDeclaration)] {
+    let key = "\(section).\(setting.key)"
+    guard case .sections(let settings) = setting.form else { return [(key, setting)] }
+    return [(key, setting)] + settings.flatMap { flattened($0, below: "\(key).N") }
+  }
+
+  /// Dotted keys that are declared more than once.
+  public var repeated: [String] {
+    Dictionary(grouping: settings.map(\.key) + sections.map(\.name)) { $0 }.filter { $0.value.count > 1 }.keys.sorted()
+  }
+
+  /// Checks the keys of a configuration before any value is read, so that a misspelt key is told as such and not as the
+  /// absence of the right one.
+  ///
+  /// - Throws: `ForgeError` (bad input), located, for the first key that is not declared, with what may have been meant.
+  public func checkKeys(of root: ConfigurationSection) throws {
+    try root.finish(alsoAllowed: Set(sections.map(\.name)))
+    for declared in sections {
+      guard let section = try root.section(declared.name) else { continue }
+      try section.finish(alsoAllowed: declared.keys)
+      guard let exclusive = declared.exclusive, section.contains(exclusive.key) else { continue }
+      let allowed = [exclusive.key] + exclusive.besides
+      if let other = section.entries.first(where: { !allowed.contains($0.key) }) {
+        throw section.error(
+          other.key,
+          "cannot stand beside \(declared.name).\(exclusive.key); only \(exclusive.besides.joined(separator: ", ")) can"
+        )
+      }
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import Support
+
+/// The tables of a documentation page. Each stands between two comments, and what is around them is written by hand:
+///
+/// ```
+/// <!-- settings: optimizer -->
+/// <!-- end of settings -->
+/// ```
+public struct SettingsPage {
+  private let catalog: SettingsCatalog
+
+  public init(_ catalog: SettingsCatalog) { self.catalog = catalog }
+
+  private static let end = "<!-- end of settings -->"
+
+  private static func beginning(_ section: String) -> String { "<!-- settings: \(section) -->" }
+
+  /// The page with its tables as the declarations say.
+  ///
+  /// - Throws: `ForgeError` (bad input) when a section has no place on the page, or more than one, or the page one for a
+  ///   section that there is not.
+  public func updated(_ page: String) throws -> String {
+    var sections = catalog.sections
+    var lines: [String] = []
+    var isInside = false
+    for line in page.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) {
+      if line == Self.end {
+        guard isInside else { throw ForgeError.badInput("the page has '\(line)' without a beginning") }
+        isInside = false
+      }
+      if !isInside { lines.append(line) }
+      guard line.hasPrefix("<!-- settings: ") else { continue }
+      guard !isInside, let index = sections.firstIndex(where: { line == Self.beginning($0.name) }) else {
+        throw ForgeError.badInput("the page has no place, or a second one, for '\(line)'")
+      }
+      lines += table(of: sections.remove(at: index))
+      isInside = true
+    }
+    guard !isInside else { throw ForgeError.badInput("the page has no '\(Self.end)' after a table") }
+    if let missing = sections.first {
+      throw ForgeError.badInput("the page has no '\(Self.beginning(missing.name))' for that section's table")
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private func table(of section: SectionDeclaration) -> [String] {
+    let rows = section.settings.flatMap { SettingsCatalog.flattened($0, below: section.name) }.map { key, setting in
+      let cells = ["`\(key)`", setting.form.words, setting.standard.words, setting.summary]
+      return "| \(cells.map { $0.replacing("|", with: "\\|") }.joined(separator: " | ")) |"
+    }
+    let header = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    let remarks = section.remarks.flatMap { ["", $0] }
+    return [section.isRequired ? "Required. \(section.summary)" : section.summary, ""] + header + rows + remarks
+  }
+}
+
+extension SectionDeclaration {
+  /// What is said of the section after its settings, with code in backticks.
+  var remarks: [String] {
+    func list(_ keys: [String]) -> String { keys.map { "`\($0)`" }.joined(separator: ", ") }
+    let beside = exclusive.map { "Beside `\($0.key)` there may only be \(list($0.besides))." }
+    let alone = ignored.isEmpty ? nil : "Accepted and left alone: \(list(ignored))."
+    return [beside, alone].compactMap(\.self)
+  }
+}

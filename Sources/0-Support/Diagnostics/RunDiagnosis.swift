@@ -1,0 +1,148 @@
+import Support
+import Foundation
+
+/// Who stopped where, and who is to blame: what the records of all ranks say together.
+public struct RunDiagnosis: Sendable {
+  /// A rank that waits, or waited when it died, in a collective.
+  public struct Wait: Sendable, Equatable {
+    public var rank: Int
+    public var communicator: String
+    public var operation: BlackBoxRecord.Operation
+    /// Ranks of the communicator that have not come to this operation.
+    public var missing: [Int]
+    /// Ranks that have come to it and are not through: one that is stopped or dead there keeps the others.
+    public var inside: [Int]
+    /// Ranks that did something else under the same number, and what.
+    public var mismatched: [Int: String]
+  }
+
+  public enum Kind: Sendable, Equatable {
+    case complete, sound
+    case dead, stopped, silent, failed, consequence, terminated
+    case mismatched, computing, deadlock, transfer
+  }
+
+  public let records: [BlackBoxRecord]
+  public let conditions: [RankCondition]
+  /// By record; the one that has others missing first, then the oldest.
+  public let waits: [[Wait]]
+  public let kind: Kind
+  /// The ranks to blame, ascending.
+  public let culprits: [Int]
+  /// The moment that durations count to, seconds since 1970: now, or when the last rank died.
+  public let moment: Double
+
+  /// Reads and judges the newest attempt of a run.
+  ///
+  /// - Parameter run: the run directory.
+  /// - Throws: `ForgeError.badInput` when it holds no records.
+  public init(run: String) throws {
+    self.init(
+      try BlackBoxRecord.newest(in: RunDirectory(path: run).blackBoxes), now: Double(clockNanoseconds()) / 1e9,
+      place: ProcessTable.place, state: ProcessTable.state)
+  }
+
+  /// - Parameter records: at least one, of one attempt.
+  init(
+    _ records: [BlackBoxRecord], now: Double, place: UInt64,
+    state: (_ pid: Int32, _ start: UInt64) -> ProcessTable.State
+  ) {
+    let newestSign = records.map(\.lastSign).max() ?? now
+    let conditions = records.map {
+      RankCondition($0, now: now, place: place, state: state)
+    }
+    self.records = records
+    self.conditions = conditions
+    moment = conditions.contains { $0.isAlive } ? now : newestSign
+    waits = Self.waits(records)
+    (kind, culprits) = Self.judge(records, conditions, waits, newestSign: newestSign, moment: moment)
+  }
+
+  // MARK: Waits
+
+  private static func waits(_ records: [BlackBoxRecord]) -> [[Wait]] {
+    // By communicator and rank, what the rank has done there.
+    var done: [UInt64: [Int: [BlackBoxRecord.Operation]]] = [:]
+    for record in records {
+      for communicator in record.communicators {
+        done[communicator.id, default: [:]][record.rank] = communicator.operations
+      }
+    }
+    return records.map { record in
+      record.communicators.compactMap { communicator in
+        // Others may have been started behind the one that is waited for.
+        guard let last = communicator.operations.first(where: { $0.isOpen && $0.isWaiting }) else { return nil }
+        let ranks = done[communicator.id] ?? [:]
+        let others = communicator.members.filter { $0 != record.rank }
+        var mismatched: [Int: String] = [:]
+        for rank in others {
+          guard let same = ranks[rank]?.first(where: { $0.sequence == last.sequence }) else { continue }
+          if same.name != last.name {
+            mismatched[rank] = same.name
+          } else if same.bytes != last.bytes, equalBytes.contains(last.name) {
+            mismatched[rank] = "\(same.name) of \(same.bytes) bytes"
+          }
+        }
+        return Wait(
+          rank: record.rank, communicator: communicator.name, operation: last,
+          missing: others.filter { (ranks[$0]?.last?.sequence ?? 0) < last.sequence },
+          inside: others.filter { rank in
+            ranks[rank]?.contains { $0.sequence == last.sequence && $0.isOpen } ?? false
+          }, mismatched: mismatched)
+      }.sorted { ($0.missing.isEmpty ? 1 : 0, $0.operation.began) < ($1.missing.isEmpty ? 1 : 0, $1.operation.began) }
+    }
+  }
+
+  /// Operations to which every rank brings the same number of bytes.
+  private static let equalBytes: Set<String> = [
+    "MPI_Allreduce", "MPI_Iallreduce", "MPI_Bcast", "MPI_Ibcast", "MPI_Alltoall", "MPI_Ialltoall",
+  ]
+
+  // MARK: Verdict
+
+  /// How long a rank may stay at one thing before somebody who asks is told that it does, seconds.
+  private static func patience(_ record: BlackBoxRecord) -> Double {
+    record.phase == .training && record.usualSeconds > 0 ? max(5, 3 * record.usualSeconds) : 60
+  }
+
+  private static func judge(
+    _ records: [BlackBoxRecord], _ conditions: [RankCondition], _ waits: [[Wait]], newestSign: Double, moment: Double
+  ) -> (Kind, [Int]) {
+    func ranks(_ condition: RankCondition) -> [Int] {
+      zip(records, conditions).filter { $1 == condition }.map(\.0.rank)
+    }
+    /// Those among `ranks` that fell silent clearly before the last rank did, if some did and some did not.
+    func first(_ ranks: [Int]) -> [Int] {
+      let early = records.filter { ranks.contains($0.rank) && $0.lastSign < newestSign - 3 }.map(\.rank)
+      return early.isEmpty ? ranks : early
+    }
+    // A rank that failed by itself took the others with it, whatever became of them.
+    for (condition, kind) in [(RankCondition.ended(.failure), Kind.failed), (.dead, .dead), (.stopped, .stopped)] {
+      let found = ranks(condition)
+      if !found.isEmpty { return (kind, kind == .dead ? first(found) : found) }
+    }
+    let silent = ranks(.silent)
+    if !silent.isEmpty { return (.silent, first(silent)) }
+    let consequence = ranks(.ended(.consequence))
+    if !consequence.isEmpty { return (.consequence, consequence) }
+    let terminated = ranks(.terminated)
+    if !terminated.isEmpty { return (.terminated, terminated) }
+    let running = ranks(.running)
+    if running.isEmpty { return (.complete, []) }
+    return judgeRunning(records.filter { running.contains($0.rank) }, waits.flatMap { $0 }, moment: moment)
+  }
+
+  /// All that have not ended are alive: whom do those who wait wait for?
+  private static func judgeRunning(_ records: [BlackBoxRecord], _ waits: [Wait], moment: Double) -> (Kind, [Int]) {
+    let odd = Set(waits.flatMap { wait in wait.mismatched.isEmpty ? [] : [wait.rank] + wait.mismatched.keys })
+    if !odd.isEmpty { return (.mismatched, odd.sorted()) }
+    guard records.contains(where: { moment - $0.progressed > patience($0) }) else { return (.sound, []) }
+    let blocked = Set(waits.filter { !$0.missing.isEmpty }.map(\.rank))
+    let missing = Set(waits.flatMap(\.missing))
+    if !missing.isEmpty {
+      let computing = missing.subtracting(blocked)
+      return computing.isEmpty ? (.deadlock, missing.sorted()) : (.computing, computing.sorted())
+    }
+    return waits.isEmpty ? (.computing, records.map(\.rank)) : (.transfer, Set(waits.map(\.rank)).sorted())
+  }
+}

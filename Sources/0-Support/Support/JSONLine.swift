@@ -1,0 +1,34 @@
+/// A JSON value as the run's files and the commands' `--json` have it: members in the order in which they are given.
+///
+/// Numbers have the fewest digits that read back to the same value, so two lines are equal when their numbers are, bit for
+/// bit. JSON has no NaN or infinity: they become `null`.
+public indirect enum JSONLine: Sendable {
+  case null
+  case integer(Int)
+  case number(Double)
+  /// Printed with the digits that a `Float` needs.
+  case single(Float)
+  case boolean(Bool)
+  case string(String)
+  case list([JSONLine])
+  case object([(String, JSONLine)])
+
+  /// One line, without a line feed.
+  public var text: String {
+    switch self {
+    case .null: "null"
+    case .integer(let value): "\(value)"
+    case .number(let value): value.isFinite ? "\(value)" : "null"
+    case .single(let value): value.isFinite ? "\(value)" : "null"
+    case .boolean(let value): "\(value)"
+    case .string(let value): JSONString.quoted(value)
+    case .list(let values): "[\(values.map(\.text).joined(separator: ", "))]"
+    case .object(let members): "{\(Self.members(members))}"
+    }
+  }
+
+  /// `"step": 1, "loss": 2.5`
+  public static func members(_ members: [(String, JSONLine)]) -> String {
+    members.map { "\(JSONString.quoted($0.0)): \($0.1.text)" }.joined(separator: ", ")
+  }
+}

@@ -1,0 +1,71 @@
+import CKernels
+import Support
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+/// Which set of floating-point kernels computes: OpenBLAS's and ours together. Runs agree bit for bit within a family.
+public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
+  /// `skylakex` (AVX-512, Intel's and AMD's), `haswell` (AVX2; also AMD Zen, whose OpenBLAS kernels are the same), or
+  /// OpenBLAS's own name in lower case.
+  public let name: String
+  let table: ck_table
+
+  public var description: String { name }
+
+  public static func == (left: KernelFamily, right: KernelFamily) -> Bool { left.name == right.name }
+
+  /// The families that `run.kernel_family` may name on this CPU.
+  public static var choices: [String] { ["haswell", "skylakex"].filter { ck_table_named($0) != nil } }
+
+  /// The family in use by this process.
+  public static let current: KernelFamily = {
+    let name = familyName(ofCore: library.core)
+    let tableName = name == "cooperlake" || name == "sapphirerapids" ? "skylakex" : name
+    guard let table = ck_table_named(tableName) ?? ck_table_named("baseline") else {
+      preconditionFailure("the baseline kernels are missing from this build")
+    }
+    return KernelFamily(name: name, table: table.pointee)
+  }()
+
+  /// OpenBLAS as this process runs it: with the pinned kernels, else the user's, else those that suit this CPU.
+  static let library: OpenBLAS = {
+    let wished = pinned.withLock { $0 }
+    let cores = ["skylakex": "SkylakeX", "haswell": "Haswell"]
+    let hasChosen = getenv("OPENBLAS_CORETYPE") != nil
+    let best = hasChosen ? nil : String(cString: ck_best_family())
+    let family = wished.flatMap { choices.contains($0) ? $0 : nil } ?? best
+    do throws(ForgeError) { return try OpenBLAS(core: family.flatMap { cores[$0] }) } catch { endProcess(error) }
+  }()
+
+  private static let pinned = Mutex<String?>(nil)
+
+  /// OpenBLAS's name and version, for `--version` and the run's record.
+  public static var libraryDescription: String {
+    library.configuration.split(separator: " ").prefix(2).joined(separator: " ")
+  }
+
+  /// What to tell a user whose environment makes OpenBLAS slower than this CPU allows; nil when it does not.
+  public static var advice: String? {
+    let best = String(cString: ck_best_family())
+    guard let core = getenv("OPENBLAS_CORETYPE"), String(cString: current.table.family) != best else { return nil }
+    return "OPENBLAS_CORETYPE is '\(String(cString: core))', so the CPU kernels are '\(current)'; this CPU's best "
+      + "are '\(best)': unset it, or set run.kernel_family to keep what you have"
+  }
+
+  private static func familyName(ofCore core: String) -> String {
+    core.lowercased() == "zen" ? "haswell" : core.lowercased()
+  }
+
+  /// Chooses a family instead of the best one, so that machines of different age agree. Call it first in `main`: what the
+  /// kernels have begun with stays.
+  ///
+  /// - Parameter family: one that this CPU lacks changes nothing; compare `current` with the wish afterwards.
+  public static func pin(_ family: String?) {
+    pinned.withLock { $0 = family }
+  }
+}

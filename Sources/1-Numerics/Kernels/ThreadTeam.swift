@@ -1,0 +1,147 @@
+import CKernels
+import Support
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+/// A fixed team of threads that shares the tasks of one loop at a time.
+///
+/// Tasks are claimed one by one from a counter, so who runs a task depends on timing; what a task computes must not.
+/// That is the whole contract: work is cut into tasks by its shape alone, never by `count`, and every result is then
+/// independent of the number of threads. Workers spin for a moment after a loop, since the next one is usually
+/// microseconds away, and then sleep.
+public final class ThreadTeam: Sendable {
+  /// Threads that work, the caller's included: fewer than were asked for where the system starts no more.
+  public let count: Int
+  /// Why there are fewer threads than were asked for; nil when there are not.
+  public let shortage: ForgeError?
+  private let state: State?
+
+  /// What the workers share. It outlives the team's last worker.
+  private final class State: Sendable {
+    let generation = Atomic<Int>(0)
+    let next = Atomic<Int>(0)
+    let running = Atomic<Int>(0)
+    let asleep = Atomic<Int>(0)
+    let stopped = Atomic<Bool>(false)
+    // The loop in progress. Written by the caller before `generation` is released, read by workers after they acquire it.
+    nonisolated(unsafe) var body: (@Sendable (_ task: Int, _ thread: Int) -> Void)?
+    nonisolated(unsafe) var tasks = 0
+    nonisolated(unsafe) let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    nonisolated(unsafe) let wake: UnsafeMutablePointer<pthread_cond_t>
+
+    init() {
+      mutex = .allocate(capacity: 1)
+      wake = .allocate(capacity: 1)
+      pthread_mutex_init(mutex, nil)
+      pthread_cond_init(wake, nil)
+    }
+
+    deinit {
+      pthread_cond_destroy(wake)
+      pthread_mutex_destroy(mutex)
+      wake.deallocate()
+      mutex.deallocate()
+    }
+
+    func run(thread: Int) {
+      guard let body else { return }
+      while true {
+        let task = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        if task >= tasks { return }
+        body(task, thread)
+      }
+    }
+
+    func work(thread: Int) {
+      ck_flush_denormals()
+      var seen = 0
+      while true {
+        var spins = 0
+        while generation.load(ordering: .acquiring) == seen {
+          spins += 1
+          if spins > 20_000 { sleep(whileGenerationIs: seen) }
+        }
+        seen = generation.load(ordering: .acquiring)
+        if stopped.load(ordering: .acquiring) { return }
+        run(thread: thread)
+        running.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+      }
+    }
+
+    private func sleep(whileGenerationIs seen: Int) {
+      pthread_mutex_lock(mutex)
+      asleep.wrappingAdd(1, ordering: .sequentiallyConsistent)
+      while generation.load(ordering: .sequentiallyConsistent) == seen { pthread_cond_wait(wake, mutex) }
+      asleep.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+      pthread_mutex_unlock(mutex)
+    }
+
+    func announce() {
+      generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+      if asleep.load(ordering: .sequentiallyConsistent) > 0 {
+        pthread_mutex_lock(mutex)
+        pthread_cond_broadcast(wake)
+        pthread_mutex_unlock(mutex)
+      }
+    }
+  }
+
+  /// - Parameter count: threads, at least 1; the calling thread is one of them.
+  public init(count: Int) {
+    precondition(count >= 1)
+    ck_flush_denormals()
+    let state = State()
+    var started = 1
+    var shortage: ForgeError?
+    while started < count, shortage == nil {
+      do throws(ForgeError) {
+        try SystemThread.start(name: "compute") { [started] in state.work(thread: started) }
+        started += 1
+      } catch { shortage = error }
+    }
+    self.count = started
+    self.shortage = shortage
+    self.state = started > 1 ? state : nil
+  }
+
+  deinit {
+    state?.stopped.store(true, ordering: .releasing)
+    state?.announce()
+  }
+
+  /// Runs `body(task, thread)` once for every task in `0..<tasks` and returns when all are done. `thread`, in
+  /// `0..<count`, tells whose scratch memory to use. Not reentrant; one caller at a time.
+  public func forEach(_ tasks: Int, _ body: @Sendable (_ task: Int, _ thread: Int) -> Void) {
+    guard let state, tasks > 1 else {
+      for task in 0..<tasks { body(task, 0) }
+      return
+    }
+    withoutActuallyEscaping(body) { body in
+      state.body = body
+      state.tasks = tasks
+      state.next.store(0, ordering: .relaxed)
+      state.running.store(count - 1, ordering: .relaxed)
+      state.announce()
+      state.run(thread: 0)
+      var spins = 0
+      while state.running.load(ordering: .acquiring) > 0 {
+        spins += 1
+        if spins > 20_000 { sched_yield() }
+      }
+      state.body = nil
+    }
+  }
+
+  /// Splits `0..<count` into chunks of `size` and runs `body(range, thread)` for each. `size` must not depend on the
+  /// number of threads where it can change a result.
+  public func forEachChunk(of count: Int, size: Int, _ body: @Sendable (_ range: Range<Int>, _ thread: Int) -> Void) {
+    forEach((count + size - 1) / size) { task, thread in
+      body(task * size..<min(count, (task + 1) * size), thread)
+    }
+  }
+}

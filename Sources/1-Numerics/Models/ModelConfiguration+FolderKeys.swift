@@ -1,0 +1,156 @@
+import ConfigurationFiles
+import Support
+import Foundation
+
+/// Keys of a folder's `config.json` that no family here has: most say nothing about the computation and are left alone;
+/// those that change it are refused by name.
+extension ModelConfiguration {
+  /// Under which values a key of another architecture changes nothing. Null never does.
+  private enum Neutral: Sendable {
+    /// False, zero, or an empty text, list or mapping.
+    case off
+    case on
+    /// 1, or a list of ones.
+    case one
+    case texts([String])
+    /// The head's dimension to a power that makes attention divide its scores by the dimension's root, as it does here.
+    case headDimension(power: Double)
+  }
+
+  private static let foreignKeys: [(neutral: Neutral, keys: [String])] = [
+    (
+      .off,
+      [
+        "add_bias_linear", "add_cross_attention", "add_qkv_bias", "add_unit_offset", "alibi", "attention_chunk_size",
+        "attention_out_bias", "attention_qkv_bias", "attn_logit_cap", "attn_logit_softcapping", "attn_sinks",
+        "attn_temperature_tuning", "attention_sinks", "bidirectional", "block_configs", "clip_qkv",
+        "compression_config", "dim_model_base", "final_logit_softcapping", "is_encoder_decoder", "lm_head_bias",
+        "logit_softcapping", "logits_soft_cap", "mlp_bias", "no_rope_layer_interval", "nope_layer_interval",
+        "num_kv_shared_layers", "parallel_attn", "parallel_residual", "per_layer_config", "pruned_heads", "qkv_bias",
+        "quantization", "quantization_config", "rope_interleave", "rope_interleaved", "rope_local_base_freq",
+        "rotary_interleaved", "scale_depth", "swiglu_limit", "text_config", "use_alibi", "use_attention_sink",
+        "use_bias",
+        "use_bidirectional_attention", "use_mup", "use_parallel_block", "use_parallel_residual", "use_qkv_bias",
+        "zero_centered_norm",
+      ]
+    ),
+    (.on, ["causal", "is_causal", "scale_attn_weights", "use_rope"]),
+    (
+      .one,
+      [
+        "attention_in_multiplier", "attention_out_multiplier", "attention_output_multiplier", "embedding_multiplier",
+        "embedding_scale", "key_multiplier", "lm_head_multiplier", "logit_scale", "logits_scaling", "mlp_multipliers",
+        "no_rope_layers", "output_multiplier_scale", "partial_rotary_factor", "residual_multiplier", "residual_scale",
+        "rotary_emb_fraction", "rotary_pct", "scale_emb",
+      ]
+    ),
+    (.texts(["silu", "swish", "swiglu"]), ["activation_function", "hidden_activation", "mlp_hidden_act"]),
+    (.texts(["rope", "rotary"]), ["position_embedding_type"]),
+    (.texts(["rmsnorm", "RMSNorm", "rms_norm", "rms"]), ["norm_type", "normalization_type"]),
+    (.headDimension(power: -0.5), ["attention_multiplier", "attention_scale", "softmax_scale"]),
+    (.headDimension(power: 1), ["query_pre_attn_scalar"]),
+  ]
+  private static let queryKeyNormKeys = [
+    "qk_layernorm", "qk_norm", "use_qk_layernorm", "use_qk_norm", "use_query_key_norm",
+  ]
+  /// Noise of training that this program does not make; the scores of the model do not depend on it.
+  private static let noiseKeys = [
+    "attention_dropout", "embd_pdrop", "hidden_dropout", "hidden_dropout_prob", "resid_pdrop", "router_jitter_noise",
+  ]
+
+  /// - Parameter isTrained: whether the model is to be trained, and not only used.
+  /// - Throws: `ForgeError.badInput`, located, for the first key that changes the computation.
+  func refuseForeignKeys(_ section: ConfigurationSection, isTrained: Bool) throws {
+    for (neutral, keys) in Self.foreignKeys {
+      for key in keys where !family.keys.contains(key) {
+        guard let node = section.node(key), !isNeutral(node.value, neutral) else { continue }
+        let advice =
+          key.hasPrefix("quant") || key.hasPrefix("compr")
+          ? "; convert the weights to fp32, bf16 or fp16 first" : ", and it changes what the model computes"
+        throw section.error(key, "is \(node.value), which is not supported\(advice)")
+      }
+    }
+    let normalises = queryKeyNorm != .none
+    for key in Self.queryKeyNormKeys {
+      guard let node = section.node(key), !isNeutral(node.value, normalises ? .on : .off) else { continue }
+      throw section.error(
+        key,
+        "is \(node.value), but \(family.name) models \(normalises ? "always" : "never") normalise queries "
+          + "and keys")
+    }
+    guard isTrained else { return }
+    for key in Self.noiseKeys where try section.number(key) ?? 0 != 0 {
+      throw section.error(key, "is not supported in training; set it to 0 in the folder's config.json")
+    }
+  }
+
+  /// - Throws: `ForgeError.badInput`, located, for a null that means nothing.
+  static func refuseNulls(_ section: ConfigurationSection, family: ModelFamily) throws {
+    for key in family.nulls.refused where section.mentions(key) && !section.contains(key) {
+      throw section.error(key, "is null, which means nothing to \(family.name) models: give a value, or leave it out")
+    }
+  }
+
+  /// - Throws: `ForgeError.badInput`, located, for a key of a run that only other families use: a wish that nobody grants.
+  static func refuseUnusedKeys(_ section: ConfigurationSection, family: ModelFamily) throws {
+    for key in unusedKeys(section, family: family) {
+      let others = ModelFamily.all.filter { $0.keys.contains(key) }.map(\.name)
+      try section.refuse(
+        key,
+        "is not for \(family.name) models; of the families here only \(others.joinedAsWords) "
+          + (others.count == 1 ? "has it" : "have it"))
+    }
+  }
+
+  /// Keys of other families that are set to something, and that this one does not have.
+  static func unusedKeys(_ section: ConfigurationSection, family: ModelFamily) -> [String] {
+    let foreign = familyKeys.subtracting(family.keys)
+    return declaredKeys.map(\.key).filter { key in
+      guard foreign.contains(key), let node = section.node(key) else { return false }
+      if case .sequence(let items) = node.value, key == "layer_types" {
+        return items.contains { $0 != ConfigurationNode(.string("full_attention"), at: $0.location) }
+      }
+      return !isOff(node.value)
+    }
+  }
+
+  private func isNeutral(_ value: ConfigurationNode.Value, _ neutral: Neutral) -> Bool {
+    switch (neutral, value) {
+    case (.off, _): Self.isOff(value)
+    case (.on, .boolean(let flag)): flag
+    case (.texts(let texts), .string(let text)): texts.contains(text)
+    case (.one, .sequence(let items)): items.allSatisfy { isNeutral($0.value, .one) }
+    case (.one, .boolean(let flag)): flag
+    case (.one, .integer(let number)): number == 1
+    case (.one, .number(let number)): number == 1
+    case (.headDimension(let power), .integer(let number)): isPower(Double(number), power)
+    case (.headDimension(let power), .number(let number)): isPower(number, power)
+    default: false
+    }
+  }
+
+  private func isPower(_ number: Double, _ power: Double) -> Bool {
+    abs(number / pow(Double(headDimension), power) - 1) < 1e-6
+  }
+
+  /// Whether a value says no: null, false, zero, or nothing at all.
+  static func isOff(_ value: ConfigurationNode.Value) -> Bool {
+    switch value {
+    case .null: true
+    case .boolean(let flag): !flag
+    case .integer(let number): number == 0
+    case .number(let number): number == 0
+    case .string(let text): text.isEmpty
+    case .sequence(let items): items.isEmpty
+    case .mapping(let entries): entries.isEmpty
+    }
+  }
+}
+
+extension [String] {
+  /// `a`, `a and b`, `a, b and c`.
+  var joinedAsWords: String {
+    guard let last, count > 1 else { return first ?? "" }
+    return "\(dropLast().joined(separator: ", ")) and \(last)"
+  }
+}

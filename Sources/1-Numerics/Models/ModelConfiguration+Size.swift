@@ -1,0 +1,50 @@
+import ConfigurationFiles
+
+/// Sizes that no machine has memory for, told before they are computed with.
+extension ModelConfiguration {
+  /// Of any one number in a model's description.
+  static let largestNumber = 1 << 24
+  static let mostLayers = 1 << 13
+  static let mostExperts = 1 << 16
+  /// 35 trillion parameters.
+  private static let mostParameters = 0x1p45
+
+  /// - Throws: `ForgeError.badInput` for a number that is larger than `most`.
+  static func check(_ value: Int, _ key: String, in section: ConfigurationSection, most: Int = largestNumber) throws {
+    guard value <= most else { throw section.error(key, "must be at most \(most), but is \(value)") }
+  }
+
+  /// - Throws: `ForgeError.badInput` for a model of more parameters than any machine holds.
+  func checkSize(in section: ConfigurationSection) throws {
+    guard approximateParameters <= Self.mostParameters else {
+      let trillions = Int((approximateParameters * 1e-12).rounded())
+      throw section.error(
+        "hidden_size", "and the other sizes make a model of \(trillions) trillion parameters; at most 35 are possible")
+    }
+  }
+
+  /// Without norms and biases; as a floating-point number, which does not overflow.
+  private var approximateParameters: Double {
+    let (hidden, head) = (Double(hiddenSize), Double(headDimension))
+    let attention = 2 * hidden * head * (Double(heads) + Double(keyValueHeads))
+    let sparse = experts.map { experts in
+      let widths = Double(experts.count) * Double(experts.intermediateSize) + Double(experts.sharedIntermediateSize)
+      return 3 * hidden * widths + hidden * Double(experts.count)
+    }
+    let denseLayers = Double(layers - sparseLayerCount)
+    return 2 * hidden * Double(vocabularySize) + Double(layers) * attention
+      + Double(sparseLayerCount) * (sparse ?? 0) + denseLayers * 3 * hidden * Double(intermediateSize)
+  }
+
+  /// About how many numbers a token leaves for the backward pass.
+  public var approximateActivationsPerToken: Double {
+    let hidden = Double(hiddenSize)
+    let attention = Double(headDimension) * (Double(heads) + Double(keyValueHeads))
+    let dense = hidden + 2 * attention + Double(intermediateSize)
+    let sparse = experts.map { experts in
+      Double(experts.count) + Double(experts.sharedIntermediateSize)
+        + Double(experts.perToken) * (hidden + Double(experts.intermediateSize))
+    }
+    return 4 * (Double(layers) * dense + Double(sparseLayerCount) * (sparse ?? 0)) + Double(vocabularySize)
+  }
+}

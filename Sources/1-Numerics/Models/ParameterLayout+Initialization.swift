@@ -1,0 +1,52 @@
+import Support
+import Kernels
+
+extension ParameterLayout {
+  /// Fills some ranges of `parameters` with random initial values: normal with `initializerRange` for matrices, one for
+  /// norms, zero for biases. An element depends on the seed, its tensor's name and its place in the tensor alone, so every
+  /// rank fills what it owns.
+  ///
+  /// - Parameters:
+  ///   - parameters: `[count]`
+  ///   - ranges: elements of the arena, ascending and disjoint; nil fills everything.
+  public func initialize(
+    _ parameters: Buffer<Float>, ranges: [Range<Int>]? = nil, configuration: ModelConfiguration, seed: UInt64,
+    compute: Compute
+  ) {
+    precondition(parameters.count == count)
+    let deviation = Double(configuration.initializerRange)
+    for (tensor, part) in parts(of: ranges ?? [0..<count]) {
+      let values = parameters[part]
+      guard tensor.shape.count >= 2 else {
+        values.fill(tensor.role == .norm ? 1 : 0)
+        continue
+      }
+      let random = CounterBasedRandom(seed: seed, stream: Self.stream(of: tensor.name))
+      let first = part.lowerBound - tensor.range.lowerBound
+      // Normal numbers come in pairs; a part may begin or end inside one.
+      let pairs = first / 2..<(first + part.count + 1) / 2
+      compute.team.forEachChunk(of: pairs.count, size: 1 << 14) { chunk, _ in
+        for pair in chunk.lowerBound + pairs.lowerBound..<chunk.upperBound + pairs.lowerBound {
+          let (a, b) = random.normals(UInt64(pair))
+          let place = 2 * pair - first
+          if place >= 0 { values[place] = Float(a * deviation) }
+          if place + 1 < values.count { values[place + 1] = Float(b * deviation) }
+        }
+      }
+    }
+  }
+
+  /// The tensors that some ranges of the arena, ascending and disjoint, hold, and which part of each.
+  public func parts(of ranges: [Range<Int>]) -> [(tensor: ParameterTensor, part: Range<Int>)] {
+    var first = 0
+    return ranges.flatMap { range -> [(tensor: ParameterTensor, part: Range<Int>)] in
+      while first < tensors.count, tensors[first].range.upperBound <= range.lowerBound { first += 1 }
+      return tensors[first...].prefix { $0.range.lowerBound < range.upperBound }.map { tensor in
+        (tensor, tensor.range.clamped(to: range))
+      }
+    }
+  }
+
+  /// A tensor's random stream depends on nothing but its name.
+  private static func stream(of name: String) -> UInt64 { FNV1a.hash(name.utf8) }
+}

@@ -1,0 +1,84 @@
+import Support
+import Formats
+import Glibc
+import Synchronization
+
+/// Hashes chunks of datasets on several threads: to know a dataset, or to know it again.
+public enum ChunkVerification {
+  /// A part of a file, at most a chunk.
+  public struct Task: Sendable, Equatable {
+    public var path: String
+    public var bytes: Range<Int>
+    /// The hash that it should have, in hexadecimal; nil to learn it.
+    public var expected: String?
+
+    public init(path: String, bytes: Range<Int>, expected: String? = nil) {
+      self.path = path
+      self.bytes = bytes
+      self.expected = expected
+    }
+
+    /// Of a dataset whose path, without `.bin` and `.idx`, is `prefix`.
+    public init(prefix: String, chunk: DatasetDigest.Chunk, expected: String? = nil) {
+      self.init(path: prefix + chunk.file.rawValue, bytes: chunk.bytes, expected: expected)
+    }
+  }
+
+  /// Reads chunks, the next one whenever a thread is free.
+  ///
+  /// - Parameter deadline: no chunk is begun after it; nil reads all.
+  /// - Returns: a hash for each task; nil for one that was not reached.
+  /// - Throws: `ForgeError.badInput` for the first chunk, in order, that is missing or not what it should be.
+  public static func hash(
+    _ tasks: [Task], threads: Int, deadline: ContinuousClock.Instant? = nil
+  ) throws -> [SHA256.Digest?] {
+    let work = Work(tasks, deadline)
+    // This thread, and as many others as can be started.
+    var started: [SystemThread] = []
+    for _ in 1..<max(1, min(threads, tasks.count)) {
+      guard let thread = try? SystemThread({ work.run() }) else { break }
+      started.append(thread)
+    }
+    work.run()
+    for thread in started { thread.join() }
+    return try work.outcomes.withLock { try $0.map { try $0?.get() } }
+  }
+
+  /// What the threads share.
+  private final class Work: Sendable {
+    let outcomes: Mutex<[Result<SHA256.Digest, ForgeError>?]>
+    private let tasks: [Task]
+    private let deadline: ContinuousClock.Instant?
+    private let next = Atomic(0)
+
+    init(_ tasks: [Task], _ deadline: ContinuousClock.Instant?) {
+      self.tasks = tasks
+      self.deadline = deadline
+      outcomes = Mutex(Array(repeating: nil, count: tasks.count))
+    }
+
+    func run() {
+      while case let number = next.add(1, ordering: .relaxed).oldValue, number < tasks.count {
+        if let deadline, ContinuousClock.now > deadline { return }
+        let outcome = Result { try check(tasks[number]) }.mapError { $0 as? ForgeError ?? ForgeError(.bug, "\($0)") }
+        outcomes.withLock { $0[number] = outcome }
+      }
+    }
+  }
+
+  /// One chunk in a hundred, at least one: which ones depends on `key` alone.
+  public static func sample(_ digest: DatasetDigest, key: UInt64) -> [DatasetDigest.Chunk] {
+    let chunks = digest.chunks
+    guard !chunks.isEmpty else { return [] }
+    let order = Permutation(count: chunks.count, key: key)
+    return (0..<(chunks.count + 99) / 100).map { chunks[order($0)] }
+  }
+
+  private static func check(_ task: Task) throws -> SHA256.Digest {
+    let digest = try FileDigest.hash(path: task.path, bytes: task.bytes)
+    guard let expected = task.expected, expected != digest.hexadecimal else { return digest }
+    throw ForgeError.badInput(
+      "'\(task.path)' is not what it was: its bytes \(task.bytes.lowerBound) to \(task.bytes.upperBound) have "
+        + "another hash than was recorded; it was damaged or replaced, so restore it or prepare it again")
+  }
+}

@@ -1,0 +1,31 @@
+import Support
+import Formats
+import Glibc
+
+/// A dataset and its share of a mixture.
+public struct DataSource: Sendable, Equatable {
+  /// A folder made by `forge data prepare`, or the prefix of a Megatron-LM `.bin/.idx` pair.
+  public var path: String
+  /// Sequences are drawn from the sources in proportion to their weights, whatever these add up to.
+  public var weight: Double
+
+  public init(path: String, weight: Double = 1) {
+    self.path = path
+    self.weight = weight
+  }
+}
+
+/// The two parts of a folder made by `forge data prepare`; the raw value is the prefix of its files.
+public enum DataPart: String, Sendable, CaseIterable {
+  case train, validation
+}
+
+extension DataSource {
+  /// Whether the source is a prepared folder, which alone has a part held out for validation.
+  public var isPreparedFolder: Bool { exists(path + "/" + DataPart.train.rawValue + ".idx") }
+
+  /// Opens a part of a prepared folder, or the whole of a `.bin/.idx` pair.
+  func open(_ part: DataPart) throws -> IndexedDataset { try IndexedDataset(prefix: prefix(of: part)) }
+
+  private func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+}

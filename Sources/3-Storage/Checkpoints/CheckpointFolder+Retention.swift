@@ -1,0 +1,77 @@
+import Support
+
+extension CheckpointFolder {
+  /// Deletes all but the newest `keepLast` checkpoints, every step that is a multiple of `keepEvery` and the `keepBest`
+  /// with the lowest validation losses (`validation_loss` in their metadata); oldest first.
+  ///
+  /// Nothing is deleted before one of the newest has been read back and verified, so there is always a sound one.
+  ///
+  /// - Parameters:
+  ///   - verified: a step that this process has already read back or resumed from; saves reading it again.
+  ///   - report: told about every kept checkpoint that turns out to be damaged.
+  /// - Returns: the step that was verified, for the next call.
+  @discardableResult
+  public func prune(
+    keepLast: Int, keepEvery: Int? = nil, keepBest: Int = 0, verified: Int? = nil, threads: Int = 1,
+    report: (ForgeError) -> Void = { _ in }
+  ) throws -> Int? {
+    let condemned = condemned(by: Retention(keepLast: keepLast, keepEvery: keepEvery, keepBest: keepBest))
+    guard !condemned.isEmpty else { return verified }
+    let newest = steps().suffix(keepLast)
+    let sound = verified.flatMap { newest.contains($0) ? $0 : nil }
+    guard let sound = sound ?? newest.reversed().first(where: { isSound(step: $0, threads: threads, report) }) else {
+      return nil
+    }
+    if let latestStep, condemned.contains(latestStep) {  // a crash kept it from moving on
+      try moveLatest(to: sound, root: CheckpointReader(path: path(step: sound)).root)
+    }
+    for step in condemned { try delete(step: step) }
+    return sound
+  }
+
+  /// The steps that ``prune(keepLast:keepEvery:keepBest:verified:threads:report:)`` would delete.
+  public func condemned(by retention: Retention) -> [Int] {
+    let steps = steps()
+    var (losses, sets): ([Int: Double], [Int: String]) = ([:], [:])
+    if retention.keepBest > 0, steps.count > retention.keepLast {
+      for step in steps {
+        guard let reader = try? CheckpointReader(path: path(step: step)) else { continue }
+        (losses[step], sets[step]) = (reader.validationLoss, reader.validationSets)
+      }
+    }
+    return retention.condemned(steps: steps, losses: losses, sets: sets)
+  }
+
+  /// Removes a checkpoint in such a way that at no time a part of it goes by a checkpoint's name.
+  public func delete(step: Int) throws {
+    let deleting = path(step: step) + Self.deletingSuffix
+    if exists(deleting) { try files.removeTree(deleting) }
+    try files.rename(path(step: step), to: deleting)
+    try files.synchronizeFolder(path)
+    try files.removeTree(deleting)
+  }
+
+  /// Removes every checkpoint of a later step: what they hold is not to be trusted.
+  public func remove(after last: Int) throws {
+    let steps = steps()
+    guard let doubtful = steps.last, doubtful > last else { return }
+    if let kept = steps.last(where: { $0 <= last }), let latestStep, latestStep > last,
+      let root = try? CheckpointReader(path: path(step: kept)).root
+    {
+      try moveLatest(to: kept, root: root)
+    }
+    for step in steps.reversed() where step > last { try delete(step: step) }
+  }
+
+  private func isSound(step: Int, threads: Int, _ report: (ForgeError) -> Void) -> Bool {
+    do {
+      try CheckpointReader(path: path(step: step)).verify(threads: threads)
+      return true
+    } catch let error as ForgeError {
+      report(error)
+      return false
+    } catch {
+      return false
+    }
+  }
+}

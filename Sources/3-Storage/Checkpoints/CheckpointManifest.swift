@@ -1,0 +1,196 @@
+import Support
+import Foundation
+
+/// One contiguous range of a tensor's elements as it is stored in a shard file (docs/checkpoint-format.md).
+public struct ChunkRecord: Codable, Sendable, Equatable {
+  public enum Encoding: String, Codable, Sendable {
+    /// Byte planes, most significant first.
+    case planes
+  }
+
+  public var tensor: String
+  /// The first element.
+  public var start: Int
+  /// The number of elements.
+  public var count: Int
+  public var file: String
+  /// The place of the first stored byte in `file`.
+  public var offset: Int
+  /// Stored bytes: the sum of `planes`.
+  public var length: Int
+  /// `count` times the width of an element.
+  public var rawLength: Int
+  public var encoding: Encoding
+  /// Stored bytes of each plane. A plane of `count` bytes is stored as it is, a shorter one is a zstd frame.
+  public var planes: [Int]
+  /// Of the stored bytes, in hexadecimal.
+  public var sha256: String
+
+  var elements: Range<Int> { start..<start + count }
+}
+
+/// The table of contents of a checkpoint: every tensor and every chunk of it, whoever wrote them.
+struct CheckpointManifest: Codable, Sendable {
+  struct File: Codable, Sendable {
+    var name: String
+    /// Bytes.
+    var length: Int
+  }
+
+  static let fileName = "manifest.json"
+  static let currentFormat = "forge-checkpoint"
+  static let currentVersion = 1
+
+  var format = currentFormat
+  var version = currentVersion
+  var step: Int
+  var metadata: JSONValue
+  var files: [File]
+  var tensors: [TensorDescription]
+  var chunks: [ChunkRecord]
+
+  /// Puts the chunks into the order of tensors and elements and derives the files from them.
+  init(step: Int, metadata: JSONValue, tensors: [TensorDescription], chunks: [ChunkRecord]) {
+    let place = Dictionary(tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+    self.step = step
+    self.metadata = metadata
+    self.tensors = tensors
+    self.chunks = chunks.sorted {
+      (place[$0.tensor] ?? .max, $0.start) < (place[$1.tensor] ?? .max, $1.start)
+    }
+    var lengths: [String: Int] = [:]
+    for chunk in chunks { lengths[chunk.file] = max(lengths[chunk.file] ?? 0, chunk.offset + chunk.length) }
+    self.files = lengths.sorted { $0.key < $1.key }.map { File(name: $0.key, length: $0.value) }
+  }
+
+  // MARK: Text
+
+  /// `"root":"` + 64 hexadecimal digits + `"}` + line feed.
+  private static let tailLength = 75
+
+  /// The file's bytes and the root hash: one line per file, tensor and chunk, and the SHA-256 of everything before the
+  /// last line in the last line.
+  func encoded() throws -> (bytes: [UInt8], root: String) {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    func lines<Record: Encodable>(_ records: [Record]) throws -> String {
+      let lines = try records.map { String(decoding: try encoder.encode($0), as: UTF8.self) }
+      return "[\n" + lines.joined(separator: ",\n") + "\n]"
+    }
+    let metadata = String(decoding: try encoder.encode([self.metadata]), as: UTF8.self).dropFirst().dropLast()
+    let body = """
+      {"format":"\(format)","version":\(version),"step":\(step),
+      "metadata":\(metadata),
+      "files":\(try lines(files)),
+      "tensors":\(try lines(tensors)),
+      "chunks":\(try lines(chunks)),
+
+      """
+    let root = SHA256.hash(body).hexadecimal
+    return (Array((body + "\"root\":\"\(root)\"}\n").utf8), root)
+  }
+
+  /// The root hash that a manifest's bytes end with, unchecked.
+  static func root(of bytes: [UInt8]) -> String { String(decoding: bytes.suffix(67).prefix(64), as: UTF8.self) }
+
+  /// Reads what ``encoded()`` wrote, and throws a plain sentence about what is wrong with it.
+  static func decode(_ bytes: [UInt8]) throws(Defect) -> (manifest: CheckpointManifest, root: String) {
+    guard bytes.count > tailLength else { throw Defect("it is truncated") }
+    let body = Array(bytes.dropLast(tailLength))
+    let root = SHA256.hash(body).hexadecimal
+    guard bytes.suffix(tailLength).elementsEqual("\"root\":\"\(root)\"}\n".utf8) else {
+      throw Defect("its contents do not match its root hash")
+    }
+    struct Header: Decodable { var format: String, version: Int }
+    let decoder = JSONDecoder()
+    guard let header = try? decoder.decode(Header.self, from: Data(bytes)), header.format == currentFormat else {
+      throw Defect("it is not a checkpoint's manifest")
+    }
+    guard header.version == currentVersion else {
+      throw Defect("it has version \(header.version) of the format, and this program reads version \(currentVersion)")
+    }
+    do {
+      return (try decoder.decode(CheckpointManifest.self, from: Data(bytes)), root)
+    } catch {
+      throw Defect("it lacks a field or has one of a wrong type")
+    }
+  }
+
+  // MARK: Consistency
+
+  /// Checks that every tensor is covered by chunks exactly once, and every byte of every file by exactly one chunk.
+  func validate() throws(Defect) {
+    try validateNumbers()
+    var byTensor = Dictionary(grouping: chunks, by: \.tensor)
+    for tensor in tensors {
+      guard tensor.shape.allSatisfy({ $0 >= 0 }) else { throw Defect("tensor '\(tensor.name)' has a negative size") }
+      guard let chunks = byTensor.removeValue(forKey: tensor.name) ?? (tensor.elementCount == 0 ? [] : nil) else {
+        throw Defect("tensor '\(tensor.name)' has no chunks, or is listed twice")
+      }
+      var covered = 0
+      for chunk in chunks.sorted(by: { $0.start < $1.start }) {
+        guard chunk.start == covered, chunk.count > 0 else {
+          throw Defect("the chunks of tensor '\(tensor.name)' leave a gap or overlap at element \(covered)")
+        }
+        guard chunk.rawLength == chunk.count * tensor.dtype.width, chunk.planes.count == tensor.dtype.width,
+          chunk.planes.allSatisfy({ $0 > 0 && $0 <= chunk.count }), chunk.length == chunk.planes.reduce(0, +)
+        else {
+          throw Defect("tensor '\(tensor.name)' has a chunk at element \(chunk.start) whose lengths disagree")
+        }
+        covered += chunk.count
+      }
+      guard covered == tensor.elementCount else {
+        throw Defect("tensor '\(tensor.name)' has \(tensor.elementCount) elements, its chunks \(covered)")
+      }
+    }
+    if let stray = byTensor.keys.min() { throw Defect("it has chunks of a tensor '\(stray)' that it does not list") }
+    try validateFiles()
+  }
+
+  /// No sensible number comes near the bound, and below it no sum or product of what follows can overflow.
+  private func validateNumbers() throws(Defect) {
+    let most = 1 << 48
+    func isSensible(_ numbers: [Int]) -> Bool { numbers.allSatisfy { (0...most).contains($0) } }
+    var names: Set<String> = []
+    for tensor in tensors {
+      guard names.insert(tensor.name).inserted else { throw Defect("tensor '\(tensor.name)' is listed twice") }
+      var count = 1
+      for size in tensor.shape where size >= 0 {
+        let (product, isTooLarge) = count.multipliedReportingOverflow(by: size)
+        guard !isTooLarge, product <= most else { throw Defect("tensor '\(tensor.name)' is too large to be one") }
+        count = product
+      }
+    }
+    guard step >= 0, isSensible(files.map(\.length)) else { throw Defect("it has a number that cannot be") }
+    for chunk in chunks {
+      guard isSensible([chunk.start, chunk.count, chunk.offset, chunk.length, chunk.rawLength]),
+        chunk.planes.count <= 8,
+        isSensible(chunk.planes)
+      else { throw Defect("it has a chunk of tensor '\(chunk.tensor)' with a number that cannot be") }
+    }
+  }
+
+  private func validateFiles() throws(Defect) {
+    var byFile = Dictionary(grouping: chunks, by: \.file)
+    for file in files {
+      guard !file.name.contains("/"), !file.name.hasPrefix(".") else {
+        throw Defect("'\(file.name)' is not the name of a shard")
+      }
+      var covered = 0
+      for chunk in (byFile.removeValue(forKey: file.name) ?? []).sorted(by: { $0.offset < $1.offset }) {
+        guard chunk.offset == covered else { throw Defect("\(file.name) has a gap or an overlap at byte \(covered)") }
+        covered += chunk.length
+      }
+      guard covered == file.length else {
+        throw Defect("\(file.name) has \(file.length) bytes, its chunks \(covered)")
+      }
+    }
+    if let stray = byFile.keys.min() { throw Defect("it has chunks in '\(stray)', which it does not list") }
+  }
+}
+
+/// What is wrong with a part of a checkpoint; becomes a `ForgeError` once the path is known.
+struct Defect: Error {
+  var description: String
+  init(_ description: String) { self.description = description }
+}

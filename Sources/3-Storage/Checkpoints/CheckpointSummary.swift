@@ -1,0 +1,77 @@
+import Support
+import Foundation
+
+/// What a checkpoint of a run is, told without reading its tensors.
+public struct CheckpointSummary: Sendable {
+  public let step: Int
+  public let path: String
+  /// When it was saved.
+  public let date: Date
+  /// Bytes on disk, the manifest included.
+  public let storedBytes: Int
+  /// Bytes of the tensors.
+  public let rawBytes: Int
+  public let validationLoss: Double?
+  /// What that is the loss of; only losses of the same are comparable.
+  public let validationSets: String?
+  /// What is wrong with its manifest or the lengths of its files; nil when nothing is. Then sizes are 0.
+  public let problem: String?
+}
+
+extension CheckpointFolder {
+  /// All checkpoints, in ascending order of their steps. Their chunks are not verified.
+  public func summaries() -> [CheckpointSummary] {
+    steps().map { step in
+      let reader = Result { try CheckpointReader(path: self.path(step: step)) }
+      let path = (try? reader.get())?.path ?? self.path(step: step)
+      var status = stat()
+      _ = stat("\(path)/\(CheckpointManifest.fileName)", &status)
+      let date = Date(timeIntervalSince1970: Double(status.st_mtim.tv_sec))
+      switch reader {
+      case .success(let reader):
+        return CheckpointSummary(
+          step: step, path: path, date: date, storedBytes: reader.storedBytes + Int(status.st_size),
+          rawBytes: reader.rawBytes, validationLoss: reader.validationLoss,
+          validationSets: reader.validationSets, problem: nil)
+      case .failure(let error):
+        return CheckpointSummary(
+          step: step, path: path, date: date, storedBytes: 0, rawBytes: 0, validationLoss: nil,
+          validationSets: nil, problem: "\(error)")
+      }
+    }
+  }
+}
+
+/// How a tensor is stored.
+public struct TensorStorage: Sendable {
+  public let tensor: TensorDescription
+  public let chunks: Int
+  /// Stored bytes of each byte plane, the most significant first; each holds as many bytes as the tensor has elements.
+  public let planes: [Int]
+  public var storedBytes: Int { planes.reduce(0, +) }
+  public var rawBytes: Int { tensor.elementCount * tensor.dtype.width }
+}
+
+extension CheckpointReader {
+  /// Bytes of all chunks.
+  public var storedBytes: Int { manifest.files.map(\.length).reduce(0, +) }
+  public var rawBytes: Int { manifest.chunks.map(\.rawLength).reduce(0, +) }
+  public var chunkCount: Int { manifest.chunks.count }
+  public var fileCount: Int { manifest.files.count }
+
+  /// What the trainer measured at this step, if it did.
+  public var validationLoss: Double? { metadata[CheckpointFolder.validationLossKey]?.number }
+
+  /// The hash of what that is the loss of; nil where the version did not say.
+  public var validationSets: String? { metadata[CheckpointFolder.validationSetsKey]?.string }
+
+  /// How every tensor is stored, in the manifest's order.
+  public var storage: [TensorStorage] {
+    let chunks = Dictionary(grouping: manifest.chunks, by: \.tensor)
+    return tensors.map { tensor in
+      let chunks = chunks[tensor.name] ?? []
+      let planes = (0..<tensor.dtype.width).map { plane in chunks.map { $0.planes[plane] }.reduce(0, +) }
+      return TensorStorage(tensor: tensor, chunks: chunks.count, planes: planes)
+    }
+  }
+}

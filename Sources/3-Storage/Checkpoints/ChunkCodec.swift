@@ -1,0 +1,131 @@
+import CZstd
+import Support
+
+/// Turns one chunk's elements into its stored bytes; keeps its buffers, so one encoder serves one thread at a time.
+final class ChunkEncoder {
+  /// A plane is compressed when this fraction of it or less remains; otherwise reading it back would be slower for
+  /// nothing.
+  private static let worthwhile = 0.97
+  private static let sampleParts = 4
+  private static let samplePartLength = 4096
+
+  private let context: OpaquePointer
+  private let planeBytes: UnsafeMutableBufferPointer<UInt8>
+  /// The zstd frames, one after another.
+  private let frameBytes: UnsafeMutableBufferPointer<UInt8>
+  private let sample: UnsafeMutableBufferPointer<UInt8>
+
+  /// What ``encode(_:width:)`` produced last: each plane's stored bytes, and the hash of all of them.
+  private(set) var planes: [UnsafeRawBufferPointer] = []
+  private(set) var sha256 = ""
+
+  /// - Parameters:
+  ///   - level: zstd's compression level; negative ones are faster.
+  ///   - chunkBytes: the largest chunk that will be encoded, in raw bytes.
+  init(level: Int, chunkBytes: Int) {
+    guard let context = ZSTD_createCCtx() else { endProcess(.tryAgain("there is no memory left for a zstd context")) }
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level))
+    _ = forge_zstd_always_code_literals(context)  // refused: only a worse ratio
+    self.context = context
+    planeBytes = .allocate(capacity: chunkBytes)
+    // The last plane may fail to compress, and needs room to do so.
+    frameBytes = .allocate(capacity: chunkBytes + ZSTD_compressBound(chunkBytes))
+    sample = .allocate(capacity: ZSTD_compressBound(Self.sampleParts * Self.samplePartLength))
+  }
+
+  deinit {
+    ZSTD_freeCCtx(context)
+    planeBytes.deallocate()
+    frameBytes.deallocate()
+    sample.deallocate()
+  }
+
+  func encode(_ bytes: UnsafeRawBufferPointer, width: Int) {
+    guard let source = bytes.baseAddress, let split = planeBytes.baseAddress else { return }
+    let count = bytes.count / width
+    BytePlanes.split(source, width: width, count: count, into: split)
+    planes.removeAll(keepingCapacity: true)
+    var room = UnsafeMutableRawBufferPointer(frameBytes)
+    var hash = SHA256()
+    for index in 0..<width {
+      let plane = UnsafeRawBufferPointer(start: split + index * count, count: count)
+      let frame = compress(plane, into: room)
+      room = UnsafeMutableRawBufferPointer(rebasing: room[(frame?.count ?? 0)...])
+      planes.append(frame ?? plane)
+      hash.update(frame ?? plane)
+    }
+    sha256 = hash.finalize().hexadecimal
+  }
+
+  /// The plane's zstd frame, or nil when it is not worth having.
+  private func compress(
+    _ plane: UnsafeRawBufferPointer, into room: UnsafeMutableRawBufferPointer
+  ) -> UnsafeRawBufferPointer? {
+    guard sampleCompresses(plane) else { return nil }
+    let size = ZSTD_compress2(context, room.baseAddress, room.count, plane.baseAddress, plane.count)
+    precondition(ZSTD_isError(size) == 0, "zstd refuses a plane although there is room for it")
+    guard Double(size) <= Self.worthwhile * Double(plane.count) else { return nil }
+    return UnsafeRawBufferPointer(rebasing: room[..<size])
+  }
+
+  /// Tries a few kilobytes from all over a long plane: mantissas cost nothing more than that.
+  private func sampleCompresses(_ plane: UnsafeRawBufferPointer) -> Bool {
+    let parts = Self.sampleParts
+    let sampleLength = parts * Self.samplePartLength
+    guard plane.count > 4 * sampleLength else { return true }
+    return withUnsafeTemporaryAllocation(byteCount: sampleLength, alignment: 1) { gathered in
+      for part in 0..<parts {
+        let start = part * (plane.count - Self.samplePartLength) / (parts - 1)
+        let target = UnsafeMutableRawBufferPointer(rebasing: gathered[(part * Self.samplePartLength)...])
+        target.copyMemory(from: UnsafeRawBufferPointer(rebasing: plane[start..<start + Self.samplePartLength]))
+      }
+      let size = ZSTD_compress2(context, sample.baseAddress, sample.count, gathered.baseAddress, sampleLength)
+      return Double(size) <= Self.worthwhile * Double(sampleLength)
+    }
+  }
+}
+
+/// Verifies a chunk's stored bytes and turns them back into elements; one decoder serves one thread at a time.
+final class ChunkDecoder {
+  private let context: OpaquePointer
+  private var scratch: [UInt8] = []
+
+  init() {
+    guard let context = ZSTD_createDCtx() else { endProcess(.tryAgain("there is no memory left for a zstd context")) }
+    self.context = context
+  }
+
+  deinit { ZSTD_freeDCtx(context) }
+
+  static func verify(_ stored: UnsafeRawBufferPointer, against chunk: ChunkRecord) throws(Defect) {
+    var hash = SHA256()
+    hash.update(stored)
+    guard hash.finalize().hexadecimal == chunk.sha256 else { throw Defect("its bytes do not match their SHA-256") }
+  }
+
+  /// Writes `chunk.rawLength` bytes, aligned for the element type, to `destination`.
+  func decode(
+    _ stored: UnsafeRawBufferPointer, of chunk: ChunkRecord, into destination: UnsafeMutableRawPointer
+  ) throws(Defect) {
+    if scratch.count < chunk.rawLength { scratch = [UInt8](repeating: 0, count: chunk.rawLength) }
+    let isSound = scratch.withUnsafeMutableBufferPointer { scratch in
+      guard let source = stored.baseAddress, let unpacked = scratch.baseAddress else { return false }
+      var planes: [UnsafePointer<UInt8>] = []
+      var offset = 0
+      for (index, length) in chunk.planes.enumerated() {
+        let input = source + offset
+        offset += length
+        if length == chunk.count {
+          planes.append(input.assumingMemoryBound(to: UInt8.self))
+        } else {
+          let output = unpacked + index * chunk.count
+          guard ZSTD_decompressDCtx(context, output, chunk.count, input, length) == chunk.count else { return false }
+          planes.append(UnsafePointer(output))
+        }
+      }
+      BytePlanes.join(planes, count: chunk.count, into: destination)
+      return true
+    }
+    guard isSound else { throw Defect("one of its planes does not decompress") }
+  }
+}

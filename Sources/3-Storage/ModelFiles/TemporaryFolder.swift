@@ -1,0 +1,53 @@
+import Support
+import Foundation
+
+/// A folder that is filled beside its place under a name nobody else has, and put there when it is complete; it goes
+/// when it is dropped before.
+final class TemporaryFolder {
+  let path: String
+
+  /// - Parameter place: where the files are to go; the folders above it are made.
+  /// - Throws: `ForgeError.badInput` when nothing can be written there.
+  init(beside place: String) throws {
+    let url = URL(filePath: place).standardizedFileURL
+    let parent = url.path(percentEncoded: false).parentFolder
+    func failure(_ code: Int32) -> ForgeError {
+      .badInput("cannot make the folder '\(place)': \(String(cString: strerror(code)))")
+    }
+    do {
+      if !FileManager.default.fileExists(atPath: parent) {
+        try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+      }
+    } catch {
+      throw ForgeError.badInput("cannot make the folder '\(place)': \(systemReason(of: error))")
+    }
+    var template = Array("\(parent)/.\(url.lastPathComponent)-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw failure(errno) }
+    path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    // Others may read it, as any other folder that the user makes.
+    let mask = umask(0)
+    umask(mask)
+    guard chmod(path, 0o777 & ~mask) == 0 else { throw failure(errno) }
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  /// Moves the folder to a place where there is nothing or an empty folder, in one step; into any other folder file by
+  /// file, where it replaces files of the same names.
+  ///
+  /// - Throws: `ForgeError.tryAgain` when that fails.
+  func move(to place: String) throws {
+    if rename(path, place) == 0 { return }
+    let found = FileManager.default.subpaths(atPath: path) ?? []
+    for name in found {
+      let (from, to) = ("\(path)/\(name)", "\(place)/\(name)")
+      var isFolder: ObjCBool = false
+      _ = FileManager.default.fileExists(atPath: from, isDirectory: &isFolder)
+      if isFolder.boolValue {
+        guard mkdir(to, 0o777) == 0 || errno == EEXIST else { throw systemError("write", to) }
+      } else {
+        guard rename(from, to) == 0 else { throw systemError("write", to) }
+      }
+    }
+  }
+}

@@ -1,0 +1,214 @@
+import Support
+import Foundation
+
+/// The right to write into a run directory. One job has it at a time; whoever takes it over raises its epoch.
+///
+/// Rank 0 holds a lock on the file `.lock` while its process lives, touches the file every second, and has written its
+/// epoch and its name there. A job that finds the lock free, or its holder silent for ``patience`` seconds (stopped, cut
+/// off, or on a machine that is gone), takes over; so does the next start of the same Slurm job, without waiting. A
+/// process of the former holder that comes to life again reads another name in the file before it changes anything, and
+/// ends.
+public final class RunLease: Sendable {
+  /// What the file says.
+  public struct Record: Codable, Equatable, Sendable {
+    public var epoch = 0
+    /// Unique to the job that holds the lease.
+    public var holder = ""
+    public var host = ""
+    /// The Slurm job, and how many times it was started again; empty and 0 outside Slurm.
+    public var job = ""
+    public var attempt = 0
+    /// Automatic restarts in a row that found no newer checkpoint, and the one that they found.
+    public var restarts = 0
+    public var checkpoint = 0
+    /// Whether the holder has ended in good order.
+    public var isReleased = false
+    /// Names the copies on the nodes' own disks; it stays from job to job, and goes with the run directory and with a job
+    /// that keeps no copies, because those of the jobs before it may be of another course by then.
+    public var run: String?
+    /// Steps that the run is to do in all; versions before did not say.
+    public var steps: Int?
+  }
+
+  /// Seconds for which a holder must be silent to be given up.
+  public static let patience = 15.0
+  private static let pulse = 1.0
+  /// Automatic restarts without a new checkpoint after which the run is stopped for good.
+  static let mostRestarts = 3
+
+  private let path: String
+  public let record: Record
+  private let descriptor: Int32
+
+  private init(path: String, record: Record, descriptor: Int32) throws(ForgeError) {
+    self.path = path
+    self.record = record
+    self.descriptor = descriptor
+    guard descriptor >= 0 else { return }
+    try SystemThread.start(name: "lease") { [weak self] in
+      while self?.touch() != nil { Thread.sleep(forTimeInterval: Self.pulse) }
+    }
+  }
+
+  deinit { if descriptor >= 0 { close(descriptor) } }
+
+  private func touch() { futimens(descriptor, nil) }
+
+  /// Takes the lease; rank 0 only.
+  ///
+  /// - Parameters:
+  ///   - checkpoint: the newest checkpoint's step, 0 when there is none.
+  ///   - steps: that the run is to do in all.
+  ///   - keepsCopies: whether this job keeps copies on the nodes' own disks.
+  ///   - say: told when the job has to wait before it may take over.
+  /// - Throws: `ForgeError.badInput` when another job holds it, or when the run was restarted too often for nothing.
+  public static func acquire(
+    path: String, start: StartEnvironment, checkpoint: Int, steps: Int? = nil, keepsCopies: Bool = false,
+    say: (String) -> Void
+  ) throws -> RunLease {
+    let directory = path.parentFolder
+    let (descriptor, isFree) = try lock(path)
+    defer { close(descriptor) }
+    let former = read(path) ?? Record()
+    // Some file systems lock within one machine only.
+    let isSuspect = !isFree || (!former.isReleased && former.epoch > 0 && former.host != ProcessTable.hostName)
+    if isSuspect, !start.isNextAttempt(after: former) {
+      guard isSilent(path, former: former, say: say) else {
+        throw ForgeError.badInput(
+          "another job is writing to the run directory '\(directory)' (on \(former.host)); wait for it or choose another"
+        )
+      }
+    }
+    var record = Record(
+      epoch: former.epoch + 1, holder: UUID().uuidString, host: ProcessTable.hostName, job: start.job,
+      attempt: start.attempt, checkpoint: checkpoint, run: keepsCopies ? former.run ?? UUID().uuidString : nil,
+      steps: steps)
+    if start.attempt > 0, !former.isReleased, former.epoch > 0, former.checkpoint == checkpoint {
+      record.restarts = former.restarts + 1
+    }
+    guard record.restarts <= mostRestarts else {
+      throw ForgeError.badInput(
+        "the run in '\(directory)' was restarted \(mostRestarts) times after step \(checkpoint) without saving a newer "
+          + "checkpoint, and is not restarted again; see train.log and `forge why \(directory)`, then start it by hand")
+    }
+    // A new file, so that nobody reads half a record. The lock on the old one stays with a holder who is only silent, for
+    // whom that file is no longer the lease.
+    let held: Int32
+    do { held = try replace(path, record) } catch {
+      // A full disk has no room for another file, but the old one can be overwritten: restarts must be counted.
+      guard isFree, overwrite(descriptor, with: record) else { throw error }
+      held = dup(descriptor)
+    }
+    let lease = try RunLease(path: path, record: record, descriptor: held)
+    if !isFree { usleep(100_000) }  // two that take over at once: the later one has it
+    try lease.check()
+    return lease
+  }
+
+  /// Opens the file, and locks it if nobody else has.
+  private static func lock(_ path: String) throws -> (descriptor: Int32, isFree: Bool) {
+    while true {
+      let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+      guard descriptor >= 0 else {
+        throw ForgeError.badInput(
+          "cannot write to the run directory '\(path.parentFolder)': "
+            + String(cString: strerror(errno)))
+      }
+      // A file system without locks (ENOSYS, ENOLCK) cannot tell; then the record and the holder's pulse must.
+      guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else { return (descriptor, false) }
+      var (mine, present) = (stat(), stat())
+      if fstat(descriptor, &mine) == 0, stat(path, &present) == 0, mine.st_ino == present.st_ino {
+        return (descriptor, true)
+      }
+      close(descriptor)  // another job replaced it meanwhile
+    }
+  }
+
+  private static func overwrite(_ descriptor: Int32, with record: Record) -> Bool {
+    guard let bytes = try? JSONEncoder().encode(record) else { return false }
+    let isWritten = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) == $0.count }
+    return isWritten && ftruncate(descriptor, off_t(bytes.count)) == 0 && fsync(descriptor) == 0
+  }
+
+  /// Puts a new file, locked, into the place of the old one.
+  private static func replace(_ path: String, _ record: Record) throws -> Int32 {
+    let replacement = "\(path).\(record.holder)"
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys]
+    let bytes = Array(try encoder.encode(record)) + [UInt8(ascii: "\n")]
+    let descriptor = open(replacement, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw systemError("create", replacement) }
+    _ = flock(descriptor, LOCK_EX | LOCK_NB)
+    guard bytes.withUnsafeBytes({ Foundation.write(descriptor, $0.baseAddress, $0.count) }) == bytes.count,
+      fsync(descriptor) == 0, rename(replacement, path) == 0
+    else {
+      let error = systemError("write", path)
+      close(descriptor)
+      unlink(replacement)
+      throw error
+    }
+    return descriptor
+  }
+
+  /// The lease that rank 0 has taken, for the other ranks.
+  public static func joined(path: String, record: Record) throws(ForgeError) -> RunLease {
+    try RunLease(path: path, record: record, descriptor: -1)
+  }
+
+  /// - Throws: `ForgeError.badInput` when another job has taken over: nothing may be written any more.
+  @Sendable public func check() throws {
+    guard let now = Self.read(path) else { throw systemError("read", path) }
+    guard now.holder == record.holder else {
+      throw ForgeError.badInput(
+        "another job has taken over '\(path.parentFolder)' (epoch \(now.epoch), on "
+          + "\(now.host)); this one (epoch \(record.epoch)) writes nothing more and ends")
+    }
+  }
+
+  /// Tells the next job that this one ended in good order.
+  public func release() throws {
+    guard descriptor >= 0 else { return }
+    try check()
+    var record = record
+    record.isReleased = true
+    close(try Self.replace(path, record))
+  }
+
+  /// Whether the holder leaves the file untouched for as long as patience lasts.
+  private static func isSilent(_ path: String, former: Record, say: (String) -> Void) -> Bool {
+    func touched() -> timespec? {
+      // Opened anew each time: a network file system then asks its server.
+      let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+      defer { if descriptor >= 0 { close(descriptor) } }
+      var status = stat()
+      return descriptor >= 0 && fstat(descriptor, &status) == 0 ? status.st_mtim : nil
+    }
+    let before = touched()
+    var isTold = false
+    for waited in stride(from: 0, to: patience, by: 0.25) {
+      usleep(250_000)
+      guard let now = touched(), let before, now.tv_sec == before.tv_sec, now.tv_nsec == before.tv_nsec else {
+        return false
+      }
+      if waited > 3 * pulse, !isTold {
+        isTold = true
+        say("the job on \(former.host) that holds the run directory is silent; waiting \(Int(patience)) s to be sure")
+      }
+    }
+    return true
+  }
+
+  // MARK: The file
+
+  /// What a lease says; nil when there is none that can be read.
+  public static func read(_ path: String) -> Record? {
+    guard let contents = FileManager.default.contents(atPath: path), !contents.isEmpty else { return nil }
+    return try? JSONDecoder().decode(Record.self, from: contents)
+  }
+
+  /// Whether the holder's last sign of life, the file's time of change, is no older than it may be.
+  ///
+  /// - Parameters:
+  ///   - touched, now: seconds since 1970.
+  public static func isFresh(touched: Double, now: Double) -> Bool { abs(now - touched) < patience }
+}

@@ -1,0 +1,78 @@
+import Support
+import Formats
+import Foundation
+
+/// `sources.json` in the run directory: what was hashed once and need not be again as long as the files are untouched.
+///
+/// A cache: when it is lost, the files are read again.
+public struct SourceMemory: Codable, Equatable {
+  /// What the file system says of a file; a change of content changes it.
+  public struct Status: Codable, Equatable {
+    public var size: Int
+    /// Nanoseconds since 1970.
+    public var modified: Int
+    public var inode: UInt64
+
+    /// - Throws: `ForgeError.badInput` when there is no such file.
+    public init(_ path: String) throws {
+      var status = stat()
+      guard stat(path, &status) == 0 else {
+        throw ForgeError.badInput("cannot read '\(path)': \(String(cString: strerror(errno)))")
+      }
+      size = Int(status.st_size)
+      modified = Int(status.st_mtim.tv_sec) * 1_000_000_000 + Int(status.st_mtim.tv_nsec)
+      inode = UInt64(status.st_ino)
+    }
+  }
+
+  /// A dataset that was read.
+  public struct Dataset: Codable, Equatable {
+    public var prefix: String
+    public var data: Status
+    public var index: Status
+    public var digest: DatasetDigest
+    /// All of its ids were found to be below this.
+    public var vocabularySize: Int
+
+    public init(prefix: String, data: Status, index: Status, digest: DatasetDigest, vocabularySize: Int) {
+      self.prefix = prefix
+      self.data = data
+      self.index = index
+      self.digest = digest
+      self.vocabularySize = vocabularySize
+    }
+  }
+
+  /// The weights of `model.from`.
+  public struct Model: Codable, Equatable {
+    public var path: String
+    /// By name.
+    public var files: [String: Status]
+    public var sha256: String
+
+    public init(path: String, files: [String: Status], sha256: String) {
+      self.path = path
+      self.files = files
+      self.sha256 = sha256
+    }
+  }
+
+  public var datasets: [Dataset] = []
+  public var models: [Model] = []
+
+  /// Empty when there is none, or none that can be read.
+  public init(path: String) {
+    guard let data = try? Data(contentsOf: URL(fileURLWithPath: path)),
+      let memory = try? JSONDecoder().decode(Self.self, from: data)
+    else { return }
+    self = memory
+  }
+
+  public func write(to path: String) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    do { try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
+      throw ForgeError.tryAgain("cannot write '\(path)': \(systemReason(of: error))")
+    }
+  }
+}

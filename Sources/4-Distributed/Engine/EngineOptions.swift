@@ -1,0 +1,77 @@
+import Support
+public import Models
+public import Optimizers
+public import Sharding
+public import RunConfiguration
+
+/// What an engine computes with, and how that is spread over ranks.
+public struct EngineOptions: Sendable {
+  public var model: ModelConfiguration
+  /// Sequences of the largest micro-batch, and tokens of each.
+  public var sequences: Int
+  public var length: Int
+  /// Micro-batches of a global batch.
+  public var microBatches: Int
+  public var optimizer: OptimizerSettings
+  public var sharding: StateSharding
+  /// Ranks that share the experts of a layer.
+  public var expertDegree: Int
+  /// When busy ranks lend experts to others.
+  public var shadowExperts: ExpertShadowing
+  /// Whether slower ranks lend more.
+  public var followsPace: Bool
+  /// What of the activations is computed a second time.
+  public var recompute: Recomputation
+  /// Ranks that compute the same thing, along an axis whose parallelism is still to come; for tests.
+  public var duplicates = 1
+
+  public init(
+    model: ModelConfiguration, sequences: Int, length: Int, microBatches: Int, optimizer: OptimizerSettings,
+    sharding: StateSharding = .optimizer, expertDegree: Int = 1, shadowExperts: ExpertShadowing = .auto,
+    followsPace: Bool = true, recompute: Recomputation = .none
+  ) {
+    self.model = model
+    self.sequences = sequences
+    self.length = length
+    self.microBatches = microBatches
+    self.optimizer = optimizer
+    self.sharding = sharding
+    self.expertDegree = expertDegree
+    self.shadowExperts = shadowExperts
+    self.followsPace = followsPace
+    self.recompute = recompute
+  }
+
+  /// - Parameters:
+  ///   - ranks: of the run.
+  ///   - duplicates: that compute the same thing.
+  /// - Throws: `ForgeError.badInput` when the experts cannot be spread over them as asked for.
+  public init(_ configuration: RunConfiguration, ranks: Int, duplicates: Int = 1) throws {
+    self.init(
+      model: configuration.model, sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength,
+      microBatches: configuration.batch.microBatches, optimizer: configuration.optimizer,
+      sharding: configuration.parallelism.sharding,
+      expertDegree: try configuration.expertDegree(ranks: ranks / duplicates),
+      shadowExperts: configuration.parallelism.shadowExperts, followsPace: configuration.parallelism.balance == .auto,
+      recompute: configuration.memory.recompute)
+    self.duplicates = duplicates
+  }
+
+  /// How some ranks are arranged.
+  public func meshShape(ranks: Int) -> MeshShape {
+    MeshShape(ranks: ranks, expert: expertDegree, tensor: duplicates)
+  }
+
+  /// Who owns, keeps, computes with and updates what.
+  ///
+  /// - Parameter ranks: that the parameters are spread over.
+  /// - Throws: `ForgeError.badInput` when no exchange can carry it.
+  public func placement(ranks: Int) throws -> StatePlacement {
+    let layout = ParameterLayout(model)
+    let placement = StatePlacement(
+      layout: layout, experts: ExpertPlacement(experts: layout.expertCount, ranks: ranks, degree: expertDegree),
+      sharding: sharding, wholeMatrices: optimizer.needsWholeMatrices)
+    if let objection = placement.objection { throw ForgeError.badInput(objection) }
+    return placement
+  }
+}

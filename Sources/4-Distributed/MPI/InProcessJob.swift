@@ -1,0 +1,183 @@
+internal import Support
+import Synchronization
+
+/// What all ranks of a process share: who has ended and how, and the lock of everything that they meet in.
+///
+/// All that changes is guarded by `monitor`, hence `@unchecked`.
+final class InProcessJob: @unchecked Sendable {
+  /// What has become of an operation so far.
+  enum Outcome {
+    case open
+    case complete
+    case failed(MPIError)
+  }
+
+  let patience: Duration
+  private let monitor = Monitor()
+  private var hasEnded: [Bool]
+  private var failure: (rank: Int, error: any Error)?
+
+  init(ranks: Int, patience: Duration) {
+    hasEnded = .init(repeating: false, count: ranks)
+    self.patience = patience
+  }
+
+  // MARK: Ranks
+
+  /// Says that a rank's body has ended, with an error or without; the first error is the job's.
+  func end(_ rank: Int, _ error: (any Error)? = nil) {
+    monitor.locked {
+      hasEnded[rank] = true
+      if let error, failure == nil { failure = (rank, error) }
+      monitor.broadcast()
+    }
+  }
+
+  var firstError: (any Error)? { monitor.locked { failure?.error } }
+
+  // MARK: Meetings
+
+  /// Joins the ranks that have begun the same operation.
+  ///
+  /// - Throws: when this rank, or any other, has ended with an error.
+  func join(_ group: InProcessGroup, _ operation: Operation, _ contribution: Contribution, rank: Int) throws(MPIError)
+    -> Meeting
+  {
+    try monitor.locked { () throws(MPIError) in
+      let member = group.members[rank]
+      if let failure { throw consequence(of: failure, group, operation) }
+      if hasEnded[member] {
+        throw group.error(operation, "is begun by rank \(member), which has returned", isMisuse: true)
+      }
+      let meeting = group.meetings[operation.number] ?? Meeting(ranks: group.members.count)
+      group.meetings[operation.number] = meeting
+      meeting.join(contribution, rank: rank, group, operation)
+      // Whoever waits has the meeting; nobody looks for it any more.
+      if meeting.isComplete { group.meetings[operation.number] = nil }
+      monitor.broadcast()
+      return meeting
+    }
+  }
+
+  /// Returns when all ranks have come to a meeting.
+  ///
+  /// - Throws: when one never will.
+  func wait(for meeting: Meeting, _ group: InProcessGroup, _ operation: Operation) throws(MPIError) {
+    try monitor.locked { () throws(MPIError) in
+      while true {
+        switch outcome(of: meeting, group, operation) {
+        case .complete: return
+        case .failed(let error): throw error
+        case .open: monitor.wait(milliseconds: 50)  // patience ends without a change
+        }
+      }
+    }
+  }
+
+  func isComplete(_ meeting: Meeting, _ group: InProcessGroup, _ operation: Operation) throws(MPIError) -> Bool {
+    try monitor.locked { () throws(MPIError) in
+      switch outcome(of: meeting, group, operation) {
+      case .complete: true
+      case .failed(let error): throw error
+      case .open: false
+      }
+    }
+  }
+
+  private func outcome(of meeting: Meeting, _ group: InProcessGroup, _ operation: Operation) -> Outcome {
+    if let mismatch = meeting.mismatch { return .failed(mismatch) }
+    if meeting.isComplete { return .complete }
+    if let failure { return .failed(consequence(of: failure, group, operation)) }
+    let missing = meeting.missing.map { group.members[$0] }
+    if let gone = missing.first(where: { hasEnded[$0] }) {
+      return .failed(group.error(operation, "waits for rank \(gone), which has returned", isMisuse: true))
+    }
+    guard ContinuousClock.now - meeting.began > patience else { return .open }
+    return .failed(
+      group.error(
+        operation, "has waited \(patience) for rank \(missing.map(String.init).joined(separator: ", "))",
+        isMisuse: false))
+  }
+
+  private func consequence(
+    of failure: (rank: Int, error: any Error), _ group: InProcessGroup, _ operation: Operation
+  ) -> MPIError {
+    group.error(operation, "cannot be completed: rank \(failure.rank) has failed: \(failure.error)", isMisuse: false)
+  }
+}
+
+/// The ranks of a communicator within a process.
+final class InProcessGroup: @unchecked Sendable {
+  let job: InProcessJob
+  let name: String
+  /// The ranks of the job.
+  let members: [Int]
+  /// By operation number, where some ranks have begun and others have not. Guarded by the job's lock.
+  var meetings: [UInt64: Meeting] = [:]
+
+  init(job: InProcessJob, name: String, members: [Int]) {
+    self.job = job
+    self.name = name
+    self.members = members
+  }
+
+  /// - Parameter predicate: continues `no. 12 of 'world' …`.
+  func error(_ operation: Operation, _ predicate: String, isMisuse: Bool) -> MPIError {
+    MPIError(
+      inProcess: operation.call, text: "no. \(operation.number) of '\(name)' \(predicate)", isMisuse: isMisuse)
+  }
+}
+
+/// One operation of a group: what every rank has brought to it. Guarded by the job's lock until it is complete, and not
+/// changed afterwards.
+final class Meeting: @unchecked Sendable {
+  let began = ContinuousClock.now
+  /// By rank of the group.
+  private(set) var contributions: [Contribution?]
+  /// By rank, the group that it is in afterwards, where groups are made.
+  private(set) var groups: [(group: InProcessGroup, rank: Int)?] = []
+  /// Set when ranks have begun different operations under the same number.
+  private(set) var mismatch: MPIError?
+
+  init(ranks: Int) { contributions = .init(repeating: nil, count: ranks) }
+
+  var missing: [Int] { contributions.indices.filter { contributions[$0] == nil } }
+  var isComplete: Bool { !contributions.contains { $0 == nil } }
+
+  func join(_ contribution: Contribution, rank: Int, _ group: InProcessGroup, _ operation: Operation) {
+    if let first = contributions.firstIndex(where: { $0 != nil }), let other = contributions[first],
+      other.form != contribution.form, mismatch == nil
+    {
+      mismatch = group.error(
+        operation,
+        "is \(contribution.form) on rank \(group.members[rank]) and \(other.form) on rank \(group.members[first])",
+        isMisuse: true)
+    }
+    contributions[rank] = contribution
+    if isComplete, mismatch == nil { makeGroups(group) }
+  }
+
+  /// Ranks of a color, by key, then by rank.
+  private func makeGroups(_ parent: InProcessGroup) {
+    let wishes = contributions.compactMap { $0?.wish }
+    guard wishes.count == contributions.count else { return }
+    groups = .init(repeating: nil, count: wishes.count)
+    for color in Set(wishes.compactMap(\.color)) {
+      let ranks = wishes.indices.filter { wishes[$0].color == color }.sorted {
+        (wishes[$0].key, $0) < (wishes[$1].key, $1)
+      }
+      let group = InProcessGroup(
+        job: parent.job, name: wishes[ranks[0]].name, members: ranks.map { parent.members[$0] })
+      for (place, rank) in ranks.enumerated() { groups[rank] = (group, place) }
+    }
+  }
+}
+
+/// What the threads of the ranks return.
+final class Results<Value: Sendable>: Sendable {
+  private let values = Mutex<[Int: Value]>([:])
+
+  func keep(_ value: Value, of rank: Int) { values.withLock { $0[rank] = value } }
+
+  var inOrder: [Value] { values.withLock { values in values.keys.sorted().compactMap { values[$0] } } }
+}

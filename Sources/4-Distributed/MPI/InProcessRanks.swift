@@ -1,0 +1,55 @@
+internal import Support
+
+/// Ranks that are threads of this process, for tests and examples: communicators with the semantics of MPI and without its library.
+///
+/// What ranks send is copied when an operation starts, and a rank's memory is written by its own threads only, within
+/// `wait` or the look that finds the operation complete. So a rank that has failed leaves nothing behind that others could
+/// write to. Stricter than MPI: no operation is complete before every rank of the group has started it, ranks that do not
+/// start the same operation are told so, and so is one that changes what it sends while it is under way. Floating-point
+/// numbers are added in the order of ranks.
+///
+/// What is global in a process is shared by its ranks: the black box (install none), the kernel family, the launcher's
+/// environment, the handlers of signals. A host has one name, so all ranks are of one node.
+public enum InProcessRanks {
+  /// Runs `body` on every rank and returns when all have ended.
+  ///
+  /// When it throws on a rank, every operation of the other ranks that is under way or begins later throws an `MPIError`,
+  /// and so does one that waits for a rank whose body has returned: such a rank takes part in nothing more.
+  ///
+  /// - Parameters:
+  ///   - patience: how long an operation may wait for ranks that neither come nor end; so long, too, a rank that throws
+  ///     waits for a request that it drops, which others may still complete.
+  ///   - body: its argument is the communicator of all ranks. It runs on a thread with a stack as large as a program's.
+  /// - Returns: what it returned, by rank.
+  /// - Throws: the error that was thrown first; `ForgeError.tryAgain` when the system starts no further thread.
+  @discardableResult
+  public static func run<Result: Sendable>(
+    ranks: Int, patience: Duration = .seconds(30), _ body: @escaping @Sendable (Communicator) throws -> Result
+  ) throws -> [Result] {
+    precondition(ranks > 0, "a job has a rank")
+    let job = InProcessJob(ranks: ranks, patience: patience)
+    let world = InProcessGroup(job: job, name: "world", members: Array(0..<ranks))
+    let results = Results<Result>()
+    var threads: [SystemThread] = []
+    for rank in 0..<ranks {
+      do throws(ForgeError) {
+        threads.append(
+          try SystemThread(name: "rank \(rank)") {
+            do {
+              let transport = ThreadTransport(world, rank: rank)
+              let result = try body(Communicator(transport, name: world.name, parent: nil))
+              results.keep(result, of: rank)
+              job.end(rank)
+            } catch {
+              job.end(rank, error)
+            }
+          })
+      } catch {
+        job.end(rank, error)
+      }
+    }
+    for thread in threads { thread.join() }
+    if let error = job.firstError { throw error }
+    return results.inOrder
+  }
+}

@@ -1,0 +1,214 @@
+import Checkpoints
+import Support
+import Foundation
+import Kernels
+public import MPI
+import Synchronization
+
+/// Writes checkpoints behind training's back: training stops only while the state is copied; compressing, writing and
+/// committing go on in a thread that shares the cores with the next steps.
+///
+/// One save is under way at a time, so at most one copy of the state exists. All ranks' threads save together, over a
+/// communicator of their own; while they wait for each other they sleep, and leave the cores to the computation.
+public final class CheckpointSaver {
+  /// What became of a save; the same on every rank but for `notes`, which only rank 0 has.
+  public struct Outcome: Sendable {
+    public var step: Int
+    /// From the copy until the checkpoint was durable.
+    public var seconds: Double
+    public var stallSeconds: Double
+    /// Why it could not be written; nil when it was.
+    public var failure: ForgeError?
+    /// Whether it is on the nodes' own disks.
+    public var isLocal = false
+    public var notes: [String] = []
+  }
+
+  /// What a save writes where.
+  public struct Request: Sendable {
+    public var step: Int
+    public var folder: CheckpointFolder
+    /// zstd's compression level.
+    public var level: Int
+    public var metadata: JSONValue
+    /// Where the nodes keep copies of their own: the save goes there, and `folder` is the node's; nil for the shared disk.
+    public var copies: LocalCopies?
+    /// Runs on rank 0 before the checkpoint is committed; what it throws fails the save.
+    public var beforehand: @Sendable () throws -> Void
+    /// Runs on rank 0 once the checkpoint is durable, behind training's back too; what it returns are notes for the log.
+    public var afterwards: @Sendable () -> [String]
+
+    public init(
+      step: Int, folder: CheckpointFolder, level: Int, metadata: JSONValue, copies: LocalCopies? = nil,
+      beforehand: @escaping @Sendable () throws -> Void = {},
+      afterwards: @escaping @Sendable () -> [String] = { [] }
+    ) {
+      self.step = step
+      self.folder = folder
+      self.level = level
+      self.metadata = metadata
+      self.copies = copies
+      self.beforehand = beforehand
+      self.afterwards = afterwards
+    }
+  }
+
+  /// How often a thread that waits for other ranks looks whether they have come, microseconds.
+  private static let lookInterval: UInt32 = 2000
+
+  private struct Job: Sendable {
+    var request: Request
+    /// Memory that nobody changes before the job is done.
+    nonisolated(unsafe) var pieces: [ChunkWriter.Piece]
+    /// Where they are, if not in the state itself: an error elsewhere may end everything else before the job is done.
+    nonisolated(unsafe) var memory: StateSnapshot?
+    var started: ContinuousClock.Instant
+    var stallSeconds: Double
+  }
+
+  private enum Result: Sendable {
+    case outcome(Outcome)
+    case error(any Error)
+  }
+
+  /// What the thread needs, and where it leaves what came of it.
+  private final class Worker: Sendable {
+    let communicator: Communicator
+    let tensors: [TensorDescription]
+    let threads: Int
+    let result = Mutex<Result?>(nil)
+
+    init(communicator: Communicator, tensors: [TensorDescription], threads: Int) {
+      self.communicator = communicator
+      self.tensors = tensors
+      self.threads = threads
+    }
+
+    func run(_ job: Job) {
+      let outcome: Result
+      do { outcome = .outcome(try save(job)) } catch { outcome = .error(error) }
+      result.withLock { $0 = outcome }
+    }
+
+    private func save(_ job: Job) throws -> Outcome {
+      var outcome = Outcome(step: job.request.step, seconds: 0, stallSeconds: job.stallSeconds)
+      outcome.isLocal = job.request.copies != nil
+      do {
+        try write(job)
+        if communicator.isLeader { outcome.notes = job.request.afterwards() }
+      } catch let failure as ForgeError where failure.kind == .tryAgain {
+        if commits(job) { try? job.request.folder.recover() }  // gives a full disk its room back
+        outcome.failure = failure
+      }
+      outcome.seconds = (ContinuousClock.now - job.started) / .seconds(1)
+      return outcome
+    }
+
+    /// Whether this rank changes the folder: rank 0, or one of every node.
+    private func commits(_ job: Job) -> Bool { job.request.copies?.isLeader ?? (communicator.isLeader) }
+
+    /// Every rank writes its pieces to its own shard, rank 0 makes the manifest and commits.
+    private func write(_ job: Job) throws {
+      let (step, folder) = (job.request.step, job.request.folder)
+      try together { if commits(job) { try folder.begin(step: step) } }
+      let records = try together {
+        let writer = try ChunkWriter(
+          folder: folder.partialPath(step: step), rank: communicator.rank, level: job.request.level, threads: threads,
+          files: folder.files)
+        try writer.write(job.pieces)
+        return try writer.finish()
+      }
+      let gathered = try communicator.gather(Array(JSONEncoder().encode(records)), root: 0)
+      var manifest = try together { () -> [UInt8] in
+        guard communicator.isLeader else { return [] }
+        try job.request.beforehand()
+        let chunks = try gathered.flatMap { try JSONDecoder().decode([ChunkRecord].self, from: Data($0)) }
+        return try CheckpointFolder.manifest(
+          step: step, tensors: tensors, chunks: chunks, metadata: job.request.metadata)
+      }
+      if let copies = job.request.copies {
+        let shard = records.last.map { (file: $0.file, length: $0.offset + $0.length) }
+        try copies.copyToPartners(shard, step: step, communicator: communicator)
+        manifest = try communicator.broadcast(manifest, root: 0)
+      }
+      try together { if commits(job) { try folder.commit(step: step, manifest: manifest) } }
+      // Older copies go when all nodes have this one: a crash in between may leave it on some of them only.
+      if job.request.copies != nil { try together { if commits(job) { try folder.retire(keeping: step) } } }
+    }
+
+    private func together<Result>(_ body: () throws -> Result) throws -> Result {
+      try communicator.together(lookingEvery: CheckpointSaver.lookInterval, body)
+    }
+  }
+
+  private let transfer: CheckpointTransfer
+  private let worker: Worker
+  private let thread: SerialThread<Job>
+  private let snapshot: StateSnapshot?
+  private var job: Int?
+
+  /// Collective.
+  ///
+  /// - Parameters:
+  ///   - asynchronous: whether room for a copy of this rank's part of the state is kept; without it ``start(_:)``
+  ///     returns when the checkpoint is written.
+  ///   - threads: that compress.
+  /// - Throws: `MPIError`; `ForgeError.tryAgain` when the system starts no further thread.
+  public init(
+    _ transfer: CheckpointTransfer, communicator: Communicator, asynchronous: Bool, compute: Compute
+  ) throws {
+    self.transfer = transfer
+    let worker = Worker(
+      communicator: try communicator.duplicate(name: "checkpoint"), tensors: transfer.tensors,
+      threads: compute.team.count)
+    self.worker = worker
+    thread = try SerialThread { worker.run($0) }
+    snapshot =
+      asynchronous
+      ? StateSnapshot(byteCount: transfer.pieces.reduce(0) { $0 + $1.bytes.count }, compute: compute) : nil
+  }
+
+  /// Whether a save is under way, or done and its outcome not yet taken.
+  public var isSaving: Bool { job != nil }
+
+  /// Begins a save; the state may change when this returns. Collective; no save may be under way.
+  ///
+  /// - Returns: the time for which training stood still, seconds.
+  @discardableResult
+  public func start(_ request: Request) throws -> Double {
+    precondition(job == nil, "one save at a time")
+    let started = ContinuousClock.now
+    let pieces = snapshot?.take(transfer.pieces) ?? transfer.pieces
+    let stall = (ContinuousClock.now - started) / .seconds(1)
+    let number = thread.submit(
+      Job(request: request, pieces: pieces, memory: snapshot, started: started, stallSeconds: stall))
+    job = number
+    if snapshot == nil { try thread.wait(for: number) }
+    return stall
+  }
+
+  /// What came of the save under way, once; nil while it goes on and when there is none.
+  ///
+  /// - Throws: `MPIError`, and `ForgeError.badInput` when the run directory is no longer this job's.
+  public func takeOutcome() throws -> Outcome? {
+    let result = worker.result.withLock { result in
+      defer { result = nil }
+      return result
+    }
+    guard let result else { return nil }
+    job = nil
+    switch result {
+    case .outcome(let outcome): return outcome
+    case .error(let error): throw error
+    }
+  }
+
+  /// Waits for the save under way; nil when there is none.
+  ///
+  /// - Throws: as ``takeOutcome()``.
+  public func wait() throws -> Outcome? {
+    guard let job else { return nil }
+    try thread.wait(for: job)
+    return try takeOutcome()
+  }
+}

@@ -1,0 +1,119 @@
+import Checkpoints
+import Support
+import Foundation
+import MPI
+import Sharding
+
+/// A shard file that one rank reads from its node's folder and another one writes into its own.
+struct ShardTransfer: Equatable {
+  var file: String
+  /// Bytes.
+  var length: Int
+  var source: Int
+  var destination: Int
+
+  /// The transfers in groups in which no rank sends or receives more than one, so that a rank needs no more memory than
+  /// two blocks. The same on every rank.
+  static func waves(_ transfers: [ShardTransfer]) -> [[ShardTransfer]] {
+    var waves: [[ShardTransfer]] = []
+    for transfer in transfers {
+      let free = waves.firstIndex { wave in
+        !wave.contains { $0.source == transfer.source || $0.destination == transfer.destination }
+      }
+      if let free { waves[free].append(transfer) } else { waves.append([transfer]) }
+    }
+    return waves
+  }
+}
+
+extension LocalCheckpoint {
+  /// Who sends which shard to whom, so that every node has what its ranks need. The same on every rank.
+  ///
+  /// - Parameter needs: shards, by node.
+  func transfers(needs: [Set<String>], nodes: Nodes) -> [ShardTransfer] {
+    var transfers: [ShardTransfer] = []
+    for (node, files) in needs.enumerated() {
+      for file in files.sorted() {
+        guard let holders = holders[file], !holders.contains(node), let length = lengths[file] else { continue }
+        // Each transfer another pair of ranks, as far as there are any.
+        let number = transfers.count
+        let (from, to) = (nodes.ranks[holders[node % holders.count]], nodes.ranks[node])
+        transfers.append(
+          ShardTransfer(
+            file: file, length: length, source: from[number % from.count], destination: to[number % to.count]))
+      }
+    }
+    return transfers
+  }
+}
+
+/// Copies shard files between the nodes' folders over MPI.
+struct ShardExchange {
+  static let blockBytes = CopyBlock.bytes
+  /// How often a waiting thread looks, microseconds: a block on its way needs many looks.
+  private static let lookInterval: UInt32 = 100
+
+  let communicator: Communicator
+  let files: any FileOperations
+
+  /// Copies files that every rank knows of, and makes the copies durable but for their names. Collective.
+  ///
+  /// - Parameters:
+  ///   - source: the folder that this rank reads from.
+  ///   - destination: the folder that it writes to.
+  /// - Throws: `ForgeError`, on all ranks when one of them cannot read or write; `MPIError`.
+  func copy(_ transfers: [ShardTransfer], from source: String, to destination: String) throws {
+    var failure: ForgeError?
+    for wave in ShardTransfer.waves(transfers) {
+      try copy(wave: wave, from: source, to: destination, failure: &failure)
+    }
+    try communicator.together(lookingEvery: Self.lookInterval) { if let failure { throw failure } }
+  }
+
+  private func copy(
+    wave: [ShardTransfer], from source: String, to destination: String, failure: inout ForgeError?
+  ) throws {
+    /// After a failure a rank goes on with the exchange, for the others' sake, and leaves the disk alone.
+    func attempt(_ body: () throws -> Void) {
+      guard failure == nil else { return }
+      do { try body() } catch {
+        failure = error as? ForgeError ?? .tryAgain("a shard in '\(source)' has changed while it was copied")
+      }
+    }
+    let outgoing = wave.first { $0.source == communicator.rank }
+    let incoming = wave.first { $0.destination == communicator.rank }
+    let sent = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: min(Self.blockBytes, outgoing?.length ?? 0))
+    let received = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: min(Self.blockBytes, incoming?.length ?? 0))
+    sent.initialize(repeating: 0)
+    var shard: ShardFile?
+    var copy: ShardCopy?
+    attempt {
+      shard = try outgoing.map { try ShardFile(path: "\(source)/\($0.file)") }
+      copy = try incoming.map { try ShardCopy(path: "\(destination)/\($0.file)", files: files) }
+    }
+    for start in stride(from: 0, to: wave.map(\.length).max() ?? 0, by: Self.blockBytes) {
+      func block(_ transfer: ShardTransfer?) -> Int {
+        max(0, min(Self.blockBytes, (transfer?.length ?? 0) - start))
+      }
+      func layout(_ rank: Int?, _ count: Int) -> Layout {
+        var counts = [Int](repeating: 0, count: communicator.size)
+        if let rank { counts[rank] = count }
+        return Layout(counts: counts, offsets: .init(repeating: 0, count: counts.count))
+      }
+      let (out, into) = (block(outgoing), block(incoming))
+      if out > 0 {
+        attempt { try shard?.read(into: .init(rebasing: UnsafeMutableRawBufferPointer(sent)[..<out]), at: start) }
+      }
+      let plan = ExchangePlan(send: layout(outgoing?.destination, out), receive: layout(incoming?.source, into))
+      try communicator.startAllToAll(arena: UnsafeBufferPointer(sent), into: received, plan: plan)
+        .wait(lookingEvery: Self.lookInterval)
+      if into > 0, let copy {
+        attempt { try copy.write(.init(rebasing: UnsafeRawBufferPointer(received)[..<into]), at: start) }
+      }
+    }
+    attempt { try copy?.finish() }
+    // After an error of MPI they are never given back: an exchange may still be under way in them.
+    sent.deallocate()
+    received.deallocate()
+  }
+}

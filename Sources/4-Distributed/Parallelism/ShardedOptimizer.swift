@@ -1,0 +1,115 @@
+import Kernels
+import MPI
+import Models
+import Optimizers
+import Sharding
+
+/// The optimizer on exact gradient sums, sharded as the state is.
+///
+/// The gradient's norm is built from blocks that do not depend on who owns them, added in block order, so every rank
+/// count gives the same bits.
+public final class ShardedOptimizer {
+  public let optimizer: Optimizer
+  public let state: ShardedState
+  /// By tensor, whether it has a running mean of squares beside that of gradients.
+  let hasSecondMoment: [Bool]
+  private let layout: ParameterLayout
+  private let sums: Buffer<Int64>
+  public let parameters: Buffer<Float>
+  private let compute: Compute
+  private let communicator: Communicator
+  private let blockNorms: Arena<Double>
+  /// Where each tensor's blocks begin in `blockNorms`.
+  private let firstBlock: [Int]
+
+  /// - Parameters:
+  ///   - tensors: those of the layout, in order.
+  ///   - sums, parameters: `[layout.count]`.
+  public init(
+    settings: OptimizerSettings, tensors: [OptimizedTensor], state: ShardedState, sums: Buffer<Int64>,
+    parameters: Buffer<Float>, communicator: Communicator, compute: Compute
+  ) {
+    self.state = state
+    self.sums = sums
+    self.parameters = parameters
+    self.compute = compute
+    self.communicator = communicator
+    hasSecondMoment = tensors.map { if case .adamW = $0.rule { true } else { false } }
+    layout = state.placement.layout
+    optimizer = Optimizer(
+      settings: settings, tensors: tensors, shards: state.updated.filter { !$0.isEmpty })
+    var blocks = 0
+    firstBlock = layout.tensors.map { tensor in
+      defer { blocks += Self.blocks(tensor.range.count) }
+      return blocks
+    }
+    blockNorms = Arena(count: blocks)
+  }
+
+  private static func blocks(_ elements: Int) -> Int {
+    (elements + StatePlacement.blockSize - 1) / StatePlacement.blockSize
+  }
+
+  /// The L2 norm of the whole gradient, the same bits on every rank. Collective; after `ShardedState.waitForSums`.
+  ///
+  /// - Throws: `MPIError`.
+  public func gradientNorm() throws -> Double {
+    blockNorms.buffer.fill(0)
+    var index = 0
+    for (tensor, part) in layout.parts(of: state.owned.filter { !$0.isEmpty }) {
+      while layout.tensors[index].range.lowerBound < tensor.range.lowerBound { index += 1 }
+      let first = firstBlock[index] + (part.lowerBound - tensor.range.lowerBound) / StatePlacement.blockSize
+      compute.sumsOfSquares(
+        sums[part], blockSize: StatePlacement.blockSize,
+        into: blockNorms.buffer[first..<first + Self.blocks(part.count)])
+    }
+    // Each block has one owner and is zero elsewhere, so this sum is exact.
+    try communicator.allReduce(arena: blockNorms.buffer.pointer, .sum)
+    return blockNorms.buffer.pointer.reduce(0, +).squareRoot()
+  }
+
+  /// Updates what is this rank's to update.
+  public func update(step: Int, learningRate: Double, gradientScale: Float) {
+    optimizer.update(
+      step: step, learningRate: learningRate, gradientScale: gradientScale, sums: sums, parameters: parameters,
+      compute: compute)
+  }
+
+  /// Moves the routers' selection biases, as far as this rank updates them, by the step's global loads.
+  ///
+  /// - Parameter loads: `[sparse layers][experts]`.
+  public func updateSelectionBiases(loads: [[Int]], rate: Float) {
+    let biases = layout.tensors.filter { $0.role == .selectionBias }
+    guard !biases.isEmpty, rate != 0 else { return }
+    precondition(biases.count == loads.count, "every sparse layer has a bias")
+    for (tensor, loads) in zip(biases, loads) {
+      for range in state.updated where range.overlaps(tensor.range) {
+        let part = range.clamped(to: tensor.range)
+        let first = part.lowerBound - tensor.range.lowerBound
+        SelectionBias.update(parameters[part], of: first..<first + part.count, loads: loads, rate: rate)
+      }
+    }
+  }
+
+  /// Brings the owners' moments to all ranks that keep them too. Collective.
+  public func gatherOwnedMoments() throws {
+    guard state.placement.sharding == .none else { return }
+    var piece = 0
+    for part in optimizer.parts {
+      while layout.pieces[piece].upperBound <= part.range.lowerBound { piece += 1 }
+      try state.gatherOwned(part.first, of: part.range, piece: piece)
+      if let second = part.second { try state.gatherOwned(second, of: part.range, piece: piece) }
+    }
+  }
+
+  /// The whole gradient in fp32 on every rank: for comparing it, not for training. Collective; after a step's rounds.
+  ///
+  /// - Throws: `MPIError`.
+  public func completeGradients() throws -> Arena<Float> {
+    try state.waitForSums()
+    let gradients = Arena<Float>(count: layout.count)
+    for range in state.owned { compute.convert(sums[range], to: gradients.buffer[range]) }
+    try communicator.allReduce(arena: gradients.buffer.pointer, .sum)
+    return gradients
+  }
+}

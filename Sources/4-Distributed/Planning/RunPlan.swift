@@ -1,0 +1,65 @@
+import Support
+import Foundation
+import Models
+import Sharding
+public import RunConfiguration
+
+/// The plan of a run on a cluster: the layout that its configuration asks for, the other ones, and the schedule.
+public struct RunPlan: Sendable {
+  public let configuration: RunConfiguration
+  public let cluster: Cluster
+  public let rates: MachineRates
+  /// Whether a network is involved that the user did not describe.
+  public let assumesNetwork: Bool
+  public let parameters: Int
+  /// Micro-batches of the rank that has most, in a step.
+  public let rounds: Int
+  public let configured: LayoutPlan
+  /// Those that fit, fastest first.
+  public let alternatives: [LayoutPlan]
+  /// Of the configured layout.
+  public let schedule: Schedule
+
+  /// Measures this machine, and plans for each number of ranks.
+  ///
+  /// - Throws: `ForgeError.badInput` for a layout that cannot be.
+  public static func plan(_ configuration: RunConfiguration, _ request: PlanRequest, ranks: [Int]) throws -> [RunPlan] {
+    for count in ranks { _ = try configuration.expertDegree(ranks: count) }
+    let clusters = ranks.map { request.cluster(configuration, ranks: $0) }
+    let busiest = clusters.max { min($0.ranks, $0.ranksPerNode) < min($1.ranks, $1.ranksPerNode) }
+    guard let busiest else { return [] }
+    let rates = try Calibration.measure(
+      configuration, ranksPerNode: min(busiest.ranks, busiest.ranksPerNode), threads: busiest.threads)
+    return try clusters.map { try RunPlan(configuration, request, cluster: $0, rates: rates) }
+  }
+
+  /// - Parameter rates: as measured; where the cluster's ranks have more threads they are taken to scale.
+  /// - Throws: `ForgeError.badInput` for a layout that cannot be.
+  public init(_ configuration: RunConfiguration, _ request: PlanRequest, cluster: Cluster, rates: MachineRates) throws {
+    self.configuration = configuration
+    self.cluster = cluster
+    self.rates = rates
+    assumesNetwork = cluster.nodes > 1 && (request.bandwidth == nil || request.latency == nil)
+    let layout = ParameterLayout(configuration.model)
+    parameters = layout.count
+    rounds = MicroBatchDealing(microBatches: configuration.batch.microBatches, ranks: cluster.ranks).rounds
+    let scaled = rates.scaled(toThreads: cluster.threads)
+    let experts = ExpertPlacement(
+      experts: layout.expertCount, ranks: cluster.ranks, degree: try configuration.expertDegree(ranks: cluster.ranks))
+    let placement = StatePlacement(
+      layout: layout, experts: experts, sharding: configuration.parallelism.sharding,
+      wholeMatrices: configuration.optimizer.needsWholeMatrices)
+    if let objection = placement.objection {
+      throw ForgeError.badInput("with \(cluster.ranks) ranks \(objection)")
+    }
+    configured = LayoutPlan(configuration, placement: placement, cluster: cluster, rates: scaled)
+    alternatives = LayoutSearch.run(configuration, layout, cluster: cluster, rates: scaled)
+    let tokensPerStep = configuration.batch.sequences * configuration.data.sequenceLength
+    // Every node writes its share of parameters and moments as fast as this machine did.
+    let saved = 12 * Double(parameters) / Double(cluster.nodes)
+    schedule = Schedule(
+      tokens: request.tokens ?? Double(configuration.run.steps) * Double(tokensPerStep), tokensPerStep: tokensPerStep,
+      stepSeconds: configured.time.total, saveSeconds: saved * rates.save, cluster: cluster,
+      meanTimeBetweenFailures: 3600 * request.failureHours, jobSeconds: 3600 * request.hours)
+  }
+}

@@ -1,0 +1,141 @@
+import Models
+import Sharding
+import RunConfiguration
+
+/// What each part of one rank's step takes, seconds: from measured rates and the cluster, before it is played through.
+///
+/// All ranks are alike here, so a collective takes as long everywhere; what makes ranks unlike is in `imbalance`.
+struct StepCosts {
+  /// A transfer's duration, and the part of it for which a core works.
+  struct Transfer {
+    var seconds = 0.0
+    var handling = 0.0
+  }
+
+  // By piece.
+  let gathers: [Transfer]
+  let reductions: [Transfer]
+  /// A chunk's rows to their experts or back, forward and backward.
+  let rowTransfers: (forward: Transfer, backward: Transfer)
+  /// Agreeing who sends how many rows to whom.
+  let dispatchPlan: Double
+  /// Of a micro-batch's parts, on cores of their own.
+  let work: PassWork
+  /// Micro-batches of a rank.
+  let rounds: Int
+  /// The excess of the busiest rank's experts.
+  let imbalance: Double
+  /// Parts in which own rows are computed with.
+  let ownParts: Int
+  /// Of first uses of sums' memory in a round, by piece.
+  let faults: [Double]
+  let atStart: Double
+  let atEnd: Double
+  let collectives: Double
+
+  /// - Parameter messagesAreFree: for telling what a step spends on messages as such.
+  init(
+    _ configuration: RunConfiguration, placement: StatePlacement, rank: Int, cluster: Cluster, rates: MachineRates,
+    messagesAreFree: Bool
+  ) {
+    let layout = placement.layout
+    let model = configuration.model
+    let (sequences, length) = (configuration.batch.microBatch, configuration.data.sequenceLength)
+    let slow = cluster.oversubscription
+    rounds = MicroBatchDealing(microBatches: configuration.batch.microBatches, ranks: placement.ranks).rounds
+    work = rates.seconds(PassWork(model, sequences: sequences, length: length), sparseLayers: model.sparseLayers)
+      .scaled(by: slow)
+    let degree = placement.experts.degree
+    // Lending experts leaves a quarter to 0.4 of the unevenness (counts of a real run, degrees 2 to 8).
+    let lends = cluster.lendsExperts(configuration.parallelism.shadowExperts, degree: degree)
+    let unevenness = MemoryPlan.usualArrivals(experts: placement.experts.experts(of: rank).count) - 1
+    imbalance = degree == 1 ? 0 : lends ? 0.4 * unevenness : unevenness
+    ownParts = placement.experts.ownParts(of: rank, threads: cluster.threads)
+
+    let isFull = placement.sharding == .full
+    let fresh = isFull ? rates.pageFault : 0
+    let look = messagesAreFree ? 0 : 100e-6 + rates.oversleep
+    var (gathers, reductions, faults) = ([Transfer](), [Transfer](), [Double]())
+    for piece in layout.pieces.indices {
+      let group =
+        placement.isExperts(piece)
+        ? Cluster.Group(size: placement.ranks / degree, stride: degree)
+        : Cluster.Group(size: placement.ranks, stride: 1)
+      let held = Double(placement.computed(piece: piece, by: rank).count)
+      let largest = placement.holders(piece: piece, of: rank).map { placement.owned[piece][$0].count }.max() ?? 0
+      func transfer(bytes: Double, share: Int, rate: Double) -> Transfer {
+        guard group.size > 1 else { return Transfer() }
+        let chunks = Double((largest + share - 1) / share)
+        let exchange = cluster.exchange(group, bytes: bytes, messages: chunks, secondsPerByte: rate * slow)
+        return Transfer(
+          seconds: exchange + (messagesAreFree ? 0 : cluster.meeting(group, look: look)), handling: bytes * rate * slow)
+      }
+      let others = held * Double(group.size - 1) / Double(group.size)
+      let sums = ExchangeChunk.share(ranks: group.size)
+      let values = ExchangeChunk.parameterShare(ranks: group.size)
+      var reduction = transfer(bytes: 8 * Double(largest * (group.size - 1)), share: sums, rate: rates.copyAndAdd)
+      if placement.sharding == .none {
+        let back = transfer(bytes: 8 * others, share: values, rate: rates.copy)
+        reduction.seconds += back.seconds
+        reduction.handling += back.handling
+      }
+      reductions.append(reduction)
+      gathers.append(
+        placement.sharding == .none ? Transfer() : transfer(bytes: 4 * others, share: values, rate: rates.copy + fresh))
+      faults.append(isFull && group.size > 1 ? 8 * others * fresh : 0)
+    }
+    (self.gathers, self.reductions, self.faults) = (gathers, reductions, faults)
+
+    let expertGroup = Cluster.Group(size: degree, stride: 1)
+    let slots = Double(sequences * length * (model.experts?.perToken ?? 0))
+    let rowLook = messagesAreFree ? 0 : 50e-6 + rates.oversleep
+    func chunk(columns: Int) -> Transfer {
+      guard degree > 1 else { return Transfer() }
+      let bytes = 4 * slots * Double(columns) * Double(degree - 1) / Double(degree * placement.experts.chunks)
+      return Transfer(
+        seconds: cluster.exchange(expertGroup, bytes: bytes, messages: 1, secondsPerByte: rates.copy * slow)
+          + (messagesAreFree ? 0 : cluster.meeting(expertGroup, look: rowLook)), handling: bytes * rates.copy * slow)
+    }
+    rowTransfers = (chunk(columns: model.hiddenSize), chunk(columns: model.hiddenSize + 1))
+    dispatchPlan =
+      degree > 1
+      ? (messagesAreFree ? 0 : cluster.meeting(expertGroup, look: rowLook))
+        + cluster.exchange(
+          expertGroup, bytes: 4 * Double((degree - 1) * ((model.experts?.count ?? 0) + 2)), messages: 1,
+          secondsPerByte: rates.copy) : 0
+
+    let kept = Double(layout.pieces.indices.reduce(0) { $0 + placement.kept(piece: $1, by: rank).count })
+    let owned = Double(placement.owned.reduce(0) { $0 + $1[rank].count })
+    let tensors = configuration.optimizer.tensors(of: layout)
+    let updated = layout.pieces.indices.map { placement.updated(piece: $0, by: rank) }.filter { !$0.isEmpty }
+    var next = 0
+    let parts = updated.flatMap { range in
+      while next < tensors.count, tensors[next].range.upperBound <= range.lowerBound { next += 1 }
+      return tensors[next...].prefix { $0.range.lowerBound < range.upperBound }.map {
+        (tensor: $0, elements: $0.range.clamped(to: range).count)
+      }
+    }
+    // A first contribution replaces what is there, except where tokens add to rows, and with full sharding.
+    let embedding = layout.head == layout.embedding ? 0 : Double(layout.embedding.count)
+    atStart = (placement.sharding == .full ? kept : embedding) * rates.zero
+    atEnd = (owned * rates.norm + rates.update(parts)) * slow
+
+    let world = Cluster.Group(size: placement.ranks, stride: 1)
+    // Blocks' squared norms, everybody's to everybody, and three short messages.
+    let norms = 8 * Double(layout.count / StatePlacement.blockSize)
+    let isAlone = placement.ranks == 1
+    let hops = 2 * (cluster.neighbours(world) < world.size ? cluster.latency : Cluster.localLatency)
+    let trips = 4 * Double(placement.ranks.bitWidth - (placement.ranks - 1).leadingZeroBitCount)
+    collectives =
+      isAlone ? 0 : cluster.exchange(world, bytes: 2 * norms, messages: 0, secondsPerByte: rates.copy) + trips * hops
+  }
+}
+
+extension PassWork {
+  fileprivate func scaled(by factor: Double) -> PassWork {
+    PassWork(
+      embedding: embedding * factor, embeddingGradient: embeddingGradient * factor, head: head * factor,
+      headAccumulation: headAccumulation * factor,
+      layers: layers.map { Layer($0.array.map { $0 * factor }) }, queryKeyValueShare: queryKeyValueShare)
+  }
+}

@@ -1,0 +1,221 @@
+import Models
+import Sharding
+import RunConfiguration
+
+/// Plays a step of one rank through, event by event as the pass's schedule says: computation waits for pieces, hands over
+/// gradients and sends rows; communication threads serve them one after the other as `ShardedState` and
+/// `DistributedExperts` do.
+///
+/// All ranks are alike here, so a collective takes as long everywhere; what makes ranks unlike is in the costs.
+struct StepSimulation {
+  /// A communication thread: what is submitted begins when everything before it is done.
+  private struct Queue {
+    var free = 0.0
+    /// The time it spent handling bytes.
+    var busy = 0.0
+
+    mutating func submit(at now: Double, taking seconds: Double, handling: Double) -> Double {
+      free = max(now, free) + seconds
+      busy += handling
+      return free
+    }
+  }
+
+  private let costs: StepCosts
+  private let placement: StatePlacement
+  private let schedule: PassSchedule
+  private let recompute: Recomputation
+  /// The share of computation that waits when communication needs cores.
+  private let crowding: Double
+
+  // A run's state.
+  private var now = 0.0
+  private var time = StepTime()
+  private var pieces = Queue()
+  private var rowQueue = Queue()
+  private var gathered: [Double]
+  private var reduced: [Double]
+  private var window = PieceWindow()
+  /// The expert layer in progress.
+  private var rows = RowsInFlight()
+
+  /// - Parameters:
+  ///   - schedule: of a pass.
+  ///   - recompute: that the schedule was made for.
+  ///   - bytesAreFree, messagesAreFree: for telling what a step spends on bytes that travel, and on messages as such.
+  init(
+    _ configuration: RunConfiguration, placement: StatePlacement, schedule: PassSchedule, recompute: Recomputation,
+    rank: Int, cluster: Cluster, rates: MachineRates, bytesAreFree: Bool = false, messagesAreFree: Bool = false
+  ) {
+    var (cluster, rates) = (cluster, rates)
+    if bytesAreFree {
+      cluster.bandwidth = .infinity
+      (rates.copy, rates.copyAndAdd) = (0, 0)
+    }
+    if messagesAreFree { (cluster.latency, rates.oversleep) = (0, 0) }
+    self.placement = placement
+    self.schedule = schedule
+    self.recompute = recompute
+    crowding = cluster.crowding
+    costs = StepCosts(
+      configuration, placement: placement, rank: rank, cluster: cluster, rates: rates, messagesAreFree: messagesAreFree)
+    gathered = Array(repeating: 0, count: placement.layout.pieces.count)
+    reduced = gathered
+  }
+
+  /// The time of a step in the middle of a run.
+  mutating func run() -> StepTime {
+    time.optimizer += costs.atStart
+    now += costs.atStart
+    if placement.sharding == .optimizer {
+      for piece in placement.layout.pieces.indices { submitGather(piece) }
+    }
+    for round in 0..<costs.rounds { pass(isLast: round == costs.rounds - 1) }
+    for piece in placement.layout.pieces.indices { wait(until: reduced[piece], \.reduction) }
+    time.collectives += costs.collectives
+    time.optimizer += costs.atEnd
+    // Cores that computation waits on are free for communication; the rest is taken from it.
+    let waited = time.gather + time.reduction + time.dispatch
+    time.sharedCores = crowding * max(0, pieces.busy + rowQueue.busy - waited)
+    return time
+  }
+
+  // MARK: A pass
+
+  private mutating func pass(isLast: Bool) {
+    window.begin(schedule)
+    for event in schedule.events {
+      switch event {
+      case .unshard(let piece): unshard(piece)
+      case .reshard(let piece): window.reshard(piece)
+      case .beginGradient(let piece): beginGradient(piece)
+      case .reduceGradient(let piece): reduceGradient(piece, isLast: isLast)
+      case .compute(let part, .forward): forward(part)
+      case .compute(let part, .recompute): compute(costs.work.recomputed(part, recompute), \.recomputation)
+      case .compute(let part, .backward): backward(part)
+      }
+    }
+  }
+
+  private mutating func forward(_ part: PassSchedule.Part) {
+    switch part {
+    case .embedding: compute(costs.work.embedding, \.embedding)
+    case .attention(let layer):
+      compute(costs.work.layers[layer].scores, \.attention)
+      compute(costs.work.layers[layer].attention, \.layers)
+    case .feedForward(let layer): compute(costs.work.layers[layer].feedForward, \.layers)
+    case .dispatch(let layer):
+      if isDistributed { _ = rowQueue.submit(at: now, taking: costs.dispatchPlan, handling: 0) }
+      dispatch(costs.work.layers[layer].dispatch, costs.rowTransfers.forward)
+    case .experts(let layer): experts(costs.work.layers[layer].experts, costs.rowTransfers.forward, after: 0)
+    case .combine(let layer): combine(costs.work.layers[layer].combine)
+    case .head: compute(costs.work.head / 3, \.crossEntropy)
+    case .accumulation: break
+    }
+  }
+
+  private mutating func backward(_ part: PassSchedule.Part) {
+    switch part {
+    case .embedding: compute(costs.work.embeddingGradient, \.embedding)
+    case .attention(let layer):
+      compute(costs.work.layers[layer].scoresBackward, \.attention)
+      compute(costs.work.layers[layer].attentionBackward, \.layers)
+    case .feedForward(let layer): compute(costs.work.layers[layer].feedForwardBackward, \.layers)
+    case .dispatch(let layer): dispatch(costs.work.layers[layer].dispatchBackward, costs.rowTransfers.backward)
+    case .experts(let layer):
+      let part = costs.work.layers[layer]
+      experts(part.expertsBackward, costs.rowTransfers.backward, after: part.expertAccumulation)
+    case .combine(let layer): combine(costs.work.layers[layer].combineBackward)
+    case .head:
+      compute(costs.work.head, \.crossEntropy)
+      compute(costs.work.headAccumulation, \.accumulation)
+    case .accumulation(let layer): compute(costs.work.layers[layer].accumulation, \.accumulation)
+    }
+  }
+
+  // MARK: An expert layer
+
+  /// When rows of other ranks arrive, and when the last own ones are back.
+  private struct RowsInFlight {
+    var arrivals: [Double] = []
+    var returned = 0.0
+  }
+
+  private var isDistributed: Bool { placement.experts.degree > 1 }
+
+  private mutating func dispatch(_ seconds: Double, _ transfer: StepCosts.Transfer) {
+    compute(seconds, \.layers)
+    rows.arrivals = (0..<placement.experts.chunks).map { _ in isDistributed ? submitRows(transfer) : now }
+    rows.returned = now
+  }
+
+  /// Chunks of rows travel to their experts and back while others, and own rows that stay, are computed with: own ones part
+  /// by part until received ones have arrived, and what is left of them last.
+  private mutating func experts(_ seconds: Double, _ transfer: StepCosts.Transfer, after: Double) {
+    let staying = 1 / Double(placement.experts.degree)
+    let received = (1 - staying) / Double(rows.arrivals.count)
+    let part = staying / Double(costs.ownParts)
+    var rest = costs.ownParts
+    for arrival in rows.arrivals {
+      while rest > 0, arrival > now {
+        compute(seconds * part, \.experts)
+        compute(after * part, \.accumulation)
+        rest -= 1
+      }
+      wait(until: arrival, \.dispatch)
+      compute(seconds * received, \.experts)
+      // The others wait for the busiest rank's return.
+      compute((seconds + after) * received * costs.imbalance, \.imbalance)
+      if isDistributed { rows.returned = submitRows(transfer) }
+      compute(after * received, \.accumulation)
+    }
+    compute(seconds * part * Double(rest), \.experts)
+    compute(after * part * Double(rest), \.accumulation)
+    compute((seconds + after) * staying * costs.imbalance, \.imbalance)
+  }
+
+  private mutating func combine(_ seconds: Double) {
+    wait(until: rows.returned, \.dispatch)
+    compute(seconds, \.layers)
+  }
+
+  private mutating func compute(_ seconds: Double, _ part: WritableKeyPath<StepTime, Double>) {
+    now += seconds
+    time[keyPath: part] += seconds
+  }
+
+  private mutating func wait(until end: Double, _ part: WritableKeyPath<StepTime, Double>) {
+    guard end > now else { return }
+    time[keyPath: part] += end - now
+    now = end
+  }
+
+  private mutating func submitRows(_ rows: StepCosts.Transfer) -> Double {
+    rowQueue.submit(at: now, taking: rows.seconds, handling: rows.handling)
+  }
+
+  // MARK: Pieces, as ShardedState handles them
+
+  private mutating func submitGather(_ piece: Int) {
+    gathered[piece] = pieces.submit(
+      at: now, taking: costs.gathers[piece].seconds, handling: costs.gathers[piece].handling)
+  }
+
+  private mutating func unshard(_ piece: Int) {
+    if placement.sharding == .full { for piece in window.unshard(piece) { submitGather(piece) } }
+    wait(until: gathered[piece], \.gather)
+  }
+
+  private mutating func beginGradient(_ piece: Int) {
+    guard placement.sharding == .full else { return }
+    for piece in window.beginGradient(piece) { wait(until: reduced[piece], \.reduction) }
+    compute(costs.faults[piece], \.accumulation)
+  }
+
+  private mutating func reduceGradient(_ piece: Int, isLast: Bool) {
+    guard placement.sharding == .full || isLast else { return }
+    reduced[piece] = pieces.submit(
+      at: now, taking: costs.reductions[piece].seconds, handling: costs.reductions[piece].handling)
+    window.reduceGradient(piece)
+  }
+}

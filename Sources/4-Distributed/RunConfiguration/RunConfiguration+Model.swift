@@ -1,0 +1,46 @@
+import ConfigurationFiles
+import Support
+import Foundation
+import Models
+import ModelFiles
+
+extension RunConfiguration {
+  /// The `model:` section: a folder, or the keys of a `config.json`, which `Models` declares.
+  struct ModelSection {
+    let folder: String?
+    /// Nil while settings are only listed.
+    private let section: ConfigurationSection?
+
+    init(_ settings: SettingsReader) throws {
+      let from = "from"
+      folder = try settings.optional(
+        from, .path, without: "random weights",
+        "Model to start from: a Hugging Face folder, a run or a checkpoint.")
+      section = settings.foreign(
+        ModelConfiguration.declarations, ignored: ModelConfiguration.ignoredKeys,
+        exclusive: (from, ModelConfiguration.runsChoices.map(\.key))
+      ) { $0 }
+    }
+
+    /// `from: FOLDER` takes the folder's `config.json`; other keys beside it are the run's own choices. A run that
+    /// continues has its model in its checkpoint, and does not need the folder.
+    func configuration(
+      run directory: String
+    ) throws -> (ModelConfiguration, pretrained: String?, warnings: [String]) {
+      guard let section else { preconditionFailure("settings that are only listed make no model") }
+      guard let folder else { return (try ModelConfiguration(huggingFace: section), nil, []) }
+      for choice in ModelConfiguration.runsChoices { try choice.form.checkType(of: choice.key, in: section) }
+      var warnings: [String] = []
+      do {
+        let model = try PretrainedModel.configuration(folder: folder, overrides: section) { warnings.append($0) }
+        return (model, folder, warnings)
+      } catch let error as ForgeError {
+        let checkpoints = RunDirectory(path: directory).checkpointsPath
+        guard FileManager.default.fileExists(atPath: checkpoints),
+          let own = try? PretrainedModel.configuration(folder: checkpoints, overrides: section)
+        else { throw error }
+        return (own, folder, ["warning: \(error); the run goes on with the model of its checkpoint"])
+      }
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import ConfigurationFiles
+public import Sharding
+
+extension RunConfiguration {
+  public struct Parallelism: Sendable {
+    public enum Balance: String, Sendable, CaseIterable {
+      /// Slow ranks get fewer micro-batches, or lend more experts where these are shared.
+      case auto
+      /// All ranks are taken to be equally fast.
+      case even
+    }
+
+    /// Ranks that share the experts of a layer; nil takes as many as serve.
+    public var expert: Int?
+    public var sharding: StateSharding
+    public var balance: Balance
+    /// Whether busy ranks lend experts to those that share a layer's experts with them.
+    public var shadowExperts: ExpertShadowing
+
+    init(_ settings: SettingsReader) throws {
+      expert = try settings.value(
+        "expert",
+        .automatic(or: .atLeast(1, limit: nil), "the number of ranks that share the experts of a layer"), default: nil,
+        "Expert parallelism: ranks that share the experts of a layer, a divisor of the ranks.")
+      sharding = try settings.value(
+        "sharding", .choice, default: .optimizer,
+        "State that each rank keeps: `none` all of it, `optimizer` its share of the moments (ZeRO-1), `full` its share of "
+          + "everything (ZeRO-3).")
+      shadowExperts = try settings.value(
+        "shadow_experts", .choice, default: .auto,
+        "Expert shadowing, by which busy or slow ranks lend experts to others that share them: `auto` within a node and "
+          + "when it pays, `always`, or `never`.")
+      balance = try settings.value(
+        "balance", .choice, default: .auto,
+        "Load balancing: by `auto` a slow rank gets fewer micro-batches where no experts or parameters are shared, and "
+          + "lends more experts where experts are; `even` takes all ranks to be equally fast.")
+    }
+  }
+
+  /// The ranks that share the experts of a layer, of `ranks` in all; 1 for a dense model.
+  ///
+  /// - Throws: `ForgeError.badInput` when the degree that was asked for cannot be.
+  public func expertDegree(ranks: Int) throws -> Int {
+    let experts = model.experts?.count ?? 0
+    guard let degree = parallelism.expert else {
+      return ExpertPlacement.automaticDegree(experts: experts, ranks: ranks)
+    }
+    guard let section = try ConfigurationSection(source).section("parallelism") else { return degree }
+    guard ranks % degree == 0 else {
+      throw section.error(
+        "expert", "is \(degree), which does not divide the \(ranks) ranks; use a divisor, or 'auto'")
+    }
+    guard degree <= max(1, experts) else {
+      throw section.error(
+        "expert", "is \(degree), more than the model's \(experts) experts; use at most that, or 'auto'")
+    }
+    return degree
+  }
+}

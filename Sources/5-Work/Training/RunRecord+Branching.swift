@@ -1,0 +1,132 @@
+import Checkpoints
+import ConfigurationFiles
+import Support
+import Models
+import ModelFiles
+import RunStore
+import RunConfiguration
+
+/// What a run takes over from the checkpoint that it branches off from, and what must be the same there.
+extension RunRecord {
+  /// The record of a run that begins with another run's checkpoint: its count of updates goes on, its data stream begins.
+  ///
+  /// - Parameters:
+  ///   - path: what the configuration calls the checkpoint.
+  ///   - present: what the run is made from.
+  /// - Throws: `ForgeError.badInput` when model, optimizer, tokenizer or steps do not fit the checkpoint.
+  init(
+    _ reader: CheckpointReader, branchingFrom path: String, _ configuration: RunConfiguration,
+    sources present: RunSources
+  ) throws {
+    guard let updates = reader.metadata[Self.updatesKey]?.integer, let settings = reader.metadata[Self.settingsKey]
+    else { throw configuration.branchError("is '\(path)', which was not written by a training run") }
+    if let objection = try configuration.objection(toBranchFrom: reader, path, settings, present) {
+      throw configuration.branchError(objection)
+    }
+    let trunk = Branch(reader.metadata)
+    let counts = ["batch.sequences", "data.sequence_length"].map { Int(settings[$0]?.string ?? "") ?? 0 }
+    let branch = Branch(
+      from: path, reader, tokens: (trunk?.tokens ?? 0) + (reader.step - (trunk?.step ?? 0)) * counts[0] * counts[1])
+    self.init(
+      progress: TrainingStep.Progress(
+        updates: updates, spikes: SpikeGuard(configuration.spikes), streamStart: branch.step),
+      ledger: nil, validationLoss: nil, validationSets: nil, configuration: configuration, sources: present,
+      branch: branch)
+    beginsBranch = true
+    continuedConfiguration = reader.metadata[Self.configurationKey]?.string
+  }
+
+  /// Why the run cannot go on under what the configuration says of its beginning; nil when it can.
+  var branchObjection: String? {
+    guard let path = configuration.run.branchFrom else { return nil }
+    guard let branch else {
+      return "was not branched off, and run.branch_from is '\(path)'; leave that out, or give the branch another "
+        + "run.directory"
+    }
+    guard !branch.isNamed(by: path) else { return nil }
+    return
+      "was branched off from '\(branch.from)' at step \(branch.step), not from '\(path)'; restore run.branch_from, or "
+      + "give the new branch another run.directory"
+  }
+}
+
+extension RunConfiguration {
+  /// An error about `run.branch_from`, with its line.
+  func branchError(_ message: String) -> ForgeError {
+    let section = try? ConfigurationSection(source).section("run")
+    return section?.error("branch_from", message) ?? ForgeError.badInput("run.branch_from \(message)")
+  }
+
+  /// Why a run cannot begin with a checkpoint, in words that follow the setting's name; nil when it can.
+  fileprivate func objection(
+    toBranchFrom reader: CheckpointReader, _ path: String, _ settings: JSONValue, _ present: RunSources
+  ) throws -> String? {
+    if let text = (reader.metadata[PretrainedModel.metadataKey] ?? settings["model"])?.string {
+      let recorded = try PretrainedModel.configuration(recorded: text, source: "checkpoint '\(reader.path)'")
+      if let difference = Self.difference(recorded, model) {
+        return "is '\(path)', which is of another model: \(difference); a branch has its trunk's model"
+      }
+    }
+    let optimizer = (settings["optimizer.name"]?.string ?? "adamw", self.optimizer.muon == nil ? "adamw" : "muon")
+    guard optimizer.0 == optimizer.1 else {
+      return "is '\(path)', which was trained with optimizer.name = \(optimizer.0), not \(optimizer.1), whose state is "
+        + "another; set optimizer.name to \(optimizer.0), or start from its weights alone with model.from"
+    }
+    guard reader.step < run.steps else {
+      return
+        "is '\(path)', which is at step \(reader.step) already, and run.steps is \(run.steps): they count from the "
+        + "trunk's beginning; set run.steps to more"
+    }
+    if let own = present.model, let given = pretrained, !Self.begins(reader, path, with: own, given) {
+      return
+        "is '\(path)', and model.from names other weights, '\(given)'; leave one of them out (a branch has the weights "
+        + "of its checkpoint)"
+    }
+    guard let recorded = RunSources(reader.metadata) else { return nil }
+    var together = present
+    together.model = nil
+    together.train += recorded.train + recorded.validation
+    if let mixed = together.mixedTokenizers {
+      return "is '\(path)', whose data are not of the same tokenizer: \(mixed)"
+    }
+    if let own = present.tokenizer, let before = recorded.tokenizer, own != before {
+      return "is '\(path)', which was trained on data of another tokenizer than the run's data; prepare them with the "
+        + "trunk's (its folder has a copy, 'tokenizer')"
+    }
+    return nil
+  }
+
+  /// Whether a model is the checkpoint itself, of its run, or what that run began with.
+  private static func begins(
+    _ reader: CheckpointReader, _ path: String, with model: RunSources.Model, _ given: String
+  ) -> Bool {
+    if model.sha256 == reader.root { return true }
+    if RunSources.isSame(RunDirectory(containing: given).path, RunDirectory(containing: path).path) { return true }
+    if let recorded = RunSources(reader.metadata) { return recorded.model?.sha256 == model.sha256 }
+    // Versions that recorded no contents have the path.
+    let configuration = reader.metadata[RunRecord.configurationKey]?.string.flatMap {
+      try? ConfigurationNode.parse($0, source: "the checkpoint")
+    }
+    return configuration?.leaves["model.from"].map { RunSources.isSame($0, given) } ?? false
+  }
+
+  /// What makes the state of one model none of another's; nil when nothing does. Positions may be extended.
+  private static func difference(_ recorded: ModelConfiguration, _ now: ModelConfiguration) -> String? {
+    func named(_ model: ModelConfiguration) -> [(String, String)] {
+      [
+        ("model_type", model.family.name), ("vocab_size", "\(model.vocabularySize)"),
+        ("hidden_size", "\(model.hiddenSize)"), ("intermediate_size", "\(model.intermediateSize)"),
+        ("num_hidden_layers", "\(model.layers)"), ("num_attention_heads", "\(model.heads)"),
+        ("num_key_value_heads", "\(model.keyValueHeads)"), ("head_dim", "\(model.headDimension)"),
+        ("tie_word_embeddings", "\(model.tiedEmbeddings)"),
+      ]
+    }
+    for ((key, before), (_, value)) in zip(named(recorded), named(now)) where before != value {
+      return "its \(key) is \(before), not \(value)"
+    }
+    var extended = recorded
+    (extended.rotary, extended.maximumPositions, extended.windows) = (now.rotary, now.maximumPositions, now.windows)
+    extended.initializerRange = now.initializerRange
+    return extended.computesAs(now) ? nil : "its experts, biases or norms are others"
+  }
+}

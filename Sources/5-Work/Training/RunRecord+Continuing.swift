@@ -1,0 +1,63 @@
+import Checkpoints
+import ConfigurationFiles
+import Support
+import Foundation
+import Models
+import ModelFiles
+import RunConfiguration
+
+/// What has changed since a checkpoint was written: by meaning, not by text.
+extension RunRecord {
+  /// Why the run cannot go on with another model or other data; nil when they are what they were.
+  ///
+  /// - Parameter settings: as the checkpoint recorded them.
+  func objection(_ metadata: JSONValue, _ settings: JSONValue, _ present: RunSources) throws -> String? {
+    if let text = (metadata[PretrainedModel.metadataKey] ?? settings["model"])?.string, !isSameModel(text) {
+      return "was started with another model"
+    }
+    if let sources { return present.objection(to: sources) }
+    // Checkpoints of older versions know the data by its path only.
+    guard let recorded = settings["data.train"]?.string else { return nil }
+    let before = recorded.components(separatedBy: ", ").map(Self.standardized).joined(separator: ", ")
+    let now = present.train.map { Self.standardized("\($0.path) × \($0.weight)") }.joined(separator: ", ")
+    return before == now ? nil : "was started with data.train = \(recorded), not \(now)"
+  }
+
+  private static func standardized(_ entry: String) -> String {
+    let parts = entry.components(separatedBy: " × ")
+    return ([RunSources.standardized(parts[0])] + parts.dropFirst()).joined(separator: " × ")
+  }
+
+  /// Whether a recorded `config.json` computes what the run's model does. Which ids begin and end a text is not part of
+  /// that.
+  private func isSameModel(_ text: String) -> Bool {
+    if text == String(decoding: configuration.model.huggingFaceJSON(), as: UTF8.self) { return true }
+    return (try? PretrainedModel.configuration(recorded: text, source: "the checkpoint"))?
+      .computesAs(configuration.model) ?? false
+  }
+
+  // MARK: The configuration
+
+  /// Whether the checkpoint's configuration says the same about these keys.
+  func hasSame(_ keys: [String], as configuration: RunConfiguration) -> Bool {
+    guard let before = recordedValues else { return false }
+    let now = configuration.source.leaves
+    func concerned(_ values: [String: String]) -> [String: String] {
+      values.filter { value in keys.contains { value.key == $0 || value.key.hasPrefix($0 + ".") } }
+    }
+    return concerned(before) == concerned(now)
+  }
+
+  /// The keys that say something else than when the checkpoint was written: `optimizer.weight_decay: 0.1 → 0.05`.
+  var changes: [String] {
+    guard let before = recordedValues else { return [] }
+    let now = configuration.source.leaves
+    return Set(before.keys).union(now.keys).sorted().compactMap { key in
+      before[key] == now[key] ? nil : "\(key): \(before[key] ?? "not set") → \(now[key] ?? "not set")"
+    }
+  }
+
+  private var recordedValues: [String: String]? {
+    continuedConfiguration.flatMap { try? ConfigurationNode.parse($0, source: "the checkpoint") }.map(\.leaves)
+  }
+}

@@ -1,0 +1,154 @@
+import Checkpoints
+import ConfigurationFiles
+import Support
+import Foundation
+import Kernels
+import ModelFiles
+import RunStore
+import RunConfiguration
+
+/// What a checkpoint says about its run beside the tensors: enough to go on, and to refuse going on differently.
+struct RunRecord {
+  var progress: TrainingStep.Progress
+  /// How much of the ledger there was; only rank 0 knows it of the present run.
+  var ledger: StepLedger.Position?
+  /// Of the checkpoint's own step; nil when it was not validated.
+  var validationLoss: Double?
+  /// What validation losses of the run are of, by ``Validation/identity(_:_:)``; nil where nothing is validated, and in
+  /// checkpoints of versions that did not say.
+  var validationSets: String?
+  /// The hash of what the run was told to compute when the checkpoint was written.
+  var continuedSettings: String?
+  var configuration: RunConfiguration
+  /// Where the run branched off another; nil for a run that began on its own.
+  var branch: Branch?
+  /// Whether the run begins here, with the other run's checkpoint.
+  var beginsBranch = false
+  /// What the run was made from when the checkpoint was written; nil in checkpoints that recorded paths only.
+  var sources: RunSources?
+  /// The configuration, as YAML, with which the checkpoint was written.
+  var continuedConfiguration: String?
+
+  static let updatesKey = "updates"
+  static let settingsKey = "settings"
+  private static let familyKey = "kernel_family"
+  private static let lossesKey = "recent_losses"
+  private static let skippedKey = "skipped_batches"
+  static let configurationKey = "configuration"
+  private static let settingsHashKey = "settings_sha256"
+  private static let standardOptimizer = "adamw"
+
+  /// Settings that decide what the next step computes. Changing one inside a run would silently end its history.
+  private var settings: [(name: String, value: String)] {
+    get throws {
+      let data = configuration.data
+      return [
+        ("run.seed", "\(configuration.run.seed)"), ("batch.sequences", "\(configuration.batch.sequences)"),
+        ("batch.micro_batch", "\(configuration.batch.microBatch)"), ("data.sequence_length", "\(data.sequenceLength)"),
+        ("optimizer.name", configuration.optimizer.muon == nil ? Self.standardOptimizer : "muon"),
+        ("data.shuffle", "\(data.shuffle)"), ("data.document_mask", "\(data.documentMask)"),
+      ]
+    }
+  }
+
+  var metadata: JSONValue {
+    get throws {
+      .object([
+        PretrainedModel.metadataKey: .string(
+          String(decoding: configuration.model.huggingFaceJSON(), as: UTF8.self)),
+        Self.updatesKey: .integer(progress.updates),
+        // As bits: a resumed run must judge the next loss by the same numbers.
+        Self.lossesKey: .array(progress.spikes.losses.map { .string(StepLedger.bits($0)) }),
+        Self.skippedKey: .array(progress.skippedBatches.map { .integer($0) }),
+        StepLedger.Position.key: ledger?.metadata ?? .null,
+        CheckpointFolder.validationLossKey: validationLoss.map { $0.isFinite ? .number($0) : .null } ?? .null,
+        CheckpointFolder.validationSetsKey: validationSets.map { .string($0) } ?? .null,
+        Self.settingsHashKey: .string(Self.settingsHash(configuration)),
+        Self.familyKey: .string(KernelFamily.current.name),
+        Self.settingsKey: .object(
+          Dictionary(uniqueKeysWithValues: try settings.map { ($0.name, JSONValue.string($0.value)) })),
+        Branch.metadataKey: try branch?.metadata ?? .null,
+        RunSources.metadataKey: try sources?.metadata ?? .null,
+        Self.configurationKey: .string(configuration.source.yaml()),
+        "versions": .object([
+          "forge": .string(Version.current), "blas": .string(KernelFamily.libraryDescription),
+        ]),
+      ])
+    }
+  }
+
+  /// Reads the record back.
+  ///
+  /// - Parameter present: what the run is made from now.
+  /// - Throws: `ForgeError.badInput` when the run was started with other settings, data or CPU kernels.
+  init(_ reader: CheckpointReader, continuing configuration: RunConfiguration, sources present: RunSources) throws {
+    self.configuration = configuration
+    guard let updates = reader.metadata[Self.updatesKey]?.integer, let recorded = reader.metadata[Self.settingsKey]
+    else {
+      throw ForgeError.badInput("checkpoint '\(reader.path)' was not written by a training run")
+    }
+    branch = Branch(reader.metadata)
+    progress = TrainingStep.Progress(
+      updates: updates,
+      spikes: SpikeGuard(
+        configuration.spikes,
+        losses: (reader.metadata[Self.lossesKey]?.array ?? []).compactMap {
+          $0.string.flatMap { UInt64($0, radix: 16) }.map(Double.init(bitPattern:))
+        }),
+      streamStart: branch?.step ?? 0,
+      skippedBatches: (reader.metadata[Self.skippedKey]?.array ?? []).compactMap(\.integer))
+    ledger = StepLedger.Position(reader.metadata)
+    validationLoss = reader.validationLoss
+    validationSets = reader.validationSets
+    continuedSettings = reader.metadata[Self.settingsHashKey]?.string
+    continuedConfiguration = reader.metadata[Self.configurationKey]?.string
+    sources = RunSources(reader.metadata)
+    if let branchObjection {
+      throw ForgeError.badInput("the run in '\(configuration.run.directory)' \(branchObjection)")
+    }
+    if let objection = try objection(reader.metadata, recorded, present) {
+      throw ForgeError.badInput(
+        "the run in '\(configuration.run.directory)' \(objection); restore it, or give the new run another run.directory"
+      )
+    }
+    for (name, value) in try settings {
+      // Checkpoints of the first version do not name it.
+      let before = recorded[name]?.string ?? (name == "optimizer.name" ? Self.standardOptimizer : "nothing")
+      guard before != value else { continue }
+      throw ForgeError.badInput(
+        "the run in '\(configuration.run.directory)' was started with \(name) = \(before), not \(value); restore the "
+          + "setting, or give the new run another run.directory")
+    }
+    let family = reader.metadata[Self.familyKey]?.string ?? ""
+    let current = KernelFamily.current.name
+    guard family == current || configuration.run.kernelFamily == current else {
+      throw ForgeError.badInput(
+        "the run in '\(configuration.run.directory)' was computed with the CPU kernels '\(family)' and this machine uses "
+          + "'\(current)'; set run.kernel_family to '\(family)' to keep its bits, or to '\(current)' to accept others")
+    }
+  }
+
+  /// The hash of everything that decides what steps compute, so that a record of other settings is not compared.
+  static func settingsHash(_ configuration: RunConfiguration) -> String {
+    let without: Set = ["run", "parallelism", "memory", "checkpoint", "validation", "watchdog"]
+    var node = configuration.source
+    if case .mapping(let entries) = node.value {
+      node = ConfigurationNode(.mapping(entries.filter { !without.contains($0.key) }), at: node.location)
+    }
+    let run = configuration.run
+    return StepLedger.hash("\(run.seed) \(run.steps)\n\(node.yaml())".utf8)
+  }
+
+  init(
+    progress: TrainingStep.Progress, ledger: StepLedger.Position?, validationLoss: Double?,
+    validationSets: String?, configuration: RunConfiguration, sources: RunSources, branch: Branch?
+  ) {
+    self.progress = progress
+    self.ledger = ledger
+    self.validationLoss = validationLoss
+    self.validationSets = validationSets
+    self.configuration = configuration
+    self.sources = sources
+    self.branch = branch
+  }
+}

@@ -1,0 +1,142 @@
+import Checkpoints
+import Support
+import Foundation
+import RunConfiguration
+
+/// What a run is made from, by content: its checkpoints carry it, and a run that continues is compared with it.
+struct RunSources: Codable, Equatable {
+  /// A dataset as the run uses it: one part of a prepared folder, or a `.bin/.idx` pair.
+  struct Dataset: Codable, Equatable {
+    /// As the configuration names it.
+    var path: String
+    var weight: Double
+    /// The root of its `DatasetDigest`.
+    var sha256: String
+    /// The fingerprint of the tokenizer that made it; nil when nobody knows.
+    var tokenizer: String?
+    /// What stands around its documents; nil when nobody knows, as in checkpoints of older versions.
+    var around: DocumentTokens?
+  }
+
+  /// The ids before and after every document of a dataset.
+  struct DocumentTokens: Codable, Equatable {
+    var begin: Int32?
+    var end: Int32?
+  }
+
+  /// What `model.from` held when the run began.
+  struct Model: Codable, Equatable {
+    var path: String
+    /// Of the weights: a checkpoint's root hash, or a hash over all safetensors files.
+    var sha256: String
+    /// The name of the checkpoint, where it was one.
+    var checkpoint: String?
+    /// The fingerprint of the tokenizer beside it.
+    var tokenizer: String?
+  }
+
+  var train: [Dataset] = []
+  var validation: [Dataset] = []
+  var model: Model?
+  /// The fingerprint of the run's tokenizer: that of its data, or of the model where the data's is not known.
+  var tokenizer: String?
+
+  // MARK: In a checkpoint's metadata
+
+  static let metadataKey = "sources"
+
+  /// nil for a checkpoint of a version that recorded paths only.
+  init?(_ metadata: JSONValue) {
+    guard let value = metadata[Self.metadataKey], let data = try? JSONEncoder().encode(value),
+      let sources = try? JSONDecoder().decode(Self.self, from: data)
+    else { return nil }
+    self = sources
+  }
+
+  init() {}
+
+  var metadata: JSONValue {
+    get throws { try JSONDecoder().decode(JSONValue.self, from: JSONEncoder().encode(self)) }
+  }
+
+  // MARK: Comparing
+
+  /// Why a run that was started with `recorded` cannot go on with these sources; nil when it can.
+  func objection(to recorded: RunSources) -> String? {
+    guard train.count == recorded.train.count else {
+      return "was started with \(recorded.train.count) training datasets, not \(train.count)"
+    }
+    for (index, (now, before)) in zip(train, recorded.train).enumerated() {
+      if now.sha256 != before.sha256 { return Self.difference(now, before, key: "data.train.\(index)") }
+      if train.count > 1, now.weight != before.weight {
+        return "was started with data.train.\(index).weight = \(before.weight), not \(now.weight)"
+      }
+    }
+    for (index, now) in validation.enumerated() where !recorded.validation.contains(where: { $0.sha256 == now.sha256 })
+    {
+      // Another set may be named at any time; the same name must mean the same documents.
+      guard let before = recorded.validation.first(where: { Self.isSame($0.path, now.path) }) else { continue }
+      return Self.difference(now, before, key: "data.validation.\(index)")
+    }
+    if let tokenizer, let before = recorded.tokenizer, tokenizer != before {
+      return "was started with data of another tokenizer"
+    }
+    // A run that serves as a model may have newer checkpoints by now.
+    if let model, let before = recorded.model, model.checkpoint == before.checkpoint, model.sha256 != before.sha256 {
+      return Self.isSame(model.path, before.path)
+        ? "was started from another model: '\(model.path)' (model.from) has been replaced since"
+        : "was started from '\(before.path)', and '\(model.path)' (model.from) is not the same model"
+    }
+    return nil
+  }
+
+  /// Datasets that are at another place now, in words.
+  func moves(since recorded: RunSources) -> [String] {
+    zip(train, recorded.train).filter { !Self.isSame($0.path, $1.path) }
+      .map { "'\($0.path)' has the same content as '\($1.path)', with which the run was started" }
+  }
+
+  private static func difference(_ now: Dataset, _ before: Dataset, key: String) -> String {
+    let hashes = "its content has SHA-256 \(now.sha256.prefix(12))…, not \(before.sha256.prefix(12))…"
+    return isSame(now.path, before.path)
+      ? "was started with other data: '\(now.path)' (\(key)) has been replaced since; \(hashes)"
+      : "was started with '\(before.path)', and '\(now.path)' (\(key)) is not the same data; \(hashes)"
+  }
+
+  /// Whether two paths lead to the same place from here, be they spelt `data`, `./data/` or in full.
+  static func isSame(_ left: String, _ right: String) -> Bool { standardized(left) == standardized(right) }
+
+  static func standardized(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
+
+  // MARK: Tokenizers
+
+  /// Whether a run that was started with `recorded` has no other data by now.
+  func hasOnlyData(of recorded: RunSources) -> Bool {
+    let known = Set((recorded.train + recorded.validation).map(\.sha256))
+    return (train + validation).allSatisfy { known.contains($0.sha256) }
+  }
+
+  /// Why these datasets, or they and the model, cannot be in one run: their ids were made by different tokenizers.
+  var mixedTokenizers: String? {
+    let known = (train + validation).compactMap { set in set.tokenizer.map { (name: "'\(set.path)'", hash: $0) } }
+    guard let first = known.first else { return nil }
+    if let other = known.first(where: { $0.hash != first.hash }) {
+      return "\(first.name) and \(other.name) were made with different tokenizers, so their ids do not mean the same; "
+        + "prepare one of them again with the other's (its folder has a copy, 'tokenizer')"
+    }
+    let surrounded = (train + validation).compactMap { set in set.around.map { (name: "'\(set.path)'", around: $0) } }
+    if let first = surrounded.first, let other = surrounded.first(where: { $0.around != first.around }) {
+      func told(_ id: Int32?) -> String { id.map(String.init) ?? "none" }
+      func told(_ tokens: DocumentTokens) -> String { "begin \(told(tokens.begin)), end \(told(tokens.end))" }
+      return
+        "the documents of \(first.name) and \(other.name) have different tokens around them (\(told(first.around)); "
+        + "\(told(other.around))), though their tokenizer is the same; prepare one of them again with the other's (its "
+        + "folder has a copy, 'tokenizer')"
+    }
+    if let model, let tokenizer = model.tokenizer, tokenizer != first.hash {
+      return "\(first.name) was made with another tokenizer than that of the model '\(model.path)' (model.from), so "
+        + "its ids do not mean the same; prepare the data with the model's tokenizer"
+    }
+    return nil
+  }
+}

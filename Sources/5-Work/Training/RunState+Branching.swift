@@ -1,0 +1,72 @@
+import Checkpoints
+import Support
+import Foundation
+import MPI
+import Parallelism
+import RunConfiguration
+
+/// How a run begins with another run's checkpoint.
+extension RunState {
+  /// Begins with the weights, the optimizer's state and the step of a checkpoint of another run; the data stream begins at
+  /// its beginning. Collective.
+  ///
+  /// - Parameters:
+  ///   - path: a checkpoint, or a run, whose newest sound one is taken.
+  ///   - root: the root hash of the only checkpoint that will do; nil for any.
+  /// - Returns: what the run's own checkpoints will say of it.
+  /// - Throws: `ForgeError.badInput` when there is none, it is damaged, or the run cannot begin with it.
+  func branch(from path: String, root: String? = nil) throws -> RunRecord {
+    var damage: ForgeError?
+    for candidate in try checkpointPaths(at: path).reversed() {
+      if let damage { note("skipping a damaged checkpoint: \(damage)") }
+      let reader: CheckpointReader
+      do {
+        reader = try communicator.together { try Self.open(candidate, root: root) }
+      } catch let error as ForgeError where error.kind == .badInput {
+        damage = error
+        continue
+      }
+      let record = try RunRecord(reader, branchingFrom: path, configuration, sources: found.sources)
+      do { try checkpoints.load(reader) } catch let error as ForgeError where error.kind == .badInput {
+        damage = error
+        continue
+      }
+      adopt(record, step: reader.step)
+      if let recorded = RunSources(reader.metadata) { found.complete(from: recorded) }
+      return record
+    }
+    throw configuration.branchError(
+      "leads to no sound checkpoint: \(damage?.description ?? "there is none in '\(path)'")")
+  }
+
+  private static func open(_ path: String, root: String?) throws -> CheckpointReader {
+    let reader = try CheckpointReader(path: path)
+    guard let root, reader.root != root else { return reader }
+    throw ForgeError.badInput(
+      "checkpoint '\(path)' is another one by now: its root hash is \(reader.root), not \(root)")
+  }
+
+  /// The checkpoints that a path means, in ascending order of their steps, as rank 0 sees them.
+  private func checkpointPaths(at path: String) throws -> [String] {
+    var found: [UInt8] = []
+    try communicator.together {
+      guard communicator.isLeader else { return }
+      let paths: [String]
+      do {
+        paths =
+          switch try CheckpointLocation(path: path) {
+          case .one(let path): [path]
+          case .all(let folder): folder.steps().map { folder.path(step: $0) }
+          }
+      } catch let error as ForgeError where error.kind == .badInput {
+        throw configuration.branchError("leads to no checkpoint: \(error)")
+      }
+      found = try Array(JSONEncoder().encode(paths))
+    }
+    found = try communicator.broadcast(found, root: 0)
+    guard let paths = try? JSONDecoder().decode([String].self, from: Data(found)) else {
+      preconditionFailure("rank 0 sent paths that it did not find")
+    }
+    return paths
+  }
+}

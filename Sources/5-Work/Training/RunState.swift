@@ -1,0 +1,166 @@
+import Checkpoints
+import Datasets
+import Support
+import Engine
+import Formats
+import Foundation
+import Kernels
+import MPI
+import Models
+import Parallelism
+import Planning
+import ModelFiles
+import RunStore
+import RunConfiguration
+
+/// What a run computes with on one rank, and how far it is: data, engine, step. Training drives it, and so does replaying.
+///
+/// It reads checkpoints (`restore`) and writes nothing.
+final class RunState {
+  let configuration: RunConfiguration
+  let communicator: Communicator
+  let directory: RunDirectory
+  let data: TrainingData
+  let loader: BatchLoader
+  let engine: Engine
+  let trainingStep: TrainingStep
+  let checkpoints: CheckpointTransfer
+  let memory: MemoryPlan
+  /// Bytes that the process had before anything was laid out: program and libraries.
+  let baselineBytes: Int
+  /// What to tell a user whose launcher leaves this rank fewer cores than threads; nil when it does not.
+  let threadAdvice: String?
+  /// Tells people, on rank 0.
+  let note: (String) -> Void
+  /// What the run is made from, as it was found at this start.
+  var found: FoundSources
+  /// Steps done.
+  var step = 0
+  /// Where the run branched off another; nil for a run that began on its own.
+  private(set) var branch: Branch?
+
+  /// Collective.
+  ///
+  /// - Parameters:
+  ///   - start: counts the starts of the run.
+  ///   - dataRead: called when the data have been looked at, which may take long, and before anything is laid out.
+  /// - Throws: `ForgeError.badInput` for data or settings that cannot be used; what `dataRead` throws.
+  init(
+    _ configuration: RunConfiguration, _ directory: RunDirectory, communicator: Communicator, start: Int,
+    note: @escaping (String) -> Void, dataRead: () throws -> Void = {}
+  ) throws {
+    self.configuration = configuration
+    self.communicator = communicator
+    self.directory = directory
+    self.note = note
+    let (rank, ranks) = (communicator.rank, communicator.size)
+    let threads = configuration.run.threads ?? Self.defaultThreads()
+    threadAdvice = ProcessorAffinity.makeRoom(forThreads: threads)
+    let model = configuration.model
+    let settings = configuration.data
+    found = try FoundSources(
+      configuration, directory, communicator: communicator, threads: threads, start: start, note: note)
+    data = try TrainingData(
+      sources: settings.train, sequenceLength: settings.sequenceLength, shuffle: settings.shuffle,
+      documentMask: settings.documentMask, seed: configuration.run.seed, vocabularySize: model.vocabularySize,
+      checkingPart: rank, of: ranks, checkedVocabularies: found.checkedVocabularies)
+    try dataRead()
+
+    baselineBytes = ResidentMemory.bytes()
+    let compute = Compute(threads: threads)
+    // All ranks were promised so many, and the others would wait for the slow one.
+    try communicator.together { if let shortage = compute.team.shortage { throw shortage } }
+    var plan: MemoryPlan?
+    let options = try EngineOptions(configuration, ranks: ranks, duplicates: Self.duplicates(ranks: ranks))
+    engine = try Engine(options, world: communicator, compute: compute) { placement, rank, dispatcher in
+      let planned = MemoryPlan(
+        configuration, placement: placement, rank: rank, threads: threads,
+        neighbours: min(ranks, LaunchEnvironment.current.localSize), lendsExperts: dispatcher?.lendsExperts ?? false)
+      plan = planned
+      // Parameters and gradient sums are laid out whole, however little of them this rank keeps, and rows for the worst case.
+      let laidOut = Decoder.plannedBytes(
+        model, sequences: configuration.batch.microBatch, length: settings.sequenceLength, training: true,
+        recompute: options.recompute, experts: placement.experts.experts(of: rank).count, arrivals: dispatcher?.arrivals
+      )
+      try communicator.together {
+        try AddressSpace.check(
+          bytes: 12 * placement.layout.count + laidOut
+            + planned.bytes(besides: ["parameters", "gradient sums", "activations"]))
+      }
+    }
+    guard let plan else { preconditionFailure("an engine looks at its memory before it lays it out") }
+    memory = plan
+    loader = BatchLoader(
+      sequenceLength: settings.sequenceLength, microBatch: configuration.batch.microBatch,
+      microBatches: configuration.batch.microBatches)
+    trainingStep = TrainingStep(configuration: configuration, engine: engine, loader: loader, data: data)
+    checkpoints = CheckpointTransfer(
+      communicator: communicator, parameters: engine.parameters, optimizer: engine.optimizer, threads: threads,
+      writes: engine.mesh.isFirstOfDuplicates)
+  }
+
+  /// Ranks that compute the same thing: none but in tests of the mesh, which set a variable of the environment.
+  private static func duplicates(ranks: Int) throws -> Int {
+    guard let text = ProcessInfo.processInfo.environment["FORGE_TEST_DUPLICATES"] else { return 1 }
+    guard let duplicates = Int(text), duplicates > 0, ranks % duplicates == 0 else {
+      throw ForgeError.badInput("FORGE_TEST_DUPLICATES is '\(text)', no divisor of the \(ranks) ranks; unset it")
+    }
+    return duplicates
+  }
+
+  /// The node's cores, shared between its ranks; at most the cores that this rank is bound to.
+  private static func defaultThreads() -> Int {
+    max(1, min(ProcessorAffinity.allowedCores, ProcessorAffinity.onlineCores / LaunchEnvironment.current.localSize))
+  }
+
+  /// Starts from a pretrained model or at random. Collective.
+  func initialize() throws {
+    // Every rank reads or computes what it owns; the rest comes from the other ranks.
+    let owned = engine.state.owned.filter { !$0.isEmpty }
+    try communicator.together {
+      if let folder = configuration.pretrained {
+        try PretrainedModel(path: folder).load(
+          into: engine.parameters, ranges: owned, threads: engine.compute.team.count)
+      } else {
+        engine.layout.initialize(
+          engine.parameters, ranges: owned, configuration: configuration.model, seed: configuration.run.seed,
+          compute: engine.compute)
+      }
+    }
+    try engine.state.gatherOwned()
+    trainingStep.parametersChanged()
+  }
+
+  /// Takes over what the record of a checkpoint says, whose tensors have been read.
+  func adopt(_ record: RunRecord, step: Int) {
+    trainingStep.progress = record.progress
+    trainingStep.parametersChanged(to: step)
+    branch = record.branch
+    self.step = step
+  }
+
+  /// The documents of a step's batch, by dataset; on rank 0 only, who records them.
+  func documents(of outcome: StepOutcome) -> [String] {
+    guard communicator.isLeader else { return [] }
+    return (0..<configuration.batch.sequences).map { place in
+      let (dataset, documents) = data.documents(ofSequence: outcome.firstSequence + place)
+      return documents.count == 1
+        ? "\(dataset):\(documents.lowerBound)" : "\(dataset):\(documents.lowerBound)-\(documents.upperBound)"
+    }
+  }
+
+  /// Writes the first step's gradients, before clipping, under their Hugging Face names, and leaves the weights alone:
+  /// for comparing with another implementation. Collective; rank 0 writes.
+  func dumpGradients(to path: String) throws {
+    _ = try trainingStep.gradients(batch: trainingStep.progress.batch(ofStep: step + 1))
+    let gradients = try engine.optimizer.completeGradients()
+    guard communicator.isLeader else { return }
+    let tensors = engine.layout.tensors
+    let writer = try SafetensorsWriter(
+      file: path, tensors: tensors.map { SafetensorsWriter.Tensor(name: $0.name, shape: $0.shape, dtype: .float32) })
+    for tensor in tensors {
+      try writer.write(tensor.name, UnsafeBufferPointer(gradients.buffer[tensor.range].pointer))
+    }
+    try writer.finish()
+  }
+}

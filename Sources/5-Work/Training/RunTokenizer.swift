@@ -1,0 +1,61 @@
+import Datasets
+import Support
+import Foundation
+import ModelFiles
+import RunStore
+import RunConfiguration
+import Tokenizers
+
+/// The run's own copy of the tokenizer that its data was made with, `RUN/tokenizer`: what `forge export` and
+/// `forge generate` take, whatever becomes of the data and of the model that the run started from.
+enum RunTokenizer {
+  /// What a tokenizer consists of, beside its `tokenizer.json`.
+  private static let companions = [
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "vocab.json",
+    "merges.txt", "tokenizer.model",
+  ]
+
+  /// The folder to copy: that of the first dataset whose tokenizer is known, or of what the run began with.
+  static func source(_ configuration: RunConfiguration, _ sources: RunSources) -> String? {
+    for set in sources.train + sources.validation where set.tokenizer != nil {
+      let source = DataSource(path: set.path)
+      if let folder = source.tokenizerFolder((try? source.description()) ?? nil) { return folder }
+    }
+    return (configuration.pretrained ?? configuration.run.branchFrom).flatMap(ModelTokenizer.folder(model:))
+  }
+
+  /// Copies a tokenizer's files, unless the run has a copy; the folder appears when it is complete.
+  ///
+  /// - Throws: `ForgeError.badInput` when it, or the folder, has another tokenizer than the data was made with;
+  ///   `tryAgain` when the run directory cannot be written.
+  static func keep(_ folder: String?, expected fingerprint: String?, in run: RunDirectory) throws {
+    let manager = FileManager.default
+    let target = run.tokenizer
+    if manager.fileExists(atPath: target) {
+      // It may be the user's, so it stays.
+      guard let fingerprint, TokenizerFingerprint.hash(folder: target) != fingerprint else { return }
+      throw ForgeError.badInput(
+        "'\(target)' is not the tokenizer that the data was made with; remove it, and the next start keeps the right one"
+      )
+    }
+    guard let folder, manager.fileExists(atPath: folder + "/tokenizer.json") else { return }
+    guard fingerprint == nil || TokenizerFingerprint.hash(folder: folder) == fingerprint else {
+      throw ForgeError.badInput(
+        "the run keeps no tokenizer: '\(folder)' is not the one that the data was made with; name the right one when the "
+          + "model is used")
+    }
+    let partial = "\(run.path)/.tokenizer-\(UUID().uuidString)"
+    do {
+      try manager.createDirectory(atPath: partial, withIntermediateDirectories: false)
+      for name in ["tokenizer.json"] + companions where manager.fileExists(atPath: "\(folder)/\(name)") {
+        // The content, not a link to it.
+        let contents = try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(name)"))
+        try contents.write(to: URL(fileURLWithPath: "\(partial)/\(name)"))
+      }
+      try manager.moveItem(atPath: partial, toPath: target)
+    } catch {
+      try? manager.removeItem(atPath: partial)
+      throw ForgeError.tryAgain("cannot keep the tokenizer in '\(target)': \(systemReason(of: error))")
+    }
+  }
+}

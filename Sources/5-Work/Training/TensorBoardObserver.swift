@@ -1,0 +1,32 @@
+import Support
+import RunStore
+
+/// Writes the numbers of `metrics.jsonl` as curves for TensorBoard.
+final class TensorBoardObserver: RunObserver {
+  private let directory: RunDirectory
+  private var log: EventLog
+
+  /// Drops what the run's files have beyond a step.
+  init(_ directory: RunDirectory, after step: Int) throws {
+    self.directory = directory
+    log = try EventLog(directory, resumingAfter: step)
+  }
+
+  var files: [AppendedFile] { [log.file] }
+
+  func didStep(_ report: StepReport) throws {
+    let scalars: [(tag: String, value: Float)] = report.values.compactMap { name, value in
+      if case .number(let number) = value { (name, Float(number)) } else { nil }
+    }
+    let sets = report.validated?.sets.map { (tag: "validation_loss/\($0.name)", value: Float($0.loss)) } ?? []
+    try log.append(step: report.step, scalars + sets)
+  }
+
+  func didRollBack(_ report: RollbackReport) throws { try rewind(to: report.toStep) }
+  func didRepair(_ report: RepairReport) throws { if let step = report.toStep { try rewind(to: step) } }
+
+  private func rewind(to step: Int) throws {
+    try log.file.synchronize()
+    log = try EventLog(directory, resumingAfter: step)
+  }
+}

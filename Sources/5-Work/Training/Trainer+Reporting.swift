@@ -1,0 +1,113 @@
+import Support
+import Kernels
+import MPI
+import Models
+import Planning
+import RunStore
+import RunConfiguration
+
+/// What a run tells its observers.
+extension Trainer {
+  /// Opens the run's files, drops what they have beyond the step that the run continues from, and introduces the run.
+  /// Collective.
+  ///
+  /// - Parameter record: of the checkpoint that the run continues from, or branches off from.
+  func begin(continuing record: RunRecord?) throws {
+    hosts = try communicator.gather(Array(ProcessTable.hostName.utf8), root: 0).map {
+      String(decoding: $0, as: UTF8.self)
+    }
+    let peak = try PeakShare(compute: state.engine.compute, communicator: communicator)
+    guard communicator.isLeader else { return }
+    self.peak = peak
+    let metrics = try MetricsObserver(directory, after: step)
+    let events = try TensorBoardObserver(directory, after: step)
+    try progress.open(after: step)
+    let settings = RunRecord.settingsHash(configuration)
+    let ledger = try StepLedger(
+      path: directory.ledger, continuingFrom: record?.ledger,
+      settings: record?.continuedSettings == settings ? settings : "", expected: settings, report: note)
+    self.ledger = ledger
+    observers = RunObservers([
+      metrics, events, LedgerObserver(ledger, configuration, directory, note: note), progress,
+    ])
+    try directory.write(
+      configuration: """
+        # The configuration of this run as it was started, with every override.
+        # forge-dist \(Version.current), \(KernelFamily.libraryDescription), CPU kernels \(KernelFamily.current)
+
+        """ + configuration.source.yaml())
+    try observers.tell { try $0.didStart(startReport(record)) }
+  }
+
+  private func startReport(_ record: RunRecord?) -> StartReport {
+    let engine = state.engine
+    let kernels = configuration.run.kernelFamily == nil ? KernelFamily.advice : nil
+    return StartReport(
+      step: step, branch: record?.beginsBranch == true ? record?.branch : nil, epoch: lease.record.epoch,
+      ranks: communicator.size, threads: engine.compute.team.count, parameters: engine.layout.count,
+      placement: engine.state.placement,
+      memoryBytes: state.baselineBytes + state.memory.bytes, baselineBytes: state.baselineBytes,
+      memory: state.memory.description, data: state.found.sources.train.map(\.sha256),
+      verifiedChunks: state.found.verifiedChunks, changes: record?.changes ?? [],
+      advice: [state.threadAdvice, kernels].compactMap(\.self) + configuration.warnings)
+  }
+
+  /// Tells of a step.
+  ///
+  /// - Throws: `ForgeError.tryAgain` when a file cannot be written, `badInput` when another job has the run directory, or
+  ///   training has diverged.
+  func report(_ outcome: StepOutcome, seconds: Double, _ validated: Validation.Loss?) throws {
+    try checkLease()
+    if communicator.isLeader {
+      let tokens = configuration.batch.sequences * configuration.data.sequenceLength
+      let operations = configuration.model.trainingOperationsPerToken(length: configuration.data.sequenceLength)
+      let report = StepReport(
+        step: step, outcome: outcome, seconds: seconds, tokens: tokens,
+        allTokens: (state.branch?.tokens ?? 0) + (step - (state.branch?.step ?? 0)) * tokens, validated: validated,
+        peakShare: peak?.share(of: operations * Double(tokens) / seconds),
+        documents: outcome.isApplied ? [] : state.documents(of: outcome), slowRanks: slowRanks)
+      try observers.tell { try $0.didStep(report) }
+      if let failure = observers.newFailure() {
+        note("step \(step): \(failure); the record is kept in memory until there is room")
+      }
+    }
+    skippedInARow = outcome.isApplied ? 0 : skippedInARow + 1
+    guard skippedInARow < Self.mostSkipped else {
+      throw ForgeError.badInput(
+        "\(Self.mostSkipped) updates in a row were skipped, up to step \(step): training has diverged; lower "
+          + "optimizer.learning_rate or start from an earlier checkpoint")
+    }
+  }
+
+  private static let mostSkipped = 20
+
+  private var slowRanks: [SlowRank] {
+    let balance = state.trainingStep.balance
+    return balance.stragglers.sorted { $0.key < $1.key }.map { place, factor in
+      let rank = state.engine.mesh.batch.members[place]
+      return SlowRank(
+        rank: rank, name: describe(ranks: [rank]), factor: factor,
+        hasLess: balance.isAutomatic ? balance.hasLess(place) : nil)
+    }
+  }
+
+  /// The run is complete: its peak of memory beside the prediction, and the weights' hash. Collective.
+  func reportEnd() throws {
+    let engine = state.engine
+    // Without full sharding memory only grows, so what is resident at the end is the peak.
+    let peak = max(engine.state.peakResidentBytes, ResidentMemory.bytes())
+    var bytes = [Int64(peak), Int64(state.baselineBytes + state.memory.bytes)]
+    try bytes.withUnsafeMutableBufferPointer { try communicator.allReduce(arena: $0, .max) }
+    let weights = try WeightsDigest.sha256(engine.state)
+    let report = EndReport(step: step, weights: weights, peakBytes: Int(bytes[0]), predictedBytes: Int(bytes[1]))
+    try observers.tell { try $0.didEnd(report) }
+  }
+
+  /// `rank 3 (host node17)`, and so on.
+  func describe(ranks: [Int]) -> String {
+    ranks.map { $0 < hosts.count ? "rank \($0) (host \(hosts[$0]))" : "rank \($0)" }.joined(separator: ", ")
+  }
+
+  /// A line for people: on the terminal and in the log.
+  func note(_ sentence: String) { progress.note(sentence) }
+}

@@ -1,0 +1,120 @@
+import Checkpoints
+import Support
+import MPI
+import Parallelism
+import ModelFiles
+import RunStore
+
+/// How a run starts and goes back.
+extension Trainer {
+  /// Continues from the newest sound checkpoint of the run directory, branches off from another run's, or starts from a
+  /// pretrained model or at random.
+  ///
+  /// - Returns: the checkpoint's record; nil at a start without one.
+  func restoreOrInitialize() throws -> RunRecord? {
+    if let record = try restore() {
+      try checkSources(continuing: record)
+      return record
+    }
+    try checkSources()
+    let branch = try configuration.run.branchFrom.map { try state.branch(from: $0) }
+    if branch == nil { try state.initialize() }
+    try keepModelFiles()
+    return branch
+  }
+
+  /// Continues from the newest sound checkpoint.
+  ///
+  /// - Parameter last: the newest step to consider.
+  /// - Returns: nil when there is none.
+  /// - Throws: as `RunState.restore`.
+  private func restore(upTo last: Int = .max) throws -> RunRecord? {
+    guard let restored = try state.restore(upTo: last, copies: copies) else { return nil }
+    lastCopy.step = step
+    if restored.isFromCopies {
+      saves.restoredFromCopies(sharedStep: restored.sharedStep)
+    } else {
+      saves.restored(step: step)
+    }
+    return restored.record
+  }
+
+  /// Keeps what the folder of `model.from`, or the trunk of a branch, holds beside the weights, for the exports of this run.
+  private func keepModelFiles() throws {
+    try communicator.together {
+      guard communicator.isLeader else { return }
+      try checkLease()
+      let source = configuration.pretrained ?? configuration.run.branchFrom
+      let files = try source.map { try ModelFolderFiles(model: $0) } ?? ModelFolderFiles()
+      try files.keep(inRun: directory.path)
+      if let leftOut = files.leftOutNote { note(leftOut) }
+    }
+  }
+
+  // MARK: Going back
+
+  private static let mostRollbacks = 10
+
+  /// Returns to the last checkpoint and takes a step's batch out of the data.
+  ///
+  /// Nothing of this has to survive a crash: a run that starts again from the same checkpoint meets the same batch, and
+  /// decides the same.
+  ///
+  /// - Returns: false when there is no checkpoint to return to; the update is then only left out.
+  func rollBack(_ outcome: StepOutcome) throws -> Bool {
+    try settleSave(waiting: true)
+    let (from, skipped) = (step, state.trainingStep.progress.skippedBatches)
+    try state.engine.state.waitForParameters()
+    guard let record = try restore() else { return false }
+    let batch = outcome.firstSequence / configuration.batch.sequences
+    state.trainingStep.progress.skippedBatches = Array(Set(skipped + [batch])).sorted()
+    guard state.trainingStep.progress.skippedBatches.count - record.progress.skippedBatches.count <= Self.mostRollbacks
+    else {
+      throw ForgeError.badInput(
+        "the run went back to step \(step) \(Self.mostRollbacks) times and always met a bad step again: training has "
+          + "diverged; lower optimizer.learning_rate or start from an earlier checkpoint")
+    }
+    try checkLease()
+    let report = RollbackReport(
+      step: from + 1, toStep: step, reason: outcome.objection ?? "", documents: state.documents(of: outcome))
+    try observers.tell { try $0.didRollBack(report) }
+    return true
+  }
+
+  private static let mostRepairs = 3
+
+  /// Mends parameters that changed by themselves; the step is computed again.
+  func repair(_ damage: ReplicaCheck.Damage) throws {
+    let hosts = describe(ranks: damage.ranks)
+    repairs += 1
+    guard repairs <= Self.mostRepairs else {
+      throw ForgeError.tryAgain(
+        "\(hosts): parameters in memory change by themselves again and again; exclude the machine, and start the run again"
+      )
+    }
+    // With copies that every rank updates by itself, a change before the last comparison is in all gradients since.
+    let isFresh = configuration.parallelism.sharding != .none || configuration.run.compareReplicas == 1
+    if damage.ownersAreSound, isFresh {
+      try checkLease()
+      try state.engine.state.gatherOwned()
+      state.trainingStep.parametersChanged()
+      try observers.tell { try $0.didRepair(RepairReport(step: step + 1, ranks: hosts, toStep: nil)) }
+      return
+    }
+    try settleSave(waiting: true)
+    try state.engine.state.waitForParameters()
+    try checkLease()
+    // What was saved since the last comparison may hold the change.
+    let (from, sound) = (step, state.trainingStep.comparedStep)
+    try communicator.together {
+      guard communicator.isLeader else { return }
+      try directory.checkpoints(under: lease).remove(after: sound)
+    }
+    guard try restore(upTo: sound) != nil else {
+      throw ForgeError.tryAgain(
+        "\(hosts): parameters in memory have changed by themselves, and there is no checkpoint to return to; have the "
+          + "memory checked, and start the run again")
+    }
+    try observers.tell { try $0.didRepair(RepairReport(step: from + 1, ranks: hosts, toStep: step)) }
+  }
+}

@@ -1,0 +1,166 @@
+import Checkpoints
+import Diagnostics
+import Support
+import Engine
+import MPI
+import Parallelism
+import RunStore
+import RunConfiguration
+
+/// A training run on one rank. It only sequences: what happens in a step is `TrainingStep`'s affair, what is summed and
+/// sharded `Parallelism`'s, and what is computed `Models`'.
+public final class Trainer {
+  let configuration: RunConfiguration
+  let communicator: Communicator
+  let directory: RunDirectory
+  /// The right to write there.
+  let lease: RunLease
+  /// Keeps the record of what this rank does, and ends a job that hangs.
+  let watchdog: Watchdog
+  /// Data, engine and step.
+  let state: RunState
+  let validation: Validation?
+  /// Why the validation that was asked for cannot be.
+  let validationObjection: ForgeError?
+  let saver: CheckpointSaver
+  /// Checkpoints on the nodes' own disks; nil where there are none.
+  let copies: LocalCopies?
+  /// Speaks to people, on rank 0; one of the observers.
+  let progress: ProgressObserver
+  /// Those who are told what happens.
+  var observers = RunObservers()
+  /// What checkpoints remember the place in; rank 0 has it.
+  var ledger: StepLedger?
+  var peak: PeakShare?
+  /// The ranks' hosts; known to rank 0.
+  var hosts: [String] = []
+  /// Steps done.
+  var step: Int { state.step }
+  var saves = SaveState()
+  /// Of memory, since the last step that was done.
+  var repairs = 0
+  var skippedInARow = 0
+  var lastCopy = CopyState()
+
+  /// The main loop.
+  ///
+  /// - Returns: the process's exit code: 0 when the run is complete, 75 when it was asked to stop and can be continued.
+  /// - Throws: `ForgeError`, `MPIError`.
+  public func run() throws -> Int32 {
+    let restored = try during(.restoring) { try restoreOrInitialize() }
+    try begin(continuing: restored)
+    keepSources()
+    // From here on a branch needs its trunk no more.
+    if restored?.beginsBranch == true { try during(.checkpoint) { try saveAndWait(nil) } }
+    var validated: Validation.Loss?
+    while step < configuration.run.steps {
+      let started = ContinuousClock.now
+      guard let outcome = try nextStep() else { continue }
+      state.step += 1
+      let seconds = (ContinuousClock.now - started) / .seconds(1)
+      validated =
+        isDue(configuration.validation.every)
+        ? try during(.validation) { try validation?.loss(state.engine) } : nil
+      try during(.recording) {
+        try report(outcome, seconds: seconds, validated)
+        try settleSave()
+      }
+      guard step < configuration.run.steps else { break }
+      if outcome.stopRequested {
+        try during(.checkpoint) { try saveAndWait(validated) }
+        try observers.tell { try $0.didStop(StopReport(step: step)) }
+        try lease.release()
+        return ForgeError.Kind.tryAgain.exitCode
+      }
+      if isDue(configuration.checkpoint.every) || outcome.saveRequested {
+        try during(.checkpoint) { try startSave(validated) }
+      } else if try isCopyDue() {
+        try during(.checkpoint) { try startCopy(validated) }
+      }
+    }
+    try during(.checkpoint) { try saveAndWait(validated) }
+    try during(.ending) {
+      try checkLease()
+      try reportEnd()
+      discardCopies()
+    }
+    try lease.release()
+    return 0
+  }
+
+  /// Something that is no step, and may take longer.
+  private func during<Result>(_ phase: BlackBox.Phase, _ body: () throws -> Result) rethrows -> Result {
+    try watchdog.phase(phase, body)
+  }
+
+  /// One step; nil when the run had to go back instead, and continues from where it is now.
+  private func nextStep() throws -> StepOutcome? {
+    do {
+      let wishes = TrainingStep.Wishes(stop: StopSignals.requested, save: saves.isRetryDue)
+      watchdog.beginStep(step + 1)
+      let outcome = try state.trainingStep.run(step: step + 1, wishes: wishes)
+      watchdog.endStep()
+      let goesBack = !outcome.isApplied && configuration.spikes.policy == .rollback
+      repairs = 0
+      return try goesBack && during(.restoring, { try rollBack(outcome) }) ? nil : outcome
+    } catch let damaged as TrainingStep.DamagedReplicas {
+      try during(.restoring) { try repair(damaged.damage) }
+      return nil
+    }
+  }
+
+  /// Ends a run whose directory another job has taken over, before it writes anything more.
+  func checkLease() throws {
+    guard communicator.isLeader else { return }
+    do { try lease.check() } catch {
+      observers.abandon()
+      throw error
+    }
+  }
+
+  /// Every so many steps, and at the end; never for 0.
+  func isDue(_ interval: Int) -> Bool {
+    interval > 0 && (step % interval == 0 || step == configuration.run.steps)
+  }
+
+  /// Collective.
+  ///
+  /// - Parameter communicator: all ranks of the run.
+  /// - Throws: `ForgeError.badInput` for data, weights or a run directory that cannot be used.
+  public init(_ configuration: RunConfiguration, communicator: Communicator) throws {
+    StopSignals.install()
+    self.configuration = configuration
+    self.communicator = communicator
+    let directory = RunDirectory(path: configuration.run.directory)
+    self.directory = directory
+    try Agreement.check(configuration, communicator)
+    let progress = ProgressObserver(configuration, directory, isLeader: communicator.isLeader)
+    self.progress = progress
+    // Before all else that may fail: an automatic restart that comes to nothing is counted there.
+    let lease = try directory.lease(configuration, communicator: communicator, say: progress.note)
+    self.lease = lease
+    var watchdog: Watchdog?
+    state = try RunState(
+      configuration, directory, communicator: communicator, start: lease.record.epoch, note: progress.note
+    ) {
+      watchdog = try Watchdog(
+        configuration.watchdog, directory, communicator: communicator, lease: lease, warn: progress.note)
+    }
+    guard let watchdog else { preconditionFailure("a watchdog begins when the data have been read") }
+    self.watchdog = watchdog
+    validation = try Validation(
+      configuration, loader: state.loader, checkedVocabularies: state.found.checkedVocabularies)
+    validationObjection = try Validation.objection(configuration, validation)
+    saver = try CheckpointSaver(
+      state.checkpoints, communicator: communicator, asynchronous: configuration.keepsSnapshot,
+      compute: state.engine.compute)
+    copies = try Self.openCopies(directory, configuration, lease, communicator)
+  }
+
+  /// Writes the first step's gradients, before clipping, under their Hugging Face names, and leaves the weights alone:
+  /// for comparing with another implementation. Collective; rank 0 writes.
+  public func dumpGradients(to path: String) throws {
+    _ = try restoreOrInitialize()
+    try state.dumpGradients(to: path)
+  }
+}

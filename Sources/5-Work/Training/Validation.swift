@@ -1,0 +1,134 @@
+import ConfigurationFiles
+import Datasets
+import Support
+import Engine
+import MPI
+import Models
+import Objectives
+import Sharding
+import RunStore
+import RunConfiguration
+
+/// The loss on documents that training never sees; the same bits at any rank count, as for training.
+struct Validation {
+  /// What a validation found, mean nats per token.
+  struct Loss {
+    /// The mean of the sets' losses by their weights.
+    var overall: Double
+    /// Of each set, over all targets in the sequences that are used of it.
+    var sets: [(name: String, loss: Double)]
+  }
+
+  private let data: ValidationData
+  private let loader: BatchLoader
+  /// Every micro-batch is of one set.
+  private let microBatches: [(set: Int, sequences: Range<Int>)]
+
+  /// nil when the configuration wants none, or when there is nothing to validate on (see ``objection(_:_:)``).
+  ///
+  /// - Parameter checkedVocabularies: of datasets whose ids are known to be below this.
+  init?(
+    _ configuration: RunConfiguration, loader: BatchLoader, checkedVocabularies: [String: Int]
+  ) throws {
+    guard configuration.validation.every > 0 else { return nil }
+    let settings = configuration.data
+    data = try ValidationData(
+      sources: configuration.validationSources, sequenceLength: settings.sequenceLength,
+      documentMask: settings.documentMask, vocabularySize: configuration.model.vocabularySize,
+      sequences: configuration.validation.sequences, checkedVocabularies: checkedVocabularies)
+    guard data.count > 0 else { return nil }
+    self.loader = loader
+    let data = data
+    microBatches = data.sets.indices.flatMap { set in
+      loader.microBatches(of: data.sequences(of: set)).map { (set, $0) }
+    }
+  }
+
+  /// Why a validation that was asked for cannot be, or leaves out a set that was named; nil when nothing is wrong.
+  ///
+  /// - Parameter validation: what came of the configuration.
+  /// - Throws: `ForgeError.badInput` when the configuration is not a mapping.
+  static func objection(_ configuration: RunConfiguration, _ validation: Validation?) throws -> ForgeError? {
+    let root = try ConfigurationSection(configuration.source)
+    let section = try root.section("validation")
+    guard let data = try root.section("data"), let sets = configuration.data.validation else {
+      guard configuration.validation.every > 0, validation == nil else { return nil }
+      return section?.error(
+        "every",
+        "is \(configuration.validation.every), but nothing long enough for a sequence was held out of data.train: name "
+          + "data.validation, prepare data with --held-out, or set it to 0")
+    }
+    guard section != nil else {
+      return data.error(
+        "validation",
+        "is named, but nothing is validated without a section validation: add one, such as "
+          + "'validation: { every: 100 }', or leave the datasets out")
+    }
+    guard configuration.validation.every > 0,
+      let counts = validation?.data.sets.map(\.available) ?? sets.map({ _ in 0 }) as [Int]?,
+      let empty = counts.firstIndex(of: 0), let entry = try data.sections("validation")?[empty]
+    else { return nil }
+    return entry.error(
+      "path",
+      "'\(sets[empty].path)' has no whole sequence of \(configuration.data.sequenceLength + 1) tokens, so nothing of it can "
+        + "be validated on; name a longer dataset, or leave it out")
+  }
+
+  /// What the losses are of: the same for two validations whose losses can be compared.
+  ///
+  /// - Parameter sources: the sets as they were found.
+  func identity(_ sources: [RunSources.Dataset], _ configuration: RunConfiguration) -> String {
+    let sets = zip(data.sets, sources).map { "\($1.sha256) \($0.weight) \($0.used)/\($0.available)\n" }
+    let cut = "evenly \(data.sequenceLength) \(configuration.data.documentMask)\n"
+    return StepLedger.hash((cut + sets.joined()).utf8)
+  }
+
+  /// The loss of the model as it is now; NaN where a loss is no number. Collective.
+  ///
+  /// - Throws: `MPIError`.
+  func loss(_ engine: Engine) throws -> Loss {
+    let (rank, ranks) = (engine.mesh.batch.rank, engine.mesh.batch.size)
+    let dealing = MicroBatchDealing(microBatches: microBatches.count, ranks: ranks)
+    let own = dealing.microBatches(of: rank).map { microBatches[$0] }
+    let batches = loader.load(
+      own.map(\.sequences), rounds: dealing.rounds, read: { data.read($0, into: $1, sequence: $2) })
+    let objective = try NormalizedObjective(
+      LanguageModeling(), of: batches, microBatches: microBatches.count, over: engine.mesh.batch)
+    var sums = [SetSums](repeating: SetSums(), count: data.sets.count)
+    for (place, batch) in zip(own, batches) {
+      sums[place.set].targets += LanguageModeling().denominators(of: batch, microBatches: microBatches.count)[0].count
+    }
+    var round = 0
+    try engine.evaluate(batches, objective: objective) { result in
+      defer { round += 1 }
+      guard round < own.count else { return }
+      if let losses = result.losses {
+        sums[own[round].set].loss += losses[0]
+      } else {
+        sums[own[round].set].refusals += 1
+      }
+    }
+    var words = sums.flatMap { [$0.loss, $0.targets, $0.refusals] }
+    try words.withUnsafeMutableBufferPointer { try engine.mesh.batch.allReduce(arena: $0, .sum) }
+    let losses = sums.indices.map { set in
+      SetSums(loss: words[3 * set], targets: words[3 * set + 1], refusals: words[3 * set + 2]).mean
+    }
+    let used = data.sets.indices.filter { data.sets[$0].used > 0 }
+    let weight = used.reduce(0) { $0 + data.sets[$1].weight }
+    return Loss(
+      // One set's share is 1, and the mean its loss, to the bit.
+      overall: used.reduce(0) { $0 + data.sets[$1].weight / weight * losses[$1] },
+      sets: used.map { (data.sets[$0].name, losses[$0]) })
+  }
+}
+
+/// What the micro-batches of a set add up to; whole numbers, so that order does not matter.
+private struct SetSums {
+  /// Fixed point at 2⁻³² nats.
+  var loss: Int64 = 0
+  var targets: Int64 = 0
+  /// Micro-batches whose loss is no number, or has no exact sum.
+  var refusals: Int64 = 0
+
+  var mean: Double { refusals > 0 ? .nan : LossDenominator(count: Int(targets)).mean(ofSum: loss) }
+}

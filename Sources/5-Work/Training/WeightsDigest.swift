@@ -1,0 +1,16 @@
+import Support
+import Foundation
+import Kernels
+import Parallelism
+
+/// One hash over all weights: every tensor's fp32 values in the layout's order, little-endian.
+public enum WeightsDigest {
+  /// Collective; the same on every rank.
+  ///
+  /// - Throws: `MPIError`.
+  public static func sha256(_ state: ShardedState) throws -> String {
+    var hash = SHA256()
+    try state.forEachParameters { hash.update(UnsafeRawBufferPointer($0.pointer)) }
+    return hash.finalize().hexadecimal
+  }
+}

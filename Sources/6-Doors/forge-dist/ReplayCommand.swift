@@ -1,0 +1,53 @@
+import ArgumentParser
+import Support
+import Foundation
+import MPI
+import RunConfiguration
+import Training
+
+struct ReplayCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "replay",
+    abstract: "Compute steps of a run again and prove that they give the same bits.",
+    discussion: """
+      Starts from the newest checkpoint before the interval, at any number of ranks, and compares every step with the \
+      run's ledger. The run itself is left as it is. Exit codes: 0 identical, 1 a step differs, 64 bad input.
+      """)
+
+  @Argument(help: "The run's directory.")
+  var directory: String
+
+  @Option(help: "The first step to compare.")
+  var fromStep: Int
+
+  @Option(help: "The last step to compare.")
+  var toStep: Int
+
+  @Option(name: .customLong("set"), parsing: .singleValue, help: "Override a setting: key.path=value. May be repeated.")
+  var overrides: [String] = []
+
+  func run() throws {
+    Launcher.run(program: "forge-dist", threads: settings?.run.threads ?? 1) { world in
+      guard fromStep >= 1, fromStep <= toStep else {
+        throw ForgeError.badInput("there are no steps from \(fromStep) to \(toStep); --from-step is at least 1")
+      }
+      let verdict = try Replay(load(), communicator: world, steps: fromStep...toStep).run()
+      if world.rank == 0 {
+        switch verdict {
+        case .identical(let steps): print("\(steps) steps, \(fromStep) to \(toStep): identical, bit for bit")
+        case .differs(let step, let how): print("step \(step) is the first that differs: \(how)")
+        }
+      }
+      return verdict.exitCode
+    }
+  }
+
+  var settings: RunConfiguration? { try? load() }
+
+  private func load() throws -> RunConfiguration {
+    var configuration = try RunConfiguration.load(
+      path: RunDirectory(path: directory).configuration, overrides: overrides)
+    configuration.run.directory = directory  // it may have been moved
+    return configuration
+  }
+}

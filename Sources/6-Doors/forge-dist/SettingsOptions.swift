@@ -1,0 +1,42 @@
+import ArgumentParser
+import ConfigurationFiles
+import Support
+import MPI
+import RunConfiguration
+
+/// What there is to set, told in place of a run.
+struct SettingsOptions: ParsableArguments {
+  private static let everything = ""
+
+  @Option(
+    defaultAsFlag: Self.everything,
+    help: ArgumentHelp("Describe every setting, those of a section, or one, such as optimizer.betas.", valueName: "key")
+  )
+  var helpConfig: String?
+
+  @Flag(help: "With --help-config: the JSON Schema of configurations, for editors.")
+  var json = false
+
+  func validate() throws {
+    guard json else { return }
+    guard helpConfig != nil else { throw ValidationError("--json belongs to --help-config") }
+    guard helpConfig == Self.everything else {
+      throw ValidationError("--json describes all settings; leave '\(helpConfig ?? "")' out")
+    }
+  }
+
+  /// Prints what was asked for, once in a job.
+  ///
+  /// - Returns: whether anything was.
+  func answer() throws -> Bool {
+    guard let helpConfig else { return false }
+    let catalog = RunConfiguration.catalog
+    let help = SettingsHelp(catalog)
+    let text =
+      if json { RunConfiguration.schema.text } else if helpConfig == Self.everything { help.text } else {
+        try help.text(of: helpConfig)
+      }
+    if LaunchEnvironment.current.rank == 0 { print(text, terminator: "") }
+    return true
+  }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+import Support
+import Foundation
+import Kernels
+
+/// The program for everything that needs no MPI.
+@main
+struct Forge: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "forge",
+    abstract: "Prepare data, train tokenizers, and use the models that forge-dist trains.",
+    discussion: """
+      EXAMPLES
+        forge generate --model runs/quickstart --prompt 'A package must'
+        forge score --model runs/quickstart --tokens ids.jsonl
+        forge export runs/quickstart my-model
+
+      Exit codes: 0 done, 3 a ledger is not sound, 64 bad input, 70 a bug, 75 a machine's failure such as a full disk: try again.
+      """,
+    version: version,
+    subcommands: [
+      DataCommand.self, TokenizerCommand.self, ScoreCommand.self, GenerateCommand.self, ExportCommand.self,
+      CheckpointCommand.self, RunsCommand.self, CurveCommand.self, LedgerCommand.self, PlanCommand.self,
+      WhyCommand.self,
+    ])
+
+  /// Loads the kernels for who asks; most commands need none.
+  private static var version: String {
+    guard CommandLine.arguments.contains("--version") else { return Version.current }
+    return "forge \(Version.current) (CPU kernels \(KernelFamily.current), \(KernelFamily.libraryDescription))"
+  }
+
+  /// `--prompt TEXT` as `--prompt=TEXT`: the parser takes a value that begins with three dashes for an option.
+  static func joiningPrompt(_ arguments: [String]) -> [String] {
+    guard arguments.first == "generate", let place = arguments.firstIndex(of: "--prompt"),
+      place + 1 < arguments.count, arguments[place + 1].hasPrefix("-")
+    else { return arguments }
+    return arguments[..<place] + ["--prompt=" + arguments[place + 1]] + arguments[(place + 2)...]
+  }
+
+  static func main() {
+    do {
+      let arguments = PathBytes.arguments
+      var command = try parseAsRoot(joiningPrompt(arguments))
+      // These read and write files whatever their names are.
+      if !(command is DataCommand.Prepare || command is TokenizerCommand.Train || command is TokenizerCommand.Encode) {
+        let prompt = (command as? GenerateCommand)?.prompt
+        for argument in arguments where argument != prompt && argument != "--prompt=\(prompt ?? "")" {
+          try PathBytes.requireUTF8(argument, for: "this command")
+        }
+      }
+      try command.run()
+    } catch let error as ForgeError {
+      FileHandle.standardError.write(Data("forge: \(error)\n".utf8))
+      Foundation.exit(error.exitCode)
+    } catch {
+      exit(withError: error)
+    }
+  }
+}

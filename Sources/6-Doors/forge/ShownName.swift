@@ -1,0 +1,20 @@
+import Support
+
+/// A name that somebody else has chosen, as a terminal may show it.
+enum ShownName {
+  /// Control characters, which a terminal would obey, become `\x1b` and the like; bytes that are not of UTF-8, U+FFFD.
+  static func escaped(_ name: String) -> String {
+    var shown = String.UnicodeScalarView()
+    for scalar in PathBytes.display(name).unicodeScalars {
+      switch scalar.properties.generalCategory {
+      case .control, .format, .lineSeparator, .paragraphSeparator:
+        let digits = String(scalar.value, radix: 16)
+        let isByte = scalar.value < 0x100
+        let zeros = String(repeating: "0", count: max(0, 2 - digits.count))
+        shown.append(contentsOf: (isByte ? "\\x\(zeros)\(digits)" : "\\u{\(digits)}").unicodeScalars)
+      default: shown.append(scalar)
+      }
+    }
+    return String(shown)
+  }
+}
