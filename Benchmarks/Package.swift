@@ -23,7 +23,9 @@ let package = Package(
     // Run under mpirun by scripts/benchmark-exactness.
     .executableTarget(
       name: "step-benchmark",
-      dependencies: rooms("Batches", "Engine", "Kernels", "Models", "MPI", "Objectives", "Optimizers", "Parallelism", "RunConfiguration", "Sharding", "Support") + [argumentParser],
+      dependencies: rooms(
+        "Batches", "Engine", "Kernels", "Models", "MPI", "Objectives", "Optimizers", "Parallelism", "RunConfiguration",
+        "Sharding", "Support") + [argumentParser],
       path: "StepBenchmark"),
 
     // Run by scripts/benchmark-checkpoint.

@@ -40,24 +40,24 @@ struct KernelBenchmark: ParsableCommand {
   }
 
   private func measure() throws {
-    let compute = Compute(threads: 1)
-    let path = "\(thresholds)/\(compute.family).json"
+    let backend = Backend(threads: 1)
+    let path = "\(thresholds)/\(backend.family).json"
     var known = write ? Thresholds(path: path, shares: [:]) : try Thresholds(path: path)
-    if known == nil { print("there are no thresholds for \(compute.family) yet: write them with --write") }
-    let kernels = KernelCases(compute)
+    if known == nil { print("there are no thresholds for \(backend.family) yet: write them with --write") }
+    let kernels = KernelCases(backend)
     defer { withExtendedLifetime(kernels) {} }
     let cases = kernels.all
     var rates = MachineRates()
     var best = [Double](repeating: .infinity, count: cases.count)
     for _ in 0...rounds {  // the first of them touches memory
-      rates.measure(compute)
+      rates.measure(backend)
       for (index, kernel) in cases.enumerated() {
         kernel.prepare()
         best[index] = min(best[index], processorSeconds(kernel.call))
       }
     }
 
-    print("\(compute.family): \(text(rates.arithmetic / 1e9)) GFLOP/s, \(text(rates.memory / 1e9)) GB/s on one core")
+    print("\(backend.family): \(text(rates.arithmetic / 1e9)) GFLOP/s, \(text(rates.memory / 1e9)) GB/s on one core")
     var failures = 0
     for (kernel, seconds) in zip(cases, best) {
       let share = kernel.work / seconds / rates.rate(of: kernel.bound)

@@ -3,14 +3,14 @@ import Kernels
 /// The kernels of a training step, at sizes of a small model: matrices that caches hold, rows that they do not. Cases are valid
 /// while this is alive.
 struct KernelCases {
-  let compute: Compute
+  let backend: Backend
   private let operands = Operands()
 
   /// Rows and columns of what memory bounds: 32 MiB an array.
   private let rows = 8192
   private let columns = 1024
 
-  init(_ compute: Compute) { self.compute = compute }
+  init(_ backend: Backend) { self.backend = backend }
 
   var all: [KernelCase] {
     products + attention + [crossEntropy, newtonSchulz] + normalization + activation + [rotary] + experts
@@ -25,11 +25,11 @@ struct KernelCases {
     let y = operands.matrix(tokens, outer)
     let gradient = operands.matrix(outer, inner)
     return [
-      KernelCase(name: "matrix product", bound: .arithmetic, work: work) { [compute] in
-        compute.multiply(MatrixProduct(x, weight.transposed, into: y))
+      KernelCase(name: "matrix product", bound: .arithmetic, work: work) { [backend] in
+        backend.multiply(MatrixProduct(x, weight.transposed, into: y))
       },
-      KernelCase(name: "matrix product, gradient of a weight", bound: .arithmetic, work: work) { [compute] in
-        compute.multiply(MatrixProduct(y.transposed, x, into: gradient))
+      KernelCase(name: "matrix product, gradient of a weight", bound: .arithmetic, work: work) { [backend] in
+        backend.multiply(MatrixProduct(y.transposed, x, into: gradient))
       },
     ]
   }
@@ -49,11 +49,11 @@ struct KernelCases {
     // A product of a query and a key that it sees.
     let product = 2 * Double(sequences * length * (length + 1) / 2 * heads * dimension)
     return [
-      KernelCase(name: "attention", bound: .arithmetic, work: 2 * product) { [compute] in
-        compute.attention(shape, qkv: qkv, documentStarts: starts, into: out, logSumExp: logSumExp)
+      KernelCase(name: "attention", bound: .arithmetic, work: 2 * product) { [backend] in
+        backend.attention(shape, qkv: qkv, documentStarts: starts, into: out, logSumExp: logSumExp)
       },
-      KernelCase(name: "attention, backward", bound: .arithmetic, work: 5 * product) { [compute] in
-        compute.attentionBackward(
+      KernelCase(name: "attention, backward", bound: .arithmetic, work: 5 * product) { [backend] in
+        backend.attentionBackward(
           shape, qkv: qkv, documentStarts: starts, out: out, logSumExp: logSumExp, outGradient: outGradient,
           qkvGradient: qkvGradient)
       },
@@ -61,7 +61,7 @@ struct KernelCases {
   }
 
   private var crossEntropy: KernelCase {
-    let (tokens, hidden, vocabulary) = (Compute.crossEntropyChunk, 512, 4096)
+    let (tokens, hidden, vocabulary) = (Backend.crossEntropyChunk, 512, 4096)
     let kept = operands.matrix(tokens, hidden)
     let states = operands.matrix(tokens, hidden)
     let weight = operands.matrix(vocabulary, hidden, scale: 0.1)
@@ -72,8 +72,8 @@ struct KernelCases {
     return KernelCase(
       name: "cross entropy, forward and backward", bound: .arithmetic, work: 6 * Double(tokens * hidden * vocabulary),
       prepare: { states.copy(from: kept) }
-    ) { [compute] in
-      compute.crossEntropy(
+    ) { [backend] in
+      backend.crossEntropy(
         hidden: states, weight: weight, targets: targets, logits: logits, logProbabilities: logProbabilities,
         backward: ({ _, _ in 0.01 }, gradient))
     }
@@ -86,8 +86,8 @@ struct KernelCases {
     return KernelCase(
       name: "Newton-Schulz iteration", bound: .arithmetic,
       work: 6 * Double(NewtonSchulz.defaultSteps * side * side * side)
-    ) { [compute] in
-      compute.orthogonalise([matrix], scratch: scratch)
+    ) { [backend] in
+      backend.orthogonalise([matrix], scratch: scratch)
     }
   }
 
@@ -100,11 +100,11 @@ struct KernelCases {
     let rstd = operands.floats(rows)
     let elements = Double(rows * columns)
     return [
-      KernelCase(name: "RMSNorm", bound: .memory, work: 8 * elements) { [compute] in
-        compute.rmsNorm(x, weight: weight, epsilon: 1e-6, into: y, rstd: rstd)
+      KernelCase(name: "RMSNorm", bound: .memory, work: 8 * elements) { [backend] in
+        backend.rmsNorm(x, weight: weight, epsilon: 1e-6, into: y, rstd: rstd)
       },
-      KernelCase(name: "RMSNorm, backward", bound: .memory, work: 16 * elements) { [compute] in
-        compute.rmsNormBackward(
+      KernelCase(name: "RMSNorm, backward", bound: .memory, work: 16 * elements) { [backend] in
+        backend.rmsNormBackward(
           dy: y, x: x, weight: weight, rstd: rstd, addingTo: gradient, weightGradient: weightGradient)
       },
     ]
@@ -117,13 +117,13 @@ struct KernelCases {
     let gradient = operands.matrix(rows, columns)
     let elements = Double(rows * columns)
     return [
-      KernelCase(name: "SwiGLU", bound: .memory, work: 12 * elements) { [compute] in
-        compute.swiGLU(kept, into: out)
+      KernelCase(name: "SwiGLU", bound: .memory, work: 12 * elements) { [backend] in
+        backend.swiGLU(kept, into: out)
       },
       KernelCase(
         name: "SwiGLU, backward", bound: .memory, work: 24 * elements, prepare: { gateUp.copy(from: kept) }
-      ) { [compute] in
-        compute.swiGLUBackward(outGradient: gradient, gateUpToGradient: gateUp, out: out)
+      ) { [backend] in
+        backend.swiGLUBackward(outGradient: gradient, gateUpToGradient: gateUp, out: out)
       },
     ]
   }
@@ -137,8 +137,8 @@ struct KernelCases {
     for row in 0..<positions * dimension / 2 {
       (cosine.base[row], sine.base[row]) = (0.877_582_6, 0.479_425_5)
     }
-    return KernelCase(name: "rotary embedding", bound: .memory, work: 8 * Double(rows * columns)) { [compute] in
-      compute.rotate(x, headDimension: dimension, positions: places, cosine: cosine, sine: sine)
+    return KernelCase(name: "rotary embedding", bound: .memory, work: 8 * Double(rows * columns)) { [backend] in
+      backend.rotate(x, headDimension: dimension, positions: places, cosine: cosine, sine: sine)
     }
   }
 
@@ -151,8 +151,8 @@ struct KernelCases {
     let logits = operands.matrix(tokens, count)
     let normaliser = operands.floats(tokens)
     let routing = Routing(
-      experts: operands.integers(slots), weights: operands.floats(slots), rowOfSlot: operands.integers(slots),
-      slotOfRow: operands.integers(slots), offsets: operands.integers(count + 1))
+      experts: operands.integers(slots), weights: operands.floats(slots), permutation: operands.integers(slots),
+      inversePermutation: operands.integers(slots), offsets: operands.integers(count + 1))
     let x = operands.matrix(tokens, hidden)
     let y = operands.matrix(tokens, hidden)
     let gathered = operands.matrix(slots, hidden)
@@ -161,16 +161,16 @@ struct KernelCases {
       // Scores are read and written.
       KernelCase(
         name: "routing", bound: .memory, work: 8 * Double(tokens * count), prepare: { logits.copy(from: kept) }
-      ) { [compute] in
-        compute.route(logits, router: router, topK: k, normaliser: normaliser, into: routing)
+      ) { [backend] in
+        backend.route(logits, router: router, topK: k, normaliser: normaliser, into: routing)
       },
       KernelCase(name: "gathering rows by expert", bound: .memory, work: Double(4 * (tokens + slots) * hidden)) {
-        [compute] in
-        compute.gather(x, routing: routing, topK: k, into: gathered)
+        [backend] in
+        backend.gather(x, routing: routing, topK: k, into: gathered)
       },
       KernelCase(name: "combining rows of experts", bound: .memory, work: Double(4 * (slots + 2 * tokens) * hidden)) {
-        [compute] in
-        compute.combine(gathered, routing: routing, topK: k, weighted: true, addingTo: y)
+        [backend] in
+        backend.combine(gathered, routing: routing, topK: k, weighted: true, addingTo: y)
       },
     ]
   }
@@ -179,8 +179,8 @@ struct KernelCases {
     let count = rows * columns
     let gradient = operands.floats(count, scale: 0.01)
     let sums: Buffer<Int64> = operands.integers(count)
-    return KernelCase(name: "exact accumulation", bound: .memory, work: 20 * Double(count)) { [compute] in
-      precondition(compute.accumulate(gradient, into: sums, limit: 1), "a gradient was refused")
+    return KernelCase(name: "exact accumulation", bound: .memory, work: 20 * Double(count)) { [backend] in
+      precondition(backend.accumulate(gradient, into: sums, limit: 1), "a gradient was refused")
     }
   }
 
@@ -191,8 +191,8 @@ struct KernelCases {
     second.fill(1)
     let parameters = operands.floats(count)
     let step = AdamWStep(learningRate: 1e-4, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, step: 10)
-    return KernelCase(name: "AdamW", bound: .memory, work: 32 * Double(count)) { [compute] in
-      compute.adamW(
+    return KernelCase(name: "AdamW", bound: .memory, work: 32 * Double(count)) { [backend] in
+      backend.adamW(
         step, gradientScale: 1, accumulator: sums, first: first, second: second, parameters: parameters)
     }
   }

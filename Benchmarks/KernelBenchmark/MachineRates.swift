@@ -20,8 +20,8 @@ struct MachineRates {
   }
 
   /// Measures again and keeps the best.
-  mutating func measure(_ compute: Compute) {
-    arithmetic = max(arithmetic, compute.corePeak())
+  mutating func measure(_ backend: Backend) {
+    arithmetic = max(arithmetic, backend.corePeak())
     memory = max(memory, 12 * Double(Self.count) / processorSeconds { stream() })
   }
 

@@ -4,15 +4,15 @@ import Models
 /// What a training run does: exact 64-bit sums, exchanged behind the computation.
 final class ExactVariant: StepVariant {
   private let model: StepModel
-  var sums: any GradientSums { model.engine.accumulator }
-  var residence: any ParameterResidence { model.engine.state }
+  var sums: any GradientAccumulator { model.engine.accumulator }
+  var parameterSharding: any ParameterSharding { model.engine.state }
 
   init(_ model: StepModel) { self.model = model }
 
   func begin() {
-    model.engine.state.gatherUpdated()
-    model.engine.state.beginSums()
-    model.engine.state.beginRound(model.engine.decoder.trainingSchedule, last: true)
+    model.engine.state.gatherParameters()
+    model.engine.state.zeroGradients()
+    model.engine.state.beginMicroStep(model.engine.decoder.trainingSchedule, last: true)
   }
 
   func combine(_ values: inout [Int64]) throws {
@@ -20,7 +20,7 @@ final class ExactVariant: StepVariant {
   }
 
   func gradientNorm() throws -> Double {
-    try model.engine.state.waitForSums()
+    try model.engine.state.waitForGradients()
     return try model.engine.optimizer.gradientNorm()
   }
 
@@ -33,21 +33,21 @@ final class ExactVariant: StepVariant {
 /// The same computation with communication left out: every rank keeps to its own gradient and parameters.
 final class SilentVariant: StepVariant {
   private let model: StepModel
-  var sums: any GradientSums { model.engine.accumulator }
-  let residence: any ParameterResidence = LocalResidence()
+  var sums: any GradientAccumulator { model.engine.accumulator }
+  let parameterSharding: any ParameterSharding = UnshardedParameters()
 
   init(_ model: StepModel) { self.model = model }
 
-  func begin() { model.engine.state.beginSums() }
+  func begin() { model.engine.state.zeroGradients() }
 
   func combine(_ values: inout [Int64]) {
     for index in values.indices { values[index] *= Int64(model.world.size) }
   }
 
   func gradientNorm() -> Double {
-    for range in model.engine.state.kept { model.engine.accumulator.complete(range, compute: model.engine.compute) }
-    return model.ownedSumOfSquares(model.engine.accumulator.sums) { [compute = model.engine.compute] in
-      compute.sumsOfSquares($0, blockSize: $1, into: $2)
+    for range in model.engine.state.kept { model.engine.accumulator.complete(range, backend: model.engine.backend) }
+    return model.shardSumOfSquares(model.engine.accumulator.sums) { [backend = model.engine.backend] in
+      backend.sumsOfSquares($0, blockSize: $1, into: $2)
     }.squareRoot()
   }
 

@@ -7,12 +7,12 @@ import RunConfiguration
 
 /// What others do: fp32 sums by `MPI_Allreduce`, behind the computation like the exact ones. The update stays sharded and
 /// parameters are gathered, so that nothing but the sums differs.
-final class PlainVariant: StepVariant, ParameterResidence {
+final class PlainVariant: StepVariant, ParameterSharding {
   private let model: StepModel
   private let plain: PlainSums
   private let reducer: PlainReducer
-  var sums: any GradientSums { plain }
-  var residence: any ParameterResidence { self }
+  var sums: any GradientAccumulator { plain }
+  var parameterSharding: any ParameterSharding { self }
 
   /// Collective.
   ///
@@ -20,11 +20,11 @@ final class PlainVariant: StepVariant, ParameterResidence {
   init(_ model: StepModel) throws {
     self.model = model
     plain = PlainSums(count: model.engine.layout.count)
-    reducer = try PlainReducer(plain.memory, pieces: model.engine.layout.pieces, communicator: model.world)
+    reducer = try PlainReducer(plain.memory, units: model.engine.layout.units, communicator: model.world)
   }
 
   func begin() {
-    model.engine.state.gatherUpdated()
+    model.engine.state.gatherParameters()
     plain.restart()
   }
 
@@ -34,8 +34,8 @@ final class PlainVariant: StepVariant, ParameterResidence {
 
   func gradientNorm() throws -> Double {
     try reducer.wait()
-    let squares = model.ownedSumOfSquares(plain.memory.buffer) { [compute = model.engine.compute] in
-      compute.sumsOfSquares($0, blockSize: $1, into: $2)
+    let squares = model.shardSumOfSquares(plain.memory.buffer) { [backend = model.engine.backend] in
+      backend.sumsOfSquares($0, blockSize: $1, into: $2)
     }
     return try model.world.allReduce(squares, .sum).squareRoot()
   }
@@ -47,23 +47,23 @@ final class PlainVariant: StepVariant, ParameterResidence {
       let step = AdamWStep(
         learningRate: numbers.learningRate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
         weightDecay: model.engine.layout.tensors[part.tensor].decays ? settings.weightDecay : 0, step: numbers.step)
-      model.engine.compute.adamW(
+      model.engine.backend.adamW(
         step, gradientScale: numbers.gradientScale, gradient: plain.memory.buffer[part.range], first: part.first,
         second: second, parameters: model.engine.parameters[part.range])
     }
   }
 
-  func acquire(_ piece: Int) throws { try model.engine.state.acquire(piece) }
-  func release(_ piece: Int) {}
-  func beginGradient(_ piece: Int) {}
-  func endGradient(_ piece: Int) {
-    plain.complete(model.engine.layout.pieces[piece])
-    reducer.submit(piece: piece)
+  func unshard(_ unit: Int) throws { try model.engine.state.unshard(unit) }
+  func reshard(_ unit: Int) {}
+  func beginGradient(_ unit: Int) {}
+  func endGradient(_ unit: Int) {
+    plain.complete(model.engine.layout.units[unit])
+    reducer.submit(unit: unit)
   }
 }
 
 /// Gradients summed in fp32, in the order in which they come.
-final class PlainSums: GradientSums {
+final class PlainSums: GradientAccumulator {
   /// `[parameters]`
   let memory: Arena<Float>
   /// Which elements have been written since a step began.
@@ -84,12 +84,12 @@ final class PlainSums: GradientSums {
     return Array(RangeSet(range).subtracting(written).ranges)
   }
 
-  func add(_ gradient: Buffer<Float>, at range: Range<Int>, compute: Compute) {
+  func add(_ gradient: Buffer<Float>, at range: Range<Int>, backend: Backend) {
     let unwritten = unwritten(of: range)
     let isFirst = unwritten == [range]
     if !isFirst { unwritten.forEach { memory.buffer[$0].fill(0) } }
     let sum = memory.buffer[range]
-    compute.team.forEachChunk(of: range.count, size: 1 << 15) { part, _ in
+    backend.team.forEachChunk(of: range.count, size: 1 << 15) { part, _ in
       if isFirst {
         (sum.base + part.lowerBound).update(from: gradient.base + part.lowerBound, count: part.count)
       } else {
@@ -98,10 +98,10 @@ final class PlainSums: GradientSums {
     }
   }
 
-  func add(rows: Matrix, ids: Buffer<Int32>, at range: Range<Int>, compute: Compute) {
+  func add(rows: Matrix, ids: Buffer<Int32>, at range: Range<Int>, backend: Backend) {
     complete(range)
     let sum = memory.buffer[range]
-    compute.team.forEachChunk(of: rows.columns, size: 64) { columns, _ in
+    backend.team.forEachChunk(of: rows.columns, size: 64) { columns, _ in
       for row in 0..<rows.rows {
         Self.add(
           rows.base + row * rows.stride + columns.lowerBound, columns.count,
@@ -126,11 +126,11 @@ final class PlainReducer {
   /// Collective.
   ///
   /// - Throws: `MPIError`.
-  init(_ gradient: Arena<Float>, pieces: [Range<Int>], communicator: Communicator) throws {
+  init(_ gradient: Arena<Float>, units: [Range<Int>], communicator: Communicator) throws {
     let communicator = try communicator.duplicate()
-    thread = try SerialThread { piece in
+    thread = try SerialThread { unit in
       try communicator.barrier(lookingEvery: 100)  // as the exact reducer waits, without taking the core
-      let range = pieces[piece]
+      let range = units[unit]
       for start in stride(from: range.lowerBound, to: range.upperBound, by: Self.chunkSize) {
         let chunk = start..<min(range.upperBound, start + Self.chunkSize)
         try communicator.allReduce(arena: gradient.buffer[chunk].pointer, .sum)
@@ -138,7 +138,7 @@ final class PlainReducer {
     }
   }
 
-  func submit(piece: Int) { last = thread.submit(piece) }
+  func submit(unit: Int) { last = thread.submit(unit) }
 
   func wait() throws { try thread.wait(for: last) }
 }

@@ -66,8 +66,8 @@ struct StepBenchmark: ParsableCommand {
   func run() throws {
     Launcher.run(program: "step-benchmark") { world in
       let configuration = try RunConfiguration.load(path: config, overrides: overrides)
-      let compute = Compute(threads: configuration.run.threads ?? 1)
-      let steps = try makeSteps(configuration, world, compute)
+      let backend = Backend(threads: configuration.run.threads ?? 1)
+      let steps = try makeSteps(configuration, world, backend)
       if world.rank == 0 { print(variants.map(\.rawValue).joined(separator: "\t")) }
       for round in 0..<warmup + rounds {
         let batch = Self.randomBatch(configuration, round: round, rank: world.rank)
@@ -104,7 +104,7 @@ struct StepBenchmark: ParsableCommand {
   private typealias Step = (_ number: Int, _ batch: TokenBatch) throws -> Double
 
   private func makeSteps(
-    _ configuration: RunConfiguration, _ world: Communicator, _ compute: Compute
+    _ configuration: RunConfiguration, _ world: Communicator, _ backend: Backend
   ) throws -> [Step] {
     let degree = configuration.parallelism.expert ?? 1
     if variants.contains(.plain), degree > 1 {
@@ -119,7 +119,7 @@ struct StepBenchmark: ParsableCommand {
       let kind = isSpread ? variant : .exact
       let model =
         try models[kind]
-        ?? StepModel(configuration, expertDegree: isSpread ? world.size : degree, world: world, compute: compute)
+        ?? StepModel(configuration, expertDegree: isSpread ? world.size : degree, world: world, backend: backend)
       models[kind] = model
       let way: any StepVariant =
         switch variant {

@@ -15,26 +15,26 @@ final class StepModel {
   let configuration: RunConfiguration
   let world: Communicator
   let engine: Engine
-  private let residence = ExchangeableResidence()
+  private let parameterSharding = ExchangeableResidence()
   private let squares: Arena<Double>
 
   /// Collective.
   ///
   /// - Parameter expertDegree: ranks that share the experts of a layer.
   /// - Throws: `MPIError`.
-  init(_ configuration: RunConfiguration, expertDegree: Int, world: Communicator, compute: Compute) throws {
+  init(_ configuration: RunConfiguration, expertDegree: Int, world: Communicator, backend: Backend) throws {
     self.configuration = configuration
     self.world = world
     var options = try EngineOptions(configuration, ranks: world.size)
     options.expertDegree = expertDegree
     options.microBatches = world.size
-    engine = try Engine(options, world: world, compute: compute, residence: residence)
+    engine = try Engine(options, world: world, backend: backend, parameterSharding: parameterSharding)
     let layout = engine.layout
-    squares = Arena(count: layout.count / StatePlacement.blockSize + layout.tensors.count)
+    squares = Arena(count: layout.count / ShardingPlan.blockSize + layout.tensors.count)
     layout.initialize(
-      engine.parameters, ranges: engine.state.owned.filter { !$0.isEmpty }, configuration: configuration.model,
-      seed: configuration.run.seed, compute: compute)
-    try engine.state.gatherOwned()
+      engine.parameters, ranges: engine.state.shards.filter { !$0.isEmpty }, configuration: configuration.model,
+      seed: configuration.run.seed, backend: backend)
+    try engine.state.gatherShards()
   }
 
   /// One optimizer step with one micro-batch a rank, as `TrainingStep` makes it; what a variant left to be gathered is
@@ -44,7 +44,7 @@ final class StepModel {
   /// - Returns: the gradient's norm.
   /// - Throws: `MPIError`.
   func step(_ number: Int, _ batch: TokenBatch, _ variant: any StepVariant) throws -> Double {
-    residence.current = variant.residence
+    parameterSharding.current = variant.parameterSharding
     variant.begin()
     var targets = [Int64(batch.tokenCount)]
     try variant.combine(&targets)
@@ -62,14 +62,14 @@ final class StepModel {
 
   /// The sum of the squares of what this rank owns of a gradient, `[parameters]`.
   ///
-  /// - Parameter kernel: `Compute.sumsOfSquares` for these elements: a range, the size of a block, a sum for each block.
-  func ownedSumOfSquares<Element>(
+  /// - Parameter kernel: `Backend.sumsOfSquares` for these elements: a range, the size of a block, a sum for each block.
+  func shardSumOfSquares<Element>(
     _ gradient: Buffer<Element>, kernel: (Buffer<Element>, Int, Buffer<Double>) -> Void
   ) -> Double {
     var blocks = 0
-    for (_, part) in engine.layout.parts(of: engine.state.owned.filter { !$0.isEmpty }) {
-      let count = (part.count + StatePlacement.blockSize - 1) / StatePlacement.blockSize
-      kernel(gradient[part], StatePlacement.blockSize, squares.buffer[blocks..<blocks + count])
+    for (_, part) in engine.layout.parts(of: engine.state.shards.filter { !$0.isEmpty }) {
+      let count = (part.count + ShardingPlan.blockSize - 1) / ShardingPlan.blockSize
+      kernel(gradient[part], ShardingPlan.blockSize, squares.buffer[blocks..<blocks + count])
       blocks += count
     }
     return squares.buffer.prefix(blocks).pointer.reduce(0, +)

@@ -4,9 +4,9 @@ import Models
 /// One way to sum gradients over ranks and to spread the updated parameters; everything else of a step is `StepModel`'s.
 protocol StepVariant: AnyObject {
   /// Where the decoder's gradients go.
-  var sums: any GradientSums { get }
+  var sums: any GradientAccumulator { get }
   /// What brings parameters and takes finished gradients away.
-  var residence: any ParameterResidence { get }
+  var parameterSharding: any ParameterSharding { get }
   /// Begins a step: starts to bring what other ranks have updated, and empties the sums.
   func begin()
   /// Replaces what every rank knows by the sum over ranks; a step needs two such sums.
@@ -28,11 +28,11 @@ struct UpdateNumbers {
 }
 
 /// A residence that can be exchanged between steps, so that one decoder serves all variants.
-final class ExchangeableResidence: ParameterResidence {
-  var current: any ParameterResidence = LocalResidence()
+final class ExchangeableResidence: ParameterSharding {
+  var current: any ParameterSharding = UnshardedParameters()
 
-  func acquire(_ piece: Int) throws { try current.acquire(piece) }
-  func release(_ piece: Int) throws { try current.release(piece) }
-  func beginGradient(_ piece: Int) throws { try current.beginGradient(piece) }
-  func endGradient(_ piece: Int) throws { try current.endGradient(piece) }
+  func unshard(_ unit: Int) throws { try current.unshard(unit) }
+  func reshard(_ unit: Int) throws { try current.reshard(unit) }
+  func beginGradient(_ unit: Int) throws { try current.beginGradient(unit) }
+  func endGradient(_ unit: Int) throws { try current.endGradient(unit) }
 }

@@ -15,23 +15,23 @@ struct ScoreAndGenerate {
     """
 
   static func main() throws {
-    let compute = Compute(threads: 1)
+    let backend = Backend(threads: 1)
     let configuration = try ModelConfiguration(
       huggingFace: ConfigurationSection(ConfigurationNode.parse(model, source: "the example's model")))
     let layout = ParameterLayout(configuration)
     let parameters = Arena<Float>(count: layout.count)
     layout.initialize(
-      parameters.buffer, ranges: [0..<layout.count], configuration: configuration, seed: 1, compute: compute)
+      parameters.buffer, ranges: [0..<layout.count], configuration: configuration, seed: 1, backend: backend)
 
     // The log-probability of every byte but the first, by training's own forward pass.
     let text = "Packages must not contain files in /usr/local."
     let tokens = text.utf8.map { Int32($0) }
-    let scorer = Scorer(configuration, parameters: parameters, longest: tokens.count, compute: compute)
+    let scorer = Scorer(configuration, parameters: parameters, longest: tokens.count, backend: backend)
     let score = try scorer.score(tokens)
     print("\(layout.count) parameters; \(tokens.count) bytes cost \(score.loss) nats each")
 
     // The same model, token by token with a cache: seed and position alone decide what is drawn.
-    let decoder = IncrementalDecoder(configuration, parameters: parameters, capacity: 128, compute: compute)
+    let decoder = IncrementalDecoder(configuration, parameters: parameters, capacity: 128, backend: backend)
     let generator = Generator(decoder, sampler: Sampler(temperature: 0.7, topK: 40, seed: 7), ends: [])
     var written: [Int32] = []
     generator.generate(prompt: tokens, maximumTokens: 24) { written.append($0) }

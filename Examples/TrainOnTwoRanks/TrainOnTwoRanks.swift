@@ -51,12 +51,12 @@ struct TrainOnTwoRanks {
         optimizer: OptimizerSettings(
           adamW: AdamW.Settings(beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1)),
         sharding: .optimizer, expertDegree: world.size),
-      world: world, compute: Compute(threads: 1))
+      world: world, backend: Backend(threads: 1))
     // A rank fills what it owns, and brings it to all who compute with it.
     engine.layout.initialize(
-      engine.parameters, ranges: engine.state.owned.filter { !$0.isEmpty }, configuration: configuration, seed: 1,
-      compute: engine.compute)
-    try engine.state.gatherOwned()
+      engine.parameters, ranges: engine.state.shards.filter { !$0.isEmpty }, configuration: configuration, seed: 1,
+      backend: engine.backend)
+    try engine.state.gatherShards()
     let losses = try (1...steps).map { try step($0, engine, world) }
     // The last update's parameters are still on their way.
     try engine.state.waitForParameters()
@@ -66,7 +66,7 @@ struct TrainOnTwoRanks {
   /// A step as the trainer makes it, without its refusals, balance and records.
   static func step(_ number: Int, _ engine: Engine, _ world: Communicator) throws -> Double {
     let all = (0..<microBatches).map { batch(seed: number * microBatches + $0) }
-    let dealing = MicroBatchDealing(microBatches: microBatches, ranks: world.size)
+    let dealing = MicroBatchAssignment(microBatches: microBatches, ranks: world.size)
     let mine = dealing.microBatches(of: world.rank).map { all[$0] }
     // The denominator is the global batch's. Here every rank has it whole; a trainer adds up what its ranks have.
     let objective = NormalizedObjective(LanguageModeling(), of: all)

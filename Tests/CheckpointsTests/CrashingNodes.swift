@@ -20,13 +20,13 @@ final class CrashingNodes {
 
   /// What is on a node after a crash, and what must be.
   private struct Standing: Hashable {
-    var holdings: [LocalHolding] = []
+    var holdings: [NodeLocalHolding] = []
     var promises: [Promises.Promise] = []
   }
 
   let store = ContentStore()
   private let temporary: TestFolder
-  private var surveys: [DiskImage: (holdings: [LocalHolding], complaints: [String])] = [:]
+  private var surveys: [DiskImage: (holdings: [NodeLocalHolding], complaints: [String])] = [:]
   private var standings: [Standing: Int] = [:]
   /// Nodes' standings, by their numbers, that were found to be right together.
   private var proven: Set<[Int]> = []
@@ -106,7 +106,7 @@ final class CrashingNodes {
   }
 
   /// What a node finds in a tree. Each checkpoint is looked at by itself, so most were looked at before.
-  private func survey(_ image: DiskImage) throws -> (holdings: [LocalHolding], complaints: [String]) {
+  private func survey(_ image: DiskImage) throws -> (holdings: [NodeLocalHolding], complaints: [String]) {
     var parts: [Int: DiskImage] = [:]
     for (path, content) in image {
       guard let step = Promises.place(path)?.step ?? Promises.place(path + "/")?.step else { continue }
@@ -116,13 +116,13 @@ final class CrashingNodes {
     return (found.flatMap(\.holdings), found.flatMap(\.complaints))
   }
 
-  private func survey(part image: DiskImage) throws -> (holdings: [LocalHolding], complaints: [String]) {
+  private func survey(part image: DiskImage) throws -> (holdings: [NodeLocalHolding], complaints: [String]) {
     if let known = surveys[image] { return known }
     let path = temporary.path + "/survey"
     try store.materialize(image, at: path)
     let folder = CheckpointFolder(path: path + "/checkpoints")
     var complaints: [String] = []
-    let holdings = LocalHolding.all(in: folder) { complaints.append("\($0)") }
+    let holdings = NodeLocalHolding.all(in: folder) { complaints.append("\($0)") }
     for holding in holdings {
       let reader = try CheckpointReader(partsIn: folder.path(step: holding.step))
       complaints += holding.present.flatMap { reader.damage(in: $0) }.map { "\($0)" }
@@ -158,7 +158,7 @@ final class CrashingNodes {
     for promise in nodes.flatMap(\.promises) { files[promise.copy, default: []].formUnion(promise.files) }
     let all = Set((0..<Self.count).map(Self.shard))
     let promised = files.filter { $0.value == all }.keys.map(\.step).max()
-    let chosen = LocalCheckpoint.all(nodes.map(\.holdings)).first { $0.missing.isEmpty }?.step
+    let chosen = NodeLocalCheckpoint.all(nodes.map(\.holdings)).first { $0.missing.isEmpty }?.step
     if needsOne, promised == nil { return "no checkpoint is certain to be whole" }
     if let promised, chosen ?? -1 < promised {
       return "step \(promised) must be whole, and \(chosen.map { "step \($0)" } ?? "none") was chosen"
@@ -309,8 +309,8 @@ final class CopyingJob {
     return step
   }
 
-  private func newest() throws -> LocalCheckpoint? {
-    LocalCheckpoint.all(folders.map { LocalHolding.all(in: $0) { _ in } }).first { $0.missing.isEmpty }
+  private func newest() throws -> NodeLocalCheckpoint? {
+    NodeLocalCheckpoint.all(folders.map { NodeLocalHolding.all(in: $0) { _ in } }).first { $0.missing.isEmpty }
   }
 
   private func copyShard(_ rank: Int, from source: String, to destination: String, _ folder: CheckpointFolder) throws {

@@ -28,10 +28,10 @@ import Testing
         { $0.start = most }, { $0.count = most }, { $0.offset = most }, { $0.length = most }, { $0.rawLength = most },
         { $0.planes = [most, most, most, most] },
       ]
-      for edit in edits { #expect(throws: Defect.self) { try manifest([chunk(edit)]).validate() } }
-      #expect(throws: Defect.self) { try manifest(shapes: [[most, 3]], [chunk { _ in }]).validate() }
+      for edit in edits { #expect(throws: FormatError.self) { try manifest([chunk(edit)]).validate() } }
+      #expect(throws: FormatError.self) { try manifest(shapes: [[most, 3]], [chunk { _ in }]).validate() }
     }
-    #expect(throws: Defect.self) { try manifest(shapes: [[1 << 40, 1 << 40]], []).validate() }
-    #expect(throws: Defect.self) { try manifest(shapes: [[0], [0]], []).validate() }
+    #expect(throws: FormatError.self) { try manifest(shapes: [[1 << 40, 1 << 40]], []).validate() }
+    #expect(throws: FormatError.self) { try manifest(shapes: [[0], [0]], []).validate() }
   }
 }

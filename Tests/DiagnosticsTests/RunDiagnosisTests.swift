@@ -6,11 +6,11 @@ import Testing
 
 /// Verdicts on records that were made up: four ranks in step 41, whose steps usually take half a second.
 @Suite struct RunDiagnosisTests {
-  private typealias Operation = BlackBoxRecord.Operation
+  private typealias Operation = FlightRecord.Operation
   private static let now = 1_000_000.0
 
-  private func record(_ rank: Int, _ world: [Operation] = [], place: UInt64 = 1) -> BlackBoxRecord {
-    BlackBoxRecord(
+  private func record(_ rank: Int, _ world: [Operation] = [], place: UInt64 = 1) -> FlightRecord {
+    FlightRecord(
       rank: rank, ranks: 4, host: "node\(place)", place: place, pid: 100 + Int32(rank), processStart: 5, attempt: 1,
       lastBeat: Self.now - 0.5, phase: .training, step: 41, progressed: Self.now - 20, usualSeconds: 0.5,
       limitSeconds: 120, signal: nil, ending: nil,
@@ -26,13 +26,13 @@ import Testing
   }
 
   private func diagnosis(
-    _ records: [BlackBoxRecord], states: [Int32: ProcessTable.State] = [:]
+    _ records: [FlightRecord], states: [Int32: ProcessTable.State] = [:]
   ) -> RunDiagnosis {
     RunDiagnosis(records, now: Self.now, place: 1) { pid, _ in states[pid] ?? .alive }
   }
 
   /// Ranks 0, 1 and 3 wait in operation 7; rank 2 has done six.
-  private var oneMissing: [BlackBoxRecord] {
+  private var oneMissing: [FlightRecord] {
     (0..<4).map { rank in
       rank == 2 ? record(2, [operation(6, open: false)]) : record(rank, [operation(6, open: false), operation(7)])
     }
@@ -158,7 +158,7 @@ import Testing
 
   @Test func deadlock() {
     // 0 and 1 share one communicator, 1 and 2 another; each waits where the other is not.
-    func pair(_ id: UInt64, _ members: [Int], _ operations: [Operation]) -> BlackBoxRecord.Communicator {
+    func pair(_ id: UInt64, _ members: [Int], _ operations: [Operation]) -> FlightRecord.Communicator {
       .init(id: id, name: "pair \(id)", members: members, operations: operations)
     }
     var records = (0..<2).map { record($0) }

@@ -13,7 +13,7 @@ import Sharding
 
 /// 6 M parameters, so that a model's own memory is far above what is measured beside it. No experts are lent: who lends
 /// follows the ranks' pace, and where a rank has computed with a borrowed expert is memory of the activations, not the model's.
-private func options(_ sharding: StateSharding, expertDegree: Int) throws -> EngineOptions {
+private func options(_ sharding: ZeROStage, expertDegree: Int) throws -> EngineOptions {
   let node = try ConfigurationNode.parse(
     """
     model_type: mixtral
@@ -65,33 +65,33 @@ private func trainStep(_ engine: Engine, _ world: Communicator, _ step: Int) thr
     expertLoads: (0..<4).map { layer in loads[8 * layer..<8 * layer + 8].map { Int($0) } })
 }
 
-let engineTests: [RankTest] = StateSharding.allCases.map { sharding in
+let engineTests: [RankTest] = ZeROStage.allCases.map { sharding in
   RankTest("a frozen model costs its parameters, sharding \(sharding.rawValue)") { world, expectations in
     let degree = ExpertPlacement.automaticDegree(experts: 8, ranks: world.size)
     let engine = try Engine(
-      options(sharding, expertDegree: degree), world: world, compute: Compute(threads: 1))
+      options(sharding, expertDegree: degree), world: world, backend: Backend(threads: 1))
     engine.layout.initialize(
-      engine.parameters, ranges: engine.state.owned.filter { !$0.isEmpty }, configuration: engine.options.model,
-      seed: 1, compute: engine.compute)
-    try engine.state.gatherOwned()
+      engine.parameters, ranges: engine.state.shards.filter { !$0.isEmpty }, configuration: engine.options.model,
+      seed: 1, backend: engine.backend)
+    try engine.state.gatherShards()
     for step in 1...2 { try trainStep(engine, world, step) }
     try engine.state.waitForParameters()
 
     // All that the policy needs has been touched: what comes now is the frozen model's.
     let before = try engine.logProbabilities(microBatch(0))
-    let resident = ResidentMemory.bytes()
+    let bytesBefore = ResidentMemory.bytes()
     let frozen = try engine.makeFrozenModel()
-    var kept = 0
-    for range in frozen.parameterSet.state.kept where !range.isEmpty {
+    var held = 0
+    for range in frozen.parameterSet.state.resident where !range.isEmpty {
       frozen.parameterSet.parameters.buffer[range].copy(from: engine.parameters[range])
-      kept += 4 * range.count
+      held += 4 * range.count
     }
     let frozenBefore = try frozen.logProbabilities(microBatch(0))
-    let cost = ResidentMemory.bytes() - resident
+    let cost = ResidentMemory.bytes() - bytesBefore
     expectations.expectEqual(frozenBefore, before, "a copy of a model scores as the model does")
     // With full sharding pages at the ends of what is owned are shared with what is let go.
     expectations.expect(
-      cost < kept + 1 << 20, "the frozen model costs \(cost) bytes, of which parameters are \(kept)")
+      cost < held + 1 << 20, "the frozen model costs \(cost) bytes, of which parameters are \(held)")
 
     try trainStep(engine, world, 3)
     try engine.state.waitForParameters()

@@ -7,8 +7,8 @@ import Parallelism
 func benchmarkReducer(_ world: Communicator, count: Int) throws {
   let arenas = Arenas(count)
   let step = min(count, 4 << 20)
-  let pieces = stride(from: 0, to: count, by: step).map { $0..<min($0 + step, count) }
-  let reducer = try arenas.reducer(world, pieces)
+  let units = stride(from: 0, to: count, by: step).map { $0..<min($0 + step, count) }
+  let reducer = try arenas.reducer(world, units)
   func best(_ body: () throws -> Void) throws -> Double {
     var best = Double.infinity
     for _ in 0..<8 {
@@ -20,21 +20,21 @@ func benchmarkReducer(_ world: Communicator, count: Int) throws {
     return best
   }
   let sum = try best {
-    for piece in pieces.indices { reducer.submit(piece: piece) }
+    for unit in units.indices { reducer.submit(unit: unit) }
     try reducer.wait()
   }
   let gather = try best {
-    for piece in pieces.indices { reducer.submitGather(piece: piece) }
-    for piece in pieces.indices { try reducer.waitGather(piece: piece) }
+    for unit in units.indices { reducer.submitGather(unit: unit) }
+    for unit in units.indices { try reducer.waitGather(unit: unit) }
   }
   let allReduce = try best { try world.allReduce(arena: arenas.gradient.pointer, .sum) }
   let computation = try best {
-    for _ in pieces { compute() }
+    for _ in units { compute() }
   }
   let both = try best {
-    for piece in pieces.indices {
+    for unit in units.indices {
       compute()
-      reducer.submit(piece: piece)
+      reducer.submit(unit: unit)
     }
     try reducer.wait()
   }

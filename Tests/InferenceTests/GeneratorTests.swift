@@ -11,11 +11,11 @@ struct GeneratorTests {
       headDimension: 8, normEpsilon: 1e-5, rotary: RotaryConfiguration(theta: 10_000), maximumPositions: 64,
       tiedEmbeddings: false, attentionBias: false, outputBias: false, queryKeyNorm: .none, windows: [nil], experts: nil,
       sparseLayers: [false], initializerRange: 1, beginOfSequence: 1, endOfSequence: [2])
-    let compute = Compute(threads: 1)
+    let backend = Backend(threads: 1)
     let layout = ParameterLayout(configuration)
     let parameters = Arena<Float>(count: layout.count)
-    layout.initialize(parameters.buffer, configuration: configuration, seed: 4, compute: compute)
-    return IncrementalDecoder(configuration, parameters: parameters, capacity: capacity, compute: compute)
+    layout.initialize(parameters.buffer, configuration: configuration, seed: 4, backend: backend)
+    return IncrementalDecoder(configuration, parameters: parameters, capacity: capacity, backend: backend)
   }
 
   private func generate(maximumTokens: Int, capacity: Int = 64, end: Int32? = nil) -> ([Int32], Generator.FinishReason)

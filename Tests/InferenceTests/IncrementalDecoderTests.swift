@@ -34,11 +34,11 @@ struct IncrementalDecoderTests {
     }
 
     func incremental(_ capacity: Int, threads: Int = 1) -> IncrementalDecoder {
-      IncrementalDecoder(configuration, parameters: parameters, capacity: capacity, compute: Compute(threads: threads))
+      IncrementalDecoder(configuration, parameters: parameters, capacity: capacity, backend: Backend(threads: threads))
     }
 
     func scores(_ tokens: [Int32]) throws -> [Float] {
-      try Scorer(configuration, parameters: parameters, longest: tokens.count, compute: Compute(threads: 1))
+      try Scorer(configuration, parameters: parameters, longest: tokens.count, backend: Backend(threads: 1))
         .score(tokens).logProbabilities
     }
   }

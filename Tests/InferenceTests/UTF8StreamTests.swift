@@ -10,7 +10,7 @@ struct UTF8StreamTests {
   ]
 
   @Test(arguments: texts, 1...5)
-  func piecesAddUpToTheWhole(bytes: [UInt8], size: Int) {
+  func unitsAddUpToTheWhole(bytes: [UInt8], size: Int) {
     var stream = UTF8Stream()
     var text = ""
     for start in stride(from: 0, to: bytes.count, by: size) {

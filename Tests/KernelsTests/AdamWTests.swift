@@ -26,14 +26,14 @@ struct AdamWTests {
     let parameters = Arena(numbers.array(count))
     let (first, second) = (Arena<Float>(count: count), Arena<Float>(count: count))
     var references = parameters.doubles.map { Reference(parameter: $0) }
-    let compute = Compute(threads: 2)
+    let backend = Backend(threads: 2)
     for step in 1...50 {
       let settings = AdamWStep(
         learningRate: 1e-2 / Double(step), beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: weightDecay, step: step)
       let gradient = numbers.array(count)
       let sums = Arena<Int64>(count: count)
-      #expect(compute.accumulate(gradient, into: sums, limit: 2))
-      compute.adamW(
+      #expect(backend.accumulate(gradient, into: sums, limit: 2))
+      backend.adamW(
         settings, gradientScale: 0.5, accumulator: sums.buffer, first: first.buffer, second: second.buffer,
         parameters: parameters.buffer)
       for index in 0..<count { references[index].update(0.5 * Double(gradient[index]), settings) }

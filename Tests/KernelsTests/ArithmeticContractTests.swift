@@ -3,7 +3,7 @@ import Testing
 
 /// What docs/arithmetic.md says of the order of sums, operation by operation, bit for bit.
 @Suite struct ArithmeticContractTests {
-  private let compute = Compute(threads: 2)
+  private let backend = Backend(threads: 2)
 
   /// Element i goes to chain i mod 16; a fixed tree adds the chains up.
   @Test(arguments: [1, 15, 16, 17, 100, 1000]) func squaresAreSummedBySixteenChains(count: Int) {
@@ -11,9 +11,9 @@ import Testing
     // Of many magnitudes, so that every order of adding rounds in another way.
     let gradient = (0..<count).map { numbers.next() * Float(sign: .plus, exponent: -($0 * 7 % 24), significand: 1) }
     let sums = Arena<Int64>(count: count)
-    #expect(compute.accumulate(gradient, into: sums, limit: 4))
+    #expect(backend.accumulate(gradient, into: sums, limit: 4))
     let block = Arena<Double>(count: 1)
-    compute.sumsOfSquares(sums.buffer, blockSize: 1024, into: block.buffer)
+    backend.sumsOfSquares(sums.buffer, blockSize: 1024, into: block.buffer)
     var chains = [Double](repeating: 0, count: 16)
     for (index, value) in gradient.enumerated() {
       chains[index % 16] += Double(value) * Double(value)
@@ -34,14 +34,14 @@ import Testing
     var expected = sum.array
     for token in 0..<tokens {
       for slot in token * k..<(token + 1) * k {
-        let row = Int(routed.routing.rowOfSlot[slot])
+        let row = Int(routed.routing.permutation[slot])
         for column in 0..<columns {
           expected[token * columns + column].addProduct(
             routed.routing.weights[slot], rows.buffer[row * columns + column])
         }
       }
     }
-    compute.combine(
+    backend.combine(
       rows.matrix(tokens * k, columns), routing: routed.routing, topK: k, weighted: true,
       addingTo: sum.matrix(tokens, columns))
     #expect(sum.array.map(\.bitPattern) == expected.map(\.bitPattern))
@@ -66,7 +66,7 @@ import Testing
       let (gateUp, weights, result) = (
         Arena<Float>(count: 2 * rows * width), Arena<Float>(count: rows), Arena<Float>(count: rows)
       )
-      compute.weightBackward(
+      backend.weightBackward(
         gradient: left.matrix(rows, width), activation: right.matrix(rows, width),
         gateUpGradient: gateUp.matrix(rows, 2 * width), weights: weights.matrix(rows, 1),
         weightGradients: result.matrix(rows, 1))

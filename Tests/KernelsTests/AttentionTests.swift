@@ -32,7 +32,7 @@ struct AttentionTests {
     Case(name: "documents", shape: shape([9], heads: 2, window: 4), documents: [1, 8]),
     Case(name: "unequal lengths", shape: shape([3, 0, 7, 1], heads: 2), documents: [2]),
   ]
-  private static let (queries, keys) = (Compute.queryBlock, Compute.keyBlock)
+  private static let (queries, keys) = (Backend.queryBlock, Backend.keyBlock)
   /// Blocks of queries and keys, with rests; windows and documents that hide whole blocks.
   static let large = [
     Case(name: "two blocks of queries", shape: shape([queries + 6, queries + 6], heads: 2, headDimension: 8)),
@@ -107,12 +107,12 @@ struct AttentionTests {
     // What was in the results' memory must not matter.
     let (out, gradient) = (Arena(numbers.array(outGradient.count)), Arena(numbers.array(qkv.count)))
     let logSumExp = Arena<Float>(count: tokens * test.shape.heads)
-    let compute = Compute(threads: 2)
+    let backend = Backend(threads: 2)
     let matrix = qkv.matrix(tokens, test.shape.columns)
-    compute.attention(
+    backend.attention(
       test.shape, qkv: matrix, documentStarts: starts.buffer, into: out.matrix(tokens, columns),
       logSumExp: logSumExp.buffer)
-    compute.attentionBackward(
+    backend.attentionBackward(
       test.shape, qkv: matrix, documentStarts: starts.buffer, out: out.matrix(tokens, columns),
       logSumExp: logSumExp.buffer, outGradient: outGradient.matrix(tokens, columns),
       qkvGradient: gradient.matrix(tokens, test.shape.columns))

@@ -14,11 +14,11 @@ struct ClampTests {
     let before = values
     let (x, gradient) = (Arena(values), Arena(numbers.array(rows * (columns + others))))
     let dy = gradient.array
-    let outside = Arena<Int32>(count: Compute.clampWords(rows: rows, columns: columns))
+    let outside = Arena<Int32>(count: Backend.clampWords(rows: rows, columns: columns))
     let view = { (arena: Arena<Float>) in arena.matrix(rows, columns + others).columns(0..<columns) }
-    let compute = Compute(threads: 2)
-    compute.clamp(view(x), to: bound, outside: outside.buffer)
-    compute.clampBackward(view(gradient), outside: outside.buffer)
+    let backend = Backend(threads: 2)
+    backend.clamp(view(x), to: bound, outside: outside.buffer)
+    backend.clampBackward(view(gradient), outside: outside.buffer)
     var clamped = 0
     for index in before.indices {
       let (value, isUsed) = (before[index], index % (columns + others) < columns)
@@ -30,7 +30,7 @@ struct ClampTests {
     #expect(clamped > columns / 4)
     // Where nobody asks what was clamped.
     let again = Arena(before)
-    compute.clamp(view(again), to: bound, outside: nil)
+    backend.clamp(view(again), to: bound, outside: nil)
     #expect(again.array.map(\.bitPattern) == x.array.map(\.bitPattern))
   }
 
@@ -40,10 +40,10 @@ struct ClampTests {
     let values = numbers.array(64).filter { abs(abs($0) - 0.5) > 1e-3 }
     let (x, gradient) = (Arena(values), Arena(numbers.array(values.count)))
     let dy = gradient.doubles
-    let outside = Arena<Int32>(count: Compute.clampWords(rows: 1, columns: values.count))
-    let compute = Compute(threads: 1)
-    compute.clamp(x.matrix(1, values.count), to: 0.5, outside: outside.buffer)
-    compute.clampBackward(gradient.matrix(1, values.count), outside: outside.buffer)
+    let outside = Arena<Int32>(count: Backend.clampWords(rows: 1, columns: values.count))
+    let backend = Backend(threads: 1)
+    backend.clamp(x.matrix(1, values.count), to: 0.5, outside: outside.buffer)
+    backend.clampBackward(gradient.matrix(1, values.count), outside: outside.buffer)
     let expected = finiteDifferences(at: values.doubles) { dot(dy, $0.map { min(max($0, -0.5), 0.5) }) }
     #expect(relativeError(gradient.array, expected) < 1e-6)
   }
@@ -55,7 +55,7 @@ struct ClampTests {
     let before = x.array
     let factors = Arena((0..<9).map { 1 + Float($0) / 3 })
     let positions = Arena((0..<rows).map { Int32($0 % 9) })
-    Compute(threads: 2).scaleRows(
+    Backend(threads: 2).scaleRows(
       x.matrix(rows, columns + others).columns(0..<columns), positions: positions.buffer, factors: factors.buffer)
     for index in before.indices {
       let (row, column) = (index / (columns + others), index % (columns + others))

@@ -8,11 +8,11 @@ struct CorePeakTests {
   /// What else runs on the machine takes time, but not processor time.
   @Test func aBusyMachineHasTheSamePeak() {
     final class Others: Sendable { let areDone = Atomic(false) }
-    let alone = Compute(threads: 2).corePeak()
+    let alone = Backend(threads: 2).corePeak()
     let others = Others()
     // Threads, which end with the test's process whatever happens.
     for _ in 0..<4 { Thread.detachNewThread { while !others.areDone.load(ordering: .relaxed) {} } }
-    let busy = Compute(threads: 2).corePeak()
+    let busy = Backend(threads: 2).corePeak()
     others.areDone.store(true, ordering: .relaxed)
     #expect(alone > 0)
     #expect(busy > 0.5 * alone && busy < 2 * alone, "\(alone) alone, \(busy) beside others")
@@ -20,7 +20,7 @@ struct CorePeakTests {
 
   /// Nothing that is computed with floats is faster.
   @Test func productsAreSlower() {
-    let compute = Compute(threads: 1)
-    #expect(compute.matrixProductPeak() < 1.05 * compute.corePeak())
+    let backend = Backend(threads: 1)
+    #expect(backend.matrixProductPeak() < 1.05 * backend.corePeak())
   }
 }

@@ -45,9 +45,9 @@ struct CrossEntropyTests {
   private func run(_ hidden: [Float], _ weight: [Float], _ targets: [Int32], scale: Float?) -> Outcome {
     let hidden = Arena(hidden), weight = Arena(weight), ids = Arena(targets)
     let weightGradient = Arena([Float](repeating: 7, count: weight.count))
-    let scratch = Arena<Float>(count: Compute.crossEntropyChunk * vocabulary)
+    let scratch = Arena<Float>(count: Backend.crossEntropyChunk * vocabulary)
     let logProbabilities = Arena<Float>(count: targets.count)
-    Compute(threads: 2).crossEntropy(
+    Backend(threads: 2).crossEntropy(
       hidden: hidden.matrix(targets.count, width), weight: weight.matrix(vocabulary, width), targets: ids.buffer,
       logits: scratch.buffer, logProbabilities: logProbabilities.buffer,
       backward: scale.map { scale in ({ _, _ in scale }, weightGradient.matrix(vocabulary, width)) })
@@ -97,7 +97,7 @@ struct CrossEntropyTests {
     let (hidden, weight) = (Arena(numbers.array(4 * width)), Arena(numbers.array(vocabulary * width)))
     let (inputs, weightGradient) = (hidden.doubles, Arena<Float>(count: weight.count))
     let (scratch, logProbabilities, ids) = (Arena<Float>(count: 4 * vocabulary), Arena<Float>(count: 4), Arena(targets))
-    Compute(threads: 1).crossEntropy(
+    Backend(threads: 1).crossEntropy(
       hidden: hidden.matrix(4, width), weight: weight.matrix(vocabulary, width), targets: ids.buffer,
       logits: scratch.buffer, logProbabilities: logProbabilities.buffer,
       backward: ({ _, logProbability in -2 * exp(2 * logProbability) }, weightGradient.matrix(vocabulary, width)))

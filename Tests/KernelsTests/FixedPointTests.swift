@@ -7,9 +7,9 @@ struct FixedPointTests {
   let count = 50
 
   private func sum(_ contributions: [[Float]], into sums: Arena<Int64>, threads: Int = 1) -> Bool {
-    let compute = Compute(threads: threads)
+    let backend = Backend(threads: threads)
     return contributions.allSatisfy {
-      compute.accumulate($0, into: sums, limit: FixedPoint.range / Float(contributions.count))
+      backend.accumulate($0, into: sums, limit: FixedPoint.range / Float(contributions.count))
     }
   }
 
@@ -38,7 +38,7 @@ struct FixedPointTests {
     let parts = contributions(1000)
     let (sums, out) = (Arena<Int64>(count: count), Arena<Float>(count: count))
     #expect(sum(parts, into: sums))
-    Compute(threads: 1).convert(sums.buffer, to: out.buffer)
+    Backend(threads: 1).convert(sums.buffer, to: out.buffer)
     let expected = (0..<count).map { index in parts.reduce(0.0) { $0 + Double($1[index]) } }
     let floats = (0..<count).map { index in parts.reduce(Float(0)) { $0 + $1[index] } }
     for index in 0..<count {
@@ -51,9 +51,9 @@ struct FixedPointTests {
   @Test func roundTrip() {
     let values: [Float] = [0, -0, 1, -1, 0.1, 2047.9998, -2047.9998, 0x1p-52, -0x1.8p-50, 0x1p-60]
     let (sums, out) = (Arena<Int64>(count: values.count), Arena<Float>(count: values.count))
-    let compute = Compute(threads: 1)
-    #expect(compute.accumulate(values, into: sums, limit: FixedPoint.range))
-    compute.convert(sums.buffer, to: out.buffer)
+    let backend = Backend(threads: 1)
+    #expect(backend.accumulate(values, into: sums, limit: FixedPoint.range))
+    backend.convert(sums.buffer, to: out.buffer)
     #expect(out.array == values.dropLast() + [0], "exact above the resolution, 0 below it")
   }
 
@@ -63,9 +63,9 @@ struct FixedPointTests {
     for length in [1, 16, 50] {
       for place in 0..<length {
         var gradient = [Float](repeating: 15.999, count: length)
-        #expect(Compute(threads: 1).accumulate(gradient, into: Arena(count: length), limit: 16))
+        #expect(Backend(threads: 1).accumulate(gradient, into: Arena(count: length), limit: 16))
         gradient[place] = value
-        #expect(!Compute(threads: 1).accumulate(gradient, into: Arena(count: length), limit: 16))
+        #expect(!Backend(threads: 1).accumulate(gradient, into: Arena(count: length), limit: 16))
       }
     }
   }
@@ -74,9 +74,9 @@ struct FixedPointTests {
     var numbers = Numbers()
     let values = numbers.array(1000)
     let (sums, squares) = (Arena<Int64>(count: 1000), Arena<Double>(count: 4))
-    let compute = Compute(threads: 2)
-    #expect(compute.accumulate(values, into: sums, limit: 2))
-    compute.sumsOfSquares(sums.buffer, blockSize: 256, into: squares.buffer)
+    let backend = Backend(threads: 2)
+    #expect(backend.accumulate(values, into: sums, limit: 2))
+    backend.sumsOfSquares(sums.buffer, blockSize: 256, into: squares.buffer)
     for block in 0..<4 {
       let part = values[block * 256..<min(1000, (block + 1) * 256)].map(Double.init)
       #expect(abs(squares.buffer[block] - dot(part, part)) < 1e-12 * dot(part, part))

@@ -32,9 +32,9 @@ struct MatrixProductTests {
         MatrixProduct(a.matrix(k, m).transposed, b.matrix(k, n), into: result.matrix(m, n), accumulate: accumulate)
       }
     }
-    let compute = Compute(threads: 2)
-    compute.multiply(products[0])
-    compute.multiply(products[1])
+    let backend = Backend(threads: 2)
+    backend.multiply(products[0])
+    backend.multiply(products[1])
     // Rows of a and columns of b, one behind the other.
     let left = form == .transposedA ? transposed(a.doubles, rows: k) : a.doubles
     let right = form == .transposedB ? b.doubles : transposed(b.doubles, rows: k)
@@ -49,8 +49,8 @@ struct MatrixProductTests {
   @Test func emptyOperands() {
     let (weight, memory) = (Arena<Float>(Array(repeating: 1, count: 12)), Arena<Float>(Array(repeating: 5, count: 12)))
     let none = Arena<Float>(count: 0)
-    let compute = Compute(threads: 2)
-    compute.multiply([
+    let backend = Backend(threads: 2)
+    backend.multiply([
       MatrixProduct(none.matrix(0, 4), weight.matrix(3, 4).transposed, into: none.matrix(0, 3)),
       MatrixProduct(none.matrix(0, 3).transposed, none.matrix(0, 4), into: memory.matrix(3, 4)),
     ])
@@ -61,14 +61,14 @@ struct MatrixProductTests {
     var numbers = Numbers()
     let (a, b) = (Arena(numbers.array(700 * 33)), Arena(numbers.array(33 * 20)))
     let (together, alone) = (Arena<Float>(count: 700 * 20), Arena<Float>(count: 700 * 20))
-    let compute = Compute(threads: 2)
+    let backend = Backend(threads: 2)
     func products(_ c: Arena<Float>) -> [MatrixProduct] {
       [0..<300, 300..<300, 300..<700].map {
         MatrixProduct(a.matrix(700, 33).rows($0), b.matrix(33, 20), into: c.matrix(700, 20).rows($0))
       }
     }
-    compute.multiply(products(together))
-    for product in products(alone) { compute.multiply(product) }
+    backend.multiply(products(together))
+    for product in products(alone) { backend.multiply(product) }
     #expect(together.array == alone.array)
   }
 }

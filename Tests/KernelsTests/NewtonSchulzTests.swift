@@ -17,7 +17,7 @@ struct NewtonSchulzTests {
     let arenas = matrices.map { Arena($0.1) }
     let scratch = Arena<Float>(
       count: matrices.reduce(0) { $0 + NewtonSchulz.scratchFloats(rows: $1.0.rows, columns: $1.0.columns) })
-    Compute(threads: threads).orthogonalise(
+    Backend(threads: threads).orthogonalise(
       zip(arenas, matrices).map { $0.matrix($1.0.rows, $1.0.columns) }, steps: steps, scratch: scratch.buffer)
     return arenas.map(\.array)
   }

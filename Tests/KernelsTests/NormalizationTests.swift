@@ -22,10 +22,10 @@ struct NormalizationTests {
     let before = numbers.array(rows * columns)
     let (y, dx) = (Arena<Float>(count: rows * columns), Arena(before))
     let (rstd, weightGradient) = (Arena<Float>(count: rows), Arena<Float>(count: columns))
-    let compute = Compute(threads: 2)
-    compute.rmsNorm(
+    let backend = Backend(threads: 2)
+    backend.rmsNorm(
       x.matrix(rows, columns), weight: weight.buffer, epsilon: 1e-3, into: y.matrix(rows, columns), rstd: rstd.buffer)
-    compute.rmsNormBackward(
+    backend.rmsNormBackward(
       dy: dy.matrix(rows, columns), x: x.matrix(rows, columns), weight: weight.buffer, rstd: rstd.buffer,
       addingTo: dx.matrix(rows, columns), weightGradient: weightGradient.buffer)
 
@@ -56,9 +56,9 @@ struct NormalizationTests {
     let head = { (values: [Double]) in (0..<rows).flatMap { values[$0 * columns..<$0 * columns + used] } }
     let rest = { (values: [Float]) in (0..<rows).flatMap { values[$0 * columns + used..<($0 + 1) * columns] } }
     let (dy, untouched) = (head(gradient.doubles), (rest(y.array), rest(gradient.array)))
-    let compute = Compute(threads: 2)
-    compute.headNorm(view(x), weight: weight.buffer, epsilon: 1e-3, into: view(y), rstd: rstd.buffer)
-    compute.headNormBackward(
+    let backend = Backend(threads: 2)
+    backend.headNorm(view(x), weight: weight.buffer, epsilon: 1e-3, into: view(y), rstd: rstd.buffer)
+    backend.headNormBackward(
       gradient: view(gradient), x: view(x), weight: weight.buffer, rstd: rstd.buffer,
       weightGradient: weightGradient.buffer)
 

@@ -19,7 +19,7 @@ struct RotaryTests {
 
   private func rotate(_ x: Arena<Float>, _ ids: [Int32], inverse: Bool) {
     let ids = Arena(ids)
-    Compute(threads: 2).rotate(
+    Backend(threads: 2).rotate(
       x.matrix(ids.count, x.count / ids.count), headDimension: dimension, positions: ids.buffer,
       cosine: cosine.matrix(positions, dimension / 2), sine: sine.matrix(positions, dimension / 2), inverse: inverse)
   }

@@ -12,7 +12,7 @@ struct Routed {
   let matrix: Matrix
 
   /// - Parameter logits: `[tokens, experts]`, row by row.
-  init(_ logits: [Float], experts: Int, k: Int, router: Router, selectionBias: [Float]? = nil, threads: Int = 2) {
+  init(_ logits: [Float], experts: Int, k: Int, router: Router, expertBias: [Float]? = nil, threads: Int = 2) {
     let tokens = logits.count / experts
     let slots = tokens * k
     self.k = k
@@ -23,12 +23,12 @@ struct Routed {
     integers = Arena(count: 3 * slots + experts + 1)
     let part = { [integers] index in integers.buffer[index * slots..<(index + 1) * slots] }
     routing = Routing(
-      experts: part(0), weights: weights.buffer, rowOfSlot: part(1), slotOfRow: part(2),
+      experts: part(0), weights: weights.buffer, permutation: part(1), inversePermutation: part(2),
       offsets: integers.buffer[3 * slots..<3 * slots + experts + 1])
     matrix = scores.matrix(tokens, experts)
-    let bias = selectionBias.map { Arena($0) }
-    Compute(threads: threads).route(
-      matrix, router: router, topK: k, selectionBias: bias?.buffer, normaliser: normaliser.buffer, into: routing)
+    let bias = expertBias.map { Arena($0) }
+    Backend(threads: threads).route(
+      matrix, router: router, topK: k, expertBias: bias?.buffer, normaliser: normaliser.buffer, into: routing)
     withExtendedLifetime(bias) {}
   }
 

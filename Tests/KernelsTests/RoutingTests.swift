@@ -41,7 +41,7 @@ struct RoutingTests {
   @Test func rowsStandInTokenOrder() {
     var numbers = Numbers()
     let routed = Routed(numbers.array(100 * 5), experts: 5, k: 2, renormalise: false)
-    let (slots, rows) = (routed.routing.slotOfRow.array(), routed.routing.rowOfSlot.array())
+    let (slots, rows) = (routed.routing.inversePermutation.array(), routed.routing.permutation.array())
     #expect(slots.enumerated().allSatisfy { rows[Int($1)] == Int32($0) })
     var covered = 0
     for expert in 0..<5 {
@@ -69,7 +69,7 @@ struct RoutingTests {
     let (weightGradient, balance) = (Arena(numbers.array(tokens * k)), Arena(numbers.array(experts)))
     let routed = Routed(logits, experts: experts, k: k, renormalise: renormalise)
     let chosen = routed.experts
-    Compute(threads: 2).routeBackward(
+    Backend(threads: 2).routeBackward(
       routed.matrix, router: routed.router, topK: k, routing: routed.routing, weightGradient: weightGradient.buffer,
       balance: balance.buffer, zScale: zScale, normaliser: routed.normaliser.buffer)
     let expected = finiteDifferences(at: logits.doubles) { logits in
@@ -93,26 +93,26 @@ struct RoutingTests {
     let x = Arena(numbers.array(tokens * columns))
     let (rows, before) = (Arena<Float>(count: tokens * k * columns), numbers.array(tokens * columns))
     let (sum, weighted) = (Arena(before), Arena(before))
-    let compute = Compute(threads: 2)
+    let backend = Backend(threads: 2)
     let all = rows.matrix(tokens * k, columns)
-    compute.gather(x.matrix(tokens, columns), routing: routed.routing, topK: k, into: all)
-    for (row, slot) in routed.routing.slotOfRow.array().enumerated() {
+    backend.gather(x.matrix(tokens, columns), routing: routed.routing, topK: k, into: all)
+    for (row, slot) in routed.routing.inversePermutation.array().enumerated() {
       let token = Int(slot) / k
       #expect(rows.array[row * columns..<(row + 1) * columns] == x.array[token * columns..<(token + 1) * columns])
     }
     let some = 7..<40
     let part = Arena<Float>(count: some.count * columns)
-    compute.gather(
+    backend.gather(
       x.matrix(tokens, columns), routing: routed.routing, topK: k, some, into: part.matrix(some.count, columns))
     #expect(part.array == Array(rows.array[some.lowerBound * columns..<some.upperBound * columns]))
     for index in 0..<rows.count { rows.buffer[index] = numbers.next() }
-    compute.combine(all, routing: routed.routing, topK: k, weighted: false, addingTo: sum.matrix(tokens, columns))
-    compute.combine(all, routing: routed.routing, topK: k, weighted: true, addingTo: weighted.matrix(tokens, columns))
+    backend.combine(all, routing: routed.routing, topK: k, weighted: false, addingTo: sum.matrix(tokens, columns))
+    backend.combine(all, routing: routed.routing, topK: k, weighted: true, addingTo: weighted.matrix(tokens, columns))
     func combined(_ weight: (Int) -> Double) -> [Double] {
       (0..<tokens * columns).map { index in
         (0..<k).reduce(Double(before[index])) { total, choice in
           let slot = index / columns * k + choice
-          return total + weight(slot) * rows.doubles[Int(routed.routing.rowOfSlot[slot]) * columns + index % columns]
+          return total + weight(slot) * rows.doubles[Int(routed.routing.permutation[slot]) * columns + index % columns]
         }
       }
     }
@@ -129,7 +129,7 @@ struct RoutingTests {
     // Weights are the last column of what arrives, and their gradients of what goes back.
     let arrived = Arena(numbers.array(rows * 4))
     let results = Arena<Float>(count: rows * 4)
-    Compute(threads: 2).weightBackward(
+    Backend(threads: 2).weightBackward(
       gradient: gradient.matrix(rows, width), activation: activation.matrix(rows, width),
       gateUpGradient: gateUp.matrix(rows, 2 * width), weights: arrived.matrix(rows, 4).columns(3..<4),
       weightGradients: results.matrix(rows, 4).columns(3..<4))
@@ -151,16 +151,16 @@ struct RoutingTests {
     let x = Arena(numbers.array(tokens * width))
     let rows = Arena<Float>(count: tokens * k * (width + 1))
     let weights = Arena<Float>(count: tokens * k)
-    let compute = Compute(threads: 2)
+    let backend = Backend(threads: 2)
     let matrix = rows.matrix(tokens * k, width + 1)
-    compute.gatherWithWeights(x.matrix(tokens, width), routing: routed.routing, topK: k, into: matrix)
+    backend.gatherWithWeights(x.matrix(tokens, width), routing: routed.routing, topK: k, into: matrix)
     for row in 0..<tokens * k {
-      let token = Int(routed.routing.slotOfRow[row]) / k
+      let token = Int(routed.routing.inversePermutation[row]) / k
       #expect(
         Array(rows.array[row * (width + 1)..<row * (width + 1) + width])
           == Array(x.array[token * width..<(token + 1) * width]))
     }
-    compute.scatter(matrix.columns(width..<width + 1), routing: routed.routing, into: weights.buffer)
+    backend.scatter(matrix.columns(width..<width + 1), routing: routed.routing, into: weights.buffer)
     #expect(weights.array == routed.weights.array)
   }
 }

@@ -27,7 +27,7 @@ struct SigmoidRoutingTests {
     var numbers = Numbers()
     let logits = numbers.array(tokens * experts).map { 3 * $0 }
     let bias = numbers.array(experts).map { 0.3 * $0 }
-    let routed = Routed(logits, experts: experts, k: k, router: router, selectionBias: bias)
+    let routed = Routed(logits, experts: experts, k: k, router: router, expertBias: bias)
     var biasDecided = false
     for token in 0..<tokens {
       let scores = logits[token * experts..<(token + 1) * experts].map { sigmoid(Double($0)) }
@@ -48,7 +48,7 @@ struct SigmoidRoutingTests {
       Routed(
         logits, experts: logits.count, k: k,
         router: Router(scoring: .sigmoid, renormalise: true, groups: groups, groupsPerToken: groupsPerToken),
-        selectionBias: bias
+        expertBias: bias
       ).experts
     }
     #expect(experts([0, 0, 0, 0], k: 3) == [0, 1, 2])
@@ -72,9 +72,9 @@ struct SigmoidRoutingTests {
     var numbers = Numbers()
     let logits = numbers.array(90 * 6)
     let router = Router(scoring: .sigmoid, renormalise: true)
-    let starved = Routed(logits, experts: 6, k: 2, router: router, selectionBias: [0, 0, -9, 0, 0, 0])
+    let starved = Routed(logits, experts: 6, k: 2, router: router, expertBias: [0, 0, -9, 0, 0, 0])
     #expect(starved.counts[2] == 0 && starved.counts.reduce(0, +) == 180)
-    let crowded = Routed(logits, experts: 6, k: 1, router: router, selectionBias: [0, 0, 0, 0, 9, 0])
+    let crowded = Routed(logits, experts: 6, k: 1, router: router, expertBias: [0, 0, 0, 0, 9, 0])
     #expect(crowded.counts == [0, 0, 0, 0, 90, 0])
     #expect(crowded.weights.array.allSatisfy { $0 == 1 })
   }
@@ -85,7 +85,7 @@ struct SigmoidRoutingTests {
       [Float](repeating: -300, count: 4), experts: 4, k: 2, router: .init(scoring: .sigmoid, renormalise: true))
     #expect(routed.experts == [0, 1] && routed.weights.array == [0, 0])
     let (weightGradient, balance) = (Arena<Float>([1, 2]), Arena<Float>([1, 2, 3, 4]))
-    Compute(threads: 1).routeBackward(
+    Backend(threads: 1).routeBackward(
       routed.matrix, router: routed.router, topK: 2, routing: routed.routing, weightGradient: weightGradient.buffer,
       balance: balance.buffer, zScale: 0, normaliser: routed.normaliser.buffer)
     #expect(routed.scores.array == [0, 0, 0, 0])
@@ -99,9 +99,9 @@ struct SigmoidRoutingTests {
     var numbers = Numbers()
     let logits = numbers.array(tokens * experts).map { 2 * $0 }
     let (weightGradient, balance) = (Arena(numbers.array(tokens * k)), Arena(numbers.array(experts)))
-    let routed = Routed(logits, experts: experts, k: k, router: router, selectionBias: numbers.array(experts))
+    let routed = Routed(logits, experts: experts, k: k, router: router, expertBias: numbers.array(experts))
     let chosen = routed.experts
-    Compute(threads: 2).routeBackward(
+    Backend(threads: 2).routeBackward(
       routed.matrix, router: router, topK: k, routing: routed.routing, weightGradient: weightGradient.buffer,
       balance: balance.buffer, zScale: 0, normaliser: routed.normaliser.buffer)
     let expected = finiteDifferences(at: logits.doubles) { logits in
@@ -122,7 +122,7 @@ struct SigmoidRoutingTests {
     let logits = numbers.array(tokens * experts).map { 3 * $0 }
     let routed = Routed(logits, experts: experts, k: 1, router: Router(scoring: .sigmoid, renormalise: true))
     let sums = Arena<Float>(count: experts)
-    Compute(threads: 2).sumProbabilities(
+    Backend(threads: 2).sumProbabilities(
       routed.matrix, router: routed.router, normaliser: routed.normaliser.buffer, into: sums.buffer)
     var expected = [Double](repeating: 0, count: experts)
     for token in 0..<tokens {

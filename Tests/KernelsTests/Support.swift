@@ -34,7 +34,7 @@ extension Arena<Float> {
   var doubles: [Double] { array.map(Double.init) }
 }
 
-extension Compute {
+extension Backend {
   /// As the real one, of an array.
   func accumulate(_ gradient: [Float], into sums: Arena<Int64>, limit: Float) -> Bool {
     let gradient = Arena(gradient)

@@ -19,9 +19,9 @@ struct SwiGLUTests {
     let input = gateUp.doubles
     let outGradient = Arena(numbers.array(rows * columns))
     let (out, again) = (Arena<Float>(count: rows * columns), Arena<Float>(count: rows * columns))
-    let compute = Compute(threads: 2)
-    compute.swiGLU(gateUp.matrix(rows, 2 * columns), into: out.matrix(rows, columns))
-    compute.swiGLUBackward(
+    let backend = Backend(threads: 2)
+    backend.swiGLU(gateUp.matrix(rows, 2 * columns), into: out.matrix(rows, columns))
+    backend.swiGLUBackward(
       outGradient: outGradient.matrix(rows, columns), gateUpToGradient: gateUp.matrix(rows, 2 * columns),
       out: again.matrix(rows, columns))
     #expect(relativeError(out.array, swiGLU(input, columns: columns)) < 1e-6)
@@ -38,7 +38,7 @@ struct SwiGLUTests {
   @Test func saturates() {
     let gateUp = Arena<Float>([-1e4, -90, 0, 90, 1e4, 1, 1, 1, 1, 1])
     let out = Arena<Float>(count: 5)
-    Compute(threads: 1).swiGLU(gateUp.matrix(1, 10), into: out.matrix(1, 5))
+    Backend(threads: 1).swiGLU(gateUp.matrix(1, 10), into: out.matrix(1, 5))
     #expect(out.array[2...] == [0, 90, 1e4])
     #expect(out.array[..<2].allSatisfy { abs($0) < 1e-33 })
   }

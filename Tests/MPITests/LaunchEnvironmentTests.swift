@@ -64,20 +64,20 @@ import Testing
   }
 }
 
-@Suite struct LayoutTests {
+@Suite struct RankCountsTests {
   @Test func contiguous() {
-    let layout = Layout(contiguous: [3, 0, 4])
+    let layout = RankCounts(contiguous: [3, 0, 4])
     #expect(layout.offsets == [0, 3, 3])
     #expect(layout.extent == 7)
     #expect(layout.range(of: 2) == 3..<7)
   }
 
   @Test func anEmptyRangeTouchesNothing() {
-    #expect(Layout(counts: [2, 0], offsets: [0, 50]).extent == 2)
+    #expect(RankCounts(counts: [2, 0], offsets: [0, 50]).extent == 2)
   }
 
   @Test func beyondMPIsCounts() {
-    let large = Layout(contiguous: [1 << 31, 5])
+    let large = RankCounts(contiguous: [1 << 31, 5])
     #expect(large.extent == 1 << 31 + 5)
     #expect(large.mpiCounts == nil)
   }

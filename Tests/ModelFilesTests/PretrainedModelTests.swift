@@ -115,7 +115,7 @@ struct PretrainedModelTests {
   }
 
   /// As transformers keeps them.
-  @Test func selectionBiasesStayWide() throws {
+  @Test func expertBiasesStayWide() throws {
     try written("dots1", dtype: .bfloat16) { folder, _ in
       let tensors = try SafetensorsCollection(path: folder).tensors
       #expect(tensors["model.layers.1.mlp.gate.e_score_correction_bias"]?.dtype == .float32)

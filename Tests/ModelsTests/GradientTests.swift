@@ -38,23 +38,23 @@ struct GradientTests {
     let configuration = try tinyModel(family, extra + "\ninitializer_range: 0.4")
     let layout = ParameterLayout(configuration)
     let parameters = Arena<Float>(count: layout.count)
-    let compute = Compute(threads: 2)
-    layout.initialize(parameters.buffer, configuration: configuration, seed: 3, compute: compute)
+    let backend = Backend(threads: 2)
+    layout.initialize(parameters.buffer, configuration: configuration, seed: 3, backend: backend)
     let random = CounterBasedRandom(seed: 4, stream: 0)
     for tensor in layout.tensors where !tensor.decays {
       for index in tensor.range { parameters.buffer[index] += Float(random.uniform(UInt64(index)) - 0.5) }
     }
     let decoder = Decoder(
-      configuration, parameters: parameters.buffer, sequences: 2, length: 9, training: true, compute: compute)
+      configuration, parameters: parameters.buffer, sequences: 2, length: 9, training: true, backend: backend)
     let batch = TokenBatch(sequences: 2, length: 9)
     for sequence in 0..<2 {
       let tokens = (0...9).map { Int32(random.bits(UInt64(10 * sequence + $0)).0 % 19) }
       batch.set(sequence: sequence, tokens: tokens, documentStarts: (0..<9).map { $0 < 4 ? 0 : 4 })
     }
-    let accumulator = GradientAccumulator(count: layout.count, microBatches: 1)
+    let accumulator = FixedPointGradientAccumulator(count: layout.count, microBatches: 1)
     let objective = NormalizedObjective(LanguageModeling(), of: [batch])
     func loss() throws -> Double {
-      accumulator.reset([0..<layout.count], compute: compute)
+      accumulator.reset([0..<layout.count], backend: backend)
       let result = try decoder.train(batch, objective: objective, microBatches: 1, accumulator: accumulator)
       return objective.loss(ofSums: try #require(result.losses))
         + LossFixedPoint.decode(try #require(result.auxiliaryLoss))

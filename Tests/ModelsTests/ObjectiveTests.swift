@@ -85,23 +85,23 @@ private struct TwoTerms: Objective {
     let configuration: ModelConfiguration
     let parameters: Arena<Float>
     let decoder: Decoder
-    let accumulator: GradientAccumulator
-    let compute = Compute(threads: 2)
+    let accumulator: FixedPointGradientAccumulator
+    let backend = Backend(threads: 2)
 
     init(_ family: String = "llama", _ extra: String = "", microBatches: Int = 1) throws {
       configuration = try tinyModel(family, extra + "\ninitializer_range: 0.4")
       let layout = ParameterLayout(configuration)
       parameters = Arena(count: layout.count)
-      layout.initialize(parameters.buffer, configuration: configuration, seed: 3, compute: compute)
+      layout.initialize(parameters.buffer, configuration: configuration, seed: 3, backend: backend)
       decoder = Decoder(
-        configuration, parameters: parameters.buffer, sequences: 4, length: 9, training: true, compute: compute)
-      accumulator = GradientAccumulator(count: layout.count, microBatches: microBatches)
-      accumulator.reset([0..<layout.count], compute: compute)
+        configuration, parameters: parameters.buffer, sequences: 4, length: 9, training: true, backend: backend)
+      accumulator = FixedPointGradientAccumulator(count: layout.count, microBatches: microBatches)
+      accumulator.reset([0..<layout.count], backend: backend)
     }
 
     /// The loss of some micro-batches that are one global batch, and their gradient.
     func train(_ batches: [TokenBatch], _ objective: any Objective) throws -> (loss: Double, gradient: [Int64]) {
-      accumulator.reset([0..<parameters.count], compute: compute)
+      accumulator.reset([0..<parameters.count], backend: backend)
       let normalized = NormalizedObjective(objective, of: batches)
       var sums = [Int64](repeating: 0, count: objective.terms.count)
       for batch in batches {

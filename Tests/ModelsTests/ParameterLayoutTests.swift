@@ -30,20 +30,20 @@ struct ParameterLayoutTests {
 
   /// Pieces follow each other without a gap, and none cuts through a tensor.
   @Test(arguments: models)
-  func piecesCoverTheArena(family: String, extra: String) throws {
+  func unitsCoverTheArena(family: String, extra: String) throws {
     let configuration = try tinyModel(family, extra)
     let layout = ParameterLayout(configuration)
-    #expect(layout.pieces.count == configuration.layers + configuration.sparseLayerCount + 2)
-    #expect(layout.pieces.first?.lowerBound == 0 && layout.pieces.last?.upperBound == layout.count)
-    for (piece, next) in zip(layout.pieces, layout.pieces.dropFirst()) { #expect(piece.upperBound == next.lowerBound) }
+    #expect(layout.units.count == configuration.layers + configuration.sparseLayerCount + 2)
+    #expect(layout.units.first?.lowerBound == 0 && layout.units.last?.upperBound == layout.count)
+    for (unit, next) in zip(layout.units, layout.units.dropFirst()) { #expect(unit.upperBound == next.lowerBound) }
     for tensor in layout.tensors {
-      let owners = layout.pieces.indices.filter { layout.pieces[$0].overlaps(tensor.range) }
+      let owners = layout.units.indices.filter { layout.units[$0].overlaps(tensor.range) }
       #expect(owners.count == 1, "\(tensor.name)")
       let layer = tensor.name.hasPrefix("model.layers.") ? tensor.name.split(separator: ".").dropFirst(2).first : nil
       let isEmbedding = tensor.name == "model.embed_tokens.weight"
       let isExpert = tensor.name.contains(".experts.")
-      let expected = layer.flatMap { Int($0) }.map { isExpert ? layout.expertsPiece($0) ?? -1 : layout.blockPiece($0) }
-      #expect(owners.first == expected ?? (isEmbedding ? layout.embeddingPiece : layout.headPiece), "\(tensor.name)")
+      let expected = layer.flatMap { Int($0) }.map { isExpert ? layout.expertsUnit($0) ?? -1 : layout.blockUnit($0) }
+      #expect(owners.first == expected ?? (isEmbedding ? layout.embeddingUnit : layout.headUnit), "\(tensor.name)")
     }
   }
 
@@ -113,7 +113,7 @@ struct ParameterLayoutTests {
         "model.layers.1.mlp.shared_experts.down_proj.weight [12, 8] hidden",
       ])
     let values = initialised(try tinyModel("dots1", Self.dots1), seed: 7, threads: 1)
-    let bias = try #require(ParameterLayout(tinyModel("dots1", Self.dots1)).tensors.first { $0.role == .selectionBias })
+    let bias = try #require(ParameterLayout(tinyModel("dots1", Self.dots1)).tensors.first { $0.role == .expertBias })
     #expect(values[bias.range].allSatisfy { $0 == 0 })
   }
 
@@ -125,7 +125,7 @@ struct ParameterLayoutTests {
   private func initialised(_ configuration: ModelConfiguration, seed: UInt64, threads: Int) -> [Float] {
     let layout = ParameterLayout(configuration)
     let parameters = Arena<Float>(count: layout.count)
-    layout.initialize(parameters.buffer, configuration: configuration, seed: seed, compute: Compute(threads: threads))
+    layout.initialize(parameters.buffer, configuration: configuration, seed: seed, backend: Backend(threads: threads))
     return parameters.buffer.array()
   }
 
@@ -161,7 +161,7 @@ struct ParameterLayoutTests {
     let parameters = Arena<Float>(count: layout.count)
     let ranges = [3..<40_001, 40_001..<60_002, layout.count - 1..<layout.count]
     layout.initialize(
-      parameters.buffer, ranges: ranges, configuration: configuration, seed: 7, compute: Compute(threads: 2))
+      parameters.buffer, ranges: ranges, configuration: configuration, seed: 7, backend: Backend(threads: 2))
     for range in ranges { #expect(parameters.buffer[range].array() == Array(values[range])) }
     #expect(parameters.buffer[60_002..<layout.count - 1].array().allSatisfy { $0 == 0 })
     let matrices = ParameterLayout(configuration).tensors.filter(\.decays)

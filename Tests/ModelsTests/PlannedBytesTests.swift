@@ -14,7 +14,7 @@ struct PlannedBytesTests {
   /// A bit for every element of queries, keys and values in each of two layers; nothing where there is no backward pass.
   @Test func clamping() throws {
     let experts = "num_experts: 4\nnum_experts_per_tok: 2\n"
-    let words = Compute.clampWords(rows: Self.sequences * Self.length, columns: 24)
+    let words = Backend.clampWords(rows: Self.sequences * Self.length, columns: 24)
     #expect(try bytes("olmoe", experts + "clip_qkv: 1") - bytes("olmoe", experts) == 2 * 4 * words)
     #expect(
       try bytes("olmoe", experts + "clip_qkv: 1", training: false) == bytes("olmoe", experts, training: false))

@@ -3,10 +3,10 @@ import Testing
 
 /// What recomputation frees of the activations.
 @Suite struct RecomputationTests {
-  private func bytes(_ model: ModelConfiguration, _ recompute: Recomputation, arrivals: Bool = false) -> Int {
+  private func bytes(_ model: ModelConfiguration, _ recompute: Recomputation, receiveCapacity: Bool = false) -> Int {
     Decoder.plannedBytes(
-      model, sequences: 4, length: 256, training: true, recompute: recompute, experts: arrivals ? 4 : nil,
-      arrivals: arrivals ? { ArrivingRows(all: $0 * 3 / 2, visiting: $0) } : nil)
+      model, sequences: 4, length: 256, training: true, recompute: recompute, experts: receiveCapacity ? 4 : nil,
+      receiveCapacity: receiveCapacity ? { ReceiveCapacity(all: $0 * 3 / 2, received: $0) } : nil)
   }
 
   private func model(layers: Int, _ family: String, _ extra: String = "") throws -> ModelConfiguration {
@@ -36,8 +36,8 @@ import Testing
   @Test func receivedRowsAreKept() throws {
     func growth(_ recompute: Recomputation) throws -> Int {
       let extra = "num_local_experts: 8\nnum_experts_per_tok: 2"
-      return try bytes(model(layers: 13, "mixtral", extra), recompute, arrivals: true)
-        - bytes(model(layers: 12, "mixtral", extra), recompute, arrivals: true)
+      return try bytes(model(layers: 13, "mixtral", extra), recompute, receiveCapacity: true)
+        - bytes(model(layers: 12, "mixtral", extra), recompute, receiveCapacity: true)
     }
     // One more layer keeps its input, [1024, 256], and what arrived, [3072, 256], which ends in the middle of a huge page,
     // besides its routing.

@@ -5,7 +5,7 @@ import Testing
 
 struct AdamWTests {
   private static let settings = AdamW.Settings(beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0)
-  private let compute = Compute(threads: 2)
+  private let backend = Backend(threads: 2)
 
   private func minimise(
     from start: [Float], steps: Int, learningRate: (Int) -> Double, _ gradient: ([Double]) -> [Double]
@@ -49,7 +49,7 @@ struct AdamWTests {
       for optimizer in optimizers {
         optimizer.update(
           step: step, learningRate: 0.01, gradientScale: 0.3, sums: sums.buffer, parameters: parameters.buffer,
-          compute: compute)
+          backend: backend)
       }
     }
     return parameters.buffer.array()

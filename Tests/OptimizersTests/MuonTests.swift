@@ -45,14 +45,14 @@ struct MuonTests {
       let start = tensors.flatMap(\.start)
       let parameters = Arena<Float>(count: start.count)
       for (index, value) in start.enumerated() { parameters.buffer[index] = value }
-      let compute = Compute(threads: threads)
+      let backend = Backend(threads: threads)
       let optimizers = owners.map { Optimizer(settings: settings, tensors: optimized, shards: $0) }
       for step in learning_rates.indices {
         let sums = fixedPoint(tensors.flatMap { $0.gradients[step] })
         for optimizer in optimizers {
           optimizer.update(
             step: step + 1, learningRate: learning_rates[step], gradientScale: gradient_scales[step],
-            sums: sums.buffer, parameters: parameters.buffer, compute: compute)
+            sums: sums.buffer, parameters: parameters.buffer, backend: backend)
         }
         afterStep(step, parameters.buffer.array())
       }

@@ -14,7 +14,7 @@ func minimise(
   _ gradient: ([Double]) -> [Double]
 ) -> [Float] {
   let all = 0..<start.count
-  let compute = Compute(threads: 2)
+  let backend = Backend(threads: 2)
   let optimizer = Optimizer(
     settings: settings, tensors: [OptimizedTensor(range: all, rule: rule)], shards: [all])
   let parameters = Arena<Float>(count: start.count)
@@ -23,7 +23,7 @@ func minimise(
     let sums = fixedPoint(gradient(parameters.buffer.array().map(Double.init)))
     optimizer.update(
       step: step, learningRate: learningRate(step), gradientScale: 1, sums: sums.buffer,
-      parameters: parameters.buffer, compute: compute)
+      parameters: parameters.buffer, backend: backend)
   }
   return parameters.buffer.array()
 }

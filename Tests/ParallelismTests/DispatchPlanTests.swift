@@ -8,21 +8,21 @@ import Testing
   private static let counts = [[3, 1, 0, 0, 2], [0, 0, 0, 0, 0], [1, 4, 2, 0, 5]]
   private static let experts = [0..<2, 2..<3, 3..<5]
 
-  /// - Parameter fewestRows: nil when no experts are lent.
-  private static func plan(_ rank: Int, chunks: Int, fewestRows: Int? = nil) -> DispatchPlan {
-    var lending = fewestRows.map { ExpertLending(experts: experts, chunks: chunks, fewestRows: $0) }
+  /// - Parameter minRows: nil when no experts are lent.
+  private static func plan(_ rank: Int, chunks: Int, minRows: Int? = nil) -> DispatchPlan {
+    var shadowSelection = minRows.map { ShadowSelection(experts: experts, chunks: chunks, minRows: $0) }
     return DispatchPlan(
-      counts: counts, experts: experts, rank: rank, chunks: chunks, shadows: lending?.choose(counts) ?? [])
+      counts: counts, experts: experts, rank: rank, chunks: chunks, shadows: shadowSelection?.choose(counts) ?? [])
   }
 
   private static func own(_ rank: Int, chunks: Int) -> [[ExpertSegment]] {
     // Parts of their own: they need not be the chunks that travel.
-    DispatchRound(counts: counts[rank], experts: experts[rank], rank: rank, chunks: chunks, parts: 4 - chunks).own
+    TokenDispatch(counts: counts[rank], experts: experts[rank], rank: rank, chunks: chunks, parts: 4 - chunks).own
   }
 
   /// What one rank says it sends is what the other says it receives, and nobody sends to itself.
-  @Test(arguments: [1, 2, 3], [nil, 1]) func ranksAgree(chunks: Int, fewestRows: Int?) {
-    let plans = (0..<3).map { Self.plan($0, chunks: chunks, fewestRows: fewestRows) }
+  @Test(arguments: [1, 2, 3], [nil, 1]) func ranksAgree(chunks: Int, minRows: Int?) {
+    let plans = (0..<3).map { Self.plan($0, chunks: chunks, minRows: minRows) }
     for chunk in 0..<chunks {
       for source in 0..<3 {
         for destination in 0..<3 {
@@ -37,8 +37,8 @@ import Testing
 
   /// Every own row is sent exactly once, to the rank of its expert, and arrives in the segment of its micro-batch and
   /// expert, unless that expert is here or borrowed for it.
-  @Test(arguments: [1, 2, 3], [nil, 1]) func everyRowArrivesOnceAtItsExpert(chunks: Int, fewestRows: Int?) {
-    let plans = (0..<3).map { Self.plan($0, chunks: chunks, fewestRows: fewestRows) }
+  @Test(arguments: [1, 2, 3], [nil, 1]) func everyRowArrivesOnceAtItsExpert(chunks: Int, minRows: Int?) {
+    let plans = (0..<3).map { Self.plan($0, chunks: chunks, minRows: minRows) }
     for source in 0..<3 {
       // The own rows, in expert order, by the expert that each chose.
       let rows = Self.counts[source].enumerated().flatMap { Array(repeating: $0, count: $1) }
@@ -48,7 +48,7 @@ import Testing
         #expect(segment.origin.allSatisfy { rows[$0] == segment.expert } && segment.source == source)
         #expect(segment.origin.count == segment.rows.count && Self.experts[source].contains(segment.expert))
       }
-      if let segment = plans[source].borrowed {
+      if let segment = plans[source].hosted {
         sent += segment.origin
         #expect(segment.origin.allSatisfy { rows[$0] == segment.expert } && segment.source == source)
         #expect(segment.origin.count == segment.rows.count && !Self.experts[source].contains(segment.expert))
@@ -59,8 +59,8 @@ import Testing
           let outgoing = plans[source].outgoing[chunk][destination]
           let incoming = arrival.incoming[chunk][source]
           sent += outgoing
-          for (own, visiting) in zip(outgoing, incoming) {
-            let segment = arrival.visiting[chunk].first { $0.origin.contains(visiting) }
+          for (own, received) in zip(outgoing, incoming) {
+            let segment = arrival.received[chunk].first { $0.origin.contains(received) }
             #expect(segment?.expert == rows[own] && segment?.source == source)
             #expect(Self.experts[destination].contains(rows[own]))
           }
@@ -70,18 +70,18 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 2, 3], [nil, 1]) func segmentsFillTheRows(chunks: Int, fewestRows: Int?) {
+  @Test(arguments: [1, 2, 3], [nil, 1]) func segmentsFillTheRows(chunks: Int, minRows: Int?) {
     for rank in 0..<3 {
-      let plan = Self.plan(rank, chunks: chunks, fewestRows: fewestRows)
-      let visiting = plan.visiting.joined()
-      let borrowed = plan.borrowed.map { Array($0.rows) } ?? []
+      let plan = Self.plan(rank, chunks: chunks, minRows: minRows)
+      let received = plan.received.joined()
+      let hosted = plan.hosted.map { Array($0.rows) } ?? []
       let held = Self.counts.reduce(0) { $0 + $1[Self.experts[rank]].reduce(0, +) }
-      let lent = plan.lent.reduce(0) { $0 + Self.counts[$1.borrower][$1.expert] }
-      let computed = Self.own(rank, chunks: chunks).joined().flatMap(\.rows) + visiting.flatMap(\.rows) + borrowed
-      #expect(computed == Array(0..<held - lent + borrowed.count))
-      let origins = visiting.flatMap(\.origin)
+      let shadowed = plan.shadowed.reduce(0) { $0 + Self.counts[$1.host][$1.expert] }
+      let computed = Self.own(rank, chunks: chunks).joined().flatMap(\.rows) + received.flatMap(\.rows) + hosted
+      #expect(computed == Array(0..<held - shadowed + hosted.count))
+      let origins = received.flatMap(\.origin)
       #expect(origins == Array(0..<origins.count))
-      #expect(visiting.allSatisfy { $0.rows.count == $0.origin.count && !$0.rows.isEmpty && $0.source != rank })
+      #expect(received.allSatisfy { $0.rows.count == $0.origin.count && !$0.rows.isEmpty && $0.source != rank })
     }
   }
 }

@@ -6,95 +6,95 @@ import Testing
   private static func loads(_ counts: [[Int]], _ experts: [Range<Int>], _ shadows: [ExpertShadow]) -> [Int] {
     var loads = experts.map { experts in counts.reduce(0) { $0 + $1[experts].reduce(0, +) } }
     for shadow in shadows {
-      loads[shadow.lender] -= counts[shadow.borrower][shadow.expert]
-      loads[shadow.borrower] += counts[shadow.borrower][shadow.expert]
+      loads[shadow.owner] -= counts[shadow.host][shadow.expert]
+      loads[shadow.host] += counts[shadow.host][shadow.expert]
     }
     return loads
   }
 
-  private static func choose(_ counts: [[Int]], _ experts: [Range<Int>], fewestRows: Int) -> [ExpertShadow] {
-    var lending = ExpertLending(experts: experts, chunks: 2, fewestRows: fewestRows)
-    return lending.choose(counts)
+  private static func choose(_ counts: [[Int]], _ experts: [Range<Int>], minRows: Int) -> [ExpertShadow] {
+    var shadowSelection = ShadowSelection(experts: experts, chunks: 2, minRows: minRows)
+    return shadowSelection.choose(counts)
   }
 
   @Test func theIdleRankBorrowsWhatEvensTheLoads() {
     let counts = [[10, 20, 300, 170], [20, 30, 400, 50]]
-    let shadows = Self.choose(counts, [0..<2, 2..<4], fewestRows: 1)
-    #expect(shadows == [ExpertShadow(expert: 2, lender: 1, borrower: 0)])
+    let shadows = Self.choose(counts, [0..<2, 2..<4], minRows: 1)
+    #expect(shadows == [ExpertShadow(expert: 2, owner: 1, host: 0)])
     #expect(Self.loads(counts, [0..<2, 2..<4], shadows) == [380, 620])
   }
 
   /// All tokens go to one expert: everybody computes with a copy of it.
   @Test func theOnlyExpertInUseIsLentAsOftenAsMayBe() {
     let counts = Array(repeating: [0, 0, 0, 90], count: 4)
-    let shadows = Self.choose(counts, [0..<1, 1..<2, 2..<3, 3..<4], fewestRows: 1)
-    #expect(shadows.count == ExpertShadow.mostLent && shadows.allSatisfy { $0.expert == 3 && $0.lender == 3 })
-    #expect(Set(shadows.map(\.borrower)).count == shadows.count)
+    let shadows = Self.choose(counts, [0..<1, 1..<2, 2..<3, 3..<4], minRows: 1)
+    #expect(shadows.count == ExpertShadow.maxShadowed && shadows.allSatisfy { $0.expert == 3 && $0.owner == 3 })
+    #expect(Set(shadows.map(\.host)).count == shadows.count)
   }
 
   @Test func littleIsNotWorthACopy() {
     let counts = [[40, 60], [50, 75]]
-    #expect(Self.choose(counts, [0..<1, 1..<2], fewestRows: 60).isEmpty)
-    #expect(Self.choose([[50, 50], [50, 50]], [0..<1, 1..<2], fewestRows: 1).isEmpty)
+    #expect(Self.choose(counts, [0..<1, 1..<2], minRows: 60).isEmpty)
+    #expect(Self.choose([[50, 50], [50, 50]], [0..<1, 1..<2], minRows: 1).isEmpty)
   }
 
   /// What a rank had too much of in one layer it is spared in the next, though that layer by itself is even.
   @Test func layersMakeUpForEachOther() {
     let experts = [0..<2, 2..<4]
-    var lending = ExpertLending(experts: experts, chunks: 2, fewestRows: 1)
-    #expect(lending.choose([[500, 500, 600, 600], [500, 500, 600, 600]]).isEmpty)  // by 400 rows; an expert has 600
+    var shadowSelection = ShadowSelection(experts: experts, chunks: 2, minRows: 1)
+    #expect(shadowSelection.choose([[500, 500, 600, 600], [500, 500, 600, 600]]).isEmpty)  // by 400 rows; an expert has 600
     let even = [[450, 550, 150, 850], [450, 550, 150, 850]]
-    #expect(lending.choose(even) == [ExpertShadow(expert: 2, lender: 1, borrower: 0)])
-    #expect(lending.choose(even).isEmpty)  // 100 are left, and giving 150 away would not help
+    #expect(shadowSelection.choose(even) == [ExpertShadow(expert: 2, owner: 1, host: 0)])
+    #expect(shadowSelection.choose(even).isEmpty)  // 100 are left, and giving 150 away would not help
   }
 
   /// A rank that is far behind is waited for: what lies further back than that cannot be made up for.
   @Test func theBacklogEnds() {
     let experts = [0..<2, 2..<4]
-    var lending = ExpertLending(experts: experts, chunks: 2, fewestRows: 150)
-    for _ in 0..<9 { #expect(lending.choose([[0, 0, 0, 0], [0, 0, 0, 1000]]).isEmpty) }
+    var shadowSelection = ShadowSelection(experts: experts, chunks: 2, minRows: 150)
+    for _ in 0..<9 { #expect(shadowSelection.choose([[0, 0, 0, 0], [0, 0, 0, 1000]]).isEmpty) }
     // 500 rows behind at most: lending 420 takes 80 off the later of the two, not 150.
-    #expect(lending.choose([[250, 250, 420, 80], [250, 250, 420, 80]]).isEmpty)
+    #expect(shadowSelection.choose([[250, 250, 420, 80], [250, 250, 420, 80]]).isEmpty)
   }
 
   /// Half as fast in everything, with the same rows: lends what evens the times, not the rows.
   @Test func aSlowRankLendsMore() {
     let counts = [[250, 250, 200, 300], [250, 250, 200, 300]]
     let experts = [0..<2, 2..<4]
-    func chosen(_ paces: [LayerPace]) -> [ExpertShadow] {
-      var lending = ExpertLending(experts: experts, chunks: 2, fewestRows: 1)
-      return lending.choose(counts, paces: paces)
+    func chosen(_ timings: [ExpertTiming]) -> [ExpertShadow] {
+      var shadowSelection = ShadowSelection(experts: experts, chunks: 2, minRows: 1)
+      return shadowSelection.choose(counts, timings: timings)
     }
-    let pace = LayerPace(front: 1000, row: 1000)
-    #expect(chosen([pace, pace]).isEmpty)
-    #expect(chosen([pace, LayerPace(front: 2000, row: 2000)]) == [ExpertShadow(expert: 3, lender: 1, borrower: 0)])
+    let timing = ExpertTiming(preExpert: 1000, row: 1000)
+    #expect(chosen([timing, timing]).isEmpty)
+    #expect(chosen([timing, ExpertTiming(preExpert: 2000, row: 2000)]) == [ExpertShadow(expert: 3, owner: 1, host: 0)])
     // A slow front alone counts as well, but only for a rank that has tokens.
-    #expect(chosen([pace, LayerPace(front: 1600, row: 1000)]) == [ExpertShadow(expert: 3, lender: 1, borrower: 0)])
+    #expect(chosen([timing, ExpertTiming(preExpert: 1600, row: 1000)]) == [ExpertShadow(expert: 3, owner: 1, host: 0)])
     // What somebody has not measured yet decides nothing.
-    #expect(chosen([.unknown, LayerPace(front: 2000, row: 2000)]).isEmpty)
+    #expect(chosen([.unknown, ExpertTiming(preExpert: 2000, row: 2000)]).isEmpty)
   }
 
   @Test func aRankWithoutTokensHasNoFront() {
-    var lending = ExpertLending(experts: [0..<1, 1..<2], chunks: 1, fewestRows: 1)
-    let paces = [LayerPace(front: 0, row: 1000), LayerPace(front: 900_000, row: 1000)]
-    #expect(lending.choose([[400, 400], [0, 0]], paces: paces).isEmpty)  // else rank 1 would lend
+    var shadowSelection = ShadowSelection(experts: [0..<1, 1..<2], chunks: 1, minRows: 1)
+    let timings = [ExpertTiming(preExpert: 0, row: 1000), ExpertTiming(preExpert: 900_000, row: 1000)]
+    #expect(shadowSelection.choose([[400, 400], [0, 0]], timings: timings).isEmpty)  // else rank 1 would lend
   }
 
   /// A little slower: lending an expert in every layer would be too much, in some it is right.
   @Test func aSlightlySlowerRankLendsNowAndThen() {
-    var lending = ExpertLending(experts: [0..<2, 2..<4], chunks: 2, fewestRows: 1)
-    let paces = [LayerPace(front: 50_000, row: 50_000), LayerPace(front: 52_000, row: 52_000)]
+    var shadowSelection = ShadowSelection(experts: [0..<2, 2..<4], chunks: 2, minRows: 1)
+    let timings = [ExpertTiming(preExpert: 50_000, row: 50_000), ExpertTiming(preExpert: 52_000, row: 52_000)]
     let layers = (0..<100).map { _ in
-      lending.choose([[500, 500, 500, 500], [500, 500, 500, 500]], paces: paces)
+      shadowSelection.choose([[500, 500, 500, 500], [500, 500, 500, 500]], timings: timings)
     }
-    #expect(layers.allSatisfy { $0.count <= 1 && $0.allSatisfy { $0.lender == 1 } })
+    #expect(layers.allSatisfy { $0.count <= 1 && $0.allSatisfy { $0.owner == 1 } })
     // 102 rows of 2000 and a front of 1000 more or less; lending 500 makes a difference of 1020.
     #expect((8...14).contains(layers.count { !$0.isEmpty }), "\(layers.count { !$0.isEmpty })")
   }
 
   /// A rank without tokens has nothing to borrow an expert for.
   @Test func whoHasNoRowsBorrowsNothing() {
-    #expect(Self.choose([[0, 0], [90, 900]], [0..<1, 1..<2], fewestRows: 1).isEmpty)
+    #expect(Self.choose([[0, 0], [90, 900]], [0..<1, 1..<2], minRows: 1).isEmpty)
   }
 
   /// Whatever the counts, nobody ends up busier than the busiest was, and nobody borrows twice.
@@ -104,11 +104,11 @@ import Testing
       let ranks = Int.random(in: 2...6, using: &random)
       let experts = (0..<ranks).map { $0 * 16 / ranks..<($0 + 1) * 16 / ranks }
       let counts = (0..<ranks).map { _ in (0..<16).map { _ in Int.random(in: 0...200, using: &random) } }
-      let shadows = Self.choose(counts, experts, fewestRows: 1)
+      let shadows = Self.choose(counts, experts, minRows: 1)
       let before = Self.loads(counts, experts, []).max() ?? 0
       #expect(Self.loads(counts, experts, shadows).max() ?? 0 <= before - (shadows.isEmpty ? 0 : 1), "\(counts)")
-      #expect(Set(shadows.map(\.borrower)).count == shadows.count)
-      #expect(shadows.allSatisfy { experts[$0.lender].contains($0.expert) && $0.lender != $0.borrower })
+      #expect(Set(shadows.map(\.host)).count == shadows.count)
+      #expect(shadows.allSatisfy { experts[$0.owner].contains($0.expert) && $0.owner != $0.host })
     }
   }
 }

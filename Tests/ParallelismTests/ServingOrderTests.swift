@@ -10,11 +10,11 @@ import Testing
 /// A group of one rank whose transfers seem to be complete when a script says so.
 private final class ScriptedDispatcher: TokenDispatcher {
   let localExperts: Range<Int>
-  let lendsExperts = false
+  let shadowsExperts = false
   private let parts: Int
   private let script: (_ look: Int) -> Bool
   private(set) var looks = 0
-  private(set) var paces: [LayerPace] = []
+  private(set) var timings: [ExpertTiming] = []
 
   init(experts: Int, parts: Int, script: @escaping (Int) -> Bool) {
     localExperts = 0..<experts
@@ -22,20 +22,22 @@ private final class ScriptedDispatcher: TokenDispatcher {
     self.script = script
   }
 
-  func arrivals(of rows: Int) -> ArrivingRows { ArrivingRows(all: rows, visiting: 0) }
+  func receiveCapacity(of rows: Int) -> ReceiveCapacity { ReceiveCapacity(all: rows, received: 0) }
 
-  func startRound(_ offsets: Buffer<Int32>, pace: LayerPace) -> DispatchRound {
-    paces.append(pace)
+  func beginDispatch(_ offsets: Buffer<Int32>, timing: ExpertTiming) -> TokenDispatch {
+    timings.append(timing)
     let counts = localExperts.map { Int(offsets[$0 + 1] - offsets[$0]) }
-    let round = DispatchRound(counts: counts, experts: localExperts, rank: 0, chunks: 2, parts: parts)
+    let round = TokenDispatch(counts: counts, experts: localExperts, rank: 0, chunks: 2, parts: parts)
     round.plan = DispatchPlan(counts: [counts], experts: [localExperts], rank: 0, chunks: 2)
     return round
   }
 
-  func startDispatch(_ chunk: Int, of round: DispatchRound, from own: Matrix, to visiting: Matrix) -> Int { chunk }
-  func startReturn(_ chunk: Int, of round: DispatchRound, from visiting: Matrix, to own: Matrix) -> Int { chunk }
-  func startLending(_ round: DispatchRound, from experts: Buffer<Float>, to borrowed: Buffer<Float>) -> Int { 0 }
-  func startReturningGradient(_ round: DispatchRound, from borrowed: Buffer<Float>, to lent: Buffer<Float>) -> Int { 0 }
+  func startDispatch(_ chunk: Int, of round: TokenDispatch, from own: Matrix, to received: Matrix) -> Int { chunk }
+  func startReturn(_ chunk: Int, of round: TokenDispatch, from received: Matrix, to own: Matrix) -> Int { chunk }
+  func startShadowing(_ round: TokenDispatch, from experts: Buffer<Float>, to hosted: Buffer<Float>) -> Int { 0 }
+  func startReturningShadowGradient(_ round: TokenDispatch, from hosted: Buffer<Float>, to shadowed: Buffer<Float>)
+    -> Int
+  { 0 }
 
   func isComplete(_ transfer: Int) -> Bool {
     looks += 1
@@ -57,16 +59,16 @@ private final class ScriptedDispatcher: TokenDispatcher {
       huggingFace: ConfigurationSection(ConfigurationNode.parse(text, source: "test")))
     let layout = ParameterLayout(configuration)
     let parameters = Arena<Float>(count: layout.count)
-    let compute = Compute(threads: 1)
-    layout.initialize(parameters.buffer, configuration: configuration, seed: 3, compute: compute)
+    let backend = Backend(threads: 1)
+    layout.initialize(parameters.buffer, configuration: configuration, seed: 3, backend: backend)
     let decoder = Decoder(
       configuration, parameters: parameters.buffer, sequences: 1, length: 40, training: true,
-      exchange: dispatcher.map { DistributedExperts($0, expertSize: layout.expertSize) }, compute: compute)
+      exchange: dispatcher.map { DistributedExperts($0, expertSize: layout.expertSize) }, backend: backend)
     let batch = TokenBatch(sequences: 1, length: 40)
     let random = CounterBasedRandom(seed: 4, stream: 0)
     let tokens = (0...40).map { Int32(random.bits(UInt64($0)).0 % 19) }
     batch.set(sequence: 0, tokens: tokens)
-    let accumulator = GradientAccumulator(count: layout.count, microBatches: 1)
+    let accumulator = FixedPointGradientAccumulator(count: layout.count, microBatches: 1)
     let result = try decoder.train(
       batch, objective: NormalizedObjective(LanguageModeling(), of: [batch]), microBatches: 1, accumulator: accumulator)
     return (result.losses?[0], accumulator.sums.array())
@@ -92,8 +94,8 @@ private final class ScriptedDispatcher: TokenDispatcher {
     let start = ContinuousClock.now
     _ = try sums(dispatcher)
     let longest = (ContinuousClock.now - start) / .nanoseconds(1)
-    #expect(dispatcher.paces.count == 2 && dispatcher.paces[0].row == 0)
-    #expect(dispatcher.paces.allSatisfy { $0.front > 0 && Double($0.front) * 1000 < longest })
-    #expect(dispatcher.paces[1].row > 0 && Double(dispatcher.paces[1].row) * 80 < longest)  // 40 tokens visit two each
+    #expect(dispatcher.timings.count == 2 && dispatcher.timings[0].row == 0)
+    #expect(dispatcher.timings.allSatisfy { $0.preExpert > 0 && Double($0.preExpert) * 1000 < longest })
+    #expect(dispatcher.timings[1].row > 0 && Double(dispatcher.timings[1].row) * 80 < longest)  // 40 tokens visit two each
   }
 }

@@ -14,7 +14,7 @@ import Testing
     let configuration = try RunConfiguration.load(path: nil, overrides: [])
     func bytes(neighbours: Int) -> Int {
       MemoryPlan(
-        configuration, placement: placement(configuration, ranks: 8), rank: 0, threads: 1, neighbours: neighbours
+        configuration, shardingPlan: shardingPlan(configuration, ranks: 8), rank: 0, threads: 1, neighbours: neighbours
       ).bytes
     }
     #expect(bytes(neighbours: 8) - bytes(neighbours: 1) == 8 * 24 * 4224)
@@ -24,7 +24,8 @@ import Testing
   @Test func copiesOnTheNodesTakeTwoBlocksARank() throws {
     func bytes(ranks: Int, _ overrides: [String]) throws -> Int {
       let configuration = try RunConfiguration.load(path: nil, overrides: overrides)
-      return MemoryPlan(configuration, placement: placement(configuration, ranks: ranks), rank: 0, threads: 1).bytes
+      return MemoryPlan(configuration, shardingPlan: shardingPlan(configuration, ranks: ranks), rank: 0, threads: 1)
+        .bytes
     }
     #expect(try bytes(ranks: 2, ["checkpoint.local=/x"]) - bytes(ranks: 2, []) == 8 << 20)
     #expect(try bytes(ranks: 1, ["checkpoint.local=/x"]) == bytes(ranks: 1, []))

@@ -6,13 +6,14 @@ import Testing
 
 @Suite struct StepSimulationTests {
   private func step(
-    _ model: String, ranks: Int, degree: Int = 1, sharding: StateSharding = .optimizer, cluster: Cluster? = nil,
+    _ model: String, ranks: Int, degree: Int = 1, sharding: ZeROStage = .optimizer, cluster: Cluster? = nil,
     rates: MachineRates = rates(), sequences: Int = 8
   ) throws -> StepTime {
     let configuration = try configuration(model: model, sequences: sequences, sharding: sharding)
-    let placement = placement(configuration, ranks: ranks, degree: degree, sharding: sharding)
+    let shardingPlan = shardingPlan(configuration, ranks: ranks, degree: degree, sharding: sharding)
     var simulation = StepSimulation(
-      configuration, placement: placement, schedule: .training(placement.layout, recompute: .none), recompute: .none,
+      configuration, shardingPlan: shardingPlan, schedule: .training(shardingPlan.layout, recompute: .none),
+      recompute: .none,
       rank: 0, cluster: cluster ?? Planning.Cluster.fast(ranks: ranks),
       rates: rates)
     return simulation.run()
@@ -30,7 +31,7 @@ import Testing
     let layout = ParameterLayout(c)
     let expected: Double = (4 * pass + Double(2 * layout.count + layout.embedding.count)) * 1e-9
     #expect(abs(time.total / expected - 1) < 1e-9)
-    #expect(time.total == time.compute)
+    #expect(time.total == time.backend)
   }
 
   @Test func aFastNetworkCostsNothing() throws {
@@ -39,43 +40,43 @@ import Testing
     (fast.copy, fast.copyAndAdd) = (0, 0)
     let shared = try step(dense, ranks: 4, rates: fast)
     // A quarter of the micro-batches, of the norm and of the update; nothing is waited for but looks.
-    #expect(shared.compute < alone.compute / 3.5)
+    #expect(shared.backend < alone.backend / 3.5)
     #expect(shared.gather + shared.reduction < 0.05 * shared.total)
   }
 
   /// Where bytes are all that counts, a step takes as long as they do.
-  @Test(arguments: StateSharding.allCases)
-  func aSlowNetworkDecides(_ sharding: StateSharding) throws {
+  @Test(arguments: ZeROStage.allCases)
+  func aSlowNetworkDecides(_ sharding: ZeROStage) throws {
     let configuration = try configuration(model: dense, sharding: sharding)
     let slow = cluster(ranks: 4, bandwidth: 1e5, latency: 0)
-    let placement = placement(configuration, ranks: 4, sharding: sharding)
-    let plan = LayoutPlan(configuration, placement: placement, cluster: slow, rates: rates())
-    // A piece's reduction takes as long as for the rank that owns most of it; its gather brings three quarters.
-    let pieces = placement.layout.pieces
-    let bytes = pieces.enumerated().reduce(0.0) { sum, piece in
-      let largest = placement.owned[piece.offset].map(\.count).max() ?? 0
-      let isOnce = piece.offset == 0 || piece.offset == pieces.count - 1
+    let shardingPlan = shardingPlan(configuration, ranks: 4, sharding: sharding)
+    let plan = ParallelismPlan(configuration, shardingPlan: shardingPlan, cluster: slow, rates: rates())
+    // A unit's reduction takes as long as for the rank that owns most of it; its gather brings three quarters.
+    let units = shardingPlan.layout.units
+    let bytes = units.enumerated().reduce(0.0) { sum, unit in
+      let largest = shardingPlan.shards[unit.offset].map(\.count).max() ?? 0
+      let isOnce = unit.offset == 0 || unit.offset == units.count - 1
       let gathered =
         switch sharding {
         case .none: 8.0
         case .optimizer: 4.0
         case .full: isOnce ? 4.0 : 8.0
         }
-      return sum + 8 * 3 * Double(largest) + gathered * 0.75 * Double(piece.element.count)
+      return sum + 8 * 3 * Double(largest) + gathered * 0.75 * Double(unit.element.count)
     }
     #expect(abs(plan.time.total * 1e5 * Planning.Cluster.payload / bytes - 1) < 0.02)
-    #expect(plan.bytesCost > 0.9 * (plan.time.total - plan.time.compute))
+    #expect(plan.bytesCost > 0.9 * (plan.time.total - plan.time.backend))
     #expect(plan.bottleneck(configuration, slow) == "bandwidth between ranks")
   }
 
   @Test func messagesAreTheBottleneckOfManyRanks() throws {
     let configuration = try configuration(model: dense, sequences: 2048)
     let far = cluster(ranks: 1024, bandwidth: 1e12, latency: 1e-3)
-    let plan = LayoutPlan(
-      configuration, placement: placement(configuration, ranks: 1024), cluster: far, rates: rates(1e-12))
-    // Every piece is at least one exchange with 1,023 others, reduced and gathered.
-    let pieces = Double(ParameterLayout(configuration.model).pieces.count)
-    let least: Double = 0.8 * pieces * 1.023
+    let plan = ParallelismPlan(
+      configuration, shardingPlan: shardingPlan(configuration, ranks: 1024), cluster: far, rates: rates(1e-12))
+    // Every unit is at least one exchange with 1,023 others, reduced and gathered.
+    let units = Double(ParameterLayout(configuration.model).units.count)
+    let least: Double = 0.8 * units * 1.023
     #expect(plan.messagesCost > least)
     #expect(plan.bottleneck(configuration, far).hasPrefix("latency"))
   }
@@ -95,14 +96,14 @@ import Testing
   @Test func theSearchKeepsToTheMemory() throws {
     let configuration = try configuration(model: sparse, sharding: .none)
     let layout = ParameterLayout(configuration.model)
-    let all = LayoutSearch.run(configuration, layout, cluster: cluster(ranks: 4), rates: rates())
+    let all = ParallelismSearch.run(configuration, layout, cluster: cluster(ranks: 4), rates: rates())
     #expect(all.count == 9)  // degrees 1, 2 and 4, each with three shardings
     #expect(zip(all, all.dropFirst()).allSatisfy { $0.time.total <= $1.time.total })
     let limit = all.map(\.nodeMemory).sorted()[4]
-    let some = LayoutSearch.run(configuration, layout, cluster: cluster(ranks: 4, memory: limit), rates: rates())
+    let some = ParallelismSearch.run(configuration, layout, cluster: cluster(ranks: 4, memory: limit), rates: rates())
     #expect(some.count >= 5 && some.count < 9)
     #expect(some.allSatisfy { $0.nodeMemory <= limit })
-    #expect(LayoutSearch.run(configuration, layout, cluster: cluster(ranks: 4, memory: 1), rates: rates()).isEmpty)
+    #expect(ParallelismSearch.run(configuration, layout, cluster: cluster(ranks: 4, memory: 1), rates: rates()).isEmpty)
   }
 }
 

@@ -7,7 +7,7 @@ import RunConfiguration
 
 /// A run's configuration for a small model.
 func configuration(
-  model: String, sequences: Int = 8, microBatch: Int = 2, length: Int = 64, sharding: StateSharding = .optimizer
+  model: String, sequences: Int = 8, microBatch: Int = 2, length: Int = 64, sharding: ZeROStage = .optimizer
 ) throws -> RunConfiguration {
   try RunConfiguration(
     ConfigurationNode.parse(
@@ -31,13 +31,13 @@ let sparse = """
     max_position_embeddings: 128 }
   """
 
-func placement(
-  _ configuration: RunConfiguration, ranks: Int, degree: Int = 1, sharding: StateSharding = .optimizer
-) -> StatePlacement {
+func shardingPlan(
+  _ configuration: RunConfiguration, ranks: Int, degree: Int = 1, sharding: ZeROStage = .optimizer
+) -> ShardingPlan {
   let layout = ParameterLayout(configuration.model)
-  return StatePlacement(
+  return ShardingPlan(
     layout: layout, experts: ExpertPlacement(experts: layout.expertCount, ranks: ranks, degree: degree),
-    sharding: sharding)
+    stage: sharding)
 }
 
 func cluster(ranks: Int, memory: Int = 1 << 40, bandwidth: Double = 1e9, latency: Double = 1e-5) -> Cluster {

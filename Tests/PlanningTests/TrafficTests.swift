@@ -6,24 +6,24 @@ import Testing
 
 /// Bytes counted element by element, from who owns and who computes with each.
 @Suite struct TrafficTests {
-  @Test(arguments: StateSharding.allCases)
-  func elementsAreCountedOneByOne(_ sharding: StateSharding) throws {
+  @Test(arguments: ZeROStage.allCases)
+  func elementsAreCountedOneByOne(_ sharding: ZeROStage) throws {
     let configuration = try configuration(model: sparse)
-    let (ranks, degree, rounds) = (4, 2, 3)
-    let placement = placement(configuration, ranks: ranks, degree: degree, sharding: sharding)
-    let layout = placement.layout
+    let (ranks, degree, microSteps) = (4, 2, 3)
+    let shardingPlan = shardingPlan(configuration, ranks: ranks, degree: degree, sharding: sharding)
+    let layout = shardingPlan.layout
     for rank in 0..<ranks {
       var gradients = 0
       var sums = 0
       var parameters = 0
-      for (piece, range) in layout.pieces.enumerated() {
+      for (unit, range) in layout.units.enumerated() {
         // A block is used in two passes of a round, the embedding and the head in one.
-        let passes = piece == 0 || piece == layout.pieces.count - 1 ? 1 : 2
+        let passes = unit == 0 || unit == layout.units.count - 1 ? 1 : 2
         for element in range {
-          let holders = (0..<ranks).filter { placement.computed(piece: piece, by: $0).contains(element) }
-          let owner = try #require((0..<ranks).first { placement.owned[piece][$0].contains(element) })
+          let holders = (0..<ranks).filter { shardingPlan.computeRange(unit: unit, by: $0).contains(element) }
+          let owner = try #require((0..<ranks).first { shardingPlan.shards[unit][$0].contains(element) })
           guard holders.contains(rank) else { continue }
-          let times = sharding == .full ? rounds : 1
+          let times = sharding == .full ? microSteps : 1
           if owner == rank {
             gradients += 8 * (holders.count - 1) * times
           } else {
@@ -36,7 +36,7 @@ import Testing
         }
       }
       let schedule = PassSchedule.training(layout, recompute: .none)
-      let traffic = Traffic(placement, schedule, rank: rank, rounds: rounds, slots: 0, hidden: 64)
+      let traffic = Traffic(shardingPlan, schedule, rank: rank, microSteps: microSteps, slots: 0, hidden: 64)
       #expect(traffic.gradients == Double(gradients))
       #expect(traffic.sums == Double(sums))
       #expect(traffic.parameters == Double(parameters))
@@ -45,17 +45,17 @@ import Testing
   }
 
   @Test func rowsTravelFourTimes() throws {
-    let placement = placement(try configuration(model: sparse), ranks: 4, degree: 4)
+    let shardingPlan = shardingPlan(try configuration(model: sparse), ranks: 4, degree: 4)
     // 3 of 4 slots are chosen elsewhere: 64 columns there and back, 65 in the backward pass, 2 rounds of 3 layers.
     let traffic = Traffic(
-      placement, .training(placement.layout, recompute: .none), rank: 0, rounds: 2, slots: 400, hidden: 64)
+      shardingPlan, .training(shardingPlan.layout, recompute: .none), rank: 0, microSteps: 2, slots: 400, hidden: 64)
     let columns = 64 + 64 + 65 + 65
     #expect(traffic.rows == Double(4 * 300 * columns * 6))
   }
 
   @Test func oneRankSendsNothing() throws {
-    let placement = placement(try configuration(model: dense), ranks: 1)
-    let schedule = PassSchedule.training(placement.layout, recompute: .none)
-    #expect(Traffic(placement, schedule, rank: 0, rounds: 2, slots: 0, hidden: 64).total == 0)
+    let shardingPlan = shardingPlan(try configuration(model: dense), ranks: 1)
+    let schedule = PassSchedule.training(shardingPlan.layout, recompute: .none)
+    #expect(Traffic(shardingPlan, schedule, rank: 0, microSteps: 2, slots: 0, hidden: 64).total == 0)
   }
 }

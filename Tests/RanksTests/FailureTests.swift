@@ -11,11 +11,11 @@ import Testing
 
   /// Runs a job that has to throw at once: it takes milliseconds, and far less than patience where tests share few cores.
   private func failure<E: Error>(
-    _ type: E.Type, ranks: Int, patience: Duration = .seconds(30),
+    _ type: E.Type, ranks: Int, timeout: Duration = .seconds(30),
     _ body: @escaping @Sendable (Communicator) throws -> Void
   ) throws -> E {
     let began = ContinuousClock.now
-    let error = try #require(throws: E.self) { try InProcessRanks.run(ranks: ranks, patience: patience, body) }
+    let error = try #require(throws: E.self) { try InProcessRanks.run(ranks: ranks, timeout: timeout, body) }
     #expect(ContinuousClock.now - began < .seconds(5), "\(error)")
     return error
   }
@@ -58,7 +58,7 @@ import Testing
       case 0:
         usleep(20_000)
         throw Trouble(rank: 0)
-      case 1: try world.startBarrier().wait(lookingEvery: 100, isPatient: true)
+      case 1: try world.startBarrier().wait(lookingEvery: 100, sleepsFirst: true)
       case 2:
         var request = try world.startBarrier()
         while try !request.isComplete() {}
@@ -71,10 +71,10 @@ import Testing
   @Test func aRankThatThrowsEndsAStepUnderWay() throws {
     let error = try failure(ForgeError.self, ranks: 3) { world in
       let arenas = Arenas()
-      let reducer = try arenas.reducer(world, reducedPieces)
-      reducer.submit(piece: 5)
+      let reducer = try arenas.reducer(world, reducedUnits)
+      reducer.submit(unit: 5)
       if world.rank == 1 { throw ForgeError.badInput("the step cannot be completed") }
-      reducer.submit(piece: 4)
+      reducer.submit(unit: 4)
       try reducer.wait()
     }
     #expect(error.description == "the step cannot be completed")
@@ -109,7 +109,7 @@ import Testing
   }
 
   @Test func aRankThatNeverComesIsNamed() throws {
-    let error = try failure(MPIError.self, ranks: 2, patience: .milliseconds(100)) { world in
+    let error = try failure(MPIError.self, ranks: 2, timeout: .milliseconds(100)) { world in
       if world.rank == 1 { usleep(300_000) } else { try world.barrier() }
     }
     #expect(
@@ -130,7 +130,9 @@ import Testing
     }
     #expect(count.description.contains("3 elements") && count.description.contains("4 elements"), "\(count)")
     let truncated = try failure(MPIError.self, ranks: 2) { world in
-      let (send, receive) = (Layout(contiguous: [2, 2]), Layout(contiguous: world.rank == 0 ? [2, 2] : [1, 2]))
+      let (send, receive) = (
+        RankCounts(contiguous: [2, 2]), RankCounts(contiguous: world.rank == 0 ? [2, 2] : [1, 2])
+      )
       let outgoing: [Float] = [1, 2, 3, 4]
       var incoming: [Float] = [0, 0, 0, 0]
       var span = incoming.mutableSpan

@@ -37,9 +37,9 @@ import Testing
         """, source: "test"))
     layout = ParameterLayout(configuration.model)
     schedule = .training(layout, recompute: .none)
-    let piece = layout.blockPiece(1)
-    let reshard = try #require(schedule.events.firstIndex(of: .reshard(piece)))
-    let unshard = try #require(schedule.events.lastIndex(of: .unshard(piece)))
+    let unit = layout.blockUnit(1)
+    let reshard = try #require(schedule.events.firstIndex(of: .reshard(unit)))
+    let unshard = try #require(schedule.events.lastIndex(of: .unshard(unit)))
     #expect(reshard < unshard)
     var swapped = schedule
     swapped.swapEvents(reshard, unshard)
@@ -47,23 +47,23 @@ import Testing
   }
 
   /// Writes down what it is asked for.
-  private final class Recorder: ParameterResidence {
+  private final class Recorder: ParameterSharding {
     var events: [PassSchedule.Event] = []
-    func acquire(_ piece: Int) { events.append(.unshard(piece)) }
-    func release(_ piece: Int) { events.append(.reshard(piece)) }
-    func beginGradient(_ piece: Int) { events.append(.beginGradient(piece)) }
-    func endGradient(_ piece: Int) { events.append(.reduceGradient(piece)) }
+    func unshard(_ unit: Int) { events.append(.unshard(unit)) }
+    func reshard(_ unit: Int) { events.append(.reshard(unit)) }
+    func beginGradient(_ unit: Int) { events.append(.beginGradient(unit)) }
+    func endGradient(_ unit: Int) { events.append(.reduceGradient(unit)) }
   }
 
   /// A training pass of a decoder: what its residence saw, and what a stopwatch did.
   private func pass(_ schedule: PassSchedule) throws -> (seams: [PassSchedule.Event], laps: [PassSchedule.Event]) {
-    let compute = Compute(threads: 1)
+    let backend = Backend(threads: 1)
     let parameters = Arena<Float>(count: layout.count)
-    layout.initialize(parameters.buffer, configuration: configuration.model, seed: 3, compute: compute)
+    layout.initialize(parameters.buffer, configuration: configuration.model, seed: 3, backend: backend)
     let recorder = Recorder()
     let decoder = Decoder(
       configuration.model, parameters: parameters.buffer, sequences: 2, length: 16, training: true,
-      residence: recorder, compute: compute)
+      parameterSharding: recorder, backend: backend)
     decoder.trainingSchedule = schedule
     let stopwatch = Stopwatch(isSparse: configuration.model.sparseLayers)
     decoder.observer = stopwatch.lap
@@ -72,7 +72,7 @@ import Testing
     for sequence in 0..<2 { batch.set(sequence: sequence, tokens: (0...16).map { Int32($0 * 3 % 60) }) }
     _ = try decoder.train(
       batch, objective: NormalizedObjective(LanguageModeling(), of: [batch]), microBatches: 1,
-      accumulator: GradientAccumulator(count: layout.count, microBatches: 1))
+      accumulator: FixedPointGradientAccumulator(count: layout.count, microBatches: 1))
     return (recorder.events, stopwatch.laps.map(\.event))
   }
 
@@ -85,28 +85,28 @@ import Testing
     #expect(schedule != swapped)
   }
 
-  private func placement(ranks: Int) -> StatePlacement {
-    StatePlacement(
-      layout: layout, experts: ExpertPlacement(experts: layout.expertCount, ranks: ranks, degree: 1), sharding: .full)
+  private func shardingPlan(ranks: Int) -> ShardingPlan {
+    ShardingPlan(
+      layout: layout, experts: ExpertPlacement(experts: layout.expertCount, ranks: ranks, degree: 1), stage: .full)
   }
 
   @Test func memoryAndTrafficFollowIt() {
     func memory(_ schedule: PassSchedule) -> Int {
-      MemoryPlan(configuration, placement: placement(ranks: 2), rank: 0, threads: 1, schedule: schedule).bytes
+      MemoryPlan(configuration, shardingPlan: shardingPlan(ranks: 2), rank: 0, threads: 1, schedule: schedule).bytes
     }
     func traffic(_ schedule: PassSchedule) -> Double {
-      Traffic(placement(ranks: 2), schedule, rank: 0, rounds: 1, slots: 0, hidden: 16).parameters
+      Traffic(shardingPlan(ranks: 2), schedule, rank: 0, microSteps: 1, slots: 0, hidden: 16).parameters
     }
     #expect(memory(swapped) > memory(schedule))
-    let piece = layout.blockPiece(1)
-    let others = layout.pieces[piece].count - placement(ranks: 2).owned[piece][0].count
+    let unit = layout.blockUnit(1)
+    let others = layout.units[unit].count - shardingPlan(ranks: 2).shards[unit][0].count
     #expect(traffic(schedule) - traffic(swapped) == Double(4 * others))
   }
 
   @Test func theSimulationFollowsIt() {
     func gather(_ schedule: PassSchedule) -> Double {
       var simulation = StepSimulation(
-        configuration, placement: placement(ranks: 2), schedule: schedule, recompute: .none, rank: 0,
+        configuration, shardingPlan: shardingPlan(ranks: 2), schedule: schedule, recompute: .none, rank: 0,
         cluster: Cluster(
           ranks: 2, ranksPerNode: 1, threads: 1, coresPerNode: 2, memoryPerNode: 1 << 40, bandwidth: 1e5, latency: 0),
         rates: Self.rates)
@@ -129,18 +129,18 @@ import Testing
     try InProcessRanks.run(ranks: 2) { world in
       let rank = try TinyRank(.sparse, JobLayout(ranks: 2, sharding: .full), world)
       let (layout, state) = (rank.layout, rank.state)
-      let (block, head) = (layout.blockPiece(0), layout.headPiece)
+      let (block, head) = (layout.blockUnit(0), layout.headUnit)
       var schedule = rank.engine.decoder.evaluationSchedule
       if isSwapped, let first = schedule.events.firstIndex(of: .unshard(block)),
         let second = schedule.events.firstIndex(of: .unshard(head))
       {
         schedule.swapEvents(first, second)
       }
-      state.beginRound(schedule, last: false)
-      try state.acquire(layout.embeddingPiece)
-      let here = state.unshardedPieces
+      state.beginMicroStep(schedule, last: false)
+      try state.unshard(layout.embeddingUnit)
+      let here = state.unshardedUnits
       try ContractViolation.unless(
-        here == [layout.embeddingPiece, isSwapped ? head : block], world, "pieces \(here) were gathered")
+        here == [layout.embeddingUnit, isSwapped ? head : block], world, "pieces \(here) were gathered")
     }
   }
 }

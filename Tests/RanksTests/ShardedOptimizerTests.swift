@@ -26,20 +26,20 @@ import Testing
       try rank.initialize()
       var outcome = Outcome()
       for step in 1...2 {
-        rank.state.beginSums()
-        rank.state.beginRound(rank.engine.decoder.trainingSchedule, last: true)
-        let holders = rank.layout.pieces.indices.map { rank.placement.holders(piece: $0, of: world.rank) }
-        try rank.backward { piece, index in
-          holders[piece][0] == world.rank ? Float(step) * gradient(index) : 0
+        rank.state.zeroGradients()
+        rank.state.beginMicroStep(rank.engine.decoder.trainingSchedule, last: true)
+        let holders = rank.layout.units.indices.map { rank.shardingPlan.holders(unit: $0, of: world.rank) }
+        try rank.backward { unit, index in
+          holders[unit][0] == world.rank ? Float(step) * gradient(index) : 0
         }
         let gradients = try rank.engine.optimizer.completeGradients()
         outcome.gradients = withExtendedLifetime(gradients) { gradients.buffer.array() }
         outcome.norms.append(try rank.engine.optimizer.gradientNorm())
         rank.engine.optimizer.update(step: step, learningRate: 0.01, gradientScale: 0.5)
-        rank.state.gatherUpdated()
+        rank.state.gatherParameters()
         outcome.weights = try rank.weights()
       }
-      try rank.engine.optimizer.gatherOwnedMoments()
+      try rank.engine.optimizer.gatherMoments()
       outcome.moments = .init(repeating: nil, count: rank.layout.count)
       outcome.secondMoments = outcome.moments
       for part in rank.engine.optimizer.optimizer.parts {
@@ -86,15 +86,15 @@ import Testing
 }
 
 extension TinyRank {
-  /// Hands over a gradient of every piece, in the order of a backward pass.
-  func backward(_ gradient: (_ piece: Int, _ index: Int) -> Float) throws {
-    for piece in layout.pieces.indices.reversed() {
-      let range = placement.computed(piece: piece, by: world.rank)
+  /// Hands over a gradient of every unit, in the order of a backward pass.
+  func backward(_ gradient: (_ unit: Int, _ index: Int) -> Float) throws {
+    for unit in layout.units.indices.reversed() {
+      let range = shardingPlan.computeRange(unit: unit, by: world.rank)
       let values = Arena<Float>(count: range.count)
-      for (place, index) in range.enumerated() { values.buffer[place] = gradient(piece, index) }
-      try state.beginGradient(piece)
-      engine.accumulator.add(values.buffer, at: range, compute: engine.compute)
-      state.endGradient(piece)
+      for (place, index) in range.enumerated() { values.buffer[place] = gradient(unit, index) }
+      try state.beginGradient(unit)
+      engine.accumulator.add(values.buffer, at: range, backend: engine.backend)
+      state.endGradient(unit)
     }
   }
 }

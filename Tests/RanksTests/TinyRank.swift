@@ -15,7 +15,7 @@ struct JobLayout: Sendable, CustomTestStringConvertible {
   var ranks: Int
   /// Ranks that share the experts of a layer.
   var degree = 1
-  var sharding = StateSharding.none
+  var sharding = ZeROStage.none
   var recompute = Recomputation.none
 
   var testDescription: String { "\(ranks) ranks, degree \(degree), \(sharding), recompute \(recompute)" }
@@ -24,7 +24,7 @@ struct JobLayout: Sendable, CustomTestStringConvertible {
   static func all(degrees: ClosedRange<Int> = 1...4) -> [JobLayout] {
     (1...4).flatMap { ranks in
       degrees.filter { ranks % $0 == 0 }.flatMap { degree in
-        StateSharding.allCases.map { JobLayout(ranks: ranks, degree: degree, sharding: $0) }
+        ZeROStage.allCases.map { JobLayout(ranks: ranks, degree: degree, sharding: $0) }
       }
     }
   }
@@ -104,8 +104,8 @@ final class TinyRank {
   let world: Communicator
   let engine: Engine
   var layout: ParameterLayout { engine.layout }
-  var placement: StatePlacement { engine.placement }
-  var state: ShardedState { engine.state }
+  var shardingPlan: ShardingPlan { engine.shardingPlan }
+  var state: ShardedParameters { engine.state }
   var parameters: Buffer<Float> { engine.parameters }
   private var configuration: ModelConfiguration { engine.options.model }
 
@@ -116,16 +116,16 @@ final class TinyRank {
       EngineOptions(
         model: model.configuration(), sequences: Self.sequences, length: Self.length, microBatches: Self.microBatches,
         optimizer: model.optimizer, sharding: job.sharding, expertDegree: job.degree, shadowExperts: .always,
-        followsPace: job.sharding == .optimizer, recompute: job.recompute),
-      world: world, compute: Compute(threads: 1))
+        usesTimings: job.sharding == .optimizer, recompute: job.recompute),
+      world: world, backend: Backend(threads: 1))
   }
 
   /// Fills what this rank owns with random numbers, and brings it to all who keep it. Collective.
   func initialize() throws {
     layout.initialize(
-      parameters, ranges: state.owned.filter { !$0.isEmpty }, configuration: configuration, seed: 7,
-      compute: engine.compute)
-    try state.gatherOwned()
+      parameters, ranges: state.shards.filter { !$0.isEmpty }, configuration: configuration, seed: 7,
+      backend: engine.backend)
+    try state.gatherShards()
   }
 
   /// All parameters. Collective.
@@ -168,10 +168,10 @@ final class TinyRank {
   /// - Parameter number: counted from 1.
   func step(_ number: Int) throws -> Step {
     let all = (0..<Self.microBatches).map { batch((number - 1) * Self.microBatches + $0) }
-    let dealing = MicroBatchDealing(microBatches: Self.microBatches, ranks: world.size)
+    let dealing = MicroBatchAssignment(microBatches: Self.microBatches, ranks: world.size)
     let mine = dealing.microBatches(of: world.rank)
     let empty = TokenBatch(sequences: 0, length: Self.length)
-    let batches = (0..<dealing.rounds).map { $0 < mine.count ? all[mine[$0]] : empty }
+    let batches = (0..<dealing.microSteps).map { $0 < mine.count ? all[mine[$0]] : empty }
     let experts = layout.expertCount
     var sums = [Int64](repeating: 0, count: 2 + configuration.sparseLayerCount * experts)
     var isRefused = false
@@ -185,7 +185,7 @@ final class TinyRank {
       for (place, load) in result.expertLoads.enumerated() { sums[2 + place] += Int64(load) }
     }
     try engine.finishGradients()
-    try ContractViolation.unless(!isRefused && !engine.hasRefused, world, "a loss or a gradient was refused")
+    try ContractViolation.unless(!isRefused && !engine.hasOverflowed, world, "a loss or a gradient was refused")
     try sums.withUnsafeMutableBufferPointer { try world.allReduce(arena: $0, .sum) }
     let norm = try engine.gradientNorm()
     let loads = (0..<configuration.sparseLayerCount).map { layer in

@@ -62,7 +62,7 @@ import Testing
   func recomputation(_ model: TinyModel, _ recompute: Recomputation) throws {
     let degrees = model == .dense ? [1] : [1, 2]
     let jobs = degrees.flatMap { degree in
-      [StateSharding.optimizer, .full].map {
+      [ZeROStage.optimizer, .full].map {
         JobLayout(ranks: 2, degree: degree, sharding: $0, recompute: recompute)
       }
     }

@@ -54,7 +54,7 @@ import Testing
     #expect(files.count >= 6)
     for file in files {
       let node = try ConfigurationNode.load(path: "\(folder)/\(file)")
-      #expect(SchemaValidator.objection(to: node, Self.schema) == nil, "\(file)")
+      #expect(SchemaValidator.violation(to: node, Self.schema) == nil, "\(file)")
     }
   }
 
@@ -85,15 +85,15 @@ import Testing
       for value in Self.values {
         var node = recipe
         try node.set("\(key)=\(value)")
-        let objection = SchemaValidator.objection(to: node, Self.schema)
+        let violation = SchemaValidator.violation(to: node, Self.schema)
         do {
           _ = try RunConfiguration(node)
           counts.taken += 1
-          #expect(objection == nil, "the reader takes \(key)=\(value)")
+          #expect(violation == nil, "the reader takes \(key)=\(value)")
         } catch let error as ForgeError {
           counts.refused += 1
           let isRule = Self.rules.contains { error.description.contains($0) }
-          #expect(objection != nil || isRule, "the schema allows \(key)=\(value): \(error)")
+          #expect(violation != nil || isRule, "the schema allows \(key)=\(value): \(error)")
         }
       }
     }
@@ -111,7 +111,7 @@ import Testing
   func theSchemaOnItsOwn(override: String, isAllowed: Bool) throws {
     var node = try ConfigurationNode.parse(QuickstartRecipe.yaml, source: "q.yaml")
     try node.set(override)
-    let objection = SchemaValidator.objection(to: node, Self.schema)
-    #expect((objection == nil) == isAllowed, "\(objection ?? "allowed")")
+    let violation = SchemaValidator.violation(to: node, Self.schema)
+    #expect((violation == nil) == isAllowed, "\(violation ?? "allowed")")
   }
 }

@@ -5,15 +5,15 @@ import ConfigurationFiles
 /// What it does not know it takes for a mistake of the schema's.
 struct SchemaValidator {
   /// Nil for a value that the schema allows, else what is wrong with it.
-  static func objection(to node: ConfigurationNode, _ schema: ConfigurationNode, at path: String = "") -> String? {
+  static func violation(to node: ConfigurationNode, _ schema: ConfigurationNode, at path: String = "") -> String? {
     guard case .mapping(let keywords) = schema.value else { return "\(path): the schema is no mapping" }
     for keyword in keywords {
-      if let objection = objection(to: node, keyword, of: schema, at: path) { return objection }
+      if let violation = violation(to: node, keyword, of: schema, at: path) { return violation }
     }
     return nil
   }
 
-  private static func objection(
+  private static func violation(
     to node: ConfigurationNode, _ keyword: ConfigurationNode.Entry, of schema: ConfigurationNode, at path: String
   ) -> String? {
     let argument = keyword.node
@@ -36,21 +36,21 @@ struct SchemaValidator {
     case "minItems": return bound(count, >=)
     case "maxItems": return bound(count, <=)
     case "items":
-      return (items(node) ?? []).enumerated().lazy.compactMap { objection(to: $1, argument, at: "\(path).\($0)") }.first
+      return (items(node) ?? []).enumerated().lazy.compactMap { violation(to: $1, argument, at: "\(path).\($0)") }.first
     case "required": return isMapping(node) ? fails(!(items(argument) ?? []).allSatisfy { node[text($0)] != nil }) : nil
     case "properties":
       return entries(node).lazy.compactMap { entry in
-        argument[entry.key].flatMap { objection(to: entry.node, $0, at: "\(path).\(entry.key)") }
+        argument[entry.key].flatMap { violation(to: entry.node, $0, at: "\(path).\(entry.key)") }
       }.first
     case "additionalProperties": return fails(!entries(node).allSatisfy { schema["properties"]?[$0.key] != nil })
     case "propertyNames":
       return entries(node).lazy.compactMap { entry in
-        objection(to: ConfigurationNode(.string(entry.key), at: entry.location), argument, at: path)
+        violation(to: ConfigurationNode(.string(entry.key), at: entry.location), argument, at: path)
       }.first
-    case "anyOf": return fails(!(items(argument) ?? []).contains { objection(to: node, $0) == nil })
+    case "anyOf": return fails(!(items(argument) ?? []).contains { violation(to: node, $0) == nil })
     case "if":
-      let branch = objection(to: node, argument) == nil ? "then" : "else"
-      return schema[branch].flatMap { objection(to: node, $0, at: path) }
+      let branch = violation(to: node, argument) == nil ? "then" : "else"
+      return schema[branch].flatMap { violation(to: node, $0, at: path) }
     case "then", "else": return nil
     default: return "\(path): the keyword \(keyword.key) is not known"
     }

@@ -84,44 +84,44 @@ import Testing
 
   /// Chains that are whole, and cannot be a run's.
   @Test func stepsOutOfOrderAreNamed() throws {
-    func objection(_ write: (TestRun) throws -> Void) throws -> LedgerVerification.Finding? {
+    func violation(_ write: (TestRun) throws -> Void) throws -> LedgerVerification.Finding? {
       let run = try TestRun()
       try write(run)
       return try LedgerVerification(run.directory).finding
     }
-    let gap = try objection {
+    let gap = try violation {
       try $0.start(after: 0)
       try $0.steps(1...2)
       try $0.steps(4...5)
     }
     #expect(gap?.line == 4 && gap?.what == "is step 4 behind step 2")
-    let start = try objection {
+    let start = try violation {
       try $0.start(after: 0)
       try $0.steps(1...2)
       try $0.start(after: 3)
     }
     #expect(start?.line == 4 && start?.what.contains("continues after step 3") == true)
-    let rollback = try objection {
+    let rollback = try violation {
       try $0.start(after: 0)
       try $0.steps(1...2)
       try $0.ledger.append("rollback", [("step", .integer(3)), ("to_step", .integer(5))])
     }
     #expect(rollback?.line == 4)
-    let repair = try objection {
+    let repair = try violation {
       try $0.start(after: 0)
       try $0.steps(1...2)
       try $0.ledger.append("repair", [("step", .integer(3))])
       try $0.steps(4...4)
     }
     #expect(repair?.line == 5)
-    let checkpoint = try objection {
+    let checkpoint = try violation {
       try $0.start(after: 0)
       try $0.steps(1...2)
       try $0.ledger.append("checkpoint", [("step", .integer(3))])
     }
     #expect(checkpoint?.line == 4)
     #expect(
-      try objection {
+      try violation {
         try $0.start(after: 100)  // a run of a version that kept no ledger goes on
         try $0.steps(101...102)
       } == nil)

@@ -12,7 +12,7 @@ import Testing
   init() throws { try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true) }
 
   private func acquire(_ start: StartEnvironment = StartEnvironment(), checkpoint: Int = 0) throws -> RunLease {
-    try RunLease.acquire(path: path, start: start, checkpoint: checkpoint, say: { _ in })
+    try RunLease.acquire(path: path, start: start, checkpoint: checkpoint, log: { _ in })
   }
 
   @Test func everyHolderRaisesTheEpoch() throws {
@@ -26,7 +26,7 @@ import Testing
   @Test func theNameOfTheCopiesStaysWithJobsThatKeepThem() throws {
     func run(keepsCopies: Bool) throws -> String? {
       let lease = try RunLease.acquire(
-        path: path, start: StartEnvironment(), checkpoint: 0, keepsCopies: keepsCopies, say: { _ in })
+        path: path, start: StartEnvironment(), checkpoint: 0, keepsCopies: keepsCopies, log: { _ in })
       try lease.release()
       return lease.record.run
     }

@@ -38,7 +38,7 @@ import Testing
     defer { try? FileManager.default.removeItem(atPath: folder) }
     #expect(try summary(make("running", step: 3)).state == .running)
     #expect(try summary(make("starting", step: nil)).state == .running)
-    #expect(try summary(make("silent", step: 3, age: RunLease.patience + 1)).state == .failed)
+    #expect(try summary(make("silent", step: 3, age: RunLease.timeout + 1)).state == .failed)
     #expect(
       try summary(make("ahead", step: 3, age: -3600)).state == .failed, "a clock that is wrong is no sign of life")
     #expect(try summary(make("asked", step: 3, isReleased: true)).state == .stopped)

@@ -16,7 +16,7 @@ import Testing
 
   /// The data stream of a branch begins with its first step.
   @Test func dataBeginAtTheirBeginning() {
-    let spikes = SpikeGuard(.init(policy: .skip, zScore: nil, window: 16, maximumGradientNorm: nil))
+    let spikes = LossSpikeDetector(.init(policy: .skip, zScore: nil, window: 16, maximumGradientNorm: nil))
     var progress = TrainingStep.Progress(spikes: spikes, streamStart: 4)
     #expect((5...7).map { progress.batch(ofStep: $0) } == [0, 1, 2])
     progress.skippedBatches = [1]

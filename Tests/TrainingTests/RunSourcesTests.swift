@@ -30,10 +30,10 @@ import Testing
   @Test func placesMayChange() {
     let recorded = sources([set("a/", "1"), set("b", "2")])
     let moved = sources([set("./a", "1"), set("c", "2")])
-    #expect(moved.objection(to: recorded) == nil)
+    #expect(moved.violation(to: recorded) == nil)
     #expect(moved.moves(since: recorded).count == 1)
     // With one dataset a weight means nothing.
-    #expect(sources([set("a", "1", weight: 2)]).objection(to: sources([set("a", "1")])) == nil)
+    #expect(sources([set("a", "1", weight: 2)]).violation(to: sources([set("a", "1")])) == nil)
   }
 
   @Test func contentMayNot() {
@@ -46,22 +46,22 @@ import Testing
       (sources([set("a", "1"), set("b", "2", weight: 3)]), "data.train.1.weight"),
       (sources(recorded.train, validation: [set("v", "9")]), "'v' (data.validation.0) has been replaced"),
     ] {
-      #expect(other.objection(to: recorded)?.contains(part) == true, "\(other.objection(to: recorded) ?? "none")")
+      #expect(other.violation(to: recorded)?.contains(part) == true, "\(other.violation(to: recorded) ?? "none")")
     }
     // Another validation set under another name is another wish.
-    #expect(sources(recorded.train, validation: [set("w", "9")]).objection(to: recorded) == nil)
+    #expect(sources(recorded.train, validation: [set("w", "9")]).violation(to: recorded) == nil)
   }
 
   @Test func aModelIsComparedWithItself() {
     func from(_ path: String, _ sha256: String, _ checkpoint: String? = nil) -> RunSources {
       sources([set("a", "1")], model: RunSources.Model(path: path, sha256: sha256, checkpoint: checkpoint))
     }
-    #expect(from("n", "1").objection(to: from("m", "1")) == nil)
-    #expect(from("m", "2").objection(to: from("m", "1"))?.contains("replaced") == true)
-    #expect(from("n", "2").objection(to: from("m", "1"))?.contains("not the same model") == true)
+    #expect(from("n", "1").violation(to: from("m", "1")) == nil)
+    #expect(from("m", "2").violation(to: from("m", "1"))?.contains("replaced") == true)
+    #expect(from("n", "2").violation(to: from("m", "1"))?.contains("not the same model") == true)
     // The run that served as a model has gone on.
-    #expect(from("m", "2", "step-00000009").objection(to: from("m", "1", "step-00000003")) == nil)
-    #expect(sources([set("a", "1")]).objection(to: from("m", "1")) == nil)
+    #expect(from("m", "2", "step-00000009").violation(to: from("m", "1", "step-00000003")) == nil)
+    #expect(sources([set("a", "1")]).violation(to: from("m", "1")) == nil)
   }
 
   @Test func tokenizersDoNotMix() {
@@ -73,7 +73,7 @@ import Testing
     #expect(sources([set("a", "1", tokenizer: "t")], model: model).mixedTokenizers?.contains("model 'm'") == true)
     #expect(sources([set("a", "1")], model: model).mixedTokenizers == nil)
     #expect(
-      sources([set("a", "1", tokenizer: "u")]).objection(to: sources([set("x", "1", tokenizer: "t")]))?
+      sources([set("a", "1", tokenizer: "u")]).violation(to: sources([set("x", "1", tokenizer: "t")]))?
         .contains("another tokenizer") == true)
   }
 

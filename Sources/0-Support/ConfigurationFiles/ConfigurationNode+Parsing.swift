@@ -32,7 +32,7 @@ extension ConfigurationNode {
       guard let root = try Yams.compose(yaml: text) else {
         return ConfigurationNode(.null, at: Location(source: source, line: 1))
       }
-      var room = mostValues
+      var room = maxValues
       return try ConfigurationNode(root, source: source, room: &room)
     } catch let error as YamlError {
       throw ForgeError.badInput(explain(error, source: source))
@@ -40,7 +40,7 @@ extension ConfigurationNode {
   }
 
   /// Aliases of aliases make a few lines stand for more values than there is memory.
-  private static let mostValues = 1 << 20
+  private static let maxValues = 1 << 20
 
   /// - Parameter room: how many more values there may be.
   private init(_ node: Node, source: String, room: inout Int) throws {
@@ -48,7 +48,7 @@ extension ConfigurationNode {
     room -= 1
     guard room >= 0 else {
       throw ForgeError.badInput(
-        "\(location): there are more than \(Self.mostValues) values, counting what aliases stand for")
+        "\(location): there are more than \(Self.maxValues) values, counting what aliases stand for")
     }
     switch node {
     case .scalar(let scalar):

@@ -15,19 +15,19 @@ public enum RankCondition: Sendable, Equatable {
   /// On another node, and without a sign of life for long: dead or stopped, or its node is.
   case silent
   /// The process said that it ends.
-  case ended(BlackBox.Ending)
+  case ended(FlightRecorder.Ending)
 
   public var isAlive: Bool { self == .running || self == .stopped }
 
   /// Records reach other nodes some time after they were written: the writer syncs every ten seconds, and network file
   /// systems look for changes up to a minute later. Seconds.
-  static let remotePatience = 75.0
+  static let remoteTimeout = 75.0
 
   /// - Parameters:
   ///   - now: seconds since 1970.
   ///   - place: where `state` is asked.
   init(
-    _ record: BlackBoxRecord, now: Double, place: UInt64,
+    _ record: FlightRecord, now: Double, place: UInt64,
     state: (_ pid: Int32, _ start: UInt64) -> ProcessTable.State
   ) {
     if let ending = record.ending {
@@ -38,7 +38,7 @@ public enum RankCondition: Sendable, Equatable {
       case .stopped: self = .stopped
       case .gone: self = record.signal == SIGTERM ? .terminated : .dead
       }
-    } else if now - record.lastSign > Self.remotePatience {
+    } else if now - record.lastSign > Self.remoteTimeout {
       self = record.signal == SIGTERM ? .terminated : .silent
     } else {
       self = .running

@@ -70,7 +70,7 @@ extension RunDiagnosis {
     }
   }
 
-  private var culprit: BlackBoxRecord? { records.first { $0.rank == culprits.first } }
+  private var culprit: FlightRecord? { records.first { $0.rank == culprits.first } }
 
   private var culpritNames: String {
     guard culprits.count == 1, let culprit else { return Self.names(culprits) }
@@ -156,7 +156,7 @@ extension RunDiagnosis {
 
   // MARK: Words
 
-  private static func place(_ record: BlackBoxRecord) -> String {
+  private static func place(_ record: FlightRecord) -> String {
     switch record.phase {
     case .training: "in step \(record.step)"
     case .starting, .restoring: "while \(record.phase)"

@@ -7,7 +7,7 @@ public struct RunDiagnosis: Sendable {
   public struct Wait: Sendable, Equatable {
     public var rank: Int
     public var communicator: String
-    public var operation: BlackBoxRecord.Operation
+    public var operation: FlightRecord.Operation
     /// Ranks of the communicator that have not come to this operation.
     public var missing: [Int]
     /// Ranks that have come to it and are not through: one that is stopped or dead there keeps the others.
@@ -22,7 +22,7 @@ public struct RunDiagnosis: Sendable {
     case mismatched, computing, deadlock, transfer
   }
 
-  public let records: [BlackBoxRecord]
+  public let records: [FlightRecord]
   public let conditions: [RankCondition]
   /// By record; the one that has others missing first, then the oldest.
   public let waits: [[Wait]]
@@ -38,13 +38,13 @@ public struct RunDiagnosis: Sendable {
   /// - Throws: `ForgeError.badInput` when it holds no records.
   public init(run: String) throws {
     self.init(
-      try BlackBoxRecord.newest(in: RunDirectory(path: run).blackBoxes), now: Double(clockNanoseconds()) / 1e9,
+      try FlightRecord.newest(in: RunDirectory(path: run).blackBoxes), now: Double(clockNanoseconds()) / 1e9,
       place: ProcessTable.place, state: ProcessTable.state)
   }
 
   /// - Parameter records: at least one, of one attempt.
   init(
-    _ records: [BlackBoxRecord], now: Double, place: UInt64,
+    _ records: [FlightRecord], now: Double, place: UInt64,
     state: (_ pid: Int32, _ start: UInt64) -> ProcessTable.State
   ) {
     let newestSign = records.map(\.lastSign).max() ?? now
@@ -60,9 +60,9 @@ public struct RunDiagnosis: Sendable {
 
   // MARK: Waits
 
-  private static func waits(_ records: [BlackBoxRecord]) -> [[Wait]] {
+  private static func waits(_ records: [FlightRecord]) -> [[Wait]] {
     // By communicator and rank, what the rank has done there.
-    var done: [UInt64: [Int: [BlackBoxRecord.Operation]]] = [:]
+    var done: [UInt64: [Int: [FlightRecord.Operation]]] = [:]
     for record in records {
       for communicator in record.communicators {
         done[communicator.id, default: [:]][record.rank] = communicator.operations
@@ -101,12 +101,12 @@ public struct RunDiagnosis: Sendable {
   // MARK: Verdict
 
   /// How long a rank may stay at one thing before somebody who asks is told that it does, seconds.
-  private static func patience(_ record: BlackBoxRecord) -> Double {
+  private static func timeout(_ record: FlightRecord) -> Double {
     record.phase == .training && record.usualSeconds > 0 ? max(5, 3 * record.usualSeconds) : 60
   }
 
   private static func judge(
-    _ records: [BlackBoxRecord], _ conditions: [RankCondition], _ waits: [[Wait]], newestSign: Double, moment: Double
+    _ records: [FlightRecord], _ conditions: [RankCondition], _ waits: [[Wait]], newestSign: Double, moment: Double
   ) -> (Kind, [Int]) {
     func ranks(_ condition: RankCondition) -> [Int] {
       zip(records, conditions).filter { $1 == condition }.map(\.0.rank)
@@ -133,10 +133,10 @@ public struct RunDiagnosis: Sendable {
   }
 
   /// All that have not ended are alive: whom do those who wait wait for?
-  private static func judgeRunning(_ records: [BlackBoxRecord], _ waits: [Wait], moment: Double) -> (Kind, [Int]) {
+  private static func judgeRunning(_ records: [FlightRecord], _ waits: [Wait], moment: Double) -> (Kind, [Int]) {
     let odd = Set(waits.flatMap { wait in wait.mismatched.isEmpty ? [] : [wait.rank] + wait.mismatched.keys })
     if !odd.isEmpty { return (.mismatched, odd.sorted()) }
-    guard records.contains(where: { moment - $0.progressed > patience($0) }) else { return (.sound, []) }
+    guard records.contains(where: { moment - $0.progressed > timeout($0) }) else { return (.sound, []) }
     let blocked = Set(waits.filter { !$0.missing.isEmpty }.map(\.rank))
     let missing = Set(waits.flatMap(\.missing))
     if !missing.isEmpty {

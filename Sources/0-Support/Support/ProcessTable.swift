@@ -26,7 +26,9 @@ public enum ProcessTable {
   }
 
   /// When a process began, in the kernel's ticks since boot; with the id it names the process for ever.
-  public static func start(of pid: Int32) -> UInt64? { fields(of: pid).flatMap { $0.count > 19 ? UInt64($0[19]) : nil } }
+  public static func start(of pid: Int32) -> UInt64? {
+    fields(of: pid).flatMap { $0.count > 19 ? UInt64($0[19]) : nil }
+  }
 
   /// - Parameter start: of the process that is meant; another one may have its id by now.
   public static func state(of pid: Int32, start: UInt64) -> State {

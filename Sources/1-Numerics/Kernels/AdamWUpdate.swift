@@ -38,7 +38,7 @@ public struct AdamWStep: Sendable {
   }
 }
 
-extension Compute {
+extension Backend {
   /// One AdamW update (Loshchilov & Hutter 2019, "Decoupled weight decay regularization") of a range.
   ///
   /// - Parameters:

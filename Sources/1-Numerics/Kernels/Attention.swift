@@ -41,7 +41,7 @@ struct AttentionOperands {
 
 /// Grouped-query causal attention by blocks (Dao et al. 2022): a block of queries meets blocks of keys, softmax is kept
 /// online, and no tokens × tokens matrix exists. Blocks that the causal, window and document masks hide are skipped.
-extension Compute {
+extension Backend {
   package static let queryBlock = 96
   /// No more than OpenBLAS sums up at a time, so that hidden keys at a block's end leave no trace in a sum.
   package static let keyBlock = 384

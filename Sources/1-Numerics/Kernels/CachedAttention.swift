@@ -1,5 +1,5 @@
 /// Attention of new tokens to a sequence whose keys and values are kept, block for block as `attention` computes it.
-extension Compute {
+extension Backend {
   /// Rows of a cache come in multiples of this.
   public static let cacheRowMultiple = queryBlock
 

@@ -7,7 +7,7 @@ import Synchronization
   import Musl
 #endif
 
-extension Compute {
+extension Backend {
   /// What a core can do at most, in floating-point operations a second: independent fused multiply-adds on all threads of
   /// the team at once.
   ///

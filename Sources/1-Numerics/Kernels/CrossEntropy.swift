@@ -10,7 +10,7 @@ public enum LossFixedPoint {
 /// The share of a token's negative log-likelihood in a loss, −∂loss/∂log p, which may depend on log p itself.
 public typealias TokenCoefficient = @Sendable (_ token: Int, _ logProbability: Float) -> Float
 
-extension Compute {
+extension Backend {
   /// Tokens whose logits exist at one time.
   public static let crossEntropyChunk = 264
 

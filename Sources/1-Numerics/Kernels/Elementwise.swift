@@ -1,6 +1,6 @@
 import CKernels
 
-extension Compute {
+extension Backend {
   /// `out = silu(gate) · up` (Shazeer 2020); `gateUp` `[tokens, 2 · intermediate]` holds gate then up in each row.
   public func swiGLU(_ gateUp: Matrix, into out: Matrix) {
     precondition(gateUp.columns == 2 * out.columns && gateUp.rows == out.rows)

@@ -1,7 +1,7 @@
 import CKernels
 
 /// A micro-batch's rows on their way to the experts and back.
-extension Compute {
+extension Backend {
   /// `rows[r] = x[token of row r]`: `x` `[tokens, hidden]`, `rows` `[slots, hidden]`.
   public func gather(_ x: Matrix, routing: Routing, topK k: Int, into rows: Matrix) {
     gather(x, routing: routing, topK: k, 0..<x.rows * k, into: rows)
@@ -14,7 +14,7 @@ extension Compute {
     let first = range.lowerBound
     team.forEachChunk(of: rows.rows, size: Self.rowsPerTask) { chunk, _ in
       for row in chunk {
-        let token = Int(routing.slotOfRow[first + row]) / k
+        let token = Int(routing.inversePermutation[first + row]) / k
         (rows.base + row * rows.stride).update(from: x.base + token * x.stride, count: x.columns)
       }
     }
@@ -25,7 +25,7 @@ extension Compute {
     precondition(rows.rows == x.rows * k && rows.columns == x.columns + 1)
     team.forEachChunk(of: rows.rows, size: Self.rowsPerTask) { range, _ in
       for row in range {
-        let slot = Int(routing.slotOfRow[row])
+        let slot = Int(routing.inversePermutation[row])
         let line = rows.base + row * rows.stride
         line.update(from: x.base + slot / k * x.stride, count: x.columns)
         line[x.columns] = routing.weights[slot]
@@ -42,7 +42,7 @@ extension Compute {
         for slot in token * k..<(token + 1) * k {
           table.axpy(
             Int64(y.columns), weighted ? routing.weights[slot] : 1,
-            rows.base + Int(routing.rowOfSlot[slot]) * rows.stride, y.base + token * y.stride)
+            rows.base + Int(routing.permutation[slot]) * rows.stride, y.base + token * y.stride)
         }
       }
     }
@@ -51,7 +51,7 @@ extension Compute {
   /// Brings one column of the rows back into the order of slots: `rows` `[slots, 1]`, `values` `[slots]`.
   public func scatter(_ rows: Matrix, routing: Routing, into values: Buffer<Float>) {
     precondition(rows.columns == 1 && values.count >= rows.rows)
-    for row in 0..<rows.rows { values[Int(routing.slotOfRow[row])] = rows.base[row * rows.stride] }
+    for row in 0..<rows.rows { values[Int(routing.inversePermutation[row])] = rows.base[row * rows.stride] }
   }
 
   /// The backward pass of the weights in `combine`, where the experts are, given what their rows would be without them:

@@ -10,7 +10,7 @@ public enum FixedPoint {
   public static let range: Float = 2048
 }
 
-extension Compute {
+extension Backend {
   /// `accumulator += gradient`, rounded once per element to 2⁻⁵².
   ///
   /// - Parameters:

@@ -11,7 +11,7 @@ extension MatrixProduct {
   static let rowScratch = 1 << 18
 
   /// The fewest rows that OpenBLAS computes as it computes `most` rows.
-  private static func fewestRows(columns: Int, inner: Int, transposeB: Bool, most: Int) -> Int {
+  private static func minRows(columns: Int, inner: Int, transposeB: Bool, most: Int) -> Int {
     // A product is small up to this many multiplications and, with b transposed, this many results.
     var fewest = 1_000_000 / max(1, columns * inner) + 1
     if transposeB { fewest = min(fewest, inner < 32 ? 1 : 1200 / columns + 1) }
@@ -26,7 +26,7 @@ extension MatrixProduct {
     rows: Int, columns: Int, inner: Int, a: UnsafePointer<Float>, aStride: Int, b: UnsafePointer<Float>, bStride: Int,
     transposeB: Bool, c: UnsafeMutablePointer<Float>, cStride: Int, accumulate: Bool, most: Int, scratch: Buffer<Float>
   ) {
-    let fewest = fewestRows(columns: columns, inner: inner, transposeB: transposeB, most: most)
+    let fewest = minRows(columns: columns, inner: inner, transposeB: transposeB, most: most)
     let fits = fewest * (inner + columns) <= scratch.count
     let whole = !fits ? rows : rows >= fewest ? rows / rowGroup * rowGroup : 0
     if whole > 0 {

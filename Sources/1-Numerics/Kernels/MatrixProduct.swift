@@ -87,7 +87,7 @@ public struct MatrixProduct: Sendable {
   }
 }
 
-extension Compute {
+extension Backend {
   /// Computes one product, its tiles shared by the team.
   public func multiply(_ product: MatrixProduct) {
     team.forEach(product.tiles) { [self] tile, thread in product.computeTile(tile, scratch: rowScratch(thread)) }

@@ -1,4 +1,4 @@
-extension Compute {
+extension Backend {
   /// The speed of matrix products with all threads of this team at work, FLOP/s: the best of a few short runs of a shape
   /// that OpenBLAS likes. Takes about 50 ms.
   public func matrixProductPeak() -> Double {

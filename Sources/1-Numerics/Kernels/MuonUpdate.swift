@@ -49,7 +49,7 @@ public struct MuonMatrix: Sendable {
   }
 }
 
-extension Compute {
+extension Backend {
   /// One Muon update (Jordan et al. 2024) with Nesterov momentum and decoupled weight decay, as `torch.optim.Muon`:
   /// m ← μ m + (1 − μ) g, u = (1 − μ) g + μ m, then weights ← (1 − η λ) weights − η' orthogonalise(u).
   ///

@@ -15,7 +15,7 @@ public enum NewtonSchulz {
   }
 }
 
-extension Compute {
+extension Backend {
   /// Replaces each matrix, X = U S Vᵀ, by nearly U Vᵀ: X ← X / ‖X‖, then `steps` times X ← (a I + b G + c G²) X with the
   /// Gram matrix G = X Xᵀ. A matrix with more rows than columns is multiplied from the right, with G = Xᵀ X: the same in
   /// exact arithmetic, and G stays small.

@@ -1,4 +1,4 @@
-extension Compute {
+extension Backend {
   /// Root-mean-square normalisation (Zhang & Sennrich 2019), row by row: `y = x · rstd · w`.
   ///
   /// - Parameters: `x`, `y` `[tokens, hidden]`, `weight` `[hidden]`; `rstd` `[tokens]` is kept for the backward pass.

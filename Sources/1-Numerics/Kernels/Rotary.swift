@@ -1,4 +1,4 @@
-extension Compute {
+extension Backend {
   /// Rotates the heads of `x` `[tokens, heads · dimension]` in place (Su et al. 2021; half-split layout, as in
   /// Hugging Face's models: element i pairs with i + dimension/2).
   ///

@@ -6,43 +6,43 @@ public struct Routing: Sendable {
   public let experts: Buffer<Int32>
   public let weights: Buffer<Float>
   /// `[slots]`: slot → row in expert order, and back.
-  public let rowOfSlot: Buffer<Int32>
-  public let slotOfRow: Buffer<Int32>
+  public let permutation: Buffer<Int32>
+  public let inversePermutation: Buffer<Int32>
   /// `[experts + 1]`: expert e's rows are `offsets[e]..<offsets[e + 1]`.
   public let offsets: Buffer<Int32>
 
   public init(
-    experts: Buffer<Int32>, weights: Buffer<Float>, rowOfSlot: Buffer<Int32>, slotOfRow: Buffer<Int32>,
+    experts: Buffer<Int32>, weights: Buffer<Float>, permutation: Buffer<Int32>, inversePermutation: Buffer<Int32>,
     offsets: Buffer<Int32>
   ) {
     self.experts = experts
     self.weights = weights
-    self.rowOfSlot = rowOfSlot
-    self.slotOfRow = slotOfRow
+    self.permutation = permutation
+    self.inversePermutation = inversePermutation
     self.offsets = offsets
   }
 
   public func rows(ofExpert expert: Int) -> Range<Int> { Int(offsets[expert])..<Int(offsets[expert + 1]) }
 }
 
-extension Compute {
+extension Backend {
   /// What sums of scores are kept above, as in transformers: weights of a token that no expert wants are 0.
-  private static let leastSum: Float = 1e-20
+  private static let epsilon: Float = 1e-20
 
   /// Scores, the `k` experts of each token with the largest keys (ties to the lower index), their weights, and the
   /// permutation into expert order. A key is a score plus the expert's selection bias; weights come from scores alone.
   ///
   /// - Parameters:
   ///   - logits: `[tokens, experts]`, which become scores.
-  ///   - selectionBias: `[experts]`; nil where the router has none.
+  ///   - expertBias: `[experts]`; nil where the router has none.
   ///   - normaliser: `[tokens]`: of a softmax the log-sum-exp of the logits, of sigmoids the sum of the scores.
   public func route(
-    _ logits: Matrix, router: Router, topK k: Int, selectionBias: Buffer<Float>? = nil, normaliser: Buffer<Float>,
+    _ logits: Matrix, router: Router, topK k: Int, expertBias: Buffer<Float>? = nil, normaliser: Buffer<Float>,
     into routing: Routing
   ) {
     let experts = logits.columns
     precondition(k <= experts && routing.experts.count >= logits.rows * k && normaliser.count >= logits.rows)
-    precondition(routing.weights.count >= logits.rows * k && selectionBias.map { $0.count == experts } ?? true)
+    precondition(routing.weights.count >= logits.rows * k && expertBias.map { $0.count == experts } ?? true)
     precondition(experts % router.groups == 0 && router.groupsPerToken <= router.groups)
     precondition(router.groupsPerToken * (experts / router.groups) >= k, "too few experts in a token's groups")
     precondition(2 * experts <= Self.scratchPerThread, "more experts than scratch memory")
@@ -52,10 +52,10 @@ extension Compute {
         let scores = logits.base + token * logits.stride
         switch router.scoring {
         case .softmax: normaliser[token] = table.softmax_row(Int64(experts), scores)
-        case .sigmoid: normaliser[token] = table.sigmoid_row(Int64(experts), scores) + Self.leastSum
+        case .sigmoid: normaliser[token] = table.sigmoid_row(Int64(experts), scores) + Self.epsilon
         }
         keys.update(from: scores, count: experts)
-        if let selectionBias { table.axpy(Int64(experts), 1, selectionBias.base, keys) }
+        if let expertBias { table.axpy(Int64(experts), 1, expertBias.base, keys) }
         if router.groupsPerToken < router.groups {
           Self.closeGroups(of: keys, experts: experts, router: router, best: keys + experts)
         }
@@ -69,7 +69,7 @@ extension Compute {
           total += score
         }
         if router.renormalise {
-          for slot in slots { routing.weights[slot] /= total + Self.leastSum }
+          for slot in slots { routing.weights[slot] /= total + Self.epsilon }
         }
         for slot in slots { routing.weights[slot] *= router.scalingFactor }
       }
@@ -124,8 +124,8 @@ extension Compute {
     for slot in 0..<slots {
       let expert = Int(routing.experts[slot])
       let row = routing.offsets[expert]
-      routing.rowOfSlot[slot] = row
-      routing.slotOfRow[Int(row)] = Int32(slot)
+      routing.permutation[slot] = row
+      routing.inversePermutation[Int(row)] = Int32(slot)
       routing.offsets[expert] = row + 1
     }
     for expert in (0..<experts).reversed() { routing.offsets[expert + 1] = routing.offsets[expert] }
@@ -162,7 +162,7 @@ extension Compute {
             shared += weightGradient[slot] * routing.weights[slot]
             total += s[Int(routing.experts[slot])]
           }
-          total += Self.leastSum
+          total += Self.epsilon
         }
         for slot in slots {
           gradient[Int(routing.experts[slot])] += (router.scalingFactor * weightGradient[slot] - shared) / total

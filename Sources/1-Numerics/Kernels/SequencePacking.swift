@@ -14,7 +14,7 @@ public struct SequencePacking: Sendable, Equatable {
   public init(lengths: [Int]) {
     precondition(lengths.allSatisfy { $0 >= 0 }, "a length is not negative")
     boundaries = lengths.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1) }
-    let blocks = lengths.map { ($0 + Compute.queryBlock - 1) / Compute.queryBlock }
+    let blocks = lengths.map { ($0 + Backend.queryBlock - 1) / Backend.queryBlock }
     queryBlocks = (0..<(blocks.max() ?? 0)).reversed().flatMap { index in
       blocks.indices.filter { blocks[$0] > index }.map { QueryBlock(sequence: $0, index: index) }
     }
@@ -35,6 +35,6 @@ public struct SequencePacking: Sendable, Equatable {
 
   /// Blocks of queries of a sequence.
   func blockCount(of sequence: Int) -> Int {
-    (tokens(of: sequence).count + Compute.queryBlock - 1) / Compute.queryBlock
+    (tokens(of: sequence).count + Backend.queryBlock - 1) / Backend.queryBlock
   }
 }

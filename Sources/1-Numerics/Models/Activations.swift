@@ -1,7 +1,7 @@
 import Kernels
 
 /// Hands out ranges of an arena that does not exist yet: memory is planned first and allocated once.
-struct MemoryPlan {
+struct ActivationPlan {
   private(set) var count = 0
 
   mutating func reserve(_ size: Int) -> Range<Int> {
@@ -32,15 +32,15 @@ struct ActivationLayout {
     var middleScale = 0..<0  // [N]
     var denseGateUp = 0..<0  // [N, 2 W] of a dense layer or the shared experts, W columns wide
     var gateUp = 0..<0  // [A, 2 I]
-    var arrivedInputs = 0..<0  // [A, H] what the experts here were sent
+    var receivedInputs = 0..<0  // [A, H] what the experts here were sent
     var scores = 0..<0  // [N, E] the router's
     var scoreNormaliser = 0..<0  // [N]
     var slotWeights = 0..<0  // [S]
     // Of the integer arena:
     var clamped = 0..<0  // [N, Q / 32 rounded up] a bit for each element that was clamped
     var slotExperts = 0..<0  // [S]
-    var rowOfSlot = 0..<0  // [S]
-    var slotOfRow = 0..<0  // [S]
+    var permutation = 0..<0  // [S]
+    var inversePermutation = 0..<0  // [S]
     var expertOffsets = 0..<0  // [E + 1]
   }
 
@@ -61,12 +61,12 @@ struct ActivationLayout {
   private(set) var slotRows = 0..<0  // [S, H + 1]
   private(set) var returnedRows = 0..<0  // [S, H + 1]
   // Other ranks' rows, where the experts are.
-  private(set) var visitingRows = 0..<0  // [V, H + 1]
-  private(set) var visitingReturn = 0..<0  // [V, H + 1]
+  private(set) var receivedRows = 0..<0  // [V, H + 1]
+  private(set) var receivedReturn = 0..<0  // [V, H + 1]
   private(set) var slotWeightGradient = 0..<0  // [S]
   private(set) var balance = 0..<0  // [E]
   /// A and V.
-  private(set) var arriving: ArrivingRows
+  private(set) var capacity: ReceiveCapacity
   /// Huge pages make a step 3 % faster. But of what is laid out for rows that may arrive only the beginning is used,
   /// so that two pages of each such range are half empty on the average: too much where a range has less than four.
   private(set) var usesHugePages = true
@@ -77,19 +77,19 @@ struct ActivationLayout {
   private(set) var integers = 0
 
   /// - Parameters:
-  ///   - arrivals: what A and V are for a number of own rows; nil when all experts are here.
+  ///   - receiveCapacity: what A and V are for a number of own rows; nil when all experts are here.
   ///   - training: false keeps nothing for a backward pass: all blocks share two blocks' memory.
   ///   - recompute: what is computed again in the backward pass, for which all blocks share one block's memory.
   init(
-    _ c: ModelConfiguration, tokens n: Int, arrivals: ((Int) -> ArrivingRows)? = nil, training: Bool,
+    _ c: ModelConfiguration, tokens n: Int, receiveCapacity: ((Int) -> ReceiveCapacity)? = nil, training: Bool,
     recompute: Recomputation = .none
   ) {
-    var plan = MemoryPlan()
-    var integerPlan = MemoryPlan()
+    var plan = ActivationPlan()
+    var integerPlan = ActivationPlan()
     let slots = n * (c.experts?.perToken ?? 0)
     let expertCount = c.experts?.count ?? 0
-    let arriving = arrivals?(slots) ?? ArrivingRows(all: slots, visiting: 0)
-    self.arriving = arriving
+    let capacity = receiveCapacity?(slots) ?? ReceiveCapacity(all: slots, received: 0)
+    self.capacity = capacity
     let denseWidth = (0..<c.layers).map(c.denseWidth).max() ?? 0
     if slots > 0 {
       slotInputs = plan.reserve(slots * (c.hiddenSize + 1))
@@ -105,7 +105,7 @@ struct ActivationLayout {
         block.keyScale = plan.reserve(n * (c.keyValueColumns / c.keyNormColumns))
       }
       if c.queryKeyValueBound != nil, training {
-        block.clamped = integerPlan.reserve(Compute.clampWords(rows: n, columns: c.queryKeyValueColumns))
+        block.clamped = integerPlan.reserve(Backend.clampWords(rows: n, columns: c.queryKeyValueColumns))
       }
       block.attended = plan.reserve(n * c.queryColumns)
       block.logSumExp = plan.reserve(n * c.heads)
@@ -115,16 +115,16 @@ struct ActivationLayout {
       block.middleNormed = plan.reserve(n * c.hiddenSize)
       block.middleScale = plan.reserve(n)
       block.denseGateUp = plan.reserve(n * 2 * width)
-      if isSparse { block.gateUp = plan.reserve(arriving.all * 2 * (c.experts?.intermediateSize ?? 0)) }
+      if isSparse { block.gateUp = plan.reserve(capacity.all * 2 * (c.experts?.intermediateSize ?? 0)) }
     }
     func routing(_ block: inout Block) {
-      block.arrivedInputs = arrivals == nil ? slotInputs : plan.reserve(arriving.all * c.hiddenSize)
+      block.receivedInputs = receiveCapacity == nil ? slotInputs : plan.reserve(capacity.all * c.hiddenSize)
       block.scores = plan.reserve(n * expertCount)
       block.scoreNormaliser = plan.reserve(n)
       block.slotWeights = plan.reserve(slots)
       block.slotExperts = integerPlan.reserve(slots)
-      block.rowOfSlot = integerPlan.reserve(slots)
-      block.slotOfRow = integerPlan.reserve(slots)
+      block.permutation = integerPlan.reserve(slots)
+      block.inversePermutation = integerPlan.reserve(slots)
       block.expertOffsets = integerPlan.reserve(expertCount + 1)
     }
     let recompute = training ? recompute : .none
@@ -150,14 +150,14 @@ struct ActivationLayout {
     output = plan.reserve(n * c.hiddenSize)
     outputNormed = plan.reserve(n * c.hiddenSize)
     outputScale = plan.reserve(n)
-    logits = plan.reserve(min(n, Compute.crossEntropyChunk) * c.vocabularySize)
+    logits = plan.reserve(min(n, Backend.crossEntropyChunk) * c.vocabularySize)
     logProbabilities = plan.reserve(n)
-    let widest = max(n * denseWidth, arriving.all * (c.experts?.intermediateSize ?? 0))
+    let widest = max(n * denseWidth, capacity.all * (c.experts?.intermediateSize ?? 0))
     activation = plan.reserve(widest)
-    visitingRows = plan.reserve(arriving.visiting * (c.hiddenSize + 1))
+    receivedRows = plan.reserve(capacity.received * (c.hiddenSize + 1))
     if training {
-      visitingReturn = plan.reserve(arriving.visiting * (c.hiddenSize + 1))
-      returnedRows = arrivals == nil ? plan.reserve(slots * (c.hiddenSize + 1)) : slotInputs
+      receivedReturn = plan.reserve(capacity.received * (c.hiddenSize + 1))
+      returnedRows = receiveCapacity == nil ? plan.reserve(slots * (c.hiddenSize + 1)) : slotInputs
       gradient = plan.reserve(n * c.hiddenSize)
       hiddenScratch = plan.reserve(n * c.hiddenSize)
       attendedGradient = plan.reserve(n * c.queryColumns)
@@ -168,9 +168,9 @@ struct ActivationLayout {
     }
     floats = plan.count
     integers = integerPlan.count
-    if arrivals != nil, slots > 0 {
+    if receiveCapacity != nil, slots > 0 {
       usesHugePages = slots * 2 * (c.experts?.intermediateSize ?? 0) >= 1 << 21
-      let partlyUsed = Set(blocks.flatMap { [$0.gateUp, $0.arrivedInputs] }.filter { !$0.isEmpty })
+      let partlyUsed = Set(blocks.flatMap { [$0.gateUp, $0.receivedInputs] }.filter { !$0.isEmpty })
       let ranges = partlyUsed.count + (training ? 4 : 2)
       halfPages = usesHugePages ? ranges << 21 : 0
     }

@@ -24,33 +24,33 @@ extension Decoder {
     let p = layout.blocks[layer]
     let qkv = floats.buffer[a.queryKeyValue].matrix(n, c.queryKeyValueColumns)
     let attended = floats.buffer[a.attended].matrix(n, c.queryColumns)
-    compute.multiply(
+    backend.multiply(
       MatrixProduct(
         hidden(a.inputNormed, n), parameters[p.queryKeyValue].matrix(c.queryKeyValueColumns, c.hiddenSize).transposed,
         into: qkv))
-    if c.attentionBias { compute.addBias(parameters[p.queryKeyValueBias], to: qkv) }
+    if c.attentionBias { backend.addBias(parameters[p.queryKeyValueBias], to: qkv) }
     if c.queryKeyNorm != .none {
       let before = beforeNorm(layer, n)
-      compute.copy(qkv.columns(0..<before.columns), to: before)
-      compute.headNorm(
+      backend.copy(qkv.columns(0..<before.columns), to: before)
+      backend.headNorm(
         before.columns(queryRange), weight: parameters[p.queryNorm], epsilon: c.normEpsilon,
         into: qkv.columns(queryRange), rstd: floats.buffer[a.queryScale])
-      compute.headNorm(
+      backend.headNorm(
         before.columns(keyRange), weight: parameters[p.keyNorm], epsilon: c.normEpsilon, into: qkv.columns(keyRange),
         rstd: floats.buffer[a.keyScale])
     }
     if let bound = c.queryKeyValueBound {
-      compute.clamp(qkv, to: bound, outside: a.clamped.isEmpty ? nil : integers.buffer[a.clamped])
+      backend.clamp(qkv, to: bound, outside: a.clamped.isEmpty ? nil : integers.buffer[a.clamped])
     }
     rotate(qkv, batch, inverse: false)
     scaleQueries(qkv, batch)
     if let cache {
-      cache.store(qkv.columns(keyRange.lowerBound..<c.queryKeyValueColumns), layer: layer, compute: compute)
-      compute.cachedAttention(
+      cache.store(qkv.columns(keyRange.lowerBound..<c.queryKeyValueColumns), layer: layer, backend: backend)
+      backend.cachedAttention(
         attentionShape(layer, batch), first: cache.count, queries: qkv.columns(queryRange), keys: cache.keys(layer),
         values: cache.values(layer), into: attended)
     } else {
-      compute.attention(
+      backend.attention(
         attentionShape(layer, batch), qkv: qkv, documentStarts: batch.documentStarts, into: attended,
         logSumExp: floats.buffer[a.logSumExp])
     }
@@ -60,11 +60,11 @@ extension Decoder {
   func projectAttended(_ layer: Int, _ n: Int, addingTo output: Matrix) {
     let c = configuration
     let p = layout.blocks[layer]
-    compute.multiply(
+    backend.multiply(
       MatrixProduct(
         floats.buffer[activationLayout.blocks[layer].attended].matrix(n, c.queryColumns),
         parameters[p.output].matrix(c.hiddenSize, c.queryColumns).transposed, into: output, accumulate: true))
-    if c.outputBias { compute.addBias(parameters[p.outputBias], to: output) }
+    if c.outputBias { backend.addBias(parameters[p.outputBias], to: output) }
   }
 
   func attendBackward(_ layer: Int, _ batch: TokenBatch, _ gradient: Matrix, into normedGradient: Matrix) {
@@ -77,34 +77,34 @@ extension Decoder {
     let attendedGradient = floats.buffer[activationLayout.attendedGradient].matrix(n, c.queryColumns)
     let qkvGradient = floats.buffer[activationLayout.queryKeyValueGradient].matrix(n, c.queryKeyValueColumns)
 
-    if c.outputBias { compute.sumRows(gradient, into: gradientBuffer(p.outputBias, layer)) }
-    compute.multiply(
+    if c.outputBias { backend.sumRows(gradient, into: gradientBuffer(p.outputBias, layer)) }
+    backend.multiply(
       MatrixProduct(
         gradient.transposed, attended,
         into: gradientBuffer(p.output, layer).matrix(c.hiddenSize, c.queryColumns)))
-    compute.multiply(
+    backend.multiply(
       MatrixProduct(gradient, parameters[p.output].matrix(c.hiddenSize, c.queryColumns), into: attendedGradient))
-    compute.attentionBackward(
+    backend.attentionBackward(
       attentionShape(layer, batch), qkv: qkv, documentStarts: batch.documentStarts, out: attended,
       logSumExp: floats.buffer[a.logSumExp], outGradient: attendedGradient, qkvGradient: qkvGradient)
     scaleQueries(qkvGradient, batch)
     rotate(qkvGradient, batch, inverse: true)
-    if c.queryKeyValueBound != nil { compute.clampBackward(qkvGradient, outside: integers.buffer[a.clamped]) }
+    if c.queryKeyValueBound != nil { backend.clampBackward(qkvGradient, outside: integers.buffer[a.clamped]) }
     if c.queryKeyNorm != .none {
       let before = beforeNorm(layer, n)
-      compute.headNormBackward(
+      backend.headNormBackward(
         gradient: qkvGradient.columns(queryRange), x: before.columns(queryRange), weight: parameters[p.queryNorm],
         rstd: floats.buffer[a.queryScale], weightGradient: gradientBuffer(p.queryNorm, layer))
-      compute.headNormBackward(
+      backend.headNormBackward(
         gradient: qkvGradient.columns(keyRange), x: before.columns(keyRange), weight: parameters[p.keyNorm],
         rstd: floats.buffer[a.keyScale], weightGradient: gradientBuffer(p.keyNorm, layer))
     }
-    if c.attentionBias { compute.sumRows(qkvGradient, into: gradientBuffer(p.queryKeyValueBias, layer)) }
-    compute.multiply(
+    if c.attentionBias { backend.sumRows(qkvGradient, into: gradientBuffer(p.queryKeyValueBias, layer)) }
+    backend.multiply(
       MatrixProduct(
         qkvGradient.transposed, hidden(a.inputNormed, n),
         into: gradientBuffer(p.queryKeyValue, layer).matrix(c.queryKeyValueColumns, c.hiddenSize)))
-    compute.multiply(
+    backend.multiply(
       MatrixProduct(
         qkvGradient, parameters[p.queryKeyValue].matrix(c.queryKeyValueColumns, c.hiddenSize), into: normedGradient))
   }
@@ -116,7 +116,7 @@ extension Decoder {
 
   /// Queries and keys stand side by side, so one call rotates both.
   private func rotate(_ qkv: Matrix, _ batch: TokenBatch, inverse: Bool) {
-    compute.rotate(
+    backend.rotate(
       qkv.columns(0..<keyRange.upperBound), headDimension: configuration.headDimension, positions: batch.positions,
       cosine: rotary.cosine, sine: rotary.sine, inverse: inverse)
   }
@@ -124,6 +124,6 @@ extension Decoder {
   /// Forward and backward alike.
   private func scaleQueries(_ qkv: Matrix, _ batch: TokenBatch) {
     guard let factors = rotary.queryScale else { return }
-    compute.scaleRows(qkv.columns(queryRange), positions: batch.positions, factors: factors)
+    backend.scaleRows(qkv.columns(queryRange), positions: batch.positions, factors: factors)
   }
 }

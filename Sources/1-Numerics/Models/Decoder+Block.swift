@@ -15,7 +15,7 @@ extension Decoder {
     inputNorm(layer, n)
     attend(layer, batch)
     afterAttention(layer, n)
-    compute.copy(hidden(a.middle, n), to: input(ofLayer: layer + 1, n))
+    backend.copy(hidden(a.middle, n), to: input(ofLayer: layer + 1, n))
   }
 
   /// What of `attentionForward` was not kept.
@@ -28,7 +28,7 @@ extension Decoder {
 
   private func inputNorm(_ layer: Int, _ n: Int) {
     let a = activationLayout.blocks[layer]
-    compute.rmsNorm(
+    backend.rmsNorm(
       input(ofLayer: layer, n), weight: parameters[layout.blocks[layer].inputNorm], epsilon: configuration.normEpsilon,
       into: hidden(a.inputNormed, n), rstd: floats.buffer[a.inputScale])
   }
@@ -37,9 +37,9 @@ extension Decoder {
   private func afterAttention(_ layer: Int, _ n: Int) {
     let a = activationLayout.blocks[layer]
     let middle = hidden(a.middle, n)
-    compute.copy(input(ofLayer: layer, n), to: middle)
+    backend.copy(input(ofLayer: layer, n), to: middle)
     projectAttended(layer, n, addingTo: middle)
-    compute.rmsNorm(
+    backend.rmsNorm(
       middle, weight: parameters[layout.blocks[layer].postAttentionNorm], epsilon: configuration.normEpsilon,
       into: hidden(a.middleNormed, n), rstd: floats.buffer[a.middleScale])
   }
@@ -51,26 +51,26 @@ extension Decoder {
     let p = layout.blocks[layer]
     let gradient = hidden(activationLayout.gradient, n)
     let normedGradient = hidden(activationLayout.hiddenScratch, n)
-    compute.rmsNormBackward(
+    backend.rmsNormBackward(
       dy: normedGradient, x: hidden(a.middle, n), weight: parameters[p.postAttentionNorm],
       rstd: floats.buffer[a.middleScale], addingTo: gradient,
       weightGradient: gradientBuffer(p.postAttentionNorm, layer))
     attendBackward(layer, batch, gradient, into: normedGradient)
-    compute.rmsNormBackward(
+    backend.rmsNormBackward(
       dy: normedGradient, x: hidden(a.input, n), weight: parameters[p.inputNorm], rstd: floats.buffer[a.inputScale],
       addingTo: gradient, weightGradient: gradientBuffer(p.inputNorm, layer))
   }
 
   /// Adds a block's gradients, without its experts', to the exact sums.
-  func addGradients(_ layer: Int, _ batch: TokenBatch, to accumulator: any GradientSums) {
+  func addGradients(_ layer: Int, _ batch: TokenBatch, to accumulator: any GradientAccumulator) {
     guard batch.tokenCount > 0 else { return }
-    let piece = layout.pieces[layout.blockPiece(layer)]
-    accumulator.add(gradients.buffer.prefix(piece.count), at: piece, compute: compute)
+    let unit = layout.units[layout.blockUnit(layer)]
+    accumulator.add(gradients.buffer.prefix(unit.count), at: unit, backend: backend)
   }
 
   /// Where the gradient of a range of a block's parameters goes.
   func gradientBuffer(_ range: Range<Int>, _ layer: Int) -> Buffer<Float> {
-    let start = layout.pieces[layout.blockPiece(layer)].lowerBound
+    let start = layout.units[layout.blockUnit(layer)].lowerBound
     return gradients.buffer[range.lowerBound - start..<range.upperBound - start]
   }
 
@@ -102,9 +102,9 @@ extension Decoder {
     let n = batch.tokenCount
     guard n > 0 else { return }
     let f = feedForwardLayer(layer, n)
-    compute.multiply(MatrixProduct(f.normed, f.gateUpWeight.transposed, into: f.gateUp))
-    compute.swiGLU(f.gateUp, into: f.activation)
-    compute.multiply(
+    backend.multiply(MatrixProduct(f.normed, f.gateUpWeight.transposed, into: f.gateUp))
+    backend.swiGLU(f.gateUp, into: f.activation)
+    backend.multiply(
       MatrixProduct(
         f.activation, f.downWeight.transposed, into: input(ofLayer: layer + 1, n), accumulate: true))
   }
@@ -113,7 +113,7 @@ extension Decoder {
   func feedForwardRecompute(_ layer: Int, _ batch: TokenBatch) {
     guard batch.tokenCount > 0 else { return }
     let f = feedForwardLayer(layer, batch.tokenCount)
-    compute.multiply(MatrixProduct(f.normed, f.gateUpWeight.transposed, into: f.gateUp))
+    backend.multiply(MatrixProduct(f.normed, f.gateUpWeight.transposed, into: f.gateUp))
   }
 
   func feedForwardBackward(_ layer: Int, _ batch: TokenBatch) {
@@ -123,17 +123,17 @@ extension Decoder {
     let p = layout.blocks[layer]
     let gradient = hidden(activationLayout.gradient, n)
     let activationGradient = floats.buffer[activationLayout.activationGradient].matrix(n, f.activation.columns)
-    compute.multiply(MatrixProduct(gradient, f.downWeight, into: activationGradient))
-    compute.swiGLUBackward(outGradient: activationGradient, gateUpToGradient: f.gateUp, out: f.activation)
-    compute.multiply(
+    backend.multiply(MatrixProduct(gradient, f.downWeight, into: activationGradient))
+    backend.swiGLUBackward(outGradient: activationGradient, gateUpToGradient: f.gateUp, out: f.activation)
+    backend.multiply(
       MatrixProduct(
         gradient.transposed, f.activation,
         into: gradientBuffer(p.down, layer).matrix(f.downWeight.rows, f.downWeight.columns)))
-    compute.multiply(
+    backend.multiply(
       MatrixProduct(
         f.gateUp.transposed, f.normed,
         into: gradientBuffer(p.gateUp, layer).matrix(f.gateUpWeight.rows, f.gateUpWeight.columns)))
-    compute.multiply(
+    backend.multiply(
       MatrixProduct(
         f.gateUp, f.gateUpWeight, into: hidden(activationLayout.hiddenScratch, n),
         accumulate: configuration.sparseLayers[layer]))

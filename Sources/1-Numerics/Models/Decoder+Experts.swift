@@ -18,7 +18,7 @@ extension Decoder {
   func combineForward(_ layer: Int, _ batch: TokenBatch) throws {
     let pass = expertPass(.forward, layer, batch)
     try exchange.collect(pass)
-    compute.combine(
+    backend.combine(
       pass.returned, routing: routing(layer, slots: pass.own.rows), topK: experts.perToken, weighted: true,
       addingTo: input(ofLayer: layer + 1, batch.tokenCount))
   }
@@ -27,7 +27,7 @@ extension Decoder {
   /// weight's gradient comes back there.
   func dispatchBackward(_ layer: Int, _ batch: TokenBatch, _ gradients: Pass.Gradients) {
     let pass = expertPass(.backward, layer, batch, gradients)
-    compute.gatherWithWeights(
+    backend.gatherWithWeights(
       hidden(activationLayout.gradient, batch.tokenCount), routing: routing(layer, slots: pass.own.rows),
       topK: experts.perToken, into: pass.own)
     exchange.dispatch(pass)
@@ -53,11 +53,11 @@ extension Decoder {
     let normedGradient = hidden(activationLayout.hiddenScratch, n)
     let columns = configuration.hiddenSize
     let weightGradient = floats.buffer[activationLayout.slotWeightGradient]
-    compute.scatter(pass.returned.columns(columns..<columns + 1), routing: routing, into: weightGradient)
+    backend.scatter(pass.returned.columns(columns..<columns + 1), routing: routing, into: weightGradient)
     routeBackward(
       layer, tokens: n, experts, weightGradient: weightGradient, into: normedGradient,
       auxiliaryScale: gradients.auxiliaryScale)
-    compute.combine(
+    backend.combine(
       pass.returned.columns(0..<columns), routing: routing, topK: experts.perToken, weighted: false,
       addingTo: normedGradient)
   }
@@ -70,15 +70,16 @@ extension Decoder {
     let a = activationLayout.blocks[layer]
     let (hiddenSize, width) = (configuration.hiddenSize, experts.intermediateSize)
     let slots = n * experts.perToken
-    let arrivals = activationLayout.arriving
+    let receiveCapacity = activationLayout.capacity
     func rows(_ range: Range<Int>, _ rows: Int, _ columns: Int) -> Matrix {
       floats.buffer[range].matrix(rows, columns)
     }
     let equations = ExpertLayer(
-      compute: compute, layout: layout, layer: layer, parameters: parameters,
-      inputs: rows(a.arrivedInputs, arrivals.all, hiddenSize), gateUp: rows(a.gateUp, arrivals.all, 2 * width),
-      activation: rows(activationLayout.activation, arrivals.all, width),
-      activationGradient: rows(activationLayout.activationGradient, sums == nil ? 0 : arrivals.all, width),
+      backend: backend, layout: layout, layer: layer, parameters: parameters,
+      inputs: rows(a.receivedInputs, receiveCapacity.all, hiddenSize),
+      gateUp: rows(a.gateUp, receiveCapacity.all, 2 * width),
+      activation: rows(activationLayout.activation, receiveCapacity.all, width),
+      activationGradient: rows(activationLayout.activationGradient, sums == nil ? 0 : receiveCapacity.all, width),
       gradients: gradients.buffer, accumulator: sums?.accumulator)
     let routing = routing(layer, slots: slots)
     let isForward = direction == .forward
@@ -88,11 +89,11 @@ extension Decoder {
       own: rows(isForward ? activationLayout.slotInputs : activationLayout.slotRows, slots, columns),
       returned: rows(isForward ? activationLayout.slotRows : activationLayout.returnedRows, slots, columns),
       received: isForward
-        ? equations.inputs : rows(activationLayout.visitingRows, arrivals.visiting, columns),
+        ? equations.inputs : rows(activationLayout.receivedRows, receiveCapacity.received, columns),
       results: rows(
-        isForward ? activationLayout.visitingRows : activationLayout.visitingReturn, arrivals.visiting, columns)
-    ) { [compute, experts] range, destination in
-      compute.gather(
+        isForward ? activationLayout.receivedRows : activationLayout.receivedReturn, receiveCapacity.received, columns)
+    ) { [backend, experts] range, destination in
+      backend.gather(
         self.hidden(a.middleNormed, n), routing: routing, topK: experts.perToken, range, into: destination)
     }
   }

@@ -21,7 +21,7 @@ extension Decoder {
       finalNorm(batch)
       guard let logits else { return }
       let last = hidden(activationLayout.outputNormed, batch.tokenCount).rows(batch.tokenCount - 1..<batch.tokenCount)
-      compute.multiply(MatrixProduct(last, head.transposed, into: logits.matrix(1, head.rows)))
+      backend.multiply(MatrixProduct(last, head.transposed, into: logits.matrix(1, head.rows)))
     }
   }
 
@@ -46,7 +46,7 @@ extension Decoder {
   }
 
   private func finalNorm(_ batch: TokenBatch) {
-    compute.rmsNorm(
+    backend.rmsNorm(
       hidden(activationLayout.output, batch.tokenCount), weight: parameters[layout.finalNorm],
       epsilon: configuration.normEpsilon, into: hidden(activationLayout.outputNormed, batch.tokenCount),
       rstd: floats.buffer[activationLayout.outputScale])
@@ -57,7 +57,7 @@ extension Decoder {
     _ batch: TokenBatch, backward: (coefficient: TokenCoefficient, weightGradient: Matrix)? = nil
   ) -> Buffer<Float> {
     let logProbabilities = floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount)
-    compute.crossEntropy(
+    backend.crossEntropy(
       hidden: hidden(activationLayout.outputNormed, batch.tokenCount), weight: head, targets: batch.targets,
       logits: floats.buffer[activationLayout.logits], logProbabilities: logProbabilities, backward: backward)
     return logProbabilities
@@ -65,7 +65,7 @@ extension Decoder {
 
   /// The gradients of the head, the final norm and the residual stream.
   private func headBackward(
-    _ batch: TokenBatch, _ coefficient: @escaping TokenCoefficient, _ accumulator: any GradientSums
+    _ batch: TokenBatch, _ coefficient: @escaping TokenCoefficient, _ accumulator: any GradientAccumulator
   ) {
     let tokens = batch.tokenCount
     let headGradient = gradients.buffer.prefix(layout.head.count)
@@ -74,11 +74,11 @@ extension Decoder {
     let normGradient = gradients.buffer[normStart..<normStart + layout.finalNorm.count]
     let gradient = hidden(activationLayout.gradient, tokens)
     floats.buffer[activationLayout.gradient].prefix(tokens * configuration.hiddenSize).fill(0)
-    compute.rmsNormBackward(
+    backend.rmsNormBackward(
       dy: hidden(activationLayout.outputNormed, tokens), x: hidden(activationLayout.output, tokens),
       weight: parameters[layout.finalNorm], rstd: floats.buffer[activationLayout.outputScale], addingTo: gradient,
       weightGradient: normGradient)
-    accumulator.add(headGradient, at: layout.head, compute: compute)
-    accumulator.add(normGradient, at: layout.finalNorm, compute: compute)
+    accumulator.add(headGradient, at: layout.head, backend: backend)
+    accumulator.add(normGradient, at: layout.finalNorm, backend: backend)
   }
 }

@@ -8,7 +8,7 @@ extension Decoder {
   struct Pass {
     /// Where gradients go, and the global batch's micro-batches: the denominator of the auxiliary losses.
     struct Gradients {
-      let accumulator: any GradientSums
+      let accumulator: any GradientAccumulator
       let microBatches: Int
       var auxiliaryScale: Float { 1 / Float(microBatches) }
     }
@@ -41,10 +41,10 @@ extension Decoder {
     precondition(pass.batch.packing.longest <= rotary.cosine.rows, "sequence longer than planned")
     for event in schedule.events {
       switch event {
-      case .unshard(let piece): try residence.acquire(piece)
-      case .reshard(let piece): try residence.release(piece)
-      case .beginGradient(let piece): try residence.beginGradient(piece)
-      case .reduceGradient(let piece): try residence.endGradient(piece)
+      case .unshard(let unit): try parameterSharding.unshard(unit)
+      case .reshard(let unit): try parameterSharding.reshard(unit)
+      case .beginGradient(let unit): try parameterSharding.beginGradient(unit)
+      case .reduceGradient(let unit): try parameterSharding.endGradient(unit)
       case .compute(let part, .forward): try forward(part, &pass)
       case .compute(let part, .recompute): try recompute(part, pass)
       case .compute(let part, .backward): try backward(part, &pass)
@@ -57,7 +57,7 @@ extension Decoder {
   private func forward(_ part: PassSchedule.Part, _ pass: inout Pass) throws {
     let batch = pass.batch
     switch part {
-    case .embedding: compute.embed(batch.inputs, weight: embedding, into: input(ofLayer: 0, batch.tokenCount))
+    case .embedding: backend.embed(batch.inputs, weight: embedding, into: input(ofLayer: 0, batch.tokenCount))
     case .attention(let layer): attentionForward(layer, batch)
     case .feedForward(let layer): feedForward(layer, batch)
     case .dispatch(let layer): dispatchForward(layer, batch)
@@ -82,7 +82,7 @@ extension Decoder {
     switch part {
     case .embedding:
       let gradient = hidden(activationLayout.gradient, batch.tokenCount)
-      gradients.accumulator.add(rows: gradient, ids: batch.inputs, at: layout.embedding, compute: compute)
+      gradients.accumulator.add(rows: gradient, ids: batch.inputs, at: layout.embedding, backend: backend)
     case .attention(let layer): attentionBackward(layer, batch)
     case .feedForward(let layer): feedForwardBackward(layer, batch)
     case .dispatch(let layer): dispatchBackward(layer, batch, gradients)

@@ -8,7 +8,8 @@ extension Decoder {
     let a = activationLayout.blocks[layer]
     return Routing(
       experts: integers.buffer[a.slotExperts].prefix(slots), weights: floats.buffer[a.slotWeights].prefix(slots),
-      rowOfSlot: integers.buffer[a.rowOfSlot].prefix(slots), slotOfRow: integers.buffer[a.slotOfRow].prefix(slots),
+      permutation: integers.buffer[a.permutation].prefix(slots),
+      inversePermutation: integers.buffer[a.inversePermutation].prefix(slots),
       offsets: integers.buffer[a.expertOffsets])
   }
 
@@ -24,10 +25,10 @@ extension Decoder {
     let p = layout.blocks[layer]
     let logits = scores(layer, n, experts)
     let router = parameters[p.router].matrix(experts.count, configuration.hiddenSize)
-    compute.multiply(MatrixProduct(hidden(a.middleNormed, n), router.transposed, into: logits))
-    compute.route(
+    backend.multiply(MatrixProduct(hidden(a.middleNormed, n), router.transposed, into: logits))
+    backend.route(
       logits, router: experts.router, topK: experts.perToken,
-      selectionBias: p.selectionBias.isEmpty ? nil : parameters[p.selectionBias],
+      expertBias: p.expertBias.isEmpty ? nil : parameters[p.expertBias],
       normaliser: floats.buffer[a.scoreNormaliser], into: routing)
   }
 
@@ -45,18 +46,18 @@ extension Decoder {
     if experts.balancing.loadCoefficient != 0 {
       balance = loadGradient(layer, tokens: n, experts, scale: normalisation)
     }
-    compute.routeBackward(
+    backend.routeBackward(
       logits, router: experts.router, topK: experts.perToken,
       routing: routing(layer, slots: n * experts.perToken), weightGradient: weightGradient, balance: balance,
       zScale: experts.balancing.zCoefficient * normalisation, normaliser: floats.buffer[a.scoreNormaliser])
-    compute.multiply(
+    backend.multiply(
       MatrixProduct(
         logits.transposed, hidden(a.middleNormed, n),
         into: gradientBuffer(p.router, layer).matrix(experts.count, configuration.hiddenSize)))
-    compute.multiply(
+    backend.multiply(
       MatrixProduct(
         logits, parameters[p.router].matrix(experts.count, configuration.hiddenSize), into: normedGradient))
-    if !p.selectionBias.isEmpty { gradientBuffer(p.selectionBias, layer).fill(0) }
+    if !p.expertBias.isEmpty { gradientBuffer(p.expertBias, layer).fill(0) }
   }
 
   // MARK: Load balancing
@@ -100,7 +101,7 @@ extension Decoder {
     let sums = floats.buffer[activationLayout.balance]
     for layer in 0..<configuration.layers where configuration.sparseLayers[layer] {
       let normaliser = floats.buffer[activationLayout.blocks[layer].scoreNormaliser]
-      compute.sumProbabilities(scores(layer, n, experts), router: experts.router, normaliser: normaliser, into: sums)
+      backend.sumProbabilities(scores(layer, n, experts), router: experts.router, normaliser: normaliser, into: sums)
       let loads = measuredLoads(layer, experts)
       let product = (0..<experts.count).reduce(0.0) { $0 + Double(loads[$1]) * Double(sums[$1]) }
       total += Double(experts.balancing.loadCoefficient) * Double(experts.count) * product / Double(n * n)

@@ -20,7 +20,7 @@ public struct MicroBatchResult: Sendable {
 public final class Decoder {
   public let configuration: ModelConfiguration
   public let layout: ParameterLayout
-  public let compute: Compute
+  public let backend: Backend
   /// `[layout.count]`
   public let parameters: Buffer<Float>
 
@@ -35,7 +35,7 @@ public final class Decoder {
   let rotary: RotaryTables
   /// Where attention finds the tokens before those of a batch; nil when a batch holds whole sequences.
   let cache: KeyValueCache?
-  let residence: any ParameterResidence
+  let parameterSharding: any ParameterSharding
   let exchange: any ExpertExchange
   let recomputation: Recomputation
 
@@ -47,17 +47,17 @@ public final class Decoder {
   ///   - workspace: planned for this decoder among others; nil for one of its own.
   public convenience init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, sequences: Int, length: Int, training: Bool,
-    recompute: Recomputation = .none, residence: any ParameterResidence = LocalResidence(),
+    recompute: Recomputation = .none, parameterSharding: any ParameterSharding = UnshardedParameters(),
     exchange: (any ExpertExchange)? = nil,
-    workspace: Workspace? = nil, compute: Compute
+    workspace: Workspace? = nil, backend: Backend
   ) {
     let exchange = exchange ?? LocalExperts(count: configuration.experts?.count ?? 0)
     let plan = WorkspacePlan(
       configuration, sequences: sequences, length: length, training: training, recompute: recompute,
       exchange: exchange)
     self.init(
-      configuration, parameters: parameters, plan: plan, positions: length, residence: residence,
-      exchange: exchange, workspace: workspace ?? Workspace([plan]), compute: compute)
+      configuration, parameters: parameters, plan: plan, positions: length, parameterSharding: parameterSharding,
+      exchange: exchange, workspace: workspace ?? Workspace([plan]), backend: backend)
   }
 
   /// A decoder in a workspace that others use too.
@@ -68,28 +68,28 @@ public final class Decoder {
   ///   - positions: of the longest sequence.
   public convenience init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, plan: WorkspacePlan, positions: Int,
-    residence: any ParameterResidence, exchange: any ExpertExchange, workspace: Workspace, compute: Compute
+    parameterSharding: any ParameterSharding, exchange: any ExpertExchange, workspace: Workspace, backend: Backend
   ) {
     self.init(
-      configuration, parameters: parameters, plan: plan, positions: positions, residence: residence,
-      exchange: exchange, cache: nil, workspace: workspace, compute: compute)
+      configuration, parameters: parameters, plan: plan, positions: positions, parameterSharding: parameterSharding,
+      exchange: exchange, cache: nil, workspace: workspace, backend: backend)
   }
 
   init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, plan: WorkspacePlan, positions: Int,
-    residence: any ParameterResidence, exchange: any ExpertExchange, cache: KeyValueCache?, workspace: Workspace,
-    compute: Compute
+    parameterSharding: any ParameterSharding, exchange: any ExpertExchange, cache: KeyValueCache?, workspace: Workspace,
+    backend: Backend
   ) {
     layout = ParameterLayout(configuration)
     precondition(parameters.count == layout.count)
     precondition(workspace.fits(plan), "the workspace was planned for smaller decoders")
     self.configuration = configuration
     self.parameters = parameters
-    self.residence = residence
+    self.parameterSharding = parameterSharding
     self.exchange = exchange
     self.cache = cache
     self.workspace = workspace
-    self.compute = compute
+    self.backend = backend
     activationLayout = plan.activations
     recomputation = plan.recompute
     trainingSchedule = .training(layout, recompute: plan.recompute)
@@ -107,16 +107,16 @@ public final class Decoder {
   ///
   /// - Parameters:
   ///   - experts: experts of a layer that are computed here; nil for all.
-  ///   - arrivals: rows that arrive for a number of own rows: an expectation, where `init` plans for the worst.
+  ///   - receiveCapacity: rows that arrive for a number of own rows: an expectation, where `init` plans for the worst.
   ///   - positions: of the longest sequence; nil for `length`.
   public static func plannedBytes(
     _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool,
-    recompute: Recomputation = .none, experts: Int? = nil, arrivals: ((Int) -> ArrivingRows)? = nil,
+    recompute: Recomputation = .none, experts: Int? = nil, receiveCapacity: ((Int) -> ReceiveCapacity)? = nil,
     positions: Int? = nil
   ) -> Int {
     let plan = WorkspacePlan(
       configuration, sequences: sequences, length: length, training: training, recompute: recompute, experts: experts,
-      arrivals: arrivals)
+      receiveCapacity: receiveCapacity)
     return plan.bytes
       + 4
       * RotaryTables.floats(
@@ -124,14 +124,14 @@ public final class Decoder {
   }
 
   /// Computes a micro-batch's loss and adds its gradients to `accumulator`. An empty micro-batch joins a round of ranks
-  /// that have one: it computes with this rank's experts, and unshards the same pieces in the same order.
+  /// that have one: it computes with this rank's experts, and unshards the same units in the same order.
   ///
   /// - Parameters:
   ///   - objective: with the denominators of the global batch.
   ///   - microBatches: of the global batch: the denominator of the auxiliary losses.
   /// - Throws: what the residence and the exchange throw.
   public func train(
-    _ batch: TokenBatch, objective: NormalizedObjective, microBatches: Int, accumulator: any GradientSums
+    _ batch: TokenBatch, objective: NormalizedObjective, microBatches: Int, accumulator: any GradientAccumulator
   ) throws -> MicroBatchResult {
     var pass = Pass(
       batch, .training(objective, Pass.Gradients(accumulator: accumulator, microBatches: microBatches)))

@@ -3,7 +3,7 @@ public import Kernels
 /// Brings the rows of a micro-batch to the experts that they chose, has an ``ExpertLayer`` compute with them, and brings
 /// the results back.
 ///
-/// A decoder calls it three times for a layer, in each direction: `dispatch`, `compute`, `collect`. Between the first and the
+/// A decoder calls it three times for a layer, in each direction: `dispatch`, `backend`, `collect`. Between the first and the
 /// second it makes the layer's experts readable, between the second and the third they may go. Ranks that share the experts
 /// of a layer do this together, each with a micro-batch of its own or with none. What one expert computes for one
 /// micro-batch stays one piece of arithmetic, wherever that is.
@@ -13,14 +13,14 @@ public protocol ExpertExchange: AnyObject {
   /// Whether rows come from, and go to, other ranks.
   var isDistributed: Bool { get }
   /// The most rows that are computed with here when every rank has `rows`.
-  func arrivals(of rows: Int) -> ArrivingRows
+  func receiveCapacity(of rows: Int) -> ReceiveCapacity
   /// A block's forward pass begins on this rank, with tokens.
   func beginBlock()
   /// Starts to bring own rows to their experts.
   func dispatch(_ pass: ExpertPass)
   /// Computes with the rows whose experts are here.
   func compute(_ pass: ExpertPass) throws
-  /// Computes again what of the forward pass was not kept, before a backward pass's `compute`: nothing travels for it.
+  /// Computes again what of the forward pass was not kept, before a backward pass's `backend`: nothing travels for it.
   func recompute(_ pass: ExpertPass) throws
   /// Returns when all results are where their rows came from: `pass.returned` is complete.
   func collect(_ pass: ExpertPass) throws
@@ -47,15 +47,15 @@ public struct ExpertPass {
 }
 
 /// How many rows a rank computes with in an expert layer.
-public struct ArrivingRows: Sendable {
+public struct ReceiveCapacity: Sendable {
   /// Own ones, those that visit, and those of a borrowed expert.
   public let all: Int
   /// Those that come from other ranks.
-  public let visiting: Int
+  public let received: Int
 
-  public init(all: Int, visiting: Int) {
+  public init(all: Int, received: Int) {
     self.all = all
-    self.visiting = visiting
+    self.received = received
   }
 }
 
@@ -66,7 +66,7 @@ public final class LocalExperts: ExpertExchange {
 
   public init(count: Int) { localExperts = 0..<count }
 
-  public func arrivals(of rows: Int) -> ArrivingRows { ArrivingRows(all: rows, visiting: 0) }
+  public func receiveCapacity(of rows: Int) -> ReceiveCapacity { ReceiveCapacity(all: rows, received: 0) }
 
   public func beginBlock() {}
 

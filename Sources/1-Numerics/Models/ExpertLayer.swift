@@ -35,7 +35,7 @@ extension [ExpertSegment] {
 /// which segments, in what order. The layer is linear in the routing weights, so gradients are taken without them first; a
 /// weight's own gradient is then a dot product, and the experts' outputs need not be kept.
 public struct ExpertLayer {
-  let compute: Compute
+  let backend: Backend
   let layout: ParameterLayout
   let layer: Int
   /// `[layout.count]`
@@ -50,7 +50,7 @@ public struct ExpertLayer {
   /// For gradients of experts' weights on their way to the exact sums.
   let gradients: Buffer<Float>
   /// nil in a forward pass.
-  let accumulator: (any GradientSums)?
+  let accumulator: (any GradientAccumulator)?
 
   /// Computes the outputs of some segments.
   ///
@@ -59,8 +59,8 @@ public struct ExpertLayer {
   ///   - weights: `[expert size]` of a borrowed expert; nil for the layer's own.
   public func forward(_ segments: [ExpertSegment], to outputs: Matrix, weights: Buffer<Float>? = nil) {
     recompute(segments, weights: weights)
-    compute.swiGLU(gateUp.rows(segments.rows), into: activation.rows(segments.rows))
-    compute.multiply(
+    backend.swiGLU(gateUp.rows(segments.rows), into: activation.rows(segments.rows))
+    backend.multiply(
       segments.map {
         MatrixProduct(
           activation.rows($0.rows), matrices($0.expert, weights).down.transposed, into: outputs.rows($0.origin))
@@ -69,7 +69,7 @@ public struct ExpertLayer {
 
   /// Computes the part of `forward` that `backward` needs: gate and up.
   public func recompute(_ segments: [ExpertSegment], weights: Buffer<Float>? = nil) {
-    compute.multiply(
+    backend.multiply(
       segments.map {
         MatrixProduct(
           inputs.rows($0.rows), matrices($0.expert, weights).gateUp.transposed, into: gateUp.rows($0.rows))
@@ -88,18 +88,18 @@ public struct ExpertLayer {
     let (range, origin) = (segments.rows, segments.origin)
     let columns = 0..<inputs.columns
     let weightColumn = inputs.columns..<inputs.columns + 1
-    compute.multiply(
+    backend.multiply(
       segments.map {
         MatrixProduct(
           arrived.rows($0.origin).columns(columns), matrices($0.expert, weights).down,
           into: activationGradient.rows($0.rows))
       })
-    compute.swiGLUBackward(
+    backend.swiGLUBackward(
       outGradient: activationGradient.rows(range), gateUpToGradient: gateUp.rows(range), out: activation.rows(range))
-    compute.weightBackward(
+    backend.weightBackward(
       gradient: activationGradient.rows(range), activation: activation.rows(range), gateUpGradient: gateUp.rows(range),
       weights: arrived.rows(origin).columns(weightColumn), weightGradients: results.rows(origin).columns(weightColumn))
-    compute.multiply(
+    backend.multiply(
       segments.map {
         MatrixProduct(
           gateUp.rows($0.rows), matrices($0.expert, weights).gateUp, into: results.rows($0.origin).columns(columns))
@@ -111,7 +111,7 @@ public struct ExpertLayer {
     _ segments: ArraySlice<ExpertSegment>, from arrived: Matrix, into memory: Buffer<Float>
   ) {
     let size = layout.expertSize
-    compute.multiply(
+    backend.multiply(
       segments.enumerated().flatMap { place, segment in
         let gradient = matrices(memory[place * size..<(place + 1) * size])
         return [
@@ -146,7 +146,7 @@ public struct ExpertLayer {
   /// Adds the gradients of neighbouring experts, `[experts, expert size]`, to the exact sums.
   public func add(_ gradient: Buffer<Float>, ofExperts experts: Range<Int>) {
     guard let accumulator else { preconditionFailure("a forward pass has no gradients") }
-    accumulator.add(gradient, at: layout.experts(experts, layer: layer), compute: compute)
+    accumulator.add(gradient, at: layout.experts(experts, layer: layer), backend: backend)
   }
 
   /// The weights of some experts, `[experts, expert size]`.

@@ -1,7 +1,7 @@
 import Batches
 import Kernels
 
-/// A decoder that reads a sequence piece by piece: the keys and values of what it has read are kept, so that a further
+/// A decoder that reads a sequence piece by unit: the keys and values of what it has read are kept, so that a further
 /// token costs one row of arithmetic.
 ///
 /// It is `Decoder` with a cache: the same layers, the same kernels. Memory is planned once for the longest sequence.
@@ -17,7 +17,7 @@ public final class IncrementalDecoder {
   /// - Parameters:
   ///   - parameters: `[layout.count]`; kept for as long as this object lives.
   ///   - capacity: tokens of the longest sequence.
-  public init(_ configuration: ModelConfiguration, parameters: Arena<Float>, capacity: Int, compute: Compute) {
+  public init(_ configuration: ModelConfiguration, parameters: Arena<Float>, capacity: Int, backend: Backend) {
     precondition(capacity >= 1)
     self.capacity = capacity
     let cache = KeyValueCache(configuration, capacity: capacity)
@@ -25,9 +25,10 @@ public final class IncrementalDecoder {
     self.parameters = parameters
     let plan = WorkspacePlan(configuration, sequences: 1, length: min(capacity, Self.chunk), training: false)
     decoder = Decoder(
-      configuration, parameters: parameters.buffer, plan: plan, positions: cache.capacity, residence: LocalResidence(),
+      configuration, parameters: parameters.buffer, plan: plan, positions: cache.capacity,
+      parameterSharding: UnshardedParameters(),
       exchange: LocalExperts(count: configuration.experts?.count ?? 0), cache: cache,
-      workspace: Workspace([plan]), compute: compute)
+      workspace: Workspace([plan]), backend: backend)
     logits = Arena(count: configuration.vocabularySize)
   }
 
@@ -70,7 +71,7 @@ public final class IncrementalDecoder {
 
   /// log p(token) as the next one, from the logits of the last call: the bits of the training forward pass.
   public func logProbability(of token: Int32) -> Float {
-    decoder.compute.logProbability(of: Int(token), logits: logits.buffer)
+    decoder.backend.logProbability(of: Int(token), logits: logits.buffer)
   }
 
   /// Reads one token and returns the logits of what follows, `[vocabulary]`.

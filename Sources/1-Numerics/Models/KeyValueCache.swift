@@ -22,7 +22,7 @@ final class KeyValueCache {
 
   /// Rows of a layer that holds `capacity` tokens.
   static func rows(_ capacity: Int) -> Int {
-    (capacity + Compute.cacheRowMultiple - 1) / Compute.cacheRowMultiple * Compute.cacheRowMultiple
+    (capacity + Backend.cacheRowMultiple - 1) / Backend.cacheRowMultiple * Backend.cacheRowMultiple
   }
 
   /// A layer's keys and values, side by side as in the fused matrix: `[capacity, 2 · keyValueColumns]`.
@@ -36,8 +36,8 @@ final class KeyValueCache {
 
   /// Keeps new tokens' keys and values `[tokens, 2 · keyValueColumns]` behind those held; `count` is for the caller to
   /// raise when the last layer is done.
-  func store(_ keyValues: Matrix, layer: Int, compute: Compute) {
+  func store(_ keyValues: Matrix, layer: Int, backend: Backend) {
     precondition(count + keyValues.rows <= capacity, "more tokens than the cache was made for")
-    compute.copy(keyValues, to: rows(layer).rows(count..<count + keyValues.rows))
+    backend.copy(keyValues, to: rows(layer).rows(count..<count + keyValues.rows))
   }
 }

@@ -33,7 +33,7 @@ extension ModelConfiguration {
       throw section.error("num_experts_per_tok", "is missing")
     }
     guard count > 0 else { throw section.error(countKey, "must be positive, not \(count)") }
-    try check(count, countKey, in: section, most: mostExperts)
+    try check(count, countKey, in: section, most: maxExperts)
     guard perToken > 0, perToken <= count else {
       throw section.error("num_experts_per_tok", "is \(perToken); it must be between 1 and \(countKey) = \(count)")
     }
@@ -43,7 +43,7 @@ extension ModelConfiguration {
     try check(intermediateSize, form.widthKey, in: section)
     let shared = form.router == .sigmoid ? try section.integer("n_shared_experts") ?? 0 : 0
     guard shared >= 0 else { throw section.error("n_shared_experts", "must not be negative, but is \(shared)") }
-    try check(shared, "n_shared_experts", in: section, most: mostExperts)
+    try check(shared, "n_shared_experts", in: section, most: maxExperts)
     let router =
       switch form.router {
       case .renormalisedSoftmax: Router(scoring: .softmax, renormalise: true)

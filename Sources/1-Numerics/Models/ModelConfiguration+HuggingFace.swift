@@ -46,7 +46,7 @@ extension ModelConfiguration {
       return value
     }
     let hiddenSize = try positive("hidden_size")
-    let layers = try positive("num_hidden_layers", most: Self.mostLayers)
+    let layers = try positive("num_hidden_layers", most: Self.maxLayers)
     let heads = try positive("num_attention_heads")
     let defaults = family.defaults
     // A null says: as many as there are heads.

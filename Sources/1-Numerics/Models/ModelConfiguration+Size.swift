@@ -4,10 +4,10 @@ import ConfigurationFiles
 extension ModelConfiguration {
   /// Of any one number in a model's description.
   static let largestNumber = 1 << 24
-  static let mostLayers = 1 << 13
-  static let mostExperts = 1 << 16
+  static let maxLayers = 1 << 13
+  static let maxExperts = 1 << 16
   /// 35 trillion parameters.
-  private static let mostParameters = 0x1p45
+  private static let maxParameters = 0x1p45
 
   /// - Throws: `ForgeError.badInput` for a number that is larger than `most`.
   static func check(_ value: Int, _ key: String, in section: ConfigurationSection, most: Int = largestNumber) throws {
@@ -16,7 +16,7 @@ extension ModelConfiguration {
 
   /// - Throws: `ForgeError.badInput` for a model of more parameters than any machine holds.
   func checkSize(in section: ConfigurationSection) throws {
-    guard approximateParameters <= Self.mostParameters else {
+    guard approximateParameters <= Self.maxParameters else {
       let trillions = Int((approximateParameters * 1e-12).rounded())
       throw section.error(
         "hidden_size", "and the other sizes make a model of \(trillions) trillion parameters; at most 35 are possible")

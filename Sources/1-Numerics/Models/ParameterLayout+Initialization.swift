@@ -11,7 +11,7 @@ extension ParameterLayout {
   ///   - ranges: elements of the arena, ascending and disjoint; nil fills everything.
   public func initialize(
     _ parameters: Buffer<Float>, ranges: [Range<Int>]? = nil, configuration: ModelConfiguration, seed: UInt64,
-    compute: Compute
+    backend: Backend
   ) {
     precondition(parameters.count == count)
     let deviation = Double(configuration.initializerRange)
@@ -25,7 +25,7 @@ extension ParameterLayout {
       let first = part.lowerBound - tensor.range.lowerBound
       // Normal numbers come in pairs; a part may begin or end inside one.
       let pairs = first / 2..<(first + part.count + 1) / 2
-      compute.team.forEachChunk(of: pairs.count, size: 1 << 14) { chunk, _ in
+      backend.team.forEachChunk(of: pairs.count, size: 1 << 14) { chunk, _ in
         for pair in chunk.lowerBound + pairs.lowerBound..<chunk.upperBound + pairs.lowerBound {
           let (a, b) = random.normals(UInt64(pair))
           let place = 2 * pair - first

@@ -4,7 +4,7 @@ public struct ParameterTensor: Sendable, Equatable {
   public enum Role: Sendable {
     case embedding, head, norm, bias, router
     /// Added to a router's scores when experts are selected; moved by the load, not by a gradient.
-    case selectionBias
+    case expertBias
     /// A matrix between hidden layers: attention and feed-forward weights.
     case hidden
   }
@@ -32,7 +32,7 @@ public struct ParameterTensor: Sendable, Equatable {
 /// Where every parameter lives in one flat arena.
 ///
 /// Matrices that multiply the same input stand next to each other and are used as one (queries, keys and values; gate
-/// and up). The arena is cut into *pieces*, which are what is sent between ranks: the embedding; of each block first what
+/// and up). The arena is cut into *units*, which are what is sent between ranks: the embedding; of each block first what
 /// every rank computes with, then its experts, which may be spread over ranks; and the head.
 public struct ParameterLayout: Sendable {
   /// Offsets of one block's parameters, by role.
@@ -50,7 +50,7 @@ public struct ParameterLayout: Sendable {
     /// `[experts, hidden]`
     public var router = 0..<0
     /// `[experts]`
-    public var selectionBias = 0..<0
+    public var expertBias = 0..<0
     /// `[2 · width, hidden]` of a dense layer, or of the shared experts.
     public var gateUp = 0..<0
     /// `[hidden, width]` of a dense layer, or of the shared experts.
@@ -60,7 +60,7 @@ public struct ParameterLayout: Sendable {
   }
 
   public private(set) var tensors: [ParameterTensor] = []
-  public private(set) var pieces: [Range<Int>] = []
+  public private(set) var units: [Range<Int>] = []
   public private(set) var blocks: [Block] = []
   /// `[vocabulary, hidden]`
   public private(set) var embedding = 0..<0
@@ -74,16 +74,16 @@ public struct ParameterLayout: Sendable {
 
   /// Elements of the arena: parameters without gaps, so that everything in it counts towards norms and sums.
   public private(set) var count = 0
-  public var embeddingPiece: Int { 0 }
-  public var headPiece: Int { pieces.count - 1 }
-  private var blockPieces: [Int] = []
-  private var expertsPieces: [Int?] = []
+  public var embeddingUnit: Int { 0 }
+  public var headUnit: Int { units.count - 1 }
+  private var blockUnits: [Int] = []
+  private var expertsUnits: [Int?] = []
 
   /// What every rank computes with in a block: attention, norms, and a dense feed-forward layer or the router and the
   /// shared experts.
-  public func blockPiece(_ layer: Int) -> Int { blockPieces[layer] }
+  public func blockUnit(_ layer: Int) -> Int { blockUnits[layer] }
   /// The experts of a sparse layer; nil for a dense one.
-  public func expertsPiece(_ layer: Int) -> Int? { expertsPieces[layer] }
+  public func expertsUnit(_ layer: Int) -> Int? { expertsUnits[layer] }
   /// The elements of some experts of a sparse layer.
   public func experts(_ experts: Range<Int>, layer: Int) -> Range<Int> {
     let start = blocks[layer].experts.lowerBound
@@ -95,13 +95,13 @@ public struct ParameterLayout: Sendable {
     expertCount = configuration.experts?.count ?? 0
     expertSize = 3 * hidden * (configuration.experts?.intermediateSize ?? 0)
     embedding = add(.embedding, [("model.embed_tokens.weight", [configuration.vocabularySize, hidden])])
-    closePiece()
+    closeUnit()
     for layer in 0..<configuration.layers { addBlock(layer, configuration) }
     finalNorm = add(.norm, [("model.norm.weight", [hidden])])
     head =
       configuration.tiedEmbeddings
       ? embedding : add(.head, [("lm_head.weight", [configuration.vocabularySize, hidden])])
-    closePiece()
+    closeUnit()
   }
 
   private mutating func addBlock(_ layer: Int, _ c: ModelConfiguration) {
@@ -121,9 +121,9 @@ public struct ParameterLayout: Sendable {
     block.postAttentionNorm = add(.norm, [(prefix + "post_attention_layernorm.weight", [c.hiddenSize])])
     guard c.sparseLayers[layer], let experts = c.experts else {
       addFeedForward(prefix + "mlp.", width: c.intermediateSize, c, to: &block)
-      blockPieces.append(pieces.count)
-      expertsPieces.append(nil)
-      closePiece()
+      blockUnits.append(units.count)
+      expertsUnits.append(nil)
+      closeUnit()
       blocks.append(block)
       return
     }
@@ -131,16 +131,16 @@ public struct ParameterLayout: Sendable {
     let layerPrefix = prefix + names.layer
     block.router = add(.router, [(layerPrefix + "gate.weight", [experts.count, c.hiddenSize])])
     if experts.biasUpdateRate != nil {
-      block.selectionBias = add(.selectionBias, [(layerPrefix + "gate.e_score_correction_bias", [experts.count])])
+      block.expertBias = add(.expertBias, [(layerPrefix + "gate.e_score_correction_bias", [experts.count])])
     }
     if experts.sharedIntermediateSize > 0 {
       addFeedForward(layerPrefix + "shared_experts.", width: experts.sharedIntermediateSize, c, to: &block)
     }
-    blockPieces.append(pieces.count)
-    closePiece()
+    blockUnits.append(units.count)
+    closeUnit()
     block.experts = addExperts(layerPrefix + "experts.", names, experts, c)
-    expertsPieces.append(pieces.count)
-    closePiece()
+    expertsUnits.append(units.count)
+    closeUnit()
     blocks.append(block)
   }
 
@@ -184,5 +184,5 @@ public struct ParameterLayout: Sendable {
     count = range.upperBound
   }
 
-  private mutating func closePiece() { pieces.append((pieces.last?.upperBound ?? 0)..<count) }
+  private mutating func closeUnit() { units.append((units.last?.upperBound ?? 0)..<count) }
 }

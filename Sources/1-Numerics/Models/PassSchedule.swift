@@ -5,10 +5,10 @@
 /// its memory and traffic.
 public struct PassSchedule: Sendable, Equatable {
   public enum Event: Sendable, Equatable {
-    /// The parameters of a piece are read from here on, until they are resharded.
+    /// The parameters of a unit are read from here on, until they are resharded.
     case unshard(Int)
     case reshard(Int)
-    /// The gradient sums of a piece are added to from here on, until they are handed over to be reduced.
+    /// The gradient sums of a unit are added to from here on, until they are handed over to be reduced.
     case beginGradient(Int)
     case reduceGradient(Int)
     case compute(Part, Direction)
@@ -39,7 +39,7 @@ public struct PassSchedule: Sendable, Equatable {
   public static func evaluation(_ layout: ParameterLayout) -> PassSchedule {
     var schedule = PassSchedule()
     schedule.forward(layout)
-    schedule.events += [.unshard(layout.headPiece), .compute(.head, .forward)]
+    schedule.events += [.unshard(layout.headUnit), .compute(.head, .forward)]
     schedule.reshardHead(layout)
     return schedule
   }
@@ -59,42 +59,42 @@ public struct PassSchedule: Sendable, Equatable {
   }
 
   private mutating func forward(_ layout: ParameterLayout) {
-    events += [.unshard(layout.embeddingPiece), .compute(.embedding, .forward)]
-    if !layout.isTied { events.append(.reshard(layout.embeddingPiece)) }
+    events += [.unshard(layout.embeddingUnit), .compute(.embedding, .forward)]
+    if !layout.isTied { events.append(.reshard(layout.embeddingUnit)) }
     for layer in layout.blocks.indices {
-      events += [.unshard(layout.blockPiece(layer)), .compute(.attention(layer), .forward)]
-      if let experts = layout.expertsPiece(layer) {
+      events += [.unshard(layout.blockUnit(layer)), .compute(.attention(layer), .forward)]
+      if let experts = layout.expertsUnit(layer) {
         events += [
           .compute(.dispatch(layer), .forward), .unshard(experts), .compute(.experts(layer), .forward),
           .reshard(experts), .compute(.combine(layer), .forward),
         ]
       }
       if layout.hasFeedForward(layer) { events.append(.compute(.feedForward(layer), .forward)) }
-      events.append(.reshard(layout.blockPiece(layer)))
+      events.append(.reshard(layout.blockUnit(layer)))
     }
   }
 
   private mutating func head(_ layout: ParameterLayout) {
-    events += [.unshard(layout.headPiece), .beginGradient(layout.headPiece)]
-    if layout.isTied { events.append(.beginGradient(layout.embeddingPiece)) }
-    events += [.compute(.head, .backward), .reduceGradient(layout.headPiece)]
+    events += [.unshard(layout.headUnit), .beginGradient(layout.headUnit)]
+    if layout.isTied { events.append(.beginGradient(layout.embeddingUnit)) }
+    events += [.compute(.head, .backward), .reduceGradient(layout.headUnit)]
     reshardHead(layout)
   }
 
   /// A tied embedding has stayed for the head.
   private mutating func reshardHead(_ layout: ParameterLayout) {
-    events.append(.reshard(layout.headPiece))
-    if layout.isTied { events.append(.reshard(layout.embeddingPiece)) }
+    events.append(.reshard(layout.headUnit))
+    if layout.isTied { events.append(.reshard(layout.embeddingUnit)) }
   }
 
   private mutating func backward(_ layer: Int, _ layout: ParameterLayout, recompute: Recomputation) {
-    let block = layout.blockPiece(layer)
+    let block = layout.blockUnit(layer)
     events.append(.unshard(block))
     if recompute != .none { events.append(.compute(.attention(layer), .recompute)) }
     if recompute == .block, layout.hasFeedForward(layer) {
       events.append(.compute(.feedForward(layer), .recompute))
     }
-    if let experts = layout.expertsPiece(layer) {
+    if let experts = layout.expertsUnit(layer) {
       events += [.compute(.dispatch(layer), .backward), .unshard(experts)]
       if recompute == .block { events.append(.compute(.experts(layer), .recompute)) }
       events += [
@@ -110,8 +110,8 @@ public struct PassSchedule: Sendable, Equatable {
   }
 
   private mutating func embeddingGradient(_ layout: ParameterLayout) {
-    if !layout.isTied { events.append(.beginGradient(layout.embeddingPiece)) }
-    events += [.compute(.embedding, .backward), .reduceGradient(layout.embeddingPiece)]
+    if !layout.isTied { events.append(.beginGradient(layout.embeddingUnit)) }
+    events += [.compute(.embedding, .backward), .reduceGradient(layout.embeddingUnit)]
   }
 
   /// Exchanges two events: for tests that everybody follows the schedule.

@@ -12,15 +12,16 @@ public struct WorkspacePlan {
   ///   - training: whether there will be backward passes.
   ///   - recompute: what they compute a second time, for less memory.
   ///   - experts: experts of a layer that are computed here; nil for all.
-  ///   - arrivals: rows that arrive for a number of own rows; nil when all experts are here.
+  ///   - receiveCapacity: rows that arrive for a number of own rows; nil when all experts are here.
   public init(
     _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool,
-    recompute: Recomputation = .none, experts: Int? = nil, arrivals: ((Int) -> ArrivingRows)? = nil
+    recompute: Recomputation = .none, experts: Int? = nil, receiveCapacity: ((Int) -> ReceiveCapacity)? = nil
   ) {
     let layout = ParameterLayout(configuration)
     self.recompute = recompute
     activations = ActivationLayout(
-      configuration, tokens: sequences * length, arrivals: arrivals, training: training, recompute: recompute)
+      configuration, tokens: sequences * length, receiveCapacity: receiveCapacity, training: training,
+      recompute: recompute)
     gradients = training ? Self.gradientScratch(layout, experts: experts ?? configuration.experts?.count ?? 0) : 0
   }
 
@@ -31,13 +32,13 @@ public struct WorkspacePlan {
   ) {
     self.init(
       configuration, sequences: sequences, length: length, training: training, recompute: recompute,
-      experts: exchange.localExperts.count, arrivals: exchange.isDistributed ? exchange.arrivals : nil)
+      experts: exchange.localExperts.count, receiveCapacity: exchange.isDistributed ? exchange.receiveCapacity : nil)
   }
 
   /// The largest gradient that exists in fp32 at one time: a block's without its experts, the head's with the final
   /// norm's, or that of as many experts as fit in 64 MiB, at least one.
   private static func gradientScratch(_ layout: ParameterLayout, experts: Int) -> Int {
-    let blocks = layout.blocks.indices.map { layout.pieces[layout.blockPiece($0)].count }.max() ?? 0
+    let blocks = layout.blocks.indices.map { layout.units[layout.blockUnit($0)].count }.max() ?? 0
     let some = min(experts, max(1, (1 << 24) / max(1, layout.expertSize)))
     return max(blocks, layout.head.count + layout.finalNorm.count + 32, some * layout.expertSize)
   }
@@ -52,7 +53,7 @@ public struct WorkspacePlan {
 public final class Workspace {
   let floats: Arena<Float>
   let integers: Arena<Int32>
-  /// The gradient of the piece in progress, in fp32; what is finished goes to the accumulator.
+  /// The gradient of the unit in progress, in fp32; what is finished goes to the accumulator.
   let gradients: Arena<Float>
   private var rotaryTables: [(dimension: Int, rotary: RotaryConfiguration, tables: RotaryTables)] = []
 

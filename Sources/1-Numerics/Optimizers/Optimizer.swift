@@ -21,7 +21,7 @@ public final class Optimizer {
   /// Ascending.
   public let parts: [Part]
   private let tensors: [OptimizedTensor]
-  private let owned: OwnedParts
+  private let shard: OptimizerShard
   private let memory: (first: Arena<Float>, second: Arena<Float>, scratch: Arena<Float>)
 
   /// - Parameters:
@@ -29,17 +29,17 @@ public final class Optimizer {
   ///   - shards: ranges of the arena that this rank updates, ascending and disjoint. A matrix of Muon's is wholly inside
   ///     one of them or wholly outside all.
   public init(settings: OptimizerSettings, tensors: [OptimizedTensor], shards: [Range<Int>]) {
-    let owned = OwnedParts(tensors: tensors, shards: shards)
-    precondition(owned.batches.isEmpty || settings.muon != nil, "Muon's tensors need its settings")
+    let shard = OptimizerShard(tensors: tensors, shards: shards)
+    precondition(shard.batches.isEmpty || settings.muon != nil, "Muon's tensors need its settings")
     let memory = (
-      first: Arena<Float>(count: owned.firstCount), second: Arena<Float>(count: owned.secondCount),
-      scratch: Arena<Float>(count: owned.scratchCount)
+      first: Arena<Float>(count: shard.firstCount), second: Arena<Float>(count: shard.secondCount),
+      scratch: Arena<Float>(count: shard.scratchCount)
     )
     self.settings = settings
     self.tensors = tensors
-    self.owned = owned
+    self.shard = shard
     self.memory = memory
-    parts = owned.parts.map { part in
+    parts = shard.parts.map { part in
       Part(
         tensor: part.tensor, range: part.range, first: memory.first.buffer[part.first],
         second: part.second.map { memory.second.buffer[$0] })
@@ -48,7 +48,7 @@ public final class Optimizer {
 
   /// Bytes of the moments and, with Muon, of scratch memory, for the arguments of `init`.
   public static func plannedBytes(tensors: [OptimizedTensor], shards: [Range<Int>]) -> Int {
-    OwnedParts(tensors: tensors, shards: shards).bytes
+    OptimizerShard(tensors: tensors, shards: shards).bytes
   }
 
   /// Updates this rank's shards.
@@ -59,14 +59,14 @@ public final class Optimizer {
   ///   - sums: exact gradient sums, an element per parameter; read in this rank's shards only.
   public func update(
     step: Int, learningRate: Double, gradientScale: Float, sums: Buffer<Int64>, parameters: Buffer<Float>,
-    compute: Compute
+    backend: Backend
   ) {
-    for part in owned.parts {
+    for part in shard.parts {
       guard case .adamW(let decays) = tensors[part.tensor].rule, let second = part.second else { continue }
       let numbers = AdamWStep(
         learningRate: learningRate, beta1: settings.adamW.beta1, beta2: settings.adamW.beta2,
         epsilon: settings.adamW.epsilon, weightDecay: decays ? settings.adamW.weightDecay : 0, step: step)
-      compute.adamW(
+      backend.adamW(
         numbers, gradientScale: gradientScale, accumulator: sums[part.range], first: memory.first.buffer[part.first],
         second: memory.second.buffer[second], parameters: parameters[part.range])
     }
@@ -74,13 +74,13 @@ public final class Optimizer {
     let numbers = MuonStep(
       learningRate: learningRate, momentum: muon.momentum, weightDecay: muon.weightDecay,
       newtonSchulzSteps: muon.newtonSchulzSteps)
-    for batch in owned.batches {
+    for batch in shard.batches {
       let matrices = batch.map { matrix in
         MuonMatrix(
           rows: matrix.rows, columns: matrix.columns, accumulator: sums[matrix.part.range],
           momentum: memory.first.buffer[matrix.part.first], parameters: parameters[matrix.part.range])
       }
-      compute.muon(numbers, gradientScale: gradientScale, matrices: matrices, scratch: memory.scratch.buffer)
+      backend.muon(numbers, gradientScale: gradientScale, matrices: matrices, scratch: memory.scratch.buffer)
     }
   }
 }

@@ -28,20 +28,20 @@ public struct BatchLoader: Sendable {
     }
   }
 
-  /// Reads micro-batches: one for every round, empty ones behind those that were asked for.
+  /// Reads micro-batches: one for every micro-step, empty ones behind those that were asked for.
   ///
   /// - Parameters:
   ///   - microBatches: the sequences of each.
   ///   - read: fills in one sequence of the stream, as `TrainingData.read` does.
   public func load(
-    _ microBatches: [Range<Int>], rounds: Int, read: (_ index: Int, _ batch: TokenBatch, _ sequence: Int) -> Void
+    _ microBatches: [Range<Int>], microSteps: Int, read: (_ index: Int, _ batch: TokenBatch, _ sequence: Int) -> Void
   ) -> [TokenBatch] {
-    (0..<rounds).map { round in
-      guard round < microBatches.count else { return empty }
-      let sequences = microBatches[round]
+    (0..<microSteps).map { microStep in
+      guard microStep < microBatches.count else { return empty }
+      let sequences = microBatches[microStep]
       let batch =
-        sequences.count == microBatch && round < batches.count
-        ? batches[round] : TokenBatch(sequences: sequences.count, length: sequenceLength)
+        sequences.count == microBatch && microStep < batches.count
+        ? batches[microStep] : TokenBatch(sequences: sequences.count, length: sequenceLength)
       for (place, index) in sequences.enumerated() { read(index, batch, place) }
       return batch
     }

@@ -26,7 +26,7 @@ struct Normalizer: Sendable {
   private let steps: [Step]
   private let firstByte: UInt8
   /// How much longer replacements may make a text: one after another they would let it grow without bound.
-  private static let mostGrowth = 16
+  private static let maxGrowth = 16
 
   /// - Throws: `JSON.Malformed` for a step that is unknown or lacks what it needs.
   init(_ steps: [JSON.Object]) throws(JSON.Malformed) {
@@ -37,8 +37,8 @@ struct Normalizer: Sendable {
       if case .replace(let pattern, let content) = known[known.count - 1] {
         growth *= max(1, (content.count + pattern.count - 1) / pattern.count)
       }
-      guard growth <= Self.mostGrowth else {
-        throw JSON.Malformed("its normalizers can make a text more than \(Self.mostGrowth) times as long")
+      guard growth <= Self.maxGrowth else {
+        throw JSON.Malformed("its normalizers can make a text more than \(Self.maxGrowth) times as long")
       }
     }
     self.steps = known

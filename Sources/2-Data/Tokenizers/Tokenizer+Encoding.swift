@@ -123,7 +123,7 @@ extension Tokenizer {
           let first = ids.count
           try mergeWord(range, of: text, rules, byteIDs, lookup, &scratch.merger, into: &ids)
           let count = ids.count - first
-          guard count <= WordCache.mostIDs else { continue }
+          guard count <= WordCache.maxIDs else { continue }
           cache[slot] = WordCache.Entry(
             low: key.low, high: key.high,
             ids: (ids[first], count > 1 ? ids[first + 1] : 0, count > 2 ? ids[first + 2] : 0),

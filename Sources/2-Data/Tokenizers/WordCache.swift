@@ -10,7 +10,7 @@ struct WordCache: Sendable {
   }
 
   static let longestWord = 16
-  static let mostIDs = 3
+  static let maxIDs = 3
   private static let bits: UInt64 = 15
 
   var entries = [Entry](repeating: Entry(), count: 1 << Int(bits))

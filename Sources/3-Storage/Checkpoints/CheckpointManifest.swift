@@ -94,103 +94,110 @@ struct CheckpointManifest: Codable, Sendable {
   static func root(of bytes: [UInt8]) -> String { String(decoding: bytes.suffix(67).prefix(64), as: UTF8.self) }
 
   /// Reads what ``encoded()`` wrote, and throws a plain sentence about what is wrong with it.
-  static func decode(_ bytes: [UInt8]) throws(Defect) -> (manifest: CheckpointManifest, root: String) {
-    guard bytes.count > tailLength else { throw Defect("it is truncated") }
+  static func decode(_ bytes: [UInt8]) throws(FormatError) -> (manifest: CheckpointManifest, root: String) {
+    guard bytes.count > tailLength else { throw FormatError("it is truncated") }
     let body = Array(bytes.dropLast(tailLength))
     let root = SHA256.hash(body).hexadecimal
     guard bytes.suffix(tailLength).elementsEqual("\"root\":\"\(root)\"}\n".utf8) else {
-      throw Defect("its contents do not match its root hash")
+      throw FormatError("its contents do not match its root hash")
     }
     struct Header: Decodable { var format: String, version: Int }
     let decoder = JSONDecoder()
     guard let header = try? decoder.decode(Header.self, from: Data(bytes)), header.format == currentFormat else {
-      throw Defect("it is not a checkpoint's manifest")
+      throw FormatError("it is not a checkpoint's manifest")
     }
     guard header.version == currentVersion else {
-      throw Defect("it has version \(header.version) of the format, and this program reads version \(currentVersion)")
+      throw FormatError(
+        "it has version \(header.version) of the format, and this program reads version \(currentVersion)")
     }
     do {
       return (try decoder.decode(CheckpointManifest.self, from: Data(bytes)), root)
     } catch {
-      throw Defect("it lacks a field or has one of a wrong type")
+      throw FormatError("it lacks a field or has one of a wrong type")
     }
   }
 
   // MARK: Consistency
 
   /// Checks that every tensor is covered by chunks exactly once, and every byte of every file by exactly one chunk.
-  func validate() throws(Defect) {
+  func validate() throws(FormatError) {
     try validateNumbers()
     var byTensor = Dictionary(grouping: chunks, by: \.tensor)
     for tensor in tensors {
-      guard tensor.shape.allSatisfy({ $0 >= 0 }) else { throw Defect("tensor '\(tensor.name)' has a negative size") }
+      guard tensor.shape.allSatisfy({ $0 >= 0 }) else {
+        throw FormatError("tensor '\(tensor.name)' has a negative size")
+      }
       guard let chunks = byTensor.removeValue(forKey: tensor.name) ?? (tensor.elementCount == 0 ? [] : nil) else {
-        throw Defect("tensor '\(tensor.name)' has no chunks, or is listed twice")
+        throw FormatError("tensor '\(tensor.name)' has no chunks, or is listed twice")
       }
       var covered = 0
       for chunk in chunks.sorted(by: { $0.start < $1.start }) {
         guard chunk.start == covered, chunk.count > 0 else {
-          throw Defect("the chunks of tensor '\(tensor.name)' leave a gap or overlap at element \(covered)")
+          throw FormatError("the chunks of tensor '\(tensor.name)' leave a gap or overlap at element \(covered)")
         }
         guard chunk.rawLength == chunk.count * tensor.dtype.width, chunk.planes.count == tensor.dtype.width,
           chunk.planes.allSatisfy({ $0 > 0 && $0 <= chunk.count }), chunk.length == chunk.planes.reduce(0, +)
         else {
-          throw Defect("tensor '\(tensor.name)' has a chunk at element \(chunk.start) whose lengths disagree")
+          throw FormatError("tensor '\(tensor.name)' has a chunk at element \(chunk.start) whose lengths disagree")
         }
         covered += chunk.count
       }
       guard covered == tensor.elementCount else {
-        throw Defect("tensor '\(tensor.name)' has \(tensor.elementCount) elements, its chunks \(covered)")
+        throw FormatError("tensor '\(tensor.name)' has \(tensor.elementCount) elements, its chunks \(covered)")
       }
     }
-    if let stray = byTensor.keys.min() { throw Defect("it has chunks of a tensor '\(stray)' that it does not list") }
+    if let stray = byTensor.keys.min() {
+      throw FormatError("it has chunks of a tensor '\(stray)' that it does not list")
+    }
     try validateFiles()
   }
 
   /// No sensible number comes near the bound, and below it no sum or product of what follows can overflow.
-  private func validateNumbers() throws(Defect) {
+  private func validateNumbers() throws(FormatError) {
     let most = 1 << 48
     func isSensible(_ numbers: [Int]) -> Bool { numbers.allSatisfy { (0...most).contains($0) } }
     var names: Set<String> = []
     for tensor in tensors {
-      guard names.insert(tensor.name).inserted else { throw Defect("tensor '\(tensor.name)' is listed twice") }
+      guard names.insert(tensor.name).inserted else { throw FormatError("tensor '\(tensor.name)' is listed twice") }
       var count = 1
       for size in tensor.shape where size >= 0 {
         let (product, isTooLarge) = count.multipliedReportingOverflow(by: size)
-        guard !isTooLarge, product <= most else { throw Defect("tensor '\(tensor.name)' is too large to be one") }
+        guard !isTooLarge, product <= most else { throw FormatError("tensor '\(tensor.name)' is too large to be one") }
         count = product
       }
     }
-    guard step >= 0, isSensible(files.map(\.length)) else { throw Defect("it has a number that cannot be") }
+    guard step >= 0, isSensible(files.map(\.length)) else { throw FormatError("it has a number that cannot be") }
     for chunk in chunks {
       guard isSensible([chunk.start, chunk.count, chunk.offset, chunk.length, chunk.rawLength]),
         chunk.planes.count <= 8,
         isSensible(chunk.planes)
-      else { throw Defect("it has a chunk of tensor '\(chunk.tensor)' with a number that cannot be") }
+      else { throw FormatError("it has a chunk of tensor '\(chunk.tensor)' with a number that cannot be") }
     }
   }
 
-  private func validateFiles() throws(Defect) {
+  private func validateFiles() throws(FormatError) {
     var byFile = Dictionary(grouping: chunks, by: \.file)
     for file in files {
       guard !file.name.contains("/"), !file.name.hasPrefix(".") else {
-        throw Defect("'\(file.name)' is not the name of a shard")
+        throw FormatError("'\(file.name)' is not the name of a shard")
       }
       var covered = 0
       for chunk in (byFile.removeValue(forKey: file.name) ?? []).sorted(by: { $0.offset < $1.offset }) {
-        guard chunk.offset == covered else { throw Defect("\(file.name) has a gap or an overlap at byte \(covered)") }
+        guard chunk.offset == covered else {
+          throw FormatError("\(file.name) has a gap or an overlap at byte \(covered)")
+        }
         covered += chunk.length
       }
       guard covered == file.length else {
-        throw Defect("\(file.name) has \(file.length) bytes, its chunks \(covered)")
+        throw FormatError("\(file.name) has \(file.length) bytes, its chunks \(covered)")
       }
     }
-    if let stray = byFile.keys.min() { throw Defect("it has chunks in '\(stray)', which it does not list") }
+    if let stray = byFile.keys.min() { throw FormatError("it has chunks in '\(stray)', which it does not list") }
   }
 }
 
 /// What is wrong with a part of a checkpoint; becomes a `ForgeError` once the path is known.
-struct Defect: Error {
+struct FormatError: Error {
   var description: String
   init(_ description: String) { self.description = description }
 }

@@ -55,9 +55,9 @@ public final class CheckpointReader: Sendable {
       try manifest.validate()
       let name = (self.path as NSString).lastPathComponent
       if let step = CheckpointFolder.step(name: name), step != manifest.step {
-        throw Defect("it is that of step \(manifest.step)")
+        throw FormatError("it is that of step \(manifest.step)")
       }
-    } catch let defect as Defect {
+    } catch let defect as FormatError {
       throw ForgeError.badInput(
         "checkpoint '\(self.path)' is damaged: \(CheckpointManifest.fileName): \(defect.description)")
     }
@@ -172,7 +172,7 @@ public final class CheckpointReader: Sendable {
       let stored = try fetched.get()
       try ChunkDecoder.verify(stored, against: chunk)
       return stored
-    } catch let defect as Defect {
+    } catch let defect as FormatError {
       throw damaged(chunk, index: index, defect)
     }
   }
@@ -250,7 +250,7 @@ public final class CheckpointReader: Sendable {
     }
   }
 
-  private func damaged(_ chunk: ChunkRecord, index: Int, _ defect: Defect) -> ForgeError {
+  private func damaged(_ chunk: ChunkRecord, index: Int, _ defect: FormatError) -> ForgeError {
     ForgeError.badInput(
       "checkpoint '\(path)' is damaged: \(chunk.file), tensor '\(chunk.tensor)', chunk \(index) "
         + "(elements \(chunk.start) to \(chunk.start + chunk.count - 1)): \(defect.description)")

@@ -97,16 +97,16 @@ final class ChunkDecoder {
 
   deinit { ZSTD_freeDCtx(context) }
 
-  static func verify(_ stored: UnsafeRawBufferPointer, against chunk: ChunkRecord) throws(Defect) {
+  static func verify(_ stored: UnsafeRawBufferPointer, against chunk: ChunkRecord) throws(FormatError) {
     var hash = SHA256()
     hash.update(stored)
-    guard hash.finalize().hexadecimal == chunk.sha256 else { throw Defect("its bytes do not match their SHA-256") }
+    guard hash.finalize().hexadecimal == chunk.sha256 else { throw FormatError("its bytes do not match their SHA-256") }
   }
 
   /// Writes `chunk.rawLength` bytes, aligned for the element type, to `destination`.
   func decode(
     _ stored: UnsafeRawBufferPointer, of chunk: ChunkRecord, into destination: UnsafeMutableRawPointer
-  ) throws(Defect) {
+  ) throws(FormatError) {
     if scratch.count < chunk.rawLength { scratch = [UInt8](repeating: 0, count: chunk.rawLength) }
     let isSound = scratch.withUnsafeMutableBufferPointer { scratch in
       guard let source = stored.baseAddress, let unpacked = scratch.baseAddress else { return false }
@@ -126,6 +126,6 @@ final class ChunkDecoder {
       BytePlanes.join(planes, count: chunk.count, into: destination)
       return true
     }
-    guard isSound else { throw Defect("one of its planes does not decompress") }
+    guard isSound else { throw FormatError("one of its planes does not decompress") }
   }
 }

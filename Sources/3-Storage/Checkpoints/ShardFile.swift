@@ -42,7 +42,7 @@ package final class ShardFile: Sendable {
       let count = pread(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
       if count < 0, errno == EINTR { continue }
       guard count >= 0 else { throw systemError("read", path) }
-      guard count > 0 else { throw Defect("the file ends within it") }
+      guard count > 0 else { throw FormatError("the file ends within it") }
       done += count
     }
   }
@@ -100,7 +100,7 @@ final class ReadBuffers {
   private final class Slot: @unchecked Sendable {
     let memory = GrowingBuffer()
     let done = DispatchSemaphore(value: 0)
-    var result: Result<UnsafeRawBufferPointer, any Error> = .failure(Defect("nothing was fetched"))
+    var result: Result<UnsafeRawBufferPointer, any Error> = .failure(FormatError("nothing was fetched"))
   }
 
   /// Begins to read, with a closure that is given memory for it.

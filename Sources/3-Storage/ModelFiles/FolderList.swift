@@ -16,8 +16,8 @@ struct FolderList {
   ]
   /// What says something about other files than the model's: adapters, a dataset, a trainer's state.
   private static let others: Set<String> = ["adapter_config.json", "dataset.json", "trainer_state.json"]
-  private static let mostTokenizerBytes = 1 << 28
-  private static let mostTextBytes = 1 << 24
+  private static let maxTokenizerBytes = 1 << 28
+  private static let maxTextBytes = 1 << 24
 
   init(folder: String) throws {
     var weights = (try? SafetensorsCollection(path: folder))?.fileNames ?? []
@@ -49,8 +49,8 @@ struct FolderList {
     guard let found = attributes(target), found[.type] as? FileAttributeType == .typeRegular,
       let size = (found[.size] as? NSNumber)?.intValue
     else { return false }
-    if isTokenizer(name) { return size <= mostTokenizerBytes }
-    return size <= mostTextBytes && isText(target)
+    if isTokenizer(name) { return size <= maxTokenizerBytes }
+    return size <= maxTextBytes && isText(target)
   }
 
   /// Without a byte of zero, as no file of numbers is.

@@ -26,7 +26,7 @@ extension PretrainedModel {
     var files = files
     let notes = [files.beginAsTrained(), files.leftOutNote].compactMap(\.self)
     let tensors = ParameterLayout(configuration).tensors.map { tensor in
-      (tensor, type: tensor.role == .selectionBias ? ScalarType.float32 : dtype)
+      (tensor, type: tensor.role == .expertBias ? ScalarType.float32 : dtype)
     }
     for (tensor, type) in tensors { try check(parameters[tensor.range], of: tensor, fits: type) }
     let text = try configuration.huggingFaceJSON(dtype: dtype, source: files.configuration)

@@ -40,10 +40,10 @@ public struct LedgerVerification {
     let saved = Self.checkpoints(of: run)
     let file = try LedgerFile(path: run.ledger)
     var order = StepOrder()
-    var objection: (line: Int, what: String)?
+    var violation: (line: Int, what: String)?
     var known: [Int: StepLedger.Step] = [:]
     for entry in file.entries {
-      if let what = order.objection(to: entry), objection == nil { objection = (entry.line, what) }
+      if let what = order.violation(to: entry), violation == nil { violation = (entry.line, what) }
       starts += entry.kind == "start" ? 1 : 0
       guard let step = entry.step else { continue }
       steps += 1
@@ -55,15 +55,15 @@ public struct LedgerVerification {
     lines = file.entries.count
     lastStep = order.last
     cutBytes = file.cutBytes
-    if let damage = file.damage, damage.line <= objection?.line ?? .max {
+    if let damage = file.damage, damage.line <= violation?.line ?? .max {
       finding = Finding(
         file: run.ledger, line: damage.line, what: damage.what,
         meaning: damage.what.contains("hash")
           ? "it was changed after it was written, or the disk has damaged it: what it says is no proof"
           : "lines before it were changed, left out, added or moved: what was recorded until there is no proof")
-    } else if let objection {
+    } else if let violation {
       finding = Finding(
-        file: run.ledger, line: objection.line, what: objection.what,
+        file: run.ledger, line: violation.line, what: violation.what,
         meaning: "the record is not that of one run; its lines were written anew, or by another program")
     } else {
       finding = verify(saved, file, order)
@@ -132,7 +132,7 @@ private struct StepOrder {
   var last: Int { current ?? 0 }
 
   /// What is wrong with a line behind those before it; nil when nothing is.
-  mutating func objection(to entry: LedgerFile.Entry) -> String? {
+  mutating func violation(to entry: LedgerFile.Entry) -> String? {
     defer { states.append((entry.end, current)) }
     switch entry.kind {
     case "branch":

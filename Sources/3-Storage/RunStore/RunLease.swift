@@ -4,7 +4,7 @@ import Foundation
 /// The right to write into a run directory. One job has it at a time; whoever takes it over raises its epoch.
 ///
 /// Rank 0 holds a lock on the file `.lock` while its process lives, touches the file every second, and has written its
-/// epoch and its name there. A job that finds the lock free, or its holder silent for ``patience`` seconds (stopped, cut
+/// epoch and its name there. A job that finds the lock free, or its holder silent for ``timeout`` seconds (stopped, cut
 /// off, or on a machine that is gone), takes over; so does the next start of the same Slurm job, without waiting. A
 /// process of the former holder that comes to life again reads another name in the file before it changes anything, and
 /// ends.
@@ -31,10 +31,10 @@ public final class RunLease: Sendable {
   }
 
   /// Seconds for which a holder must be silent to be given up.
-  public static let patience = 15.0
-  private static let pulse = 1.0
+  public static let timeout = 15.0
+  private static let heartbeatInterval = 1.0
   /// Automatic restarts without a new checkpoint after which the run is stopped for good.
-  static let mostRestarts = 3
+  static let maxRestarts = 3
 
   private let path: String
   public let record: Record
@@ -46,7 +46,7 @@ public final class RunLease: Sendable {
     self.descriptor = descriptor
     guard descriptor >= 0 else { return }
     try SystemThread.start(name: "lease") { [weak self] in
-      while self?.touch() != nil { Thread.sleep(forTimeInterval: Self.pulse) }
+      while self?.touch() != nil { Thread.sleep(forTimeInterval: Self.heartbeatInterval) }
     }
   }
 
@@ -60,11 +60,11 @@ public final class RunLease: Sendable {
   ///   - checkpoint: the newest checkpoint's step, 0 when there is none.
   ///   - steps: that the run is to do in all.
   ///   - keepsCopies: whether this job keeps copies on the nodes' own disks.
-  ///   - say: told when the job has to wait before it may take over.
+  ///   - log: told when the job has to wait before it may take over.
   /// - Throws: `ForgeError.badInput` when another job holds it, or when the run was restarted too often for nothing.
   public static func acquire(
     path: String, start: StartEnvironment, checkpoint: Int, steps: Int? = nil, keepsCopies: Bool = false,
-    say: (String) -> Void
+    log: (String) -> Void
   ) throws -> RunLease {
     let directory = path.parentFolder
     let (descriptor, isFree) = try lock(path)
@@ -73,7 +73,7 @@ public final class RunLease: Sendable {
     // Some file systems lock within one machine only.
     let isSuspect = !isFree || (!former.isReleased && former.epoch > 0 && former.host != ProcessTable.hostName)
     if isSuspect, !start.isNextAttempt(after: former) {
-      guard isSilent(path, former: former, say: say) else {
+      guard isSilent(path, former: former, log: log) else {
         throw ForgeError.badInput(
           "another job is writing to the run directory '\(directory)' (on \(former.host)); wait for it or choose another"
         )
@@ -86,9 +86,9 @@ public final class RunLease: Sendable {
     if start.attempt > 0, !former.isReleased, former.epoch > 0, former.checkpoint == checkpoint {
       record.restarts = former.restarts + 1
     }
-    guard record.restarts <= mostRestarts else {
+    guard record.restarts <= maxRestarts else {
       throw ForgeError.badInput(
-        "the run in '\(directory)' was restarted \(mostRestarts) times after step \(checkpoint) without saving a newer "
+        "the run in '\(directory)' was restarted \(maxRestarts) times after step \(checkpoint) without saving a newer "
           + "checkpoint, and is not restarted again; see train.log and `forge why \(directory)`, then start it by hand")
     }
     // A new file, so that nobody reads half a record. The lock on the old one stays with a holder who is only silent, for
@@ -175,7 +175,7 @@ public final class RunLease: Sendable {
   }
 
   /// Whether the holder leaves the file untouched for as long as patience lasts.
-  private static func isSilent(_ path: String, former: Record, say: (String) -> Void) -> Bool {
+  private static func isSilent(_ path: String, former: Record, log: (String) -> Void) -> Bool {
     func touched() -> timespec? {
       // Opened anew each time: a network file system then asks its server.
       let descriptor = open(path, O_RDONLY | O_CLOEXEC)
@@ -184,15 +184,15 @@ public final class RunLease: Sendable {
       return descriptor >= 0 && fstat(descriptor, &status) == 0 ? status.st_mtim : nil
     }
     let before = touched()
-    var isTold = false
-    for waited in stride(from: 0, to: patience, by: 0.25) {
+    var isLogged = false
+    for waited in stride(from: 0, to: timeout, by: 0.25) {
       usleep(250_000)
       guard let now = touched(), let before, now.tv_sec == before.tv_sec, now.tv_nsec == before.tv_nsec else {
         return false
       }
-      if waited > 3 * pulse, !isTold {
-        isTold = true
-        say("the job on \(former.host) that holds the run directory is silent; waiting \(Int(patience)) s to be sure")
+      if waited > 3 * heartbeatInterval, !isLogged {
+        isLogged = true
+        log("the job on \(former.host) that holds the run directory is silent; waiting \(Int(timeout)) s to be sure")
       }
     }
     return true
@@ -210,5 +210,5 @@ public final class RunLease: Sendable {
   ///
   /// - Parameters:
   ///   - touched, now: seconds since 1970.
-  public static func isFresh(touched: Double, now: Double) -> Bool { abs(now - touched) < patience }
+  public static func isFresh(touched: Double, now: Double) -> Bool { abs(now - touched) < timeout }
 }

@@ -13,13 +13,13 @@ public struct EngineOptions: Sendable {
   /// Micro-batches of a global batch.
   public var microBatches: Int
   public var optimizer: OptimizerSettings
-  public var sharding: StateSharding
+  public var sharding: ZeROStage
   /// Ranks that share the experts of a layer.
   public var expertDegree: Int
   /// When busy ranks lend experts to others.
   public var shadowExperts: ExpertShadowing
   /// Whether slower ranks lend more.
-  public var followsPace: Bool
+  public var usesTimings: Bool
   /// What of the activations is computed a second time.
   public var recompute: Recomputation
   /// Ranks that compute the same thing, along an axis whose parallelism is still to come; for tests.
@@ -27,8 +27,8 @@ public struct EngineOptions: Sendable {
 
   public init(
     model: ModelConfiguration, sequences: Int, length: Int, microBatches: Int, optimizer: OptimizerSettings,
-    sharding: StateSharding = .optimizer, expertDegree: Int = 1, shadowExperts: ExpertShadowing = .auto,
-    followsPace: Bool = true, recompute: Recomputation = .none
+    sharding: ZeROStage = .optimizer, expertDegree: Int = 1, shadowExperts: ExpertShadowing = .auto,
+    usesTimings: Bool = true, recompute: Recomputation = .none
   ) {
     self.model = model
     self.sequences = sequences
@@ -38,7 +38,7 @@ public struct EngineOptions: Sendable {
     self.sharding = sharding
     self.expertDegree = expertDegree
     self.shadowExperts = shadowExperts
-    self.followsPace = followsPace
+    self.usesTimings = usesTimings
     self.recompute = recompute
   }
 
@@ -52,7 +52,7 @@ public struct EngineOptions: Sendable {
       microBatches: configuration.batch.microBatches, optimizer: configuration.optimizer,
       sharding: configuration.parallelism.sharding,
       expertDegree: try configuration.expertDegree(ranks: ranks / duplicates),
-      shadowExperts: configuration.parallelism.shadowExperts, followsPace: configuration.parallelism.balance == .auto,
+      shadowExperts: configuration.parallelism.shadowExperts, usesTimings: configuration.parallelism.balance == .auto,
       recompute: configuration.memory.recompute)
     self.duplicates = duplicates
   }
@@ -66,12 +66,12 @@ public struct EngineOptions: Sendable {
   ///
   /// - Parameter ranks: that the parameters are spread over.
   /// - Throws: `ForgeError.badInput` when no exchange can carry it.
-  public func placement(ranks: Int) throws -> StatePlacement {
+  public func shardingPlan(ranks: Int) throws -> ShardingPlan {
     let layout = ParameterLayout(model)
-    let placement = StatePlacement(
+    let shardingPlan = ShardingPlan(
       layout: layout, experts: ExpertPlacement(experts: layout.expertCount, ranks: ranks, degree: expertDegree),
-      sharding: sharding, wholeMatrices: optimizer.needsWholeMatrices)
-    if let objection = placement.objection { throw ForgeError.badInput(objection) }
-    return placement
+      stage: sharding, wholeMatrices: optimizer.needsWholeMatrices)
+    if let violation = shardingPlan.violation { throw ForgeError.badInput(violation) }
+    return shardingPlan
   }
 }

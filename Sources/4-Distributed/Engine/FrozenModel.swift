@@ -15,7 +15,7 @@ public final class FrozenModel {
   ///
   /// - Throws: `MPIError`.
   public func logProbabilities(_ batch: TokenBatch) throws -> [Float] {
-    parameterSet.state.beginRound(decoder.evaluationSchedule, last: false)
+    parameterSet.state.beginMicroStep(decoder.evaluationSchedule, last: false)
     return try decoder.logProbabilities(batch)
   }
 }

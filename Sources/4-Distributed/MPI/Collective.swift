@@ -13,12 +13,13 @@ enum Collective {
     from: UnsafeRawPointer?, into: UnsafeMutableRawPointer?, block: Int, datatype: Datatype, reduction: Reduction)
   case broadcast(UnsafeMutableRawPointer?, count: Int, datatype: Datatype, root: Int)
   /// In place.
-  case allGather(UnsafeMutableRawPointer?, layout: Layout, datatype: Datatype)
+  case allGather(UnsafeMutableRawPointer?, layout: RankCounts, datatype: Datatype)
   /// `block` elements for each rank.
   case allToAll(from: UnsafeRawPointer?, into: UnsafeMutableRawPointer?, block: Int, datatype: Datatype)
   /// An all-to-all with counts.
   case exchange(from: UnsafeRawPointer?, into: UnsafeMutableRawPointer?, plan: ExchangePlan, datatype: Datatype)
-  case gather(from: UnsafeRawPointer?, into: UnsafeMutableRawPointer?, layout: Layout, datatype: Datatype, root: Int)
+  case gather(
+    from: UnsafeRawPointer?, into: UnsafeMutableRawPointer?, layout: RankCounts, datatype: Datatype, root: Int)
 
   /// What this rank brings, in bytes.
   func bytes(rank: Int, ranks: Int) -> Int {

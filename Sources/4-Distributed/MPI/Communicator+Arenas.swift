@@ -34,7 +34,7 @@ extension Communicator {
 
   /// Copies every rank's own range of `layout` into everybody's `buffer`, in place.
   public func allGather<E: CollectiveElement>(
-    arena buffer: UnsafeMutableBufferPointer<E>, layout: Layout, file: StaticString = #fileID, line: UInt32 = #line
+    arena buffer: UnsafeMutableBufferPointer<E>, layout: RankCounts, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
     try perform(gathering(in: buffer, layout), file, line)
   }
@@ -58,7 +58,8 @@ extension Communicator {
   /// Brings every rank's `source` to the `destination` of `root`, at the places of `layout`, which is the same on every
   /// rank.
   public func gather<E: CollectiveElement>(
-    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, layout: Layout, root: Int,
+    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, layout: RankCounts,
+    root: Int,
     file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
     try perform(gathering(source, into: destination, layout, root: root), file, line)

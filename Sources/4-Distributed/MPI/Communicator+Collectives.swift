@@ -67,13 +67,13 @@ extension Communicator {
     from source: Span<E>, into destination: inout MutableSpan<E>, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
     try allGather(
-      from: source, into: &destination, layout: Layout(contiguous: .init(repeating: source.count, count: size)),
+      from: source, into: &destination, layout: RankCounts(contiguous: .init(repeating: source.count, count: size)),
       file: file, line: line)
   }
 
   /// Copies every rank's `source` to its place in everybody's `destination`; `layout` is the same on every rank.
   public func allGather<E: CollectiveElement>(
-    from source: Span<E>, into destination: inout MutableSpan<E>, layout: Layout, file: StaticString = #fileID,
+    from source: Span<E>, into destination: inout MutableSpan<E>, layout: RankCounts, file: StaticString = #fileID,
     line: UInt32 = #line
   ) throws(MPIError) {
     try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
@@ -106,13 +106,13 @@ extension Communicator {
     from source: Span<E>, into destination: inout MutableSpan<E>, root: Int, file: StaticString = #fileID,
     line: UInt32 = #line
   ) throws(MPIError) {
-    let blocks = Layout(contiguous: .init(repeating: source.count, count: size))
+    let blocks = RankCounts(contiguous: .init(repeating: source.count, count: size))
     try gather(from: source, into: &destination, layout: blocks, root: root, file: file, line: line)
   }
 
   /// Brings every rank's `source` to its place in the `destination` of `root`; `layout` is the same on every rank.
   public func gather<E: CollectiveElement>(
-    from source: Span<E>, into destination: inout MutableSpan<E>, layout: Layout, root: Int,
+    from source: Span<E>, into destination: inout MutableSpan<E>, layout: RankCounts, root: Int,
     file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
     try withBuffers(source, &destination) { (source, destination) throws(MPIError) in
@@ -127,7 +127,7 @@ extension Communicator {
     var counts = [Int64](repeating: 0, count: size)
     var countSpan = counts.mutableSpan
     try allGather(from: [Int64(bytes.count)].span, into: &countSpan, file: file, line: line)
-    let layout = Layout(contiguous: counts.map { Int($0) })
+    let layout = RankCounts(contiguous: counts.map { Int($0) })
     var all = [UInt8](repeating: 0, count: rank == root ? layout.extent : 0)
     var span = all.mutableSpan
     try gather(from: bytes.span, into: &span, layout: layout, root: root, file: file, line: line)
@@ -135,7 +135,7 @@ extension Communicator {
   }
 
   func fillOwnRange<E>(
-    of destination: UnsafeMutableBufferPointer<E>, _ layout: Layout, from source: UnsafeBufferPointer<E>
+    of destination: UnsafeMutableBufferPointer<E>, _ layout: RankCounts, from source: UnsafeBufferPointer<E>
   ) where E: CollectiveElement {
     precondition(layout.counts.count == size && layout.counts[rank] == source.count, "the layout is not of this buffer")
     precondition(layout.extent <= destination.count, "the layout is larger than the destination")

@@ -48,7 +48,7 @@ extension Communicator {
   /// Starts `allGather`; `layout` is the same on every rank.
   @_lifetime(copy source, &destination)
   public func startAllGather<E: CollectiveElement>(
-    from source: Span<E>, into destination: inout MutableSpan<E>, layout: Layout, file: StaticString = #fileID,
+    from source: Span<E>, into destination: inout MutableSpan<E>, layout: RankCounts, file: StaticString = #fileID,
     line: UInt32 = #line
   ) throws(MPIError) -> BorrowingRequest {
     let (from, into) = arenas(source, &destination)
@@ -81,7 +81,7 @@ extension Communicator {
   /// Starts `gather`; `layout` is the same on every rank, `destination` is used on `root` only.
   @_lifetime(copy source, &destination)
   public func startGather<E: CollectiveElement>(
-    from source: Span<E>, into destination: inout MutableSpan<E>, layout: Layout, root: Int,
+    from source: Span<E>, into destination: inout MutableSpan<E>, layout: RankCounts, root: Int,
     file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) -> BorrowingRequest {
     let (from, into) = arenas(source, &destination)

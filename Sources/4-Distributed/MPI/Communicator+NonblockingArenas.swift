@@ -36,7 +36,7 @@ extension Communicator {
 
   /// Starts `allGather` in place: each rank's own range of `layout` is filled already.
   public func startAllGather<E: CollectiveElement>(
-    arena buffer: UnsafeMutableBufferPointer<E>, layout: Layout, file: StaticString = #fileID, line: UInt32 = #line
+    arena buffer: UnsafeMutableBufferPointer<E>, layout: RankCounts, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) -> Request {
     try start(gathering(in: buffer, layout), file, line)
   }
@@ -59,7 +59,8 @@ extension Communicator {
 
   /// Starts `gather`; `layout` must be the same on every rank, `destination` is used on `root` only.
   public func startGather<E: CollectiveElement>(
-    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, layout: Layout, root: Int,
+    arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, layout: RankCounts,
+    root: Int,
     file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) -> Request {
     try start(gathering(source, into: destination, layout, root: root), file, line)
@@ -101,7 +102,7 @@ extension Communicator {
     .broadcast(buffer.baseAddress, count: buffer.count, datatype: E.datatype, root: root)
   }
 
-  func gathering<E: CollectiveElement>(in buffer: UnsafeMutableBufferPointer<E>, _ layout: Layout) -> Collective {
+  func gathering<E: CollectiveElement>(in buffer: UnsafeMutableBufferPointer<E>, _ layout: RankCounts) -> Collective {
     precondition(layout.counts.count == size && layout.extent <= buffer.count, "the layout is not of this buffer")
     return .allGather(buffer.baseAddress, layout: layout, datatype: E.datatype)
   }
@@ -124,7 +125,7 @@ extension Communicator {
   }
 
   func gathering<E: CollectiveElement>(
-    _ source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, _ layout: Layout, root: Int
+    _ source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, _ layout: RankCounts, root: Int
   ) -> Collective {
     precondition(layout.counts[rank] == source.count, "this rank's count is not the layout's")
     precondition(rank != root || layout.extent <= destination.count, "the layout is not of this buffer")

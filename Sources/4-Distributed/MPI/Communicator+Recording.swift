@@ -25,26 +25,26 @@ extension Communicator {
   /// the same numbers.
   func enter(
     _ call: StaticString, bytes: @autoclosure () -> Int, _ file: StaticString, _ line: UInt32, waits: Bool = false
-  ) -> (Operation, BlackBox.Entry?) {
+  ) -> (Operation, FlightRecorder.Entry?) {
     // One thread at a time uses a communicator.
     let number = operations.load(ordering: .relaxed) + 1
     operations.store(number, ordering: .relaxed)
     let operation = Operation(call: call, number: number)
-    guard BlackBox.isInstalled, let ring = currentRing() else { return (operation, nil) }
+    guard FlightRecorder.isInstalled, let ring = currentRing() else { return (operation, nil) }
     return (operation, ring.enter(call, sequence: number, bytes: bytes(), file: file, line: line, waits: waits))
   }
 
-  private func currentRing() -> BlackBox.Ring? {
+  private func currentRing() -> FlightRecorder.Ring? {
     let address = ring.load(ordering: .relaxed)
-    guard address == 0 else { return address == 1 ? nil : BlackBox.Ring(address: address) }
-    let claimed = BlackBox.installed?.claim(id: id, name: name, members: members)
+    guard address == 0 else { return address == 1 ? nil : FlightRecorder.Ring(address: address) }
+    let claimed = FlightRecorder.installed?.claim(id: id, name: name, members: members)
     ring.store(claimed?.address ?? 1, ordering: .relaxed)
     return claimed
   }
 
   func leaveBlackBox() {
     let address = ring.load(ordering: .relaxed)
-    if address > 1 { BlackBox.Ring(address: address)?.release() }
+    if address > 1 { FlightRecorder.Ring(address: address)?.release() }
   }
 
   // MARK: Identity

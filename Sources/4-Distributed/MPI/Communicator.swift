@@ -98,7 +98,7 @@ public final class Communicator: Sendable {
   public func barrier(lookingEvery interval: UInt32, file: StaticString = #fileID, line: UInt32 = #line)
     throws(MPIError)
   {
-    try startBarrier(file: file, line: line).wait(lookingEvery: interval, isPatient: true)
+    try startBarrier(file: file, line: line).wait(lookingEvery: interval, sleepsFirst: true)
   }
 
   // MARK: The transport's

@@ -10,14 +10,14 @@ import Glibc
 struct FailureConsensus {
   struct Verdict {
     /// Whether this rank prints the sentence and ends the job.
-    let speaks: Bool
+    let reports: Bool
     /// Whether the sentence should say which rank failed.
     let namesRank: Bool
     let exitCode: Int32
   }
 
   /// How long a rank waits for all others to fail as well, and then for lower ranks to claim the word.
-  private static let patience: (everybody: Double, lowerRanks: Double) = (0.5, 0.2)
+  private static let timeout: (everybody: Double, lowerRanks: Double) = (0.5, 0.2)
 
   // Messages of its own, so that collectives left unfinished elsewhere cannot be mistaken for them.
   private let communicator: Communicator
@@ -33,9 +33,9 @@ struct FailureConsensus {
   }
 
   func settle(_ description: String, exitCode: Int32) -> Verdict {
-    if communicator.size == 1 { return Verdict(speaks: true, namesRank: false, exitCode: exitCode) }
+    if communicator.size == 1 { return Verdict(reports: true, namesRank: false, exitCode: exitCode) }
     if let verdict = verdictOfAll(description, exitCode: exitCode) { return verdict }
-    return Verdict(speaks: !lowerRankHasFailed(), namesRank: true, exitCode: exitCode)
+    return Verdict(reports: !lowerRankHasFailed(), namesRank: true, exitCode: exitCode)
   }
 
   /// What all ranks agree on if all have failed: then a reduction over all of them completes.
@@ -50,14 +50,14 @@ struct FailureConsensus {
       forge_mpi_in_place(), largest.baseAddress, Int32(mine.count), forge_mpi_uint64(), forge_mpi_max(),
       handle, &request)
     guard started == MPI_SUCCESS else { return nil }
-    let everybodyFailed = poll(for: Self.patience.everybody) {
+    let everybodyFailed = poll(for: Self.timeout.everybody) {
       var flag: Int32 = 0
       return MPI_Test(&request, &flag, forge_mpi_status_ignore()) == MPI_SUCCESS && flag != 0
     }
     guard everybodyFailed else { return nil }
     // The largest hash and the smallest, which is the complement of the largest complement, are one: all say the same.
     let isSame = largest[0] == ~largest[1]
-    return Verdict(speaks: communicator.rank == 0, namesRank: !isSame, exitCode: isSame ? exitCode : Int32(largest[2]))
+    return Verdict(reports: communicator.rank == 0, namesRank: !isSame, exitCode: isSame ? exitCode : Int32(largest[2]))
   }
 
   /// Tells the ranks above that this one failed, and listens whether one below has.
@@ -66,7 +66,7 @@ struct FailureConsensus {
       var request: MPI_Request?
       MPI_Isend(nil, 0, forge_mpi_uint8(), Int32(rank), 0, handle, &request)
     }
-    return poll(for: Self.patience.lowerRanks) {
+    return poll(for: Self.timeout.lowerRanks) {
       var flag: Int32 = 0
       let probed = MPI_Iprobe(MPI_ANY_SOURCE, 0, handle, &flag, forge_mpi_status_ignore())
       return probed == MPI_SUCCESS && flag != 0

@@ -12,14 +12,14 @@ final class InProcessJob: @unchecked Sendable {
     case failed(MPIError)
   }
 
-  let patience: Duration
+  let timeout: Duration
   private let monitor = Monitor()
   private var hasEnded: [Bool]
   private var failure: (rank: Int, error: any Error)?
 
-  init(ranks: Int, patience: Duration) {
+  init(ranks: Int, timeout: Duration) {
     hasEnded = .init(repeating: false, count: ranks)
-    self.patience = patience
+    self.timeout = timeout
   }
 
   // MARK: Ranks
@@ -92,10 +92,10 @@ final class InProcessJob: @unchecked Sendable {
     if let gone = missing.first(where: { hasEnded[$0] }) {
       return .failed(group.error(operation, "waits for rank \(gone), which has returned", isMisuse: true))
     }
-    guard ContinuousClock.now - meeting.began > patience else { return .open }
+    guard ContinuousClock.now - meeting.began > timeout else { return .open }
     return .failed(
       group.error(
-        operation, "has waited \(patience) for rank \(missing.map(String.init).joined(separator: ", "))",
+        operation, "has waited \(timeout) for rank \(missing.map(String.init).joined(separator: ", "))",
         isMisuse: false))
   }
 

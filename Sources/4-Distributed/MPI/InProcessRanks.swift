@@ -17,17 +17,17 @@ public enum InProcessRanks {
   /// and so does one that waits for a rank whose body has returned: such a rank takes part in nothing more.
   ///
   /// - Parameters:
-  ///   - patience: how long an operation may wait for ranks that neither come nor end; so long, too, a rank that throws
+  ///   - timeout: how long an operation may wait for ranks that neither come nor end; so long, too, a rank that throws
   ///     waits for a request that it drops, which others may still complete.
   ///   - body: its argument is the communicator of all ranks. It runs on a thread with a stack as large as a program's.
   /// - Returns: what it returned, by rank.
   /// - Throws: the error that was thrown first; `ForgeError.tryAgain` when the system starts no further thread.
   @discardableResult
   public static func run<Result: Sendable>(
-    ranks: Int, patience: Duration = .seconds(30), _ body: @escaping @Sendable (Communicator) throws -> Result
+    ranks: Int, timeout: Duration = .seconds(30), _ body: @escaping @Sendable (Communicator) throws -> Result
   ) throws -> [Result] {
     precondition(ranks > 0, "a job has a rank")
-    let job = InProcessJob(ranks: ranks, patience: patience)
+    let job = InProcessJob(ranks: ranks, timeout: timeout)
     let world = InProcessGroup(job: job, name: "world", members: Array(0..<ranks))
     let results = Results<Result>()
     var threads: [SystemThread] = []

@@ -36,7 +36,7 @@ public struct LaunchEnvironment: Sendable, Equatable {
       self.size = size
       rank = integer("SLURM_PROCID") ?? 0
       localRank = integer("SLURM_LOCALID") ?? 0
-      localSize = variable("SLURM_STEP_TASKS_PER_NODE").map(LaunchEnvironment.mostTasks) ?? 1
+      localSize = variable("SLURM_STEP_TASKS_PER_NODE").map(LaunchEnvironment.maxTasks) ?? 1
     } else {
       launcher = .none
       hasProcessManager = false
@@ -68,7 +68,7 @@ public struct LaunchEnvironment: Sendable, Equatable {
   }
 
   /// The largest number in Slurm's notation for tasks per node: 4 in `4(x2),3`.
-  static func mostTasks(in tasksPerNode: String) -> Int {
+  static func maxTasks(in tasksPerNode: String) -> Int {
     tasksPerNode.split(separator: ",").compactMap { Int($0.prefix { $0 != "(" }) }.max() ?? 1
   }
 }

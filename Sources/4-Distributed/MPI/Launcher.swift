@@ -24,7 +24,7 @@ public enum Launcher {
       arguments: CommandLine.arguments, isTask: ProcessTable.parentName == "slurmstepd",
       isInteractive: isatty(STDIN_FILENO) == 1)
     if let refusal {
-      if environment.rank == 0 { say("\(program): \(refusal)") }
+      if environment.rank == 0 { log("\(program): \(refusal)") }
       leave(64)
     }
     ProcessHeap.returnFreedBlocks()
@@ -39,23 +39,23 @@ public enum Launcher {
       failures = try FailureConsensus(world: world)
     } catch {
       let place = environment.size > 1 ? "rank \(environment.rank) (host \(hostName)): " : ""
-      say("\(program): \(place)\(error)")
+      log("\(program): \(place)\(error)")
       leave(exitCode(of: error))
     }
     do {
       let code = try world.allReduce(body(world), .max)
-      BlackBox.installed?.end(.normal, exitCode: code)
+      FlightRecorder.installed?.end(.normal, exitCode: code)
       // Where every rank is well an ordinary end will do, unless it makes mpirun say more than the program.
       guard code != 0 && environment.launcher == .mpirun else { finalizeAndLeave(code) }
       endJob(code: code, isLeader: world.rank == 0)
     } catch {
-      let ending: BlackBox.Ending = error is MPIError ? .consequence : .failure
-      BlackBox.installed?.end(ending, exitCode: exitCode(of: error), sentence: "\(error)")
+      let ending: FlightRecorder.Ending = error is MPIError ? .consequence : .failure
+      FlightRecorder.installed?.end(ending, exitCode: exitCode(of: error), sentence: "\(error)")
       let verdict = failures.settle("\(error)", exitCode: exitCode(of: error))
-      if verdict.speaks {
-        say("\(program): \(verdict.namesRank ? "rank \(world.rank) (host \(hostName)): " : "")\(error)")
+      if verdict.reports {
+        log("\(program): \(verdict.namesRank ? "rank \(world.rank) (host \(hostName)): " : "")\(error)")
       }
-      endJob(code: verdict.exitCode, isLeader: verdict.speaks)
+      endJob(code: verdict.exitCode, isLeader: verdict.reports)
     }
   }
 
@@ -71,7 +71,7 @@ public enum Launcher {
   ///   - code: not 0.
   ///   - sentence: goes to standard error first; nil when another rank tells.
   public static func abortJob(code: Int32, sentence: String?) -> Never {
-    if let sentence { say(sentence) }
+    if let sentence { log(sentence) }
     if LaunchEnvironment.current.launcher == .none { _exit(code) }
     // The abort itself may wait for what hangs; the alarm does not.
     signal(SIGALRM, SIG_DFL)
@@ -128,7 +128,7 @@ public enum Launcher {
     exit(code)
   }
 
-  private static func say(_ sentence: String) {
+  private static func log(_ sentence: String) {
     fflush(nil)
     let line = Array((sentence + "\n").utf8)
     // One write, so that the lines of several ranks do not mix.

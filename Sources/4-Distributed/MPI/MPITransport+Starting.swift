@@ -79,16 +79,16 @@ extension MPITransport {
         try startBroadcast(own, layout.counts[root], datatype, root: root, limit, calls)
       }
     case .allToAll(let source, let destination, let block, let datatype):
-      let blocks = Layout(contiguous: .init(repeating: block, count: size))
+      let blocks = RankCounts(contiguous: .init(repeating: block, count: size))
       try startPairwise(source, blocks, into: destination, blocks, datatype, limit, calls)
     case .exchange(let source, let destination, let plan, let datatype):
       try startPairwise(source, plan.send, into: destination, plan.receive, datatype, limit, calls)
     case .gather(let source, let destination, let layout, let datatype, let root):
-      let none = Layout(contiguous: .init(repeating: 0, count: size))
+      let none = RankCounts(contiguous: .init(repeating: 0, count: size))
       var send = none.counts
       send[root] = layout.counts[rank]
       try startPairwise(
-        source, Layout(contiguous: send), into: destination, rank == root ? layout : none, datatype, limit, calls)
+        source, RankCounts(contiguous: send), into: destination, rank == root ? layout : none, datatype, limit, calls)
     }
   }
 
@@ -115,7 +115,7 @@ extension MPITransport {
   ///
   /// MPI keeps messages between two ranks in order, so the parts of several operations cannot be mixed up.
   private func startPairwise(
-    _ source: UnsafeRawPointer?, _ send: Layout, into destination: UnsafeMutableRawPointer?, _ receive: Layout,
+    _ source: UnsafeRawPointer?, _ send: RankCounts, into destination: UnsafeMutableRawPointer?, _ receive: RankCounts,
     _ datatype: Datatype, _ limit: Int, _ calls: PendingCalls
   ) throws(MPIError) {
     let tag: Int32 = 0

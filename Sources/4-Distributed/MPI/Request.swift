@@ -9,9 +9,9 @@ public struct Request: ~Copyable {
   // Nil once nobody has to wait for it.
   private var pending: (any PendingOperation)?
   // The operation in the black box.
-  private let entry: BlackBox.Entry?
+  private let entry: FlightRecorder.Entry?
 
-  init(_ pending: any PendingOperation, _ entry: BlackBox.Entry?) {
+  init(_ pending: any PendingOperation, _ entry: FlightRecorder.Entry?) {
     self.pending = pending
     self.entry = entry
   }
@@ -38,20 +38,20 @@ public struct Request: ~Copyable {
   ///
   /// - Parameters:
   ///   - interval: the time between looks in microseconds.
-  ///   - isPatient: whether it sleeps from the beginning, because other ranks may start the operation much later.
+  ///   - sleepsFirst: whether it sleeps from the beginning, because other ranks may start the operation much later.
   ///   - longest: that a patient wait sleeps; it may be late by an eighth of the time waited so far, if that is more than
   ///     the interval and not more than this.
   public consuming func wait(
-    lookingEvery interval: UInt32, isPatient: Bool = false, longest: UInt32? = nil
+    lookingEvery interval: UInt32, sleepsFirst: Bool = false, longest: UInt32? = nil
   ) throws(MPIError) {
     let start = ContinuousClock.now
     entry?.wait()
     do throws(MPIError) {
       while try !isComplete() {
         let waited = ContinuousClock.now - start
-        if isPatient {
+        if sleepsFirst {
           usleep(max(interval, UInt32(min(waited / .microseconds(8), Double(longest ?? interval)))))
-        } else if waited > Self.impatience {
+        } else if waited > Self.urgency {
           usleep(interval)
         } else {
           sched_yield()
@@ -68,7 +68,7 @@ public struct Request: ~Copyable {
   public consuming func abandon() { pending = nil }
 
   /// What copying a chunk within a node takes at most.
-  private static let impatience = Duration.milliseconds(1)
+  private static let urgency = Duration.milliseconds(1)
 
   /// Whether the operation is complete, giving MPI a chance to move it forward.
   public mutating func isComplete() throws(MPIError) -> Bool {

@@ -32,14 +32,14 @@ public final class CheckpointSaver {
     public var level: Int
     public var metadata: JSONValue
     /// Where the nodes keep copies of their own: the save goes there, and `folder` is the node's; nil for the shared disk.
-    public var copies: LocalCopies?
+    public var copies: NodeLocalCheckpoints?
     /// Runs on rank 0 before the checkpoint is committed; what it throws fails the save.
     public var beforehand: @Sendable () throws -> Void
     /// Runs on rank 0 once the checkpoint is durable, behind training's back too; what it returns are notes for the log.
     public var afterwards: @Sendable () -> [String]
 
     public init(
-      step: Int, folder: CheckpointFolder, level: Int, metadata: JSONValue, copies: LocalCopies? = nil,
+      step: Int, folder: CheckpointFolder, level: Int, metadata: JSONValue, copies: NodeLocalCheckpoints? = nil,
       beforehand: @escaping @Sendable () throws -> Void = {},
       afterwards: @escaping @Sendable () -> [String] = { [] }
     ) {
@@ -61,7 +61,7 @@ public final class CheckpointSaver {
     /// Memory that nobody changes before the job is done.
     nonisolated(unsafe) var pieces: [ChunkWriter.Piece]
     /// Where they are, if not in the state itself: an error elsewhere may end everything else before the job is done.
-    nonisolated(unsafe) var memory: StateSnapshot?
+    nonisolated(unsafe) var memory: StagingBuffer?
     var started: ContinuousClock.Instant
     var stallSeconds: Double
   }
@@ -144,7 +144,7 @@ public final class CheckpointSaver {
   private let transfer: CheckpointTransfer
   private let worker: Worker
   private let thread: SerialThread<Job>
-  private let snapshot: StateSnapshot?
+  private let snapshot: StagingBuffer?
   private var job: Int?
 
   /// Collective.
@@ -155,17 +155,17 @@ public final class CheckpointSaver {
   ///   - threads: that compress.
   /// - Throws: `MPIError`; `ForgeError.tryAgain` when the system starts no further thread.
   public init(
-    _ transfer: CheckpointTransfer, communicator: Communicator, asynchronous: Bool, compute: Compute
+    _ transfer: CheckpointTransfer, communicator: Communicator, asynchronous: Bool, backend: Backend
   ) throws {
     self.transfer = transfer
     let worker = Worker(
       communicator: try communicator.duplicate(name: "checkpoint"), tensors: transfer.tensors,
-      threads: compute.team.count)
+      threads: backend.team.count)
     self.worker = worker
     thread = try SerialThread { worker.run($0) }
     snapshot =
       asynchronous
-      ? StateSnapshot(byteCount: transfer.pieces.reduce(0) { $0 + $1.bytes.count }, compute: compute) : nil
+      ? StagingBuffer(byteCount: transfer.pieces.reduce(0) { $0 + $1.bytes.count }, backend: backend) : nil
   }
 
   /// Whether a save is under way, or done and its outcome not yet taken.

@@ -30,7 +30,7 @@ public struct CheckpointTransfer {
   ) {
     self.communicator = communicator
     self.writes = writes
-    self.layout = optimizer.state.placement.layout
+    self.layout = optimizer.state.shardingPlan.layout
     self.parameters = parameters
     self.optimizer = optimizer
     self.threads = threads
@@ -45,16 +45,16 @@ public struct CheckpointTransfer {
 
   /// This rank's parts of the parameters and of the moments.
   private var parts: [Part] {
-    let owned = optimizer.state.owned.filter { !$0.isEmpty }
-    var parts = layout.parts(of: owned).map { tensor, range in
+    let shards = optimizer.state.shards.filter { !$0.isEmpty }
+    var parts = layout.parts(of: shards).map { tensor, range in
       Part(description: describe(tensor), offset: range.lowerBound - tensor.range.lowerBound, values: parameters[range])
     }
     // Without sharding a rank has more moments than it owns.
     var next = 0
     for part in optimizer.optimizer.parts {
-      while next < owned.count, owned[next].upperBound <= part.range.lowerBound { next += 1 }
-      guard next < owned.count, owned[next].overlaps(part.range) else { continue }
-      let range = part.range.clamped(to: owned[next])
+      while next < shards.count, shards[next].upperBound <= part.range.lowerBound { next += 1 }
+      guard next < shards.count, shards[next].overlaps(part.range) else { continue }
+      let range = part.range.clamped(to: shards[next])
       let tensor = layout.tensors[part.tensor]
       let moments = range.lowerBound - part.range.lowerBound..<range.upperBound - part.range.lowerBound
       let offset = range.lowerBound - tensor.range.lowerBound
@@ -105,7 +105,7 @@ public struct CheckpointTransfer {
     try communicator.together {
       try reader.read(requests, threads: threads)
     }
-    try optimizer.state.gatherOwned()
-    try optimizer.gatherOwnedMoments()
+    try optimizer.state.gatherShards()
+    try optimizer.gatherMoments()
   }
 }

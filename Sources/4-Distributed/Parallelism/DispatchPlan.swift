@@ -3,7 +3,7 @@ public import Models
 /// Who sends how many rows to whom in one round.
 public struct DispatchPlan: Sendable {
   /// By chunk, the rows that come from other ranks, ordered by source, then by expert; there are no empty segments.
-  public let visiting: [[ExpertSegment]]
+  public let received: [[ExpertSegment]]
   /// By chunk and rank of the group, the own rows that it gets, and the visiting rows that come from it.
   public let outgoing: [[Range<Int>]]
   public let incoming: [[Range<Int>]]
@@ -11,9 +11,9 @@ public struct DispatchPlan: Sendable {
   /// Experts that are computed with elsewhere than where they are, of all ranks.
   public let shadows: [ExpertShadow]
   /// The own rows that this rank computes with a borrowed expert; they are the last of all.
-  public let borrowed: ExpertSegment?
+  public let hosted: ExpertSegment?
   /// Experts that this rank lends, one for each borrower, in the order of their gradients.
-  public let lent: [ExpertShadow]
+  public let shadowed: [ExpertShadow]
 
   /// The most rows that any rank of the group sends or gets.
   public let largest: Int
@@ -27,11 +27,11 @@ public struct DispatchPlan: Sendable {
     counts: [[Int]], experts: [Range<Int>], rank: Int, chunks: Int, shadows: [ExpertShadow] = []
   ) {
     func isShadowed(_ expert: Int, _ source: Int) -> Bool {
-      shadows.contains { $0.expert == expert && $0.borrower == source }
+      shadows.contains { $0.expert == expert && $0.host == source }
     }
     let offsets = Self.offsets(counts[rank])
     let first = counts[rank][experts[rank]].reduce(0, +)  // behind the own rows, which the round knows
-    var visiting: [[ExpertSegment]] = []
+    var received: [[ExpertSegment]] = []
     var incoming: [[Range<Int>]] = []
     var next = 0
     for chunk in 0..<chunks {
@@ -48,20 +48,20 @@ public struct DispatchPlan: Sendable {
         }
         sources.append(start..<next)
       }
-      visiting.append(segments)
+      received.append(segments)
       incoming.append(sources)
     }
-    borrowed = shadows.first { $0.borrower == rank }.map { shadow in
+    hosted = shadows.first { $0.host == rank }.map { shadow in
       let origin = offsets[shadow.expert]..<offsets[shadow.expert + 1]
       let rows = first + next..<first + next + origin.count
       return ExpertSegment(expert: shadow.expert, source: rank, rows: rows, origin: origin)
     }
-    lent = shadows.filter { $0.lender == rank }
+    shadowed = shadows.filter { $0.owner == rank }
     self.shadows = shadows
     // Not fewer than travel with shadows.
     let arrivals = experts.map { experts in counts.reduce(0) { $0 + $1[experts].reduce(0, +) } }
     largest = max(arrivals.max() ?? 0, counts.map { $0.reduce(0, +) }.max() ?? 0)
-    self.visiting = visiting
+    self.received = received
     self.incoming = incoming
     outgoing = (0..<chunks).map { chunk in
       experts.indices.map { destination in
@@ -86,7 +86,7 @@ public struct DispatchPlan: Sendable {
 }
 
 /// A round under way: what this rank knows of it by itself, and then the plan.
-public final class DispatchRound: Sendable {
+public final class TokenDispatch: Sendable {
   /// In parts, the own rows whose experts are here. In memory they stand in front of the rows that visit.
   public let own: [[ExpertSegment]]
   /// Chunks in which the others travel.
@@ -113,7 +113,7 @@ public final class DispatchRound: Sendable {
   }
 
   /// All of them, of this rank's own rows.
-  var staying: Range<Int> { Array(own.joined()).origin }
+  var local: Range<Int> { Array(own.joined()).origin }
 
   /// The plan, once there is one.
   public var agreed: DispatchPlan {

@@ -14,9 +14,9 @@ public final class DistributedExperts: ExpertExchange {
   /// nil when no experts are lent.
   private let shadows: Arena<Float>?
   private let expertSize: Int
-  private var meter = PaceMeter()
+  private var timer = ExpertTimer()
   /// By layer, the last forward pass's round.
-  private var rounds: [Int: DispatchRound] = [:]
+  private var tokenDispatches: [Int: TokenDispatch] = [:]
   /// Whether the layer in progress keeps nothing of its forward pass but its rows.
   private var recomputes = false
   // Transfers of the layer in progress.
@@ -29,21 +29,21 @@ public final class DistributedExperts: ExpertExchange {
   public init(_ dispatcher: any TokenDispatcher, expertSize: Int) {
     self.dispatcher = dispatcher
     self.expertSize = expertSize
-    shadows = dispatcher.lendsExperts ? Arena(count: (1 + ExpertShadow.mostLent) * expertSize) : nil
+    shadows = dispatcher.shadowsExperts ? Arena(count: (1 + ExpertShadow.maxShadowed) * expertSize) : nil
   }
 
-  public func arrivals(of rows: Int) -> ArrivingRows { dispatcher.arrivals(of: rows) }
+  public func receiveCapacity(of rows: Int) -> ReceiveCapacity { dispatcher.receiveCapacity(of: rows) }
 
-  public func beginBlock() { meter.beginBlock() }
+  public func beginBlock() { timer.beginBlock() }
 
   public func dispatch(_ pass: ExpertPass) {
     switch pass.direction {
     case .forward: dispatchInputs(pass)
     case .backward:
-      let round = round(pass)
+      let tokenDispatch = tokenDispatch(pass)
       recomputes = false
-      dispatches = (0..<round.chunks).map {
-        dispatcher.startDispatch($0, of: round, from: pass.own, to: pass.received)
+      dispatches = (0..<tokenDispatch.chunks).map {
+        dispatcher.startDispatch($0, of: tokenDispatch, from: pass.own, to: pass.received)
       }
     }
   }
@@ -56,16 +56,18 @@ public final class DistributedExperts: ExpertExchange {
   }
 
   public func collect(_ pass: ExpertPass) throws {
-    if pass.direction == .forward, let (shadows, segment) = borrowed(pass) {
+    if pass.direction == .forward, let (shadows, segment) = hosted(pass) {
       pass.equations.inputs.rows(segment.rows).copy(from: pass.own.rows(segment.origin))
       forward(pass, [segment], to: pass.returned, weights: shadows)
     }
     try dispatcher.wait(for: lastReturn)
   }
 
-  private func round(_ pass: ExpertPass) -> DispatchRound {
-    guard let round = rounds[pass.layer] else { preconditionFailure("an expert layer's rows were not dispatched") }
-    return round
+  private func tokenDispatch(_ pass: ExpertPass) -> TokenDispatch {
+    guard let tokenDispatch = tokenDispatches[pass.layer] else {
+      preconditionFailure("an expert layer's rows were not dispatched")
+    }
+    return tokenDispatch
   }
 
   // MARK: Forward
@@ -73,28 +75,30 @@ public final class DistributedExperts: ExpertExchange {
   /// Rows that leave are gathered first; those that stay are gathered while the others travel.
   private func dispatchInputs(_ pass: ExpertPass) {
     let own = pass.own
-    meter.reachExperts(rows: own.rows)
-    let round = dispatcher.startRound(pass.offsets, pace: meter.pace)
-    rounds[pass.layer] = round
-    let staying = round.staying
-    for range in [0..<staying.lowerBound, staying.upperBound..<own.rows] { pass.gather(range, own.rows(range)) }
+    timer.reachExperts(rows: own.rows)
+    let tokenDispatch = dispatcher.beginDispatch(pass.offsets, timing: timer.timing)
+    tokenDispatches[pass.layer] = tokenDispatch
+    let local = tokenDispatch.local
+    for range in [0..<local.lowerBound, local.upperBound..<own.rows] { pass.gather(range, own.rows(range)) }
     let inputs = pass.equations.inputs
-    let received = inputs.rows(staying.count..<inputs.rows)
-    dispatches = (0..<round.chunks).map { dispatcher.startDispatch($0, of: round, from: own, to: received) }
-    pass.gather(staying, inputs.rows(0..<staying.count))
+    let received = inputs.rows(local.count..<inputs.rows)
+    dispatches = (0..<tokenDispatch.chunks).map {
+      dispatcher.startDispatch($0, of: tokenDispatch, from: own, to: received)
+    }
+    pass.gather(local, inputs.rows(0..<local.count))
   }
 
   private func forward(_ pass: ExpertPass) throws {
-    let round = round(pass)
-    let lending = startLending(pass, round)
-    let rest = try serveReceived(round) {
+    let tokenDispatch = tokenDispatch(pass)
+    let shadowing = startShadowing(pass, tokenDispatch)
+    let rest = try serveReceived(tokenDispatch) {
       forward(pass, $0, to: pass.returned)
     } received: { chunk in
-      forward(pass, round.agreed.visiting[chunk], to: pass.results)
-      lastReturn = dispatcher.startReturn(chunk, of: round, from: pass.results, to: pass.returned)
+      forward(pass, tokenDispatch.agreed.received[chunk], to: pass.results)
+      lastReturn = dispatcher.startReturn(chunk, of: tokenDispatch, from: pass.results, to: pass.returned)
     }
     for segments in rest { forward(pass, segments, to: pass.returned) }
-    if let lending { try dispatcher.wait(for: lending) }
+    if let shadowing { try dispatcher.wait(for: shadowing) }
   }
 
   private func forward(
@@ -102,7 +106,7 @@ public final class DistributedExperts: ExpertExchange {
   ) {
     let start = ContinuousClock.now
     pass.equations.forward(segments, to: outputs, weights: weights)
-    meter.compute(segments.rows.count, since: start)
+    timer.compute(segments.rows.count, since: start)
   }
 
   // MARK: Backward
@@ -110,47 +114,47 @@ public final class DistributedExperts: ExpertExchange {
   /// All rows are still here, own ones and received ones; a borrowed expert's weights come later.
   public func recompute(_ pass: ExpertPass) {
     recomputes = true
-    let round = round(pass)
-    pass.equations.recompute((round.own + round.agreed.visiting).flatMap(\.self))
+    let tokenDispatch = tokenDispatch(pass)
+    pass.equations.recompute((tokenDispatch.own + tokenDispatch.agreed.received).flatMap(\.self))
   }
 
   private func backward(_ pass: ExpertPass) throws {
     let equations = pass.equations
-    let round = round(pass)
-    let lending = startLending(pass, round)
+    let tokenDispatch = tokenDispatch(pass)
+    let shadowing = startShadowing(pass, tokenDispatch)
     func ownBackward(_ segments: [ExpertSegment]) {
       equations.backward(segments, from: pass.own, to: pass.returned)
       equations.addWeightGradients(segments, from: pass.own)
     }
-    var rest = try serveReceived(round, own: ownBackward) { chunk in
-      let segments = round.agreed.visiting[chunk]
+    var rest = try serveReceived(tokenDispatch, own: ownBackward) { chunk in
+      let segments = tokenDispatch.agreed.received[chunk]
       equations.backward(segments, from: pass.received, to: pass.results)
-      lastReturn = dispatcher.startReturn(chunk, of: round, from: pass.results, to: pass.returned)
+      lastReturn = dispatcher.startReturn(chunk, of: tokenDispatch, from: pass.results, to: pass.returned)
       equations.addWeightGradients(segments, from: pass.received)
     }
-    if let lending {
-      while !dispatcher.isComplete(lending), let part = rest.popFirst() { ownBackward(part) }
-      try dispatcher.wait(for: lending)
+    if let shadowing {
+      while !dispatcher.isComplete(shadowing), let part = rest.popFirst() { ownBackward(part) }
+      try dispatcher.wait(for: shadowing)
     }
-    if let (borrowed, segment) = borrowed(pass) {
-      if recomputes { equations.recompute([segment], weights: borrowed) }
-      equations.backward([segment], from: pass.own, to: pass.returned, weights: borrowed)
+    if let (hosted, segment) = hosted(pass) {
+      if recomputes { equations.recompute([segment], weights: hosted) }
+      equations.backward([segment], from: pass.own, to: pass.returned, weights: hosted)
       // Over the weights, which are not needed any more.
-      equations.weightGradients([segment], from: pass.own, into: borrowed)
+      equations.weightGradients([segment], from: pass.own, into: hosted)
     }
-    let lent = startReturningGradients(round)
+    let shadowed = startReturningShadowGradients(tokenDispatch)
     rest.forEach(ownBackward)
-    if let lent { try addLentGradients(equations, round.agreed, lent) }
+    if let shadowed { try addShadowGradients(equations, tokenDispatch.agreed, shadowed) }
   }
 
   /// Computes with what was received as soon as it is here, because others wait for it, and with own rows meanwhile.
   ///
   /// - Returns: the own rows that are left.
   private func serveReceived(
-    _ round: DispatchRound, own: ([ExpertSegment]) -> Void, received: (_ chunk: Int) throws -> Void
+    _ tokenDispatch: TokenDispatch, own: ([ExpertSegment]) -> Void, received: (_ chunk: Int) throws -> Void
   ) throws -> ArraySlice<[ExpertSegment]> {
-    var rest = round.own[...]
-    for chunk in 0..<round.chunks {
+    var rest = tokenDispatch.own[...]
+    for chunk in 0..<tokenDispatch.chunks {
       while !dispatcher.isComplete(dispatches[chunk]), let part = rest.popFirst() { own(part) }
       try dispatcher.wait(for: dispatches[chunk])
       try received(chunk)
@@ -160,30 +164,30 @@ public final class DistributedExperts: ExpertExchange {
 
   // MARK: Lent experts
 
-  private func borrowed(_ pass: ExpertPass) -> (memory: Buffer<Float>, segment: ExpertSegment)? {
-    guard let shadows, let segment = round(pass).agreed.borrowed else { return nil }
+  private func hosted(_ pass: ExpertPass) -> (memory: Buffer<Float>, segment: ExpertSegment)? {
+    guard let shadows, let segment = tokenDispatch(pass).agreed.hosted else { return nil }
     return (shadows.buffer.prefix(expertSize), segment)
   }
 
-  private func startLending(_ pass: ExpertPass, _ round: DispatchRound) -> Int? {
+  private func startShadowing(_ pass: ExpertPass, _ tokenDispatch: TokenDispatch) -> Int? {
     shadows.map {
-      dispatcher.startLending(
-        round, from: pass.equations.weights(of: localExperts), to: $0.buffer.prefix(expertSize))
+      dispatcher.startShadowing(
+        tokenDispatch, from: pass.equations.weights(of: localExperts), to: $0.buffer.prefix(expertSize))
     }
   }
 
-  private func startReturningGradients(_ round: DispatchRound) -> Int? {
+  private func startReturningShadowGradients(_ tokenDispatch: TokenDispatch) -> Int? {
     shadows.map {
-      dispatcher.startReturningGradient(
-        round, from: $0.buffer.prefix(expertSize), to: $0.buffer[expertSize..<$0.count])
+      dispatcher.startReturningShadowGradient(
+        tokenDispatch, from: $0.buffer.prefix(expertSize), to: $0.buffer[expertSize..<$0.count])
     }
   }
 
   /// Adds what borrowers found to the exact sums of the experts that were lent to them.
-  private func addLentGradients(_ equations: ExpertLayer, _ plan: DispatchPlan, _ transfer: Int) throws {
-    guard let shadows, !plan.lent.isEmpty else { return }
+  private func addShadowGradients(_ equations: ExpertLayer, _ plan: DispatchPlan, _ transfer: Int) throws {
+    guard let shadows, !plan.shadowed.isEmpty else { return }
     try dispatcher.wait(for: transfer)
-    for (place, shadow) in plan.lent.enumerated() {
+    for (place, shadow) in plan.shadowed.enumerated() {
       let gradient = shadows.buffer[(place + 1) * expertSize..<(place + 2) * expertSize]
       equations.add(gradient, ofExperts: shadow.expert..<shadow.expert + 1)
     }

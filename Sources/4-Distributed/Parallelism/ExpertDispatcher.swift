@@ -12,17 +12,17 @@ public import Sharding
 public final class ExpertDispatcher: TokenDispatcher {
   public let localExperts: Range<Int>
   /// The time that computation has waited for rows, seconds.
-  public private(set) var exposedSeconds = 0.0
+  public private(set) var exposedCommunicationSeconds = 0.0
 
   private let ownParts: Int
-  private let followsPace: Bool
+  private let usesTimings: Bool
 
-  public let lendsExperts: Bool
+  public let shadowsExperts: Bool
 
   private let placement: ExpertPlacement
   private let group: Communicator
   private let thread: SerialThread<Transfer>
-  private let agreement: Agreement
+  private let agreement: CountExchange
 
   private typealias Transfer = @Sendable () throws -> Void
 
@@ -31,16 +31,16 @@ public final class ExpertDispatcher: TokenDispatcher {
   private static let lookInterval: (first: UInt32, longest: UInt32) = (50, 200)
 
   /// What a round is agreed with; the communication thread's alone.
-  private final class Agreement: Sendable {
+  private final class CountExchange: Sendable {
     /// `[ranks, experts + 2]`: what every rank's micro-batch wants of every expert, and its pace.
     nonisolated(unsafe) let told: UnsafeMutableBufferPointer<Int32>
     /// nil when no experts are lent.
-    nonisolated(unsafe) var lending: ExpertLending?
+    nonisolated(unsafe) var shadowSelection: ShadowSelection?
 
-    init(numbers: Int, lending: ExpertLending?) {
+    init(numbers: Int, shadowSelection: ShadowSelection?) {
       told = .allocate(capacity: numbers)
       told.initialize(repeating: 0)
-      self.lending = lending
+      self.shadowSelection = shadowSelection
     }
 
     deinit { told.deallocate() }
@@ -51,11 +51,11 @@ public final class ExpertDispatcher: TokenDispatcher {
   /// - Parameters:
   ///   - group: the ranks that share the experts, in the order of their places; a duplicate is used.
   ///   - shadows: when busy ranks lend experts to others.
-  ///   - followsPace: whether slower ranks lend more.
+  ///   - usesTimings: whether slower ranks lend more.
   ///   - threads: that a rank computes with.
   /// - Throws: `MPIError`.
   public init(
-    _ placement: ExpertPlacement, group: Communicator, shadows: ExpertShadowing, followsPace: Bool, threads: Int
+    _ placement: ExpertPlacement, group: Communicator, shadows: ExpertShadowing, usesTimings: Bool, threads: Int
   ) throws {
     precondition(group.size == placement.degree, "a group has as many ranks as share the experts")
     self.placement = placement
@@ -63,8 +63,8 @@ public final class ExpertDispatcher: TokenDispatcher {
     self.group = group
     localExperts = placement.experts(at: group.rank)
     ownParts = placement.ownParts(of: group.rank, threads: threads)
-    self.followsPace = followsPace
-    let fewestRows: Int? =
+    self.usesTimings = usesTimings
+    let minRows: Int? =
       switch shadows {
       case .never: nil
       case .always: 1
@@ -72,51 +72,52 @@ public final class ExpertDispatcher: TokenDispatcher {
       // All ranks must choose alike, however many threads each has.
       case .auto: try Nodes(group).ranks.count == 1 ? 128 * Int(group.allReduce(Int64(threads), .max)) : nil
       }
-    lendsExperts = fewestRows != nil
+    shadowsExperts = minRows != nil
     let experts = (0..<group.size).map { placement.experts(at: $0) }
-    agreement = Agreement(
+    agreement = CountExchange(
       numbers: group.size * (placement.experts + 2),
-      lending: fewestRows.map { ExpertLending(experts: experts, chunks: placement.chunks, fewestRows: $0) })
+      shadowSelection: minRows.map { ShadowSelection(experts: experts, chunks: placement.chunks, minRows: $0) })
     thread = try SerialThread(isUrgent: true) { transfer in try transfer() }
   }
 
-  public func arrivals(of rows: Int) -> ArrivingRows {
-    ArrivingRows(all: rows * placement.degree, visiting: rows * (placement.degree - 1))
+  public func receiveCapacity(of rows: Int) -> ReceiveCapacity {
+    ReceiveCapacity(all: rows * placement.degree, received: rows * (placement.degree - 1))
   }
 
-  public func startRound(_ offsets: Buffer<Int32>, pace: LayerPace) -> DispatchRound {
+  public func beginDispatch(_ offsets: Buffer<Int32>, timing: ExpertTiming) -> TokenDispatch {
     let experts = placement.experts
     let own = (0..<experts).map { Int(offsets[$0 + 1] - offsets[$0]) }
-    let round = DispatchRound(
+    let tokenDispatch = TokenDispatch(
       counts: own, experts: localExperts, rank: group.rank, chunks: placement.chunks, parts: ownParts)
-    let pace = followsPace ? pace : .unknown
+    let timing = usesTimings ? timing : .unknown
     let width = experts + 2
-    let layout = Layout(contiguous: Array(repeating: width, count: group.size))
+    let layout = RankCounts(contiguous: Array(repeating: width, count: group.size))
     thread.submit { [group, agreement, placement] in
-      for (place, number) in (own.map { Int32($0) } + [pace.front, pace.row]).enumerated() {
+      for (place, number) in (own.map { Int32($0) } + [timing.preExpert, timing.row]).enumerated() {
         agreement.told[group.rank * width + place] = number
       }
       try Self.wait(for: group.startAllGather(arena: agreement.told, layout: layout))
       let told = (0..<group.size).map { Array(agreement.told[$0 * width..<($0 + 1) * width]) }
       let counts = told.map { $0.prefix(experts).map { Int($0) } }
-      let paces = told.map { LayerPace(front: $0[experts], row: $0[experts + 1]) }
-      round.plan = DispatchPlan(
+      let timings = told.map { ExpertTiming(preExpert: $0[experts], row: $0[experts + 1]) }
+      tokenDispatch.plan = DispatchPlan(
         counts: counts, experts: (0..<group.size).map { placement.experts(at: $0) }, rank: group.rank,
-        chunks: round.chunks, shadows: agreement.lending?.choose(counts, paces: paces) ?? [])
+        chunks: tokenDispatch.chunks, shadows: agreement.shadowSelection?.choose(counts, timings: timings) ?? [])
     }
-    return round
+    return tokenDispatch
   }
 
-  public func startDispatch(_ chunk: Int, of round: DispatchRound, from own: Matrix, to visiting: Matrix) -> Int {
-    start(round, from: Self.whole(own), to: Self.whole(visiting)) {
+  public func startDispatch(_ chunk: Int, of tokenDispatch: TokenDispatch, from own: Matrix, to received: Matrix) -> Int
+  {
+    start(tokenDispatch, from: Self.whole(own), to: Self.whole(received)) {
       ExchangePlan(
         send: Self.layout($0.outgoing[chunk], own.columns), receive: Self.layout($0.incoming[chunk], own.columns),
         largest: $0.largest * own.columns)
     }
   }
 
-  public func startReturn(_ chunk: Int, of round: DispatchRound, from visiting: Matrix, to own: Matrix) -> Int {
-    start(round, from: Self.whole(visiting), to: Self.whole(own)) {
+  public func startReturn(_ chunk: Int, of tokenDispatch: TokenDispatch, from received: Matrix, to own: Matrix) -> Int {
+    start(tokenDispatch, from: Self.whole(received), to: Self.whole(own)) {
       ExchangePlan(
         send: Self.layout($0.incoming[chunk], own.columns), receive: Self.layout($0.outgoing[chunk], own.columns),
         largest: $0.largest * own.columns)
@@ -125,11 +126,11 @@ public final class ExpertDispatcher: TokenDispatcher {
 
   /// Starts what an exchange says that is made from the round's plan, once there is one; nil for nothing.
   private func start(
-    _ round: DispatchRound, from source: Buffer<Float>, to destination: Buffer<Float>,
+    _ tokenDispatch: TokenDispatch, from source: Buffer<Float>, to destination: Buffer<Float>,
     _ exchange: @escaping @Sendable (DispatchPlan) -> ExchangePlan?
   ) -> Int {
     thread.submit { [group] in
-      guard let exchange = exchange(round.agreed) else { return }
+      guard let exchange = exchange(tokenDispatch.agreed) else { return }
       try Self.wait(
         for: group.startAllToAll(
           arena: UnsafeBufferPointer(source.pointer), into: destination.pointer, plan: exchange))
@@ -137,39 +138,42 @@ public final class ExpertDispatcher: TokenDispatcher {
   }
 
   private static func wait(for request: consuming Request) throws {
-    try request.wait(lookingEvery: lookInterval.first, isPatient: true, longest: lookInterval.longest)
+    try request.wait(lookingEvery: lookInterval.first, sleepsFirst: true, longest: lookInterval.longest)
   }
 
-  public func startLending(_ round: DispatchRound, from experts: Buffer<Float>, to borrowed: Buffer<Float>) -> Int {
-    start(round, from: experts, to: borrowed, shadowExchange(size: borrowed.count, lending: true))
+  public func startShadowing(_ tokenDispatch: TokenDispatch, from experts: Buffer<Float>, to hosted: Buffer<Float>)
+    -> Int
+  {
+    start(tokenDispatch, from: experts, to: hosted, shadowExchange(size: hosted.count, toHosts: true))
   }
 
-  public func startReturningGradient(
-    _ round: DispatchRound, from borrowed: Buffer<Float>, to lent: Buffer<Float>
+  public func startReturningShadowGradient(
+    _ tokenDispatch: TokenDispatch, from hosted: Buffer<Float>, to shadowed: Buffer<Float>
   ) -> Int {
-    start(round, from: borrowed, to: lent, shadowExchange(size: borrowed.count, lending: false))
+    start(tokenDispatch, from: hosted, to: shadowed, shadowExchange(size: hosted.count, toHosts: false))
   }
 
   /// Who gives how much to whom when experts are lent, or their gradients returned.
-  private func shadowExchange(size: Int, lending: Bool) -> @Sendable (DispatchPlan) -> ExchangePlan? {
+  private func shadowExchange(size: Int, toHosts: Bool) -> @Sendable (DispatchPlan) -> ExchangePlan? {
     { [rank = group.rank, ranks = group.size, placement, localExperts] plan in
       guard !plan.shadows.isEmpty else { return nil }
       var (counts, places) = (Array(repeating: 0, count: ranks), Array(repeating: 0, count: ranks))
-      for (place, shadow) in plan.lent.enumerated() {
-        counts[shadow.borrower] = size
-        places[shadow.borrower] = (lending ? shadow.expert - localExperts.lowerBound : place) * size
+      for (place, shadow) in plan.shadowed.enumerated() {
+        counts[shadow.host] = size
+        places[shadow.host] = (toHosts ? shadow.expert - localExperts.lowerBound : place) * size
       }
-      let lender = Layout(counts: counts, offsets: places)
+      let owner = RankCounts(counts: counts, offsets: places)
       counts = Array(repeating: 0, count: ranks)
-      if let shadow = plan.shadows.first(where: { $0.borrower == rank }) { counts[shadow.lender] = size }
-      let borrower = Layout(counts: counts, offsets: Array(repeating: 0, count: ranks))
-      let largest = max(ExpertShadow.mostLent, (placement.experts + ranks - 1) / ranks) * size
-      return ExchangePlan(send: lending ? lender : borrower, receive: lending ? borrower : lender, largest: largest)
+      if let shadow = plan.shadows.first(where: { $0.host == rank }) { counts[shadow.owner] = size }
+      let host = RankCounts(counts: counts, offsets: Array(repeating: 0, count: ranks))
+      let largest = max(ExpertShadow.maxShadowed, (placement.experts + ranks - 1) / ranks) * size
+      return ExchangePlan(
+        send: toHosts ? owner : host, receive: toHosts ? host : owner, largest: largest)
     }
   }
 
-  private static func layout(_ rows: [Range<Int>], _ columns: Int) -> Layout {
-    Layout(counts: rows.map { $0.count * columns }, offsets: rows.map { $0.lowerBound * columns })
+  private static func layout(_ rows: [Range<Int>], _ columns: Int) -> RankCounts {
+    RankCounts(counts: rows.map { $0.count * columns }, offsets: rows.map { $0.lowerBound * columns })
   }
 
   private static func whole(_ matrix: Matrix) -> Buffer<Float> {
@@ -181,7 +185,7 @@ public final class ExpertDispatcher: TokenDispatcher {
 
   public func wait(for transfer: Int) throws {
     let start = ContinuousClock.now
-    defer { exposedSeconds += (ContinuousClock.now - start) / .seconds(1) }
+    defer { exposedCommunicationSeconds += (ContinuousClock.now - start) / .seconds(1) }
     try thread.wait(for: transfer)
   }
 }

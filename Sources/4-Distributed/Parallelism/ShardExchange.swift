@@ -26,7 +26,7 @@ struct ShardTransfer: Equatable {
   }
 }
 
-extension LocalCheckpoint {
+extension NodeLocalCheckpoint {
   /// Who sends which shard to whom, so that every node has what its ranks need. The same on every rank.
   ///
   /// - Parameter needs: shards, by node.
@@ -95,10 +95,10 @@ struct ShardExchange {
       func block(_ transfer: ShardTransfer?) -> Int {
         max(0, min(Self.blockBytes, (transfer?.length ?? 0) - start))
       }
-      func layout(_ rank: Int?, _ count: Int) -> Layout {
+      func layout(_ rank: Int?, _ count: Int) -> RankCounts {
         var counts = [Int](repeating: 0, count: communicator.size)
         if let rank { counts[rank] = count }
-        return Layout(counts: counts, offsets: .init(repeating: 0, count: counts.count))
+        return RankCounts(counts: counts, offsets: .init(repeating: 0, count: counts.count))
       }
       let (out, into) = (block(outgoing), block(incoming))
       if out > 0 {

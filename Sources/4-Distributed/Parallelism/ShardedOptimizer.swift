@@ -10,13 +10,13 @@ import Sharding
 /// count gives the same bits.
 public final class ShardedOptimizer {
   public let optimizer: Optimizer
-  public let state: ShardedState
+  public let state: ShardedParameters
   /// By tensor, whether it has a running mean of squares beside that of gradients.
   let hasSecondMoment: [Bool]
   private let layout: ParameterLayout
   private let sums: Buffer<Int64>
   public let parameters: Buffer<Float>
-  private let compute: Compute
+  private let backend: Backend
   private let communicator: Communicator
   private let blockNorms: Arena<Double>
   /// Where each tensor's blocks begin in `blockNorms`.
@@ -26,18 +26,18 @@ public final class ShardedOptimizer {
   ///   - tensors: those of the layout, in order.
   ///   - sums, parameters: `[layout.count]`.
   public init(
-    settings: OptimizerSettings, tensors: [OptimizedTensor], state: ShardedState, sums: Buffer<Int64>,
-    parameters: Buffer<Float>, communicator: Communicator, compute: Compute
+    settings: OptimizerSettings, tensors: [OptimizedTensor], state: ShardedParameters, sums: Buffer<Int64>,
+    parameters: Buffer<Float>, communicator: Communicator, backend: Backend
   ) {
     self.state = state
     self.sums = sums
     self.parameters = parameters
-    self.compute = compute
+    self.backend = backend
     self.communicator = communicator
     hasSecondMoment = tensors.map { if case .adamW = $0.rule { true } else { false } }
-    layout = state.placement.layout
+    layout = state.shardingPlan.layout
     optimizer = Optimizer(
-      settings: settings, tensors: tensors, shards: state.updated.filter { !$0.isEmpty })
+      settings: settings, tensors: tensors, shards: state.updateRange.filter { !$0.isEmpty })
     var blocks = 0
     firstBlock = layout.tensors.map { tensor in
       defer { blocks += Self.blocks(tensor.range.count) }
@@ -47,20 +47,20 @@ public final class ShardedOptimizer {
   }
 
   private static func blocks(_ elements: Int) -> Int {
-    (elements + StatePlacement.blockSize - 1) / StatePlacement.blockSize
+    (elements + ShardingPlan.blockSize - 1) / ShardingPlan.blockSize
   }
 
-  /// The L2 norm of the whole gradient, the same bits on every rank. Collective; after `ShardedState.waitForSums`.
+  /// The L2 norm of the whole gradient, the same bits on every rank. Collective; after `ShardedParameters.waitForGradients`.
   ///
   /// - Throws: `MPIError`.
   public func gradientNorm() throws -> Double {
     blockNorms.buffer.fill(0)
     var index = 0
-    for (tensor, part) in layout.parts(of: state.owned.filter { !$0.isEmpty }) {
+    for (tensor, part) in layout.parts(of: state.shards.filter { !$0.isEmpty }) {
       while layout.tensors[index].range.lowerBound < tensor.range.lowerBound { index += 1 }
-      let first = firstBlock[index] + (part.lowerBound - tensor.range.lowerBound) / StatePlacement.blockSize
-      compute.sumsOfSquares(
-        sums[part], blockSize: StatePlacement.blockSize,
+      let first = firstBlock[index] + (part.lowerBound - tensor.range.lowerBound) / ShardingPlan.blockSize
+      backend.sumsOfSquares(
+        sums[part], blockSize: ShardingPlan.blockSize,
         into: blockNorms.buffer[first..<first + Self.blocks(part.count)])
     }
     // Each block has one owner and is zero elsewhere, so this sum is exact.
@@ -72,33 +72,33 @@ public final class ShardedOptimizer {
   public func update(step: Int, learningRate: Double, gradientScale: Float) {
     optimizer.update(
       step: step, learningRate: learningRate, gradientScale: gradientScale, sums: sums, parameters: parameters,
-      compute: compute)
+      backend: backend)
   }
 
   /// Moves the routers' selection biases, as far as this rank updates them, by the step's global loads.
   ///
   /// - Parameter loads: `[sparse layers][experts]`.
-  public func updateSelectionBiases(loads: [[Int]], rate: Float) {
-    let biases = layout.tensors.filter { $0.role == .selectionBias }
+  public func updateExpertBiases(loads: [[Int]], rate: Float) {
+    let biases = layout.tensors.filter { $0.role == .expertBias }
     guard !biases.isEmpty, rate != 0 else { return }
     precondition(biases.count == loads.count, "every sparse layer has a bias")
     for (tensor, loads) in zip(biases, loads) {
-      for range in state.updated where range.overlaps(tensor.range) {
+      for range in state.updateRange where range.overlaps(tensor.range) {
         let part = range.clamped(to: tensor.range)
         let first = part.lowerBound - tensor.range.lowerBound
-        SelectionBias.update(parameters[part], of: first..<first + part.count, loads: loads, rate: rate)
+        ExpertBias.update(parameters[part], of: first..<first + part.count, loads: loads, rate: rate)
       }
     }
   }
 
   /// Brings the owners' moments to all ranks that keep them too. Collective.
-  public func gatherOwnedMoments() throws {
-    guard state.placement.sharding == .none else { return }
-    var piece = 0
+  public func gatherMoments() throws {
+    guard state.shardingPlan.stage == .none else { return }
+    var unit = 0
     for part in optimizer.parts {
-      while layout.pieces[piece].upperBound <= part.range.lowerBound { piece += 1 }
-      try state.gatherOwned(part.first, of: part.range, piece: piece)
-      if let second = part.second { try state.gatherOwned(second, of: part.range, piece: piece) }
+      while layout.units[unit].upperBound <= part.range.lowerBound { unit += 1 }
+      try state.gatherShards(part.first, of: part.range, unit: unit)
+      if let second = part.second { try state.gatherShards(second, of: part.range, unit: unit) }
     }
   }
 
@@ -106,9 +106,9 @@ public final class ShardedOptimizer {
   ///
   /// - Throws: `MPIError`.
   public func completeGradients() throws -> Arena<Float> {
-    try state.waitForSums()
+    try state.waitForGradients()
     let gradients = Arena<Float>(count: layout.count)
-    for range in state.owned { compute.convert(sums[range], to: gradients.buffer[range]) }
+    for range in state.shards { backend.convert(sums[range], to: gradients.buffer[range]) }
     try communicator.allReduce(arena: gradients.buffer.pointer, .sum)
     return gradients
   }

@@ -15,31 +15,33 @@ public protocol TokenDispatcher: AnyObject {
   /// The experts that are computed here.
   var localExperts: Range<Int> { get }
   /// The most rows that are computed with here when every rank of the round has `rows`.
-  func arrivals(of rows: Int) -> ArrivingRows
+  func receiveCapacity(of rows: Int) -> ReceiveCapacity
   /// Starts to tell all ranks of the round who sends how much to whom. Collective.
   ///
   /// - Parameters:
   ///   - offsets: `[experts + 1]`: expert e chose the own rows `offsets[e]..<offsets[e + 1]`.
-  ///   - pace: of this rank, for those who decide how much it is to do.
-  func startRound(_ offsets: Buffer<Int32>, pace: LayerPace) -> DispatchRound
-  /// Starts to bring the own rows of a chunk, `[own rows, columns]`, to their experts, `[visiting rows, columns]`.
-  func startDispatch(_ chunk: Int, of round: DispatchRound, from own: Matrix, to visiting: Matrix) -> Int
+  ///   - timing: of this rank, for those who decide how much it is to do.
+  func beginDispatch(_ offsets: Buffer<Int32>, timing: ExpertTiming) -> TokenDispatch
+  /// Starts to bring the own rows of a chunk, `[own rows, columns]`, to their experts, `[received rows, columns]`.
+  func startDispatch(_ chunk: Int, of tokenDispatch: TokenDispatch, from own: Matrix, to received: Matrix) -> Int
   /// Starts to bring a chunk's rows back to where they came from.
-  func startReturn(_ chunk: Int, of round: DispatchRound, from visiting: Matrix, to own: Matrix) -> Int
+  func startReturn(_ chunk: Int, of tokenDispatch: TokenDispatch, from received: Matrix, to own: Matrix) -> Int
   /// Whether plans may have shadows; there is then memory for borrowed experts.
-  var lendsExperts: Bool { get }
+  var shadowsExperts: Bool { get }
   /// Starts to bring the weights of a plan's shadows to their borrowers. Collective, where experts are lent.
   ///
   /// - Parameters:
   ///   - experts: `[local experts, expert size]`, of the layer.
-  ///   - borrowed: `[expert size]`
-  func startLending(_ round: DispatchRound, from experts: Buffer<Float>, to borrowed: Buffer<Float>) -> Int
+  ///   - hosted: `[expert size]`
+  func startShadowing(_ tokenDispatch: TokenDispatch, from experts: Buffer<Float>, to hosted: Buffer<Float>) -> Int
   /// Starts to bring the gradients of a plan's shadows to their lenders. Collective, where experts are lent.
   ///
   /// - Parameters:
-  ///   - borrowed: `[expert size]`
-  ///   - lent: `[most lent, expert size]`, in the order of `plan.lent`.
-  func startReturningGradient(_ round: DispatchRound, from borrowed: Buffer<Float>, to lent: Buffer<Float>) -> Int
+  ///   - hosted: `[expert size]`
+  ///   - shadowed: `[most shadowed, expert size]`, in the order of `plan.shadowed`.
+  func startReturningShadowGradient(
+    _ tokenDispatch: TokenDispatch, from hosted: Buffer<Float>, to shadowed: Buffer<Float>
+  ) -> Int
   /// Whether this transfer, and all before it, are complete: then waiting for it takes no time.
   func isComplete(_ transfer: Int) -> Bool
   /// Returns when this transfer, and all before it, are complete.

@@ -28,9 +28,9 @@ public enum Calibration {
     let memory = Int(ProcessInfo.processInfo.physicalMemory)
     let threads = min(threads, cores)
     let ranks = max(1, min(ranksPerNode, cores / threads))
-    let compute = Compute(threads: threads)
-    if let shortage = compute.team.shortage { throw shortage }
-    let peak = compute.matrixProductPeak()
+    let backend = Backend(threads: threads)
+    if let shortage = backend.team.shortage { throw shortage }
+    let peak = backend.matrixProductPeak()
     let shape = CalibrationShape(
       configuration.model, sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength,
       operations: peak * 0.8, parameters: memory / ranks / 64)
@@ -49,18 +49,18 @@ public enum Calibration {
   private static func measure(
     _ configuration: RunConfiguration, _ shape: CalibrationShape, threads: Int, _ team: ConcurrentRanks, _ index: Int
   ) -> MachineRates {
-    let compute = Compute(threads: threads)
+    let backend = Backend(threads: threads)
     let layout = ParameterLayout(shape.configuration)
     let parameters = Arena<Float>(count: layout.count)
     fill(parameters.buffer, layout, deviation: shape.configuration.initializerRange, seed: UInt64(index + 1))
-    let accumulator = GradientAccumulator(count: layout.count, microBatches: configuration.batch.microBatches)
+    let accumulator = FixedPointGradientAccumulator(count: layout.count, microBatches: configuration.batch.microBatches)
     var rates = MachineRates(
-      pass: pass(shape, layout, parameters.buffer, accumulator, compute, team, index), adamW: 0, muon: 0, norm: 0,
+      pass: pass(shape, layout, parameters.buffer, accumulator, backend, team, index), adamW: 0, muon: 0, norm: 0,
       zero: 0, copy: 0, copyAndAdd: 0, pageFault: 0, save: 0, oversleep: 0, isExact: true, threads: 0, ranks: 0,
       cores: 0,
       memory: 0)
-    (rates.adamW, rates.muon) = updates(configuration, layout, parameters.buffer, accumulator, compute, team, index)
-    stream(&rates, compute, team, index)
+    (rates.adamW, rates.muon) = updates(configuration, layout, parameters.buffer, accumulator, backend, team, index)
+    stream(&rates, backend, team, index)
     return rates
   }
 
@@ -68,14 +68,14 @@ public enum Calibration {
 
   private static func pass(
     _ shape: CalibrationShape, _ layout: ParameterLayout, _ parameters: Buffer<Float>,
-    _ accumulator: GradientAccumulator,
-    _ compute: Compute, _ team: ConcurrentRanks, _ index: Int
+    _ accumulator: FixedPointGradientAccumulator,
+    _ backend: Backend, _ team: ConcurrentRanks, _ index: Int
   ) -> MachineRates.Pass {
     let c = shape.configuration
     let stopwatch = Stopwatch(isSparse: c.sparseLayers)
     let decoder = Decoder(
       c, parameters: parameters, sequences: shape.sequences, length: shape.length, training: true,
-      compute: compute)
+      backend: backend)
     decoder.observer = stopwatch.lap
     let batch = microBatch(shape, seed: UInt64(index + 1))
     let objective = NormalizedObjective(LanguageModeling(), of: [batch])
@@ -99,7 +99,7 @@ public enum Calibration {
     // Take apart what an event holds together.
     let accumulation =
       (dense.accumulation + sparse.accumulation) / max(1, denseWork.accumulation + sparseWork.accumulation)
-    let scores = scores(shape, batch, compute, team, index)
+    let scores = scores(shape, batch, backend, team, index)
     func separate(_ seconds: inout PassWork.Layer, _ work: PassWork.Layer) {
       seconds.scores = min(scores.forward * work.scores, 0.9 * seconds.attention)
       seconds.scoresBackward = min(scores.backward * work.scoresBackward, 0.9 * seconds.attentionBackward)
@@ -122,7 +122,7 @@ public enum Calibration {
 
   /// Seconds of an operation of attention's scores, forward and backward.
   private static func scores(
-    _ shape: CalibrationShape, _ batch: TokenBatch, _ compute: Compute, _ team: ConcurrentRanks, _ index: Int
+    _ shape: CalibrationShape, _ batch: TokenBatch, _ backend: Backend, _ team: ConcurrentRanks, _ index: Int
   ) -> (forward: Double, backward: Double) {
     var c = shape.configuration
     (c.layers, c.windows, c.sparseLayers) = (1, [c.windows[0]], [c.sparseLayers[0]])
@@ -145,10 +145,10 @@ public enum Calibration {
     let logSumExp = take(tokens * c.heads)
     let work = PassWork(c, sequences: shape.sequences, length: shape.length).layers[0]
     let forward = team.medianSeconds(index: index) {
-      compute.attention(attention, qkv: qkv, documentStarts: batch.documentStarts, into: out, logSumExp: logSumExp)
+      backend.attention(attention, qkv: qkv, documentStarts: batch.documentStarts, into: out, logSumExp: logSumExp)
     }
     let backward = team.medianSeconds(index: index) {
-      compute.attentionBackward(
+      backend.attentionBackward(
         attention, qkv: qkv, documentStarts: batch.documentStarts, out: out, logSumExp: logSumExp,
         outGradient: outGradient, qkvGradient: gradient)
     }
@@ -190,7 +190,7 @@ public enum Calibration {
   /// Seconds of an element by AdamW, and of a unit of Muon's work.
   private static func updates(
     _ configuration: RunConfiguration, _ layout: ParameterLayout, _ parameters: Buffer<Float>,
-    _ accumulator: GradientAccumulator, _ compute: Compute, _ team: ConcurrentRanks, _ index: Int
+    _ accumulator: FixedPointGradientAccumulator, _ backend: Backend, _ team: ConcurrentRanks, _ index: Int
   ) -> (adamW: Double, muon: Double) {
     let tensors = configuration.optimizer.tensors(of: layout)
     func seconds(_ shards: [Range<Int>]) -> Double {
@@ -201,7 +201,7 @@ public enum Calibration {
         step += 1
         optimizer.update(
           step: step, learningRate: 1e-9, gradientScale: 1, sums: accumulator.sums, parameters: parameters,
-          compute: compute)
+          backend: backend)
       }
     }
     func isMuon(_ tensor: OptimizedTensor) -> Bool { if case .muon = tensor.rule { true } else { false } }
@@ -217,16 +217,16 @@ public enum Calibration {
   }
 
   /// Norms, zeros, copies, sums and fresh pages, on more than caches hold.
-  private static func stream(_ rates: inout MachineRates, _ compute: Compute, _ team: ConcurrentRanks, _ index: Int) {
+  private static func stream(_ rates: inout MachineRates, _ backend: Backend, _ team: ConcurrentRanks, _ index: Int) {
     let count = streamed
     let sums = Arena<Int64>(count: count)
     let source = Arena<Int64>(count: count)
     source.buffer.fill(1)
-    let norms = Arena<Double>(count: count / StatePlacement.blockSize)
+    let norms = Arena<Double>(count: count / ShardingPlan.blockSize)
     rates.zero = team.medianSeconds(index: index) { sums.buffer.fill(0) } / Double(count)
     rates.norm =
       team.medianSeconds(index: index) {
-        compute.sumsOfSquares(sums.buffer, blockSize: StatePlacement.blockSize, into: norms.buffer)
+        backend.sumsOfSquares(sums.buffer, blockSize: ShardingPlan.blockSize, into: norms.buffer)
       } / Double(count)
     rates.copy = team.medianSeconds(index: index) { sums.buffer.copy(from: source.buffer) } / Double(8 * count)
     // A chunk arrives in a buffer that stays in the cache, and is added from there.

@@ -53,7 +53,7 @@ public struct Cluster: Sendable, Equatable {
   func neighbours(_ group: Group) -> Int { min(group.size, max(1, ranksPerNode / group.stride)) }
 
   /// Whether ranks that share experts lend them to each other.
-  func lendsExperts(_ shadowing: ExpertShadowing, degree: Int) -> Bool {
+  func shadowsExperts(_ shadowing: ExpertShadowing, degree: Int) -> Bool {
     switch shadowing {
     case .auto: degree > 1 && neighbours(Group(size: degree, stride: 1)) == degree
     case .always: degree > 1

@@ -21,8 +21,8 @@ public struct MemoryPlan: Sendable {
 
   /// How many rows arrive at the experts of the rank that gets most, for each that it sends, usually and at the worst
   /// moment of a run: routers are never quite even, and the fewer experts a rank has, the less even.
-  static func usualArrivals(experts: Int) -> Double { 1 + 0.4 / Double(max(1, experts)) }
-  static func peakArrivals(experts: Int) -> Double { 1 + 1.2 / Double(max(1, experts)) }
+  static func usualReceivedRows(experts: Int) -> Double { 1 + 0.4 / Double(max(1, experts)) }
+  static func peakReceivedRows(experts: Int) -> Double { 1 + 1.2 / Double(max(1, experts)) }
 
   /// The role of what ranks of a node exchange through, which they have in common: each maps what the others send from.
   static let sharedRole = "shared with ranks of the node"
@@ -33,60 +33,60 @@ public struct MemoryPlan: Sendable {
   static func sharedBytes(ofSegmentAmong neighbours: Int) -> Int { min(72, 8 + 2 * neighbours) * (4096 + 128) }
 
   /// - Parameters:
-  ///   - rank: of `placement.ranks`.
+  ///   - rank: of `shardingPlan.ranks`.
   ///   - threads: of a rank.
   ///   - neighbours: ranks on its node, itself included.
-  ///   - lendsExperts: whether the ranks that share experts lend them to each other.
+  ///   - shadowsExperts: whether the ranks that share experts lend them to each other.
   ///   - recompute: nil for what the configuration says.
   ///   - schedule: of a training pass; nil for that of the layout.
   public init(
-    _ configuration: RunConfiguration, placement: StatePlacement, rank: Int, threads: Int, neighbours: Int = 1,
-    lendsExperts: Bool = false, recompute: Recomputation? = nil, schedule: PassSchedule? = nil
+    _ configuration: RunConfiguration, shardingPlan: ShardingPlan, rank: Int, threads: Int, neighbours: Int = 1,
+    shadowsExperts: Bool = false, recompute: Recomputation? = nil, schedule: PassSchedule? = nil
   ) {
-    let layout = placement.layout
+    let layout = shardingPlan.layout
     let recompute = recompute ?? configuration.memory.recompute
     let schedule = schedule ?? .training(layout, recompute: recompute)
-    let pieces = layout.pieces.indices
-    let page = placement.usesHugePages ? 1 << 21 : 4096
-    let kept = pieces.map { placement.kept(piece: $0, by: rank) }
-    let updated = pieces.map { placement.updated(piece: $0, by: rank) }.filter { !$0.isEmpty }
-    let experts = placement.experts.experts(of: rank).count
-    let degree = Double(placement.experts.degree)
-    let arrivals = min(Self.peakArrivals(experts: experts), degree)
-    let visitors = min(arrivals - 1 / degree, degree - 1)
+    let units = layout.units.indices
+    let page = shardingPlan.usesHugePages ? 1 << 21 : 4096
+    let resident = units.map { shardingPlan.resident(unit: $0, by: rank) }
+    let updateRange = units.map { shardingPlan.updateRange(unit: $0, by: rank) }.filter { !$0.isEmpty }
+    let experts = shardingPlan.experts.experts(of: rank).count
+    let degree = Double(shardingPlan.experts.degree)
+    let receiveCapacity = min(Self.peakReceivedRows(experts: experts), degree)
+    let receivedShare = min(receiveCapacity - 1 / degree, degree - 1)
     let activations = Decoder.plannedBytes(
       configuration.model, sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength,
       training: true, recompute: recompute, experts: experts,
-      arrivals: placement.experts.degree > 1
-        ? { ArrivingRows(all: Int(Double($0) * arrivals), visiting: Int(Double($0) * visitors)) } : nil)
-    let inUse = Self.piecesInUse(placement, schedule, rank: rank)
+      receiveCapacity: shardingPlan.experts.degree > 1
+        ? { ReceiveCapacity(all: Int(Double($0) * receiveCapacity), received: Int(Double($0) * receivedShare)) } : nil)
+    let inUse = Self.unitsInUse(shardingPlan, schedule, rank: rank)
     var parts = [
-      Part(role: "parameters", bytes: Self.resident(kept, elementSize: 4, page: page)),
-      Part(role: "gradient sums", bytes: Self.resident(kept, elementSize: 8, page: page)),
+      Part(role: "parameters", bytes: Self.resident(resident, elementSize: 4, page: page)),
+      Part(role: "gradient sums", bytes: Self.resident(resident, elementSize: 8, page: page)),
       Part(
         role: "moments",
-        bytes: Optimizer.plannedBytes(tensors: configuration.optimizer.tensors(of: layout), shards: updated)),
+        bytes: Optimizer.plannedBytes(tensors: configuration.optimizer.tensors(of: layout), shards: updateRange)),
       Part(role: "activations", bytes: activations),
       Part(
         role: "buffers",
-        bytes: Self.exchangeBytes(placement) + threads * Compute.plannedBytesPerThread
-          + MicroBatchDealing(microBatches: configuration.batch.microBatches, ranks: placement.ranks).rounds
+        bytes: Self.exchangeBytes(shardingPlan) + threads * Backend.plannedBytesPerThread
+          + MicroBatchAssignment(microBatches: configuration.batch.microBatches, ranks: shardingPlan.ranks).microSteps
           * TokenBatch.bytes(tokens: configuration.batch.microBatch * configuration.data.sequenceLength)),
     ]
     if configuration.keepsSnapshot {
-      let owned = pieces.map { placement.owned[$0][rank] }.filter { !$0.isEmpty }
+      let shards = units.map { shardingPlan.shards[$0][rank] }.filter { !$0.isEmpty }
       parts.append(
         Part(
           role: "copy for checkpoints",
-          bytes: 4 * owned.reduce(0) { $0 + $1.count }
-            + Optimizer.plannedBytes(tensors: configuration.optimizer.tensors(of: layout), shards: owned)))
+          bytes: 4 * shards.reduce(0) { $0 + $1.count }
+            + Optimizer.plannedBytes(tensors: configuration.optimizer.tensors(of: layout), shards: shards)))
     }
-    if lendsExperts {
+    if shadowsExperts {
       // One borrowed, and the gradient of one lent.
       parts.append(Part(role: "lent experts", bytes: 8 * layout.expertSize))
     }
-    if configuration.checkpoint.local != nil, placement.ranks > 1 {
-      let state = pieces.reduce(0) { $0 + 12 * placement.owned[$1][rank].count }
+    if configuration.checkpoint.local != nil, shardingPlan.ranks > 1 {
+      let state = units.reduce(0) { $0 + 12 * shardingPlan.shards[$1][rank].count }
       parts.append(Part(role: "blocks of copies", bytes: 2 * min(CopyBlock.bytes, state)))
     }
     if neighbours > 1 {
@@ -110,20 +110,20 @@ public struct MemoryPlan: Sendable {
 
   /// With full sharding, the most that is here for a moment beyond what is kept: parameters that are used or prefetched,
   /// and sums that are written or on their way.
-  private static func piecesInUse(_ placement: StatePlacement, _ schedule: PassSchedule, rank: Int) -> Int {
-    guard placement.sharding == .full else { return 0 }
-    func extra(_ piece: Int) -> Int {
-      placement.computed(piece: piece, by: rank).count - placement.owned[piece][rank].count
+  private static func unitsInUse(_ shardingPlan: ShardingPlan, _ schedule: PassSchedule, rank: Int) -> Int {
+    guard shardingPlan.stage == .full else { return 0 }
+    func extra(_ unit: Int) -> Int {
+      shardingPlan.computeRange(unit: unit, by: rank).count - shardingPlan.shards[unit][rank].count
     }
-    var window = PieceWindow()
+    var window = UnitWindow()
     window.begin(schedule)
     var largest = 0
     for event in schedule.events {
       switch event {
-      case .unshard(let piece): _ = window.unshard(piece)
-      case .reshard(let piece): window.reshard(piece)
-      case .beginGradient(let piece): _ = window.beginGradient(piece)
-      case .reduceGradient(let piece): window.reduceGradient(piece)
+      case .unshard(let unit): _ = window.unshard(unit)
+      case .reshard(let unit): window.reshard(unit)
+      case .beginGradient(let unit): _ = window.beginGradient(unit)
+      case .reduceGradient(let unit): window.reduceGradient(unit)
       case .compute: break
       }
       let bytes =
@@ -134,8 +134,8 @@ public struct MemoryPlan: Sendable {
   }
 
   /// The exchange's buffers: every other rank's numbers of the chunks that are under way.
-  private static func exchangeBytes(_ placement: StatePlacement) -> Int {
-    8 * ExchangeChunk.buffer(ranks: placement.ranks)
+  private static func exchangeBytes(_ shardingPlan: ShardingPlan) -> Int {
+    8 * ExchangeChunk.buffer(ranks: shardingPlan.ranks)
   }
 
   public static func mebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 19)) >> 20) MiB" }

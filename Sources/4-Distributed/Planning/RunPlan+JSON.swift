@@ -32,20 +32,20 @@ extension RunPlan {
     let ranks: Int
     let ranksPerNode: Int
     let threads: Int
-    let rounds: Int
+    let microSteps: Int
     let measuredExactly: Bool
     let configured: Layout
     let alternatives: [Layout]
     let schedule: Plan
   }
 
-  private func document(_ plan: LayoutPlan) -> Document.Layout {
+  private func document(_ plan: ParallelismPlan) -> Document.Layout {
     Document.Layout(
       expert: plan.expertDegree, sharding: plan.sharding.rawValue, recompute: plan.recompute.rawValue,
       recomputeSavesBytes: plan.recomputeSaves, stepSeconds: plan.time.total,
       parts: Dictionary(uniqueKeysWithValues: plan.time.parts.map { ($0.name, $0.seconds) }),
       bytesSeconds: plan.bytesCost, messagesSeconds: plan.messagesCost,
-      rankBytes: plan.memory.bytes + LayoutPlan.programBytes,
+      rankBytes: plan.memory.bytes + ParallelismPlan.programBytes,
       memory: Dictionary(uniqueKeysWithValues: plan.memory.parts.map { ($0.role, $0.bytes) }),
       nodeBytes: plan.nodeMemory,
       traffic: [
@@ -67,7 +67,7 @@ extension RunPlan {
   private var document: Document {
     Document(
       parameters: parameters, ranks: cluster.ranks, ranksPerNode: cluster.ranksPerNode, threads: cluster.threads,
-      rounds: rounds, measuredExactly: rates.isExact, configured: document(configured),
+      microSteps: microSteps, measuredExactly: rates.isExact, configured: document(configured),
       alternatives: alternatives.map(document),
       schedule: Document.Plan(
         tokens: schedule.tokens, tokensPerDay: schedule.tokensPerDay, seconds: schedule.seconds,

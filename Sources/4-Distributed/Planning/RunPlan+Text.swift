@@ -29,8 +29,8 @@ extension RunPlan {
     return ["Memory of the fullest rank"]
       + configured.memory.parts.map { Self.row($0.role, MemoryPlan.mebibytes($0.bytes)) } + saved
       + [
-        Self.row("program", MemoryPlan.mebibytes(LayoutPlan.programBytes)),
-        Self.row("a rank", MemoryPlan.mebibytes(configured.memory.bytes + LayoutPlan.programBytes)),
+        Self.row("program", MemoryPlan.mebibytes(ParallelismPlan.programBytes)),
+        Self.row("a rank", MemoryPlan.mebibytes(configured.memory.bytes + ParallelismPlan.programBytes)),
         Self.row(
           "a node", "\(Self.gibibytes(configured.nodeMemory)) of \(Self.gibibytes(cluster.memoryPerNode)): \(verdict)"),
       ]
@@ -41,7 +41,7 @@ extension RunPlan {
     let tokens = Double(configuration.batch.sequences * configuration.data.sequenceLength)
     return [
       "A step of \(Self.count(tokens)) tokens: \(Self.seconds(time.total)), "
-        + "\(Self.count(tokens / time.total)) tokens/s; \(Self.plural(rounds, "micro-batch", "micro-batches")) a rank"
+        + "\(Self.count(tokens / time.total)) tokens/s; \(Self.plural(microSteps, "micro-batch", "micro-batches")) a rank"
     ]
       + time.parts.filter { $0.seconds > 0 }.map {
         Self.row($0.name, Self.seconds($0.seconds), String(format: "%4.1f %%", 100 * $0.seconds / time.total))
@@ -122,10 +122,10 @@ extension RunPlan {
       ("a core", 8), ("bytes", 7), ("messages", 10),
     ]
     let heading = columns.map { left($0.0, $0.1) }.joined() + "  limited by"
-    func rate(_ plan: RunPlan, _ layout: LayoutPlan) -> Double {
+    func rate(_ plan: RunPlan, _ layout: ParallelismPlan) -> Double {
       Double(plan.configuration.batch.sequences * plan.configuration.data.sequenceLength) / layout.time.total
     }
-    func perCore(_ plan: RunPlan, _ layout: LayoutPlan) -> Double {
+    func perCore(_ plan: RunPlan, _ layout: ParallelismPlan) -> Double {
       rate(plan, layout) / Double(plan.cluster.ranks * plan.cluster.threads)
     }
     let base = perCore(first, first.alternatives.first ?? first.configured)

@@ -13,10 +13,10 @@ public struct RunPlan: Sendable {
   public let assumesNetwork: Bool
   public let parameters: Int
   /// Micro-batches of the rank that has most, in a step.
-  public let rounds: Int
-  public let configured: LayoutPlan
+  public let microSteps: Int
+  public let configured: ParallelismPlan
   /// Those that fit, fastest first.
-  public let alternatives: [LayoutPlan]
+  public let alternatives: [ParallelismPlan]
   /// Of the configured layout.
   public let schedule: Schedule
 
@@ -42,18 +42,18 @@ public struct RunPlan: Sendable {
     assumesNetwork = cluster.nodes > 1 && (request.bandwidth == nil || request.latency == nil)
     let layout = ParameterLayout(configuration.model)
     parameters = layout.count
-    rounds = MicroBatchDealing(microBatches: configuration.batch.microBatches, ranks: cluster.ranks).rounds
+    microSteps = MicroBatchAssignment(microBatches: configuration.batch.microBatches, ranks: cluster.ranks).microSteps
     let scaled = rates.scaled(toThreads: cluster.threads)
     let experts = ExpertPlacement(
       experts: layout.expertCount, ranks: cluster.ranks, degree: try configuration.expertDegree(ranks: cluster.ranks))
-    let placement = StatePlacement(
-      layout: layout, experts: experts, sharding: configuration.parallelism.sharding,
+    let shardingPlan = ShardingPlan(
+      layout: layout, experts: experts, stage: configuration.parallelism.sharding,
       wholeMatrices: configuration.optimizer.needsWholeMatrices)
-    if let objection = placement.objection {
-      throw ForgeError.badInput("with \(cluster.ranks) ranks \(objection)")
+    if let violation = shardingPlan.violation {
+      throw ForgeError.badInput("with \(cluster.ranks) ranks \(violation)")
     }
-    configured = LayoutPlan(configuration, placement: placement, cluster: cluster, rates: scaled)
-    alternatives = LayoutSearch.run(configuration, layout, cluster: cluster, rates: scaled)
+    configured = ParallelismPlan(configuration, shardingPlan: shardingPlan, cluster: cluster, rates: scaled)
+    alternatives = ParallelismSearch.run(configuration, layout, cluster: cluster, rates: scaled)
     let tokensPerStep = configuration.batch.sequences * configuration.data.sequenceLength
     // Every node writes its share of parameters and moments as fast as this machine did.
     let saved = 12 * Double(parameters) / Double(cluster.nodes)

@@ -12,7 +12,7 @@ struct StepCosts {
     var handling = 0.0
   }
 
-  // By piece.
+  // By unit.
   let gathers: [Transfer]
   let reductions: [Transfer]
   /// A chunk's rows to their experts or back, forward and backward.
@@ -22,12 +22,12 @@ struct StepCosts {
   /// Of a micro-batch's parts, on cores of their own.
   let work: PassWork
   /// Micro-batches of a rank.
-  let rounds: Int
+  let microSteps: Int
   /// The excess of the busiest rank's experts.
   let imbalance: Double
   /// Parts in which own rows are computed with.
   let ownParts: Int
-  /// Of first uses of sums' memory in a round, by piece.
+  /// Of first uses of sums' memory in a round, by unit.
   let faults: [Double]
   let atStart: Double
   let atEnd: Double
@@ -35,34 +35,35 @@ struct StepCosts {
 
   /// - Parameter messagesAreFree: for telling what a step spends on messages as such.
   init(
-    _ configuration: RunConfiguration, placement: StatePlacement, rank: Int, cluster: Cluster, rates: MachineRates,
+    _ configuration: RunConfiguration, shardingPlan: ShardingPlan, rank: Int, cluster: Cluster, rates: MachineRates,
     messagesAreFree: Bool
   ) {
-    let layout = placement.layout
+    let layout = shardingPlan.layout
     let model = configuration.model
     let (sequences, length) = (configuration.batch.microBatch, configuration.data.sequenceLength)
     let slow = cluster.oversubscription
-    rounds = MicroBatchDealing(microBatches: configuration.batch.microBatches, ranks: placement.ranks).rounds
+    microSteps =
+      MicroBatchAssignment(microBatches: configuration.batch.microBatches, ranks: shardingPlan.ranks).microSteps
     work = rates.seconds(PassWork(model, sequences: sequences, length: length), sparseLayers: model.sparseLayers)
       .scaled(by: slow)
-    let degree = placement.experts.degree
+    let degree = shardingPlan.experts.degree
     // Lending experts leaves a quarter to 0.4 of the unevenness (counts of a real run, degrees 2 to 8).
-    let lends = cluster.lendsExperts(configuration.parallelism.shadowExperts, degree: degree)
-    let unevenness = MemoryPlan.usualArrivals(experts: placement.experts.experts(of: rank).count) - 1
-    imbalance = degree == 1 ? 0 : lends ? 0.4 * unevenness : unevenness
-    ownParts = placement.experts.ownParts(of: rank, threads: cluster.threads)
+    let shadowsExperts = cluster.shadowsExperts(configuration.parallelism.shadowExperts, degree: degree)
+    let unevenness = MemoryPlan.usualReceivedRows(experts: shardingPlan.experts.experts(of: rank).count) - 1
+    imbalance = degree == 1 ? 0 : shadowsExperts ? 0.4 * unevenness : unevenness
+    ownParts = shardingPlan.experts.ownParts(of: rank, threads: cluster.threads)
 
-    let isFull = placement.sharding == .full
+    let isFull = shardingPlan.stage == .full
     let fresh = isFull ? rates.pageFault : 0
     let look = messagesAreFree ? 0 : 100e-6 + rates.oversleep
     var (gathers, reductions, faults) = ([Transfer](), [Transfer](), [Double]())
-    for piece in layout.pieces.indices {
+    for unit in layout.units.indices {
       let group =
-        placement.isExperts(piece)
-        ? Cluster.Group(size: placement.ranks / degree, stride: degree)
-        : Cluster.Group(size: placement.ranks, stride: 1)
-      let held = Double(placement.computed(piece: piece, by: rank).count)
-      let largest = placement.holders(piece: piece, of: rank).map { placement.owned[piece][$0].count }.max() ?? 0
+        shardingPlan.isExperts(unit)
+        ? Cluster.Group(size: shardingPlan.ranks / degree, stride: degree)
+        : Cluster.Group(size: shardingPlan.ranks, stride: 1)
+      let held = Double(shardingPlan.computeRange(unit: unit, by: rank).count)
+      let largest = shardingPlan.holders(unit: unit, of: rank).map { shardingPlan.shards[unit][$0].count }.max() ?? 0
       func transfer(bytes: Double, share: Int, rate: Double) -> Transfer {
         guard group.size > 1 else { return Transfer() }
         let chunks = Double((largest + share - 1) / share)
@@ -74,14 +75,15 @@ struct StepCosts {
       let sums = ExchangeChunk.share(ranks: group.size)
       let values = ExchangeChunk.parameterShare(ranks: group.size)
       var reduction = transfer(bytes: 8 * Double(largest * (group.size - 1)), share: sums, rate: rates.copyAndAdd)
-      if placement.sharding == .none {
+      if shardingPlan.stage == .none {
         let back = transfer(bytes: 8 * others, share: values, rate: rates.copy)
         reduction.seconds += back.seconds
         reduction.handling += back.handling
       }
       reductions.append(reduction)
       gathers.append(
-        placement.sharding == .none ? Transfer() : transfer(bytes: 4 * others, share: values, rate: rates.copy + fresh))
+        shardingPlan.stage == .none
+          ? Transfer() : transfer(bytes: 4 * others, share: values, rate: rates.copy + fresh))
       faults.append(isFull && group.size > 1 ? 8 * others * fresh : 0)
     }
     (self.gathers, self.reductions, self.faults) = (gathers, reductions, faults)
@@ -91,7 +93,7 @@ struct StepCosts {
     let rowLook = messagesAreFree ? 0 : 50e-6 + rates.oversleep
     func chunk(columns: Int) -> Transfer {
       guard degree > 1 else { return Transfer() }
-      let bytes = 4 * slots * Double(columns) * Double(degree - 1) / Double(degree * placement.experts.chunks)
+      let bytes = 4 * slots * Double(columns) * Double(degree - 1) / Double(degree * shardingPlan.experts.chunks)
       return Transfer(
         seconds: cluster.exchange(expertGroup, bytes: bytes, messages: 1, secondsPerByte: rates.copy * slow)
           + (messagesAreFree ? 0 : cluster.meeting(expertGroup, look: rowLook)), handling: bytes * rates.copy * slow)
@@ -104,12 +106,12 @@ struct StepCosts {
           expertGroup, bytes: 4 * Double((degree - 1) * ((model.experts?.count ?? 0) + 2)), messages: 1,
           secondsPerByte: rates.copy) : 0
 
-    let kept = Double(layout.pieces.indices.reduce(0) { $0 + placement.kept(piece: $1, by: rank).count })
-    let owned = Double(placement.owned.reduce(0) { $0 + $1[rank].count })
+    let resident = Double(layout.units.indices.reduce(0) { $0 + shardingPlan.resident(unit: $1, by: rank).count })
+    let shards = Double(shardingPlan.shards.reduce(0) { $0 + $1[rank].count })
     let tensors = configuration.optimizer.tensors(of: layout)
-    let updated = layout.pieces.indices.map { placement.updated(piece: $0, by: rank) }.filter { !$0.isEmpty }
+    let updateRange = layout.units.indices.map { shardingPlan.updateRange(unit: $0, by: rank) }.filter { !$0.isEmpty }
     var next = 0
-    let parts = updated.flatMap { range in
+    let parts = updateRange.flatMap { range in
       while next < tensors.count, tensors[next].range.upperBound <= range.lowerBound { next += 1 }
       return tensors[next...].prefix { $0.range.lowerBound < range.upperBound }.map {
         (tensor: $0, elements: $0.range.clamped(to: range).count)
@@ -117,15 +119,15 @@ struct StepCosts {
     }
     // A first contribution replaces what is there, except where tokens add to rows, and with full sharding.
     let embedding = layout.head == layout.embedding ? 0 : Double(layout.embedding.count)
-    atStart = (placement.sharding == .full ? kept : embedding) * rates.zero
-    atEnd = (owned * rates.norm + rates.update(parts)) * slow
+    atStart = (shardingPlan.stage == .full ? resident : embedding) * rates.zero
+    atEnd = (shards * rates.norm + rates.update(parts)) * slow
 
-    let world = Cluster.Group(size: placement.ranks, stride: 1)
+    let world = Cluster.Group(size: shardingPlan.ranks, stride: 1)
     // Blocks' squared norms, everybody's to everybody, and three short messages.
-    let norms = 8 * Double(layout.count / StatePlacement.blockSize)
-    let isAlone = placement.ranks == 1
+    let norms = 8 * Double(layout.count / ShardingPlan.blockSize)
+    let isAlone = shardingPlan.ranks == 1
     let hops = 2 * (cluster.neighbours(world) < world.size ? cluster.latency : Cluster.localLatency)
-    let trips = 4 * Double(placement.ranks.bitWidth - (placement.ranks - 1).leadingZeroBitCount)
+    let trips = 4 * Double(shardingPlan.ranks.bitWidth - (shardingPlan.ranks - 1).leadingZeroBitCount)
     collectives =
       isAlone ? 0 : cluster.exchange(world, bytes: 2 * norms, messages: 0, secondsPerByte: rates.copy) + trips * hops
   }

@@ -2,8 +2,8 @@ import Models
 import Sharding
 import RunConfiguration
 
-/// Plays a step of one rank through, event by event as the pass's schedule says: computation waits for pieces, hands over
-/// gradients and sends rows; communication threads serve them one after the other as `ShardedState` and
+/// Plays a step of one rank through, event by event as the pass's schedule says: computation waits for units, hands over
+/// gradients and sends rows; communication threads serve them one after the other as `ShardedParameters` and
 /// `DistributedExperts` do.
 ///
 /// All ranks are alike here, so a collective takes as long everywhere; what makes ranks unlike is in the costs.
@@ -22,7 +22,7 @@ struct StepSimulation {
   }
 
   private let costs: StepCosts
-  private let placement: StatePlacement
+  private let shardingPlan: ShardingPlan
   private let schedule: PassSchedule
   private let recompute: Recomputation
   /// The share of computation that waits when communication needs cores.
@@ -31,11 +31,11 @@ struct StepSimulation {
   // A run's state.
   private var now = 0.0
   private var time = StepTime()
-  private var pieces = Queue()
+  private var units = Queue()
   private var rowQueue = Queue()
   private var gathered: [Double]
   private var reduced: [Double]
-  private var window = PieceWindow()
+  private var window = UnitWindow()
   /// The expert layer in progress.
   private var rows = RowsInFlight()
 
@@ -44,7 +44,7 @@ struct StepSimulation {
   ///   - recompute: that the schedule was made for.
   ///   - bytesAreFree, messagesAreFree: for telling what a step spends on bytes that travel, and on messages as such.
   init(
-    _ configuration: RunConfiguration, placement: StatePlacement, schedule: PassSchedule, recompute: Recomputation,
+    _ configuration: RunConfiguration, shardingPlan: ShardingPlan, schedule: PassSchedule, recompute: Recomputation,
     rank: Int, cluster: Cluster, rates: MachineRates, bytesAreFree: Bool = false, messagesAreFree: Bool = false
   ) {
     var (cluster, rates) = (cluster, rates)
@@ -53,13 +53,14 @@ struct StepSimulation {
       (rates.copy, rates.copyAndAdd) = (0, 0)
     }
     if messagesAreFree { (cluster.latency, rates.oversleep) = (0, 0) }
-    self.placement = placement
+    self.shardingPlan = shardingPlan
     self.schedule = schedule
     self.recompute = recompute
     crowding = cluster.crowding
     costs = StepCosts(
-      configuration, placement: placement, rank: rank, cluster: cluster, rates: rates, messagesAreFree: messagesAreFree)
-    gathered = Array(repeating: 0, count: placement.layout.pieces.count)
+      configuration, shardingPlan: shardingPlan, rank: rank, cluster: cluster, rates: rates,
+      messagesAreFree: messagesAreFree)
+    gathered = Array(repeating: 0, count: shardingPlan.layout.units.count)
     reduced = gathered
   }
 
@@ -67,16 +68,16 @@ struct StepSimulation {
   mutating func run() -> StepTime {
     time.optimizer += costs.atStart
     now += costs.atStart
-    if placement.sharding == .optimizer {
-      for piece in placement.layout.pieces.indices { submitGather(piece) }
+    if shardingPlan.stage == .optimizer {
+      for unit in shardingPlan.layout.units.indices { submitGather(unit) }
     }
-    for round in 0..<costs.rounds { pass(isLast: round == costs.rounds - 1) }
-    for piece in placement.layout.pieces.indices { wait(until: reduced[piece], \.reduction) }
+    for microStep in 0..<costs.microSteps { pass(isLast: microStep == costs.microSteps - 1) }
+    for unit in shardingPlan.layout.units.indices { wait(until: reduced[unit], \.reduction) }
     time.collectives += costs.collectives
     time.optimizer += costs.atEnd
     // Cores that computation waits on are free for communication; the rest is taken from it.
     let waited = time.gather + time.reduction + time.dispatch
-    time.sharedCores = crowding * max(0, pieces.busy + rowQueue.busy - waited)
+    time.sharedCores = crowding * max(0, units.busy + rowQueue.busy - waited)
     return time
   }
 
@@ -86,10 +87,10 @@ struct StepSimulation {
     window.begin(schedule)
     for event in schedule.events {
       switch event {
-      case .unshard(let piece): unshard(piece)
-      case .reshard(let piece): window.reshard(piece)
-      case .beginGradient(let piece): beginGradient(piece)
-      case .reduceGradient(let piece): reduceGradient(piece, isLast: isLast)
+      case .unshard(let unit): unshard(unit)
+      case .reshard(let unit): window.reshard(unit)
+      case .beginGradient(let unit): beginGradient(unit)
+      case .reduceGradient(let unit): reduceGradient(unit, isLast: isLast)
       case .compute(let part, .forward): forward(part)
       case .compute(let part, .recompute): compute(costs.work.recomputed(part, recompute), \.recomputation)
       case .compute(let part, .backward): backward(part)
@@ -141,20 +142,20 @@ struct StepSimulation {
     var returned = 0.0
   }
 
-  private var isDistributed: Bool { placement.experts.degree > 1 }
+  private var isDistributed: Bool { shardingPlan.experts.degree > 1 }
 
   private mutating func dispatch(_ seconds: Double, _ transfer: StepCosts.Transfer) {
     compute(seconds, \.layers)
-    rows.arrivals = (0..<placement.experts.chunks).map { _ in isDistributed ? submitRows(transfer) : now }
+    rows.arrivals = (0..<shardingPlan.experts.chunks).map { _ in isDistributed ? submitRows(transfer) : now }
     rows.returned = now
   }
 
   /// Chunks of rows travel to their experts and back while others, and own rows that stay, are computed with: own ones part
   /// by part until received ones have arrived, and what is left of them last.
   private mutating func experts(_ seconds: Double, _ transfer: StepCosts.Transfer, after: Double) {
-    let staying = 1 / Double(placement.experts.degree)
-    let received = (1 - staying) / Double(rows.arrivals.count)
-    let part = staying / Double(costs.ownParts)
+    let local = 1 / Double(shardingPlan.experts.degree)
+    let received = (1 - local) / Double(rows.arrivals.count)
+    let part = local / Double(costs.ownParts)
     var rest = costs.ownParts
     for arrival in rows.arrivals {
       while rest > 0, arrival > now {
@@ -171,7 +172,7 @@ struct StepSimulation {
     }
     compute(seconds * part * Double(rest), \.experts)
     compute(after * part * Double(rest), \.accumulation)
-    compute((seconds + after) * staying * costs.imbalance, \.imbalance)
+    compute((seconds + after) * local * costs.imbalance, \.imbalance)
   }
 
   private mutating func combine(_ seconds: Double) {
@@ -194,28 +195,28 @@ struct StepSimulation {
     rowQueue.submit(at: now, taking: rows.seconds, handling: rows.handling)
   }
 
-  // MARK: Pieces, as ShardedState handles them
+  // MARK: Pieces, as ShardedParameters handles them
 
-  private mutating func submitGather(_ piece: Int) {
-    gathered[piece] = pieces.submit(
-      at: now, taking: costs.gathers[piece].seconds, handling: costs.gathers[piece].handling)
+  private mutating func submitGather(_ unit: Int) {
+    gathered[unit] = units.submit(
+      at: now, taking: costs.gathers[unit].seconds, handling: costs.gathers[unit].handling)
   }
 
-  private mutating func unshard(_ piece: Int) {
-    if placement.sharding == .full { for piece in window.unshard(piece) { submitGather(piece) } }
-    wait(until: gathered[piece], \.gather)
+  private mutating func unshard(_ unit: Int) {
+    if shardingPlan.stage == .full { for unit in window.unshard(unit) { submitGather(unit) } }
+    wait(until: gathered[unit], \.gather)
   }
 
-  private mutating func beginGradient(_ piece: Int) {
-    guard placement.sharding == .full else { return }
-    for piece in window.beginGradient(piece) { wait(until: reduced[piece], \.reduction) }
-    compute(costs.faults[piece], \.accumulation)
+  private mutating func beginGradient(_ unit: Int) {
+    guard shardingPlan.stage == .full else { return }
+    for unit in window.beginGradient(unit) { wait(until: reduced[unit], \.reduction) }
+    compute(costs.faults[unit], \.accumulation)
   }
 
-  private mutating func reduceGradient(_ piece: Int, isLast: Bool) {
-    guard placement.sharding == .full || isLast else { return }
-    reduced[piece] = pieces.submit(
-      at: now, taking: costs.reductions[piece].seconds, handling: costs.reductions[piece].handling)
-    window.reduceGradient(piece)
+  private mutating func reduceGradient(_ unit: Int, isLast: Bool) {
+    guard shardingPlan.stage == .full || isLast else { return }
+    reduced[unit] = units.submit(
+      at: now, taking: costs.reductions[unit].seconds, handling: costs.reductions[unit].handling)
+    window.reduceGradient(unit)
   }
 }

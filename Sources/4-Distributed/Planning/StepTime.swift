@@ -39,7 +39,7 @@ public struct StepTime: Sendable, Equatable {
 
   public var total: Double { parts.reduce(0) { $0 + $1.seconds } }
   /// What one rank alone would take for its share.
-  public var compute: Double {
+  public var backend: Double {
     embedding + layers + attention + experts + crossEntropy + recomputation + accumulation + optimizer
   }
 }

@@ -17,26 +17,26 @@ public struct Traffic: Sendable, Equatable {
   /// - Parameters:
   ///   - schedule: of a pass.
   ///   - rank: of the placement's ranks.
-  ///   - rounds: micro-batches of a rank in a step.
+  ///   - microSteps: micro-batches of a rank in a step.
   ///   - slots: tokens of a micro-batch × experts each visits.
   public init(
-    _ placement: StatePlacement, _ schedule: PassSchedule, rank: Int, rounds: Int, slots: Int, hidden: Int
+    _ shardingPlan: ShardingPlan, _ schedule: PassSchedule, rank: Int, microSteps: Int, slots: Int, hidden: Int
   ) {
-    let pass = PieceCounts(schedule, pieces: placement.layout.pieces.count)
-    for piece in placement.layout.pieces.indices {
-      let others = placement.holders(piece: piece, of: rank).count - 1
+    let pass = UnitCounts(schedule, units: shardingPlan.layout.units.count)
+    for unit in shardingPlan.layout.units.indices {
+      let others = shardingPlan.holders(unit: unit, of: rank).count - 1
       guard others > 0 else { continue }
-      let mine = Double(placement.owned[piece][rank].count)
-      let rest = Double(placement.computed(piece: piece, by: rank).count) - mine
-      let times = placement.sharding == .full ? Double(rounds) : 1
-      gradients += 8 * Double(others) * mine * times * Double(pass.reductions[piece])
-      switch placement.sharding {
+      let mine = Double(shardingPlan.shards[unit][rank].count)
+      let rest = Double(shardingPlan.computeRange(unit: unit, by: rank).count) - mine
+      let times = shardingPlan.stage == .full ? Double(microSteps) : 1
+      gradients += 8 * Double(others) * mine * times * Double(pass.reductions[unit])
+      switch shardingPlan.stage {
       case .none: sums += 8 * rest
       case .optimizer: parameters += 4 * rest
-      case .full: parameters += 4 * rest * times * Double(pass.gathers[piece])
+      case .full: parameters += 4 * rest * times * Double(pass.gathers[unit])
       }
     }
-    let degree = placement.experts.degree
+    let degree = shardingPlan.experts.degree
     // H columns to the experts and back; in the backward pass one more, for the row's weight and its gradient.
     let travelling = Double(slots * (degree - 1)) / Double(degree)
     let columns = schedule.events.reduce(0) { sum, event in
@@ -46,25 +46,25 @@ public struct Traffic: Sendable, Equatable {
       default: sum
       }
     }
-    rows = 4 * travelling * Double(columns * rounds)
+    rows = 4 * travelling * Double(columns * microSteps)
   }
 }
 
-/// How often each piece is gathered and reduced in a fully sharded pass.
-private struct PieceCounts {
+/// How often each unit is gathered and reduced in a fully sharded pass.
+private struct UnitCounts {
   var gathers: [Int]
   var reductions: [Int]
 
-  init(_ schedule: PassSchedule, pieces: Int) {
-    gathers = Array(repeating: 0, count: pieces)
+  init(_ schedule: PassSchedule, units: Int) {
+    gathers = Array(repeating: 0, count: units)
     reductions = gathers
-    var window = PieceWindow()
+    var window = UnitWindow()
     window.begin(schedule)
     for event in schedule.events {
       switch event {
-      case .unshard(let piece): for gathered in window.unshard(piece) { gathers[gathered] += 1 }
-      case .reshard(let piece): window.reshard(piece)
-      case .reduceGradient(let piece): reductions[piece] += 1
+      case .unshard(let unit): for gathered in window.unshard(unit) { gathers[gathered] += 1 }
+      case .reshard(let unit): window.reshard(unit)
+      case .reduceGradient(let unit): reductions[unit] += 1
       default: break
       }
     }

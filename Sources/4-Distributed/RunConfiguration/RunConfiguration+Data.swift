@@ -13,7 +13,7 @@ extension RunConfiguration {
     init(_ settings: SettingsReader) throws {
       let sources: SettingType<[DataSource]> = .list(refusal: "names no dataset") { try DataSource($0) }
       sequenceLength = try settings.required(
-        "sequence_length", .integer(.positive(limit: mostOfOneStep)), "Sequence length in tokens.")
+        "sequence_length", .integer(.positive(limit: maxOfOneStep)), "Sequence length in tokens.")
       train = try settings.required("train", sources, "Training datasets, mixed by their weights.")
       validation = try settings.optional(
         "validation", sources, without: "what `forge data prepare` held out of the training data",
@@ -36,7 +36,7 @@ extension RunConfiguration {
 
     init(_ settings: SettingsReader) throws {
       sequences = try settings.required(
-        "sequences", .integer(.positive(limit: mostOfOneStep)), "Global batch size in sequences.")
+        "sequences", .integer(.positive(limit: maxOfOneStep)), "Global batch size in sequences.")
       microBatch = try settings.required(
         "micro_batch", .integer(.positive),
         "Micro-batch size in sequences, a divisor of the batch; it is the unit of arithmetic.")
@@ -58,4 +58,4 @@ extension DataSource {
 }
 
 /// Sequences in a batch, and tokens in a sequence.
-private let mostOfOneStep = 1 << 24
+private let maxOfOneStep = 1 << 24

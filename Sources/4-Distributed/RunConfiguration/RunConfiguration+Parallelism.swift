@@ -12,7 +12,7 @@ extension RunConfiguration {
 
     /// Ranks that share the experts of a layer; nil takes as many as serve.
     public var expert: Int?
-    public var sharding: StateSharding
+    public var sharding: ZeROStage
     public var balance: Balance
     /// Whether busy ranks lend experts to those that share a layer's experts with them.
     public var shadowExperts: ExpertShadowing

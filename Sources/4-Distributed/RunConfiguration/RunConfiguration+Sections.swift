@@ -68,7 +68,7 @@ extension RunConfiguration {
           + "2^60 tokens")
       let tokens = Double(batch.microBatch) * Double(data.sequenceLength)
       try readers.data.require(
-        tokens * model.approximateActivationsPerToken <= Self.mostActivations, "sequence_length",
+        tokens * model.approximateActivationsPerToken <= Self.maxActivations, "sequence_length",
         "is \(data.sequenceLength): \(batch.microBatch) such sequences are a micro-batch that no machine has memory for; "
           + "use a smaller one, or a smaller batch.micro_batch")
       let validatesEveryCheckpoint =
@@ -81,6 +81,6 @@ extension RunConfiguration {
     /// Tokens of a whole run, of which there are counts in 64 bits.
     private static let mostTokens = 0x1p60
     /// Numbers that a micro-batch leaves for its backward pass: 1 PiB of them.
-    private static let mostActivations = 0x1p48
+    private static let maxActivations = 0x1p48
   }
 }

@@ -9,7 +9,7 @@ public enum ExchangeChunk {
   /// Parameters of each rank in one exchange: as many bytes.
   public static func parameterShare(ranks: Int) -> Int { 2 * share(ranks: ranks) }
 
-  /// Exchanges of a piece that are under way at a time: with two, a link is busy also while ranks notice that one is
+  /// Exchanges of a unit that are under way at a time: with two, a link is busy also while ranks notice that one is
   /// complete, add it up and start another. Of many ranks, one is long enough to make up for that.
   public static func underWay(ranks: Int) -> Int { ranks * share(ranks: ranks) > elements ? 1 : 2 }
 

@@ -21,12 +21,12 @@ public final class Scorer {
   /// - Parameters:
   ///   - parameters: `[layout.count]`; kept for as long as this object lives.
   ///   - longest: tokens of the longest sequence to come.
-  public init(_ configuration: ModelConfiguration, parameters: Arena<Float>, longest: Int, compute: Compute) {
+  public init(_ configuration: ModelConfiguration, parameters: Arena<Float>, longest: Int, backend: Backend) {
     self.longest = longest
     self.parameters = parameters
     decoder = Decoder(
       configuration, parameters: parameters.buffer, sequences: 1, length: max(1, longest - 1), training: false,
-      compute: compute)
+      backend: backend)
   }
 
   /// - Parameter tokens: at least two ids, each within the vocabulary.

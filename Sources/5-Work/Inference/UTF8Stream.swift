@@ -1,7 +1,7 @@
 /// Turns bytes that arrive in pieces into text, without cutting a character in two: the bytes of an unfinished one wait
 /// for the rest.
 ///
-/// All pieces together are the text that the bytes would give as a whole; bytes that are not UTF-8 become U+FFFD.
+/// All units together are the text that the bytes would give as a whole; bytes that are not UTF-8 become U+FFFD.
 public struct UTF8Stream: Sendable {
   private var waiting: [UInt8] = []
 

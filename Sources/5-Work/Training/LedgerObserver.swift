@@ -10,7 +10,7 @@ final class LedgerObserver: RunObserver {
   private let ledger: StepLedger
   private let note: (String) -> Void
   private var ranks = 1
-  private var isTold = false
+  private var isLogged = false
 
   /// - Parameter note: tells people.
   init(
@@ -45,15 +45,15 @@ final class LedgerObserver: RunObserver {
   func didStep(_ report: StepReport) throws {
     let outcome = report.outcome
     let step = StepLedger.Step(step: report.step, sequences: configuration.batch.sequences, outcome)
-    if let before = try ledger.append(step, kernelFamily: KernelFamily.current.name, ranks: ranks), !isTold {
-      isTold = true
-      tell(step, before)
+    if let before = try ledger.append(step, kernelFamily: KernelFamily.current.name, ranks: ranks), !isLogged {
+      isLogged = true
+      log(step, before)
     }
-    guard let objection = outcome.objection else { return }
-    try ledger.append("skip", Self.values(report.step, objection, report.documents))
+    guard let skipReason = outcome.skipReason else { return }
+    try ledger.append("skip", Self.values(report.step, skipReason, report.documents))
   }
 
-  private func tell(_ step: StepLedger.Step, _ before: StepLedger.Step) {
+  private func log(_ step: StepLedger.Step, _ before: StepLedger.Step) {
     let how = step.hasData(of: before) ? "" : "its data are not those it was trained on, "
     note(
       "step \(step.step): computed again, this step differs from what '\(directory.ledger)' has of it (\(how)loss "
@@ -72,7 +72,7 @@ final class LedgerObserver: RunObserver {
       Self.values(report.step, report.reason, report.documents) + [("to_step", .integer(report.toStep))])
   }
 
-  func didRepair(_ report: RepairReport) throws {
+  func didRecover(_ report: RecoveryReport) throws {
     let toStep = report.toStep.map { [("to_step", JSONLine.integer($0))] } ?? []
     try ledger.append(
       "repair",

@@ -18,7 +18,7 @@ final class MetricsObserver: RunObserver {
 
   func didStep(_ report: StepReport) throws { try log.append(report.values) }
   func didRollBack(_ report: RollbackReport) throws { try rewind(to: report.toStep) }
-  func didRepair(_ report: RepairReport) throws { if let step = report.toStep { try rewind(to: step) } }
+  func didRecover(_ report: RecoveryReport) throws { if let step = report.toStep { try rewind(to: step) } }
 
   private func rewind(to step: Int) throws {
     try log.file.synchronize()
@@ -35,7 +35,8 @@ extension StepReport {
     var values: [(name: String, value: JSONLine)] = [
       ("step", .integer(step)), ("loss", .number(outcome.loss)), ("grad_norm", .number(outcome.gradientNorm)),
       ("learning_rate", .number(outcome.learningRate)), ("tokens_per_second", .number(tokensPerSecond)),
-      ("step_seconds", .number(seconds)), ("exposed_communication_seconds", .number(outcome.exposedSeconds)),
+      ("step_seconds", .number(seconds)),
+      ("exposed_communication_seconds", .number(outcome.exposedCommunicationSeconds)),
       ("tokens", .integer(allTokens)),
     ]
     if let loss = outcome.auxiliaryLoss { values.append(("auxiliary_loss", .number(loss))) }

@@ -3,7 +3,7 @@ import MPI
 
 /// How much of what the cores in use can do a run gets out of them.
 final class PeakShare {
-  private let compute: Compute
+  private let backend: Backend
   /// What a core of this rank was seen to do, and the cores of all ranks together, floating-point operations a second.
   private var core: Double
   private var all: Double
@@ -11,14 +11,14 @@ final class PeakShare {
   /// Measures all ranks at the same time. Collective.
   ///
   /// - Throws: `MPIError`.
-  init(compute: Compute, communicator: Communicator) throws {
-    let threads = compute.team.count
-    core = compute.corePeak()
+  init(backend: Backend, communicator: Communicator) throws {
+    let threads = backend.team.count
+    core = backend.corePeak()
     // Threads that share a core have it once.
     let present = threads * max(1, LaunchEnvironment.current.localSize)
     let cores = Double(threads) * Double(min(present, ProcessorAffinity.onlineCores)) / Double(present)
     all = try communicator.allReduce(core * cores, .sum)
-    self.compute = compute
+    self.backend = backend
   }
 
   /// - Parameter speed: of a step, floating-point operations a second.
@@ -26,7 +26,7 @@ final class PeakShare {
   ///   is still beyond, as where attention's operations are counted across the documents of a sequence, which are not done.
   func share(of speed: Double) -> Double? {
     if speed > all {
-      let again = compute.corePeak()
+      let again = backend.corePeak()
       if again > core {
         all *= again / core
         core = again

@@ -13,7 +13,7 @@ final class ProgressObserver: RunObserver {
   private let directory: RunDirectory
   private let isLeader: Bool
   private var line: ProgressLine?
-  private var toldSlow: Set<Int> = []
+  private var loggedSlow: Set<Int> = []
 
   init(_ configuration: RunConfiguration, _ directory: RunDirectory, isLeader: Bool) {
     self.configuration = configuration
@@ -40,7 +40,7 @@ final class ProgressObserver: RunObserver {
       "\(configuration.run.name): \(model.family.name), \(String(format: "%.1f M", Double(report.parameters) / 1e6)) "
         + "parameters, \(Self.count(report.ranks, "rank")) × \(Self.count(report.threads, "thread")), CPU kernels "
         + "\(KernelFamily.current)")
-    note(Self.layout(report.placement))
+    note(Self.layout(report.shardingPlan))
     note(
       "memory a rank: \(MemoryPlan.mebibytes(report.memoryBytes)) predicted (\(report.memory), program "
         + "\(MemoryPlan.mebibytes(report.baselineBytes)))")
@@ -59,12 +59,12 @@ final class ProgressObserver: RunObserver {
   }
 
   /// `each expert group has 4 ranks; optimizer state is sharded over those that hold the same weights`
-  private static func layout(_ placement: StatePlacement) -> String {
-    guard placement.ranks > 1 else { return "one rank keeps everything" }
+  private static func layout(_ shardingPlan: ShardingPlan) -> String {
+    guard shardingPlan.ranks > 1 else { return "one rank keeps everything" }
     let experts =
-      placement.experts.experts == 0 ? "" : "each expert group has \(count(placement.experts.degree, "rank")); "
+      shardingPlan.experts.experts == 0 ? "" : "each expert group has \(count(shardingPlan.experts.degree, "rank")); "
     let sharding =
-      switch placement.sharding {
+      switch shardingPlan.stage {
       case .none: "every rank keeps the optimizer state of all that it computes with"
       case .optimizer: "optimizer state is sharded over the ranks that hold the same weights"
       case .full: "parameters, gradients and optimizer state are sharded over the ranks that use them"
@@ -77,14 +77,14 @@ final class ProgressObserver: RunObserver {
     line?.update(
       step: report.step, loss: outcome.loss, tokensPerSecond: report.tokensPerSecond, peakShare: report.peakShare,
       imbalance: imbalance(outcome.expertLoads))
-    if let objection = outcome.objection { note("step \(report.step): \(objection); the update was skipped") }
+    if let skipReason = outcome.skipReason { note("step \(report.step): \(skipReason); the update was skipped") }
     if let loss = report.validated {
       let sets = loss.sets.map { "\($0.name) \(Self.rounded($0.loss))" }.joined(separator: ", ")
       note(
         "step \(report.step): validation loss \(Self.rounded(loss.overall)), perplexity "
           + "\(Self.rounded(exp(loss.overall)))" + (loss.sets.count > 1 ? " (\(sets))" : ""))
     }
-    tell(report.slowRanks)
+    log(report.slowRanks)
   }
 
   /// The worst layer's largest over mean load, once it is worth a look: experts that get several times their share are
@@ -99,8 +99,8 @@ final class ProgressObserver: RunObserver {
   }
 
   /// Names ranks that have become slow, once each time.
-  private func tell(_ slow: [SlowRank]) {
-    for rank in slow where !toldSlow.contains(rank.rank) {
+  private func log(_ slow: [SlowRank]) {
+    for rank in slow where !loggedSlow.contains(rank.rank) {
       let consequence =
         if configuration.parallelism.balance == .even {
           "set parallelism.balance to auto to give it less to do"
@@ -111,7 +111,7 @@ final class ProgressObserver: RunObserver {
         }
       note("\(rank.name) is \(String(format: "%.1f", rank.factor)) times slower than usual; \(consequence)")
     }
-    toldSlow = Set(slow.map(\.rank))
+    loggedSlow = Set(slow.map(\.rank))
   }
 
   func didSave(_ report: SaveReport) throws {
@@ -126,7 +126,7 @@ final class ProgressObserver: RunObserver {
         + "'\(directory.ledger)')")
   }
 
-  func didRepair(_ report: RepairReport) throws {
+  func didRecover(_ report: RecoveryReport) throws {
     note(
       "step \(report.step): \(report.ranks): parameters in memory changed by themselves; they were \(report.how), and the "
         + "step is computed again; have the memory of the machine checked")

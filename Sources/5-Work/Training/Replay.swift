@@ -59,7 +59,7 @@ public struct Replay {
     }
     self.recorded = recorded
     self.steps = steps
-    try Agreement.check(configuration, communicator)
+    try RankConsistency.check(configuration, communicator)
     let progress = ProgressObserver(configuration, directory, isLeader: communicator.isLeader)
     state = try RunState(configuration, directory, communicator: communicator, start: 0, note: progress.note)
   }

@@ -13,7 +13,7 @@ extension RunDirectory {
   /// - Parameter run: the identity that the lease has; a new run in the place of a former one must not find its copies.
   func copiesPath(_ configuration: RunConfiguration, run: String?) -> String? {
     guard let local = configuration.checkpoint.local, let run else { return nil }
-    return LocalCopies.path(local.folder, run: "\(configuration.run.name)-\(run.prefix(8))")
+    return NodeLocalCheckpoints.path(local.folder, run: "\(configuration.run.name)-\(run.prefix(8))")
   }
 
   /// The newest step that there is something of, 0 when there is nothing.
@@ -24,10 +24,10 @@ extension RunDirectory {
 
   /// Makes the directory and takes the lease on it for all ranks. Collective.
   ///
-  /// - Parameter say: told when the job has to wait.
+  /// - Parameter log: told when the job has to wait.
   /// - Throws: `ForgeError.badInput` when the directory cannot be written, or is another job's.
   func lease(
-    _ configuration: RunConfiguration, communicator: Communicator, say: (String) -> Void
+    _ configuration: RunConfiguration, communicator: Communicator, log: (String) -> Void
   ) throws -> RunLease {
     var lease: RunLease?
     var record: [UInt8] = []
@@ -36,7 +36,7 @@ extension RunDirectory {
       try make()
       let taken = try RunLease.acquire(
         path: lock, start: .current, checkpoint: newestStep(configuration), steps: configuration.run.steps,
-        keepsCopies: configuration.checkpoint.local != nil, say: say)
+        keepsCopies: configuration.checkpoint.local != nil, log: log)
       record = Array(try JSONEncoder().encode(taken.record))
       lease = taken
     }

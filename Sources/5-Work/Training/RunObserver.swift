@@ -11,7 +11,7 @@ protocol RunObserver: AnyObject {
   func didStep(_ report: StepReport) throws
   func didSave(_ report: SaveReport) throws
   func didRollBack(_ report: RollbackReport) throws
-  func didRepair(_ report: RepairReport) throws
+  func didRecover(_ report: RecoveryReport) throws
   /// The run was asked to stop, and has saved.
   func didStop(_ report: StopReport) throws
   func didEnd(_ report: EndReport) throws
@@ -24,7 +24,7 @@ extension RunObserver {
   func didStep(_ report: StepReport) throws {}
   func didSave(_ report: SaveReport) throws {}
   func didRollBack(_ report: RollbackReport) throws {}
-  func didRepair(_ report: RepairReport) throws {}
+  func didRecover(_ report: RecoveryReport) throws {}
   func didStop(_ report: StopReport) throws {}
   func didEnd(_ report: EndReport) throws {}
 }
@@ -36,7 +36,7 @@ struct RunObservers {
 
   init(_ observers: [any RunObserver] = []) { self.observers = observers }
 
-  func tell(_ event: (any RunObserver) throws -> Void) rethrows { for observer in observers { try event(observer) } }
+  func notify(_ event: (any RunObserver) throws -> Void) rethrows { for observer in observers { try event(observer) } }
 
   private var files: [AppendedFile] { observers.flatMap(\.files) }
 

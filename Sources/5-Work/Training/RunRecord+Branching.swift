@@ -20,8 +20,8 @@ extension RunRecord {
   ) throws {
     guard let updates = reader.metadata[Self.updatesKey]?.integer, let settings = reader.metadata[Self.settingsKey]
     else { throw configuration.branchError("is '\(path)', which was not written by a training run") }
-    if let objection = try configuration.objection(toBranchFrom: reader, path, settings, present) {
-      throw configuration.branchError(objection)
+    if let violation = try configuration.violation(toBranchFrom: reader, path, settings, present) {
+      throw configuration.branchError(violation)
     }
     let trunk = Branch(reader.metadata)
     let counts = ["batch.sequences", "data.sequence_length"].map { Int(settings[$0]?.string ?? "") ?? 0 }
@@ -29,7 +29,7 @@ extension RunRecord {
       from: path, reader, tokens: (trunk?.tokens ?? 0) + (reader.step - (trunk?.step ?? 0)) * counts[0] * counts[1])
     self.init(
       progress: TrainingStep.Progress(
-        updates: updates, spikes: SpikeGuard(configuration.spikes), streamStart: branch.step),
+        updates: updates, spikes: LossSpikeDetector(configuration.spikes), streamStart: branch.step),
       ledger: nil, validationLoss: nil, validationSets: nil, configuration: configuration, sources: present,
       branch: branch)
     beginsBranch = true
@@ -37,7 +37,7 @@ extension RunRecord {
   }
 
   /// Why the run cannot go on under what the configuration says of its beginning; nil when it can.
-  var branchObjection: String? {
+  var branchViolation: String? {
     guard let path = configuration.run.branchFrom else { return nil }
     guard let branch else {
       return "was not branched off, and run.branch_from is '\(path)'; leave that out, or give the branch another "
@@ -58,7 +58,7 @@ extension RunConfiguration {
   }
 
   /// Why a run cannot begin with a checkpoint, in words that follow the setting's name; nil when it can.
-  fileprivate func objection(
+  fileprivate func violation(
     toBranchFrom reader: CheckpointReader, _ path: String, _ settings: JSONValue, _ present: RunSources
   ) throws -> String? {
     if let text = (reader.metadata[PretrainedModel.metadataKey] ?? settings["model"])?.string {

@@ -11,11 +11,11 @@ extension RunRecord {
   /// Why the run cannot go on with another model or other data; nil when they are what they were.
   ///
   /// - Parameter settings: as the checkpoint recorded them.
-  func objection(_ metadata: JSONValue, _ settings: JSONValue, _ present: RunSources) throws -> String? {
+  func violation(_ metadata: JSONValue, _ settings: JSONValue, _ present: RunSources) throws -> String? {
     if let text = (metadata[PretrainedModel.metadataKey] ?? settings["model"])?.string, !isSameModel(text) {
       return "was started with another model"
     }
-    if let sources { return present.objection(to: sources) }
+    if let sources { return present.violation(to: sources) }
     // Checkpoints of older versions know the data by its path only.
     guard let recorded = settings["data.train"]?.string else { return nil }
     let before = recorded.components(separatedBy: ", ").map(Self.standardized).joined(separator: ", ")

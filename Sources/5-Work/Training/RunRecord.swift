@@ -90,7 +90,7 @@ struct RunRecord {
     branch = Branch(reader.metadata)
     progress = TrainingStep.Progress(
       updates: updates,
-      spikes: SpikeGuard(
+      spikes: LossSpikeDetector(
         configuration.spikes,
         losses: (reader.metadata[Self.lossesKey]?.array ?? []).compactMap {
           $0.string.flatMap { UInt64($0, radix: 16) }.map(Double.init(bitPattern:))
@@ -103,12 +103,12 @@ struct RunRecord {
     continuedSettings = reader.metadata[Self.settingsHashKey]?.string
     continuedConfiguration = reader.metadata[Self.configurationKey]?.string
     sources = RunSources(reader.metadata)
-    if let branchObjection {
-      throw ForgeError.badInput("the run in '\(configuration.run.directory)' \(branchObjection)")
+    if let branchViolation {
+      throw ForgeError.badInput("the run in '\(configuration.run.directory)' \(branchViolation)")
     }
-    if let objection = try objection(reader.metadata, recorded, present) {
+    if let violation = try violation(reader.metadata, recorded, present) {
       throw ForgeError.badInput(
-        "the run in '\(configuration.run.directory)' \(objection); restore it, or give the new run another run.directory"
+        "the run in '\(configuration.run.directory)' \(violation); restore it, or give the new run another run.directory"
       )
     }
     for (name, value) in try settings {

@@ -13,7 +13,7 @@ struct StartReport {
   var threads: Int
   /// Of the model.
   var parameters: Int
-  var placement: StatePlacement
+  var shardingPlan: ShardingPlan
   /// Of a rank, predicted; and of these what the program has before anything is laid out.
   var memoryBytes: Int
   var baselineBytes: Int
@@ -80,7 +80,7 @@ struct RollbackReport {
 }
 
 /// Parameters had changed by themselves in memory, and are what they should be again.
-struct RepairReport {
+struct RecoveryReport {
   /// Which is computed again.
   var step: Int
   /// Those concerned, with their hosts.

@@ -62,7 +62,7 @@ struct RunSources: Codable, Equatable {
   // MARK: Comparing
 
   /// Why a run that was started with `recorded` cannot go on with these sources; nil when it can.
-  func objection(to recorded: RunSources) -> String? {
+  func violation(to recorded: RunSources) -> String? {
     guard train.count == recorded.train.count else {
       return "was started with \(recorded.train.count) training datasets, not \(train.count)"
     }

@@ -17,7 +17,7 @@ extension RunState {
   /// A checkpoint that the run may continue from.
   private enum Candidate {
     case shared(step: Int)
-    case copies(LocalCheckpoint)
+    case copies(NodeLocalCheckpoint)
 
     /// In the order in which they are tried: of one step, the nodes' copies are read faster.
     var rank: (step: Int, isLocal: Int) {
@@ -41,7 +41,7 @@ extension RunState {
   ///   - copies: on the nodes' own disks, when the run has some.
   /// - Returns: nil when there is no checkpoint.
   /// - Throws: `ForgeError.badInput` when all are damaged, or when the run was started with other settings.
-  func restore(upTo last: Int = .max, copies: LocalCopies? = nil) throws -> Restored? {
+  func restore(upTo last: Int = .max, copies: NodeLocalCheckpoints? = nil) throws -> Restored? {
     let folder = directory.checkpoints
     let shared = try sharedSteps(in: folder).filter { $0 <= last }
     if communicator.isLeader, !shared.isEmpty, let problem = CheckpointReader.problemOfLatest(in: folder.path) {
@@ -88,14 +88,14 @@ extension RunState {
   ///
   /// - Returns: the same copies without what is damaged, if the partners' make them whole.
   private func remains(
-    of candidate: Candidate, _ copies: LocalCopies?, _ damage: ForgeError
+    of candidate: Candidate, _ copies: NodeLocalCheckpoints?, _ damage: ForgeError
   ) throws -> [Candidate] {
     guard let copies, case .copies(let checkpoint) = candidate else {
       note("skipping a damaged checkpoint: \(damage)")
       return []
     }
     note("the nodes' copies of step \(checkpoint.step) cannot be used as they are: \(damage)")
-    let threads = engine.compute.team.count
+    let threads = engine.backend.team.count
     return try copies.withoutDamage(checkpoint, threads: threads, report: note).map { [.copies($0)] } ?? []
   }
 
@@ -110,7 +110,7 @@ extension RunState {
 
   /// The nodes' copies that the run may continue from. Copies that followed a checkpoint on the shared disk that is not
   /// there any more are of a course that somebody wanted undone.
-  private func soundCopies(_ copies: LocalCopies?, after sharedStep: Int) throws -> [LocalCheckpoint] {
+  private func soundCopies(_ copies: NodeLocalCheckpoints?, after sharedStep: Int) throws -> [NodeLocalCheckpoint] {
     guard let copies else { return [] }
     var newest = sharedStep
     return try copies.find(report: { note("skipping a damaged copy: \($0)") }).filter { copy in
@@ -131,7 +131,7 @@ extension RunState {
   }
 
   private func open(
-    _ candidate: Candidate, _ copies: LocalCopies?, in folder: CheckpointFolder
+    _ candidate: Candidate, _ copies: NodeLocalCheckpoints?, in folder: CheckpointFolder
   ) throws -> CheckpointReader {
     switch candidate {
     case .copies(let checkpoint):

@@ -67,24 +67,26 @@ final class RunState {
     try dataRead()
 
     baselineBytes = ResidentMemory.bytes()
-    let compute = Compute(threads: threads)
+    let backend = Backend(threads: threads)
     // All ranks were promised so many, and the others would wait for the slow one.
-    try communicator.together { if let shortage = compute.team.shortage { throw shortage } }
+    try communicator.together { if let shortage = backend.team.shortage { throw shortage } }
     var plan: MemoryPlan?
     let options = try EngineOptions(configuration, ranks: ranks, duplicates: Self.duplicates(ranks: ranks))
-    engine = try Engine(options, world: communicator, compute: compute) { placement, rank, dispatcher in
+    engine = try Engine(options, world: communicator, backend: backend) { shardingPlan, rank, dispatcher in
       let planned = MemoryPlan(
-        configuration, placement: placement, rank: rank, threads: threads,
-        neighbours: min(ranks, LaunchEnvironment.current.localSize), lendsExperts: dispatcher?.lendsExperts ?? false)
+        configuration, shardingPlan: shardingPlan, rank: rank, threads: threads,
+        neighbours: min(ranks, LaunchEnvironment.current.localSize), shadowsExperts: dispatcher?.shadowsExperts ?? false
+      )
       plan = planned
       // Parameters and gradient sums are laid out whole, however little of them this rank keeps, and rows for the worst case.
       let laidOut = Decoder.plannedBytes(
         model, sequences: configuration.batch.microBatch, length: settings.sequenceLength, training: true,
-        recompute: options.recompute, experts: placement.experts.experts(of: rank).count, arrivals: dispatcher?.arrivals
+        recompute: options.recompute, experts: shardingPlan.experts.experts(of: rank).count,
+        receiveCapacity: dispatcher?.receiveCapacity
       )
       try communicator.together {
         try AddressSpace.check(
-          bytes: 12 * placement.layout.count + laidOut
+          bytes: 12 * shardingPlan.layout.count + laidOut
             + planned.bytes(besides: ["parameters", "gradient sums", "activations"]))
       }
     }
@@ -116,18 +118,18 @@ final class RunState {
   /// Starts from a pretrained model or at random. Collective.
   func initialize() throws {
     // Every rank reads or computes what it owns; the rest comes from the other ranks.
-    let owned = engine.state.owned.filter { !$0.isEmpty }
+    let shards = engine.state.shards.filter { !$0.isEmpty }
     try communicator.together {
       if let folder = configuration.pretrained {
         try PretrainedModel(path: folder).load(
-          into: engine.parameters, ranges: owned, threads: engine.compute.team.count)
+          into: engine.parameters, ranges: shards, threads: engine.backend.team.count)
       } else {
         engine.layout.initialize(
-          engine.parameters, ranges: owned, configuration: configuration.model, seed: configuration.run.seed,
-          compute: engine.compute)
+          engine.parameters, ranges: shards, configuration: configuration.model, seed: configuration.run.seed,
+          backend: engine.backend)
       }
     }
-    try engine.state.gatherOwned()
+    try engine.state.gatherShards()
     trainingStep.parametersChanged()
   }
 

@@ -38,7 +38,7 @@ struct SourceIdentification {
 
   /// After so many seconds no further chunk of the sample is begun, so that a start is never held up by it.
   static let sampleSeconds = 8.0
-  private static let worthTelling = 8 << 30
+  private static let worthLogging = 8 << 30
   /// Data of a run that is read whole at every start, which takes no second.
   private static let smallBytes = 1 << 30
 
@@ -217,7 +217,7 @@ struct SourceIdentification {
   private func hash(_ tasks: [ChunkVerification.Task]) throws -> [String] {
     guard !tasks.isEmpty else { return [] }
     let bytes = tasks.reduce(0) { $0 + $1.bytes.count }
-    if bytes >= Self.worthTelling {
+    if bytes >= Self.worthLogging {
       note("reading \(bytes >> 30) GiB once, to know them again; the next start will not")
     }
     let mine = Array(stride(from: communicator.rank, to: tasks.count, by: communicator.size))

@@ -16,7 +16,7 @@ enum StopSignals {
     var action = sigaction()
     action.__sigaction_handler.sa_handler = { signal in
       StopSignals.flag.store(true, ordering: .relaxed)
-      BlackBox.noteSignal(signal)
+      FlightRecorder.noteSignal(signal)
     }
     action.sa_flags = SA_RESTART
     sigemptyset(&action.sa_mask)

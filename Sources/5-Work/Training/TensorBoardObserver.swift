@@ -23,7 +23,7 @@ final class TensorBoardObserver: RunObserver {
   }
 
   func didRollBack(_ report: RollbackReport) throws { try rewind(to: report.toStep) }
-  func didRepair(_ report: RepairReport) throws { if let step = report.toStep { try rewind(to: step) } }
+  func didRecover(_ report: RecoveryReport) throws { if let step = report.toStep { try rewind(to: step) } }
 
   private func rewind(to step: Int) throws {
     try log.file.synchronize()

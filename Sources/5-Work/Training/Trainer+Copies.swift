@@ -9,16 +9,16 @@ import RunConfiguration
 struct CopyState {
   /// The last step that was copied, or that the run began with.
   var step = 0
-  var isTold = false
+  var isLogged = false
 }
 
 /// Copies on the nodes' own disks, between the checkpoints on the shared one.
 extension Trainer {
   static func openCopies(
     _ directory: RunDirectory, _ configuration: RunConfiguration, _ lease: RunLease, _ communicator: Communicator
-  ) throws -> LocalCopies? {
+  ) throws -> NodeLocalCheckpoints? {
     guard let path = directory.copiesPath(configuration, run: lease.record.run) else { return nil }
-    return try LocalCopies(
+    return try NodeLocalCheckpoints(
       path: path, files: GuardedFiles(check: lease.check), token: lease.record.holder, communicator: communicator)
   }
 
@@ -38,17 +38,17 @@ extension Trainer {
     try saver.start(
       CheckpointSaver.Request(
         step: step, folder: copies.folder, level: configuration.checkpoint.level,
-        metadata: LocalCopies.metadata(record(validated).metadata, sharedStep: saves.savedStep ?? 0),
+        metadata: NodeLocalCheckpoints.metadata(record(validated).metadata, sharedStep: saves.savedStep ?? 0),
         copies: copies, beforehand: observers.synchronization()))
     if !configuration.keepsSnapshot { try settleSave() }
   }
 
-  func tellOfCopy(_ outcome: CheckpointSaver.Outcome) {
+  func logCopy(_ outcome: CheckpointSaver.Outcome) {
     if let failure = outcome.failure {
-      lastCopy.isTold = false
+      lastCopy.isLogged = false
       note("step \(outcome.step): the nodes kept no copy, training goes on: \(failure)")
-    } else if !lastCopy.isTold, let copies {
-      lastCopy.isTold = true
+    } else if !lastCopy.isLogged, let copies {
+      lastCopy.isLogged = true
       note(
         "step \(outcome.step): the nodes keep a copy of the state, written in \(ProgressObserver.rounded(outcome.seconds)) s; "
           + (copies.nodes.ranks.count > 1 ? "each also has that of another node" : "there is one node, so no partner")

@@ -16,7 +16,7 @@ extension Trainer {
     hosts = try communicator.gather(Array(ProcessTable.hostName.utf8), root: 0).map {
       String(decoding: $0, as: UTF8.self)
     }
-    let peak = try PeakShare(compute: state.engine.compute, communicator: communicator)
+    let peak = try PeakShare(backend: state.engine.backend, communicator: communicator)
     guard communicator.isLeader else { return }
     self.peak = peak
     let metrics = try MetricsObserver(directory, after: step)
@@ -36,7 +36,7 @@ extension Trainer {
         # forge-dist \(Version.current), \(KernelFamily.libraryDescription), CPU kernels \(KernelFamily.current)
 
         """ + configuration.source.yaml())
-    try observers.tell { try $0.didStart(startReport(record)) }
+    try observers.notify { try $0.didStart(startReport(record)) }
   }
 
   private func startReport(_ record: RunRecord?) -> StartReport {
@@ -44,8 +44,8 @@ extension Trainer {
     let kernels = configuration.run.kernelFamily == nil ? KernelFamily.advice : nil
     return StartReport(
       step: step, branch: record?.beginsBranch == true ? record?.branch : nil, epoch: lease.record.epoch,
-      ranks: communicator.size, threads: engine.compute.team.count, parameters: engine.layout.count,
-      placement: engine.state.placement,
+      ranks: communicator.size, threads: engine.backend.team.count, parameters: engine.layout.count,
+      shardingPlan: engine.state.shardingPlan,
       memoryBytes: state.baselineBytes + state.memory.bytes, baselineBytes: state.baselineBytes,
       memory: state.memory.description, data: state.found.sources.train.map(\.sha256),
       verifiedChunks: state.found.verifiedChunks, changes: record?.changes ?? [],
@@ -66,20 +66,20 @@ extension Trainer {
         allTokens: (state.branch?.tokens ?? 0) + (step - (state.branch?.step ?? 0)) * tokens, validated: validated,
         peakShare: peak?.share(of: operations * Double(tokens) / seconds),
         documents: outcome.isApplied ? [] : state.documents(of: outcome), slowRanks: slowRanks)
-      try observers.tell { try $0.didStep(report) }
+      try observers.notify { try $0.didStep(report) }
       if let failure = observers.newFailure() {
         note("step \(step): \(failure); the record is kept in memory until there is room")
       }
     }
     skippedInARow = outcome.isApplied ? 0 : skippedInARow + 1
-    guard skippedInARow < Self.mostSkipped else {
+    guard skippedInARow < Self.maxSkipped else {
       throw ForgeError.badInput(
-        "\(Self.mostSkipped) updates in a row were skipped, up to step \(step): training has diverged; lower "
+        "\(Self.maxSkipped) updates in a row were skipped, up to step \(step): training has diverged; lower "
           + "optimizer.learning_rate or start from an earlier checkpoint")
     }
   }
 
-  private static let mostSkipped = 20
+  private static let maxSkipped = 20
 
   private var slowRanks: [SlowRank] {
     let balance = state.trainingStep.balance
@@ -100,7 +100,7 @@ extension Trainer {
     try bytes.withUnsafeMutableBufferPointer { try communicator.allReduce(arena: $0, .max) }
     let weights = try WeightsDigest.sha256(engine.state)
     let report = EndReport(step: step, weights: weights, peakBytes: Int(bytes[0]), predictedBytes: Int(bytes[1]))
-    try observers.tell { try $0.didEnd(report) }
+    try observers.notify { try $0.didEnd(report) }
   }
 
   /// `rank 3 (host node17)`, and so on.

@@ -67,7 +67,7 @@ extension Trainer {
   func startSave(_ validated: Validation.Loss?) throws {
     try settleSave(waiting: true)  // one copy of the state at a time
     let folder = directory.checkpoints(under: lease)
-    let (settings, retention, threads) = (configuration.checkpoint, saves.retention, state.engine.compute.team.count)
+    let (settings, retention, threads) = (configuration.checkpoint, saves.retention, state.engine.backend.team.count)
     saves.began()
     try saver.start(
       CheckpointSaver.Request(
@@ -93,7 +93,7 @@ extension Trainer {
   func settleSave(waiting: Bool = false) throws -> ForgeError? {
     guard let outcome = try waiting ? saver.wait() : saver.takeOutcome() else { return nil }
     if outcome.isLocal {
-      tellOfCopy(outcome)
+      logCopy(outcome)
       return nil
     }
     if let failure = outcome.failure {
@@ -104,7 +104,7 @@ extension Trainer {
       let report = SaveReport(
         step: outcome.step, seconds: outcome.seconds, stallSeconds: outcome.stallSeconds,
         root: communicator.isLeader ? directory.checkpoints.latestRoot(step: outcome.step) : nil)
-      try observers.tell { try $0.didSave(report) }
+      try observers.notify { try $0.didSave(report) }
     }
     outcome.notes.forEach(note)
     return outcome.failure

@@ -10,7 +10,7 @@ extension Trainer {
   /// - Throws: `ForgeError.badInput` when its sources do not belong together, or a wish cannot be granted.
   func checkSources() throws {
     if let mixed = state.found.sources.mixedTokenizers { throw ForgeError.badInput(mixed) }
-    if let objection = validationObjection { throw objection }
+    if let violation = validationViolation { throw violation }
   }
 
   /// Checks a run that continues. What its recorded configuration asked for already is only warned of, whatever is refused
@@ -21,9 +21,9 @@ extension Trainer {
       guard record.sources.map(state.found.sources.hasOnlyData) ?? true else { throw ForgeError.badInput(mixed) }
       note("warning: \(mixed)")
     }
-    if let objection = validationObjection {
-      guard record.hasSame(["validation", "data.validation"], as: configuration) else { throw objection }
-      note("warning: \(objection); the run goes on without validation, as it was started")
+    if let violation = validationViolation {
+      guard record.hasSame(["validation", "data.validation"], as: configuration) else { throw violation }
+      note("warning: \(violation); the run goes on without validation, as it was started")
     }
     if let identity = validationIdentity, identity != record.validationSets,
       record.validationSets != nil || record.validationLoss != nil

@@ -53,7 +53,7 @@ extension Trainer {
 
   // MARK: Going back
 
-  private static let mostRollbacks = 10
+  private static let maxRollbacks = 10
 
   /// Returns to the last checkpoint and takes a step's batch out of the data.
   ///
@@ -68,26 +68,26 @@ extension Trainer {
     guard let record = try restore() else { return false }
     let batch = outcome.firstSequence / configuration.batch.sequences
     state.trainingStep.progress.skippedBatches = Array(Set(skipped + [batch])).sorted()
-    guard state.trainingStep.progress.skippedBatches.count - record.progress.skippedBatches.count <= Self.mostRollbacks
+    guard state.trainingStep.progress.skippedBatches.count - record.progress.skippedBatches.count <= Self.maxRollbacks
     else {
       throw ForgeError.badInput(
-        "the run went back to step \(step) \(Self.mostRollbacks) times and always met a bad step again: training has "
+        "the run went back to step \(step) \(Self.maxRollbacks) times and always met a bad step again: training has "
           + "diverged; lower optimizer.learning_rate or start from an earlier checkpoint")
     }
     try checkLease()
     let report = RollbackReport(
-      step: from + 1, toStep: step, reason: outcome.objection ?? "", documents: state.documents(of: outcome))
-    try observers.tell { try $0.didRollBack(report) }
+      step: from + 1, toStep: step, reason: outcome.skipReason ?? "", documents: state.documents(of: outcome))
+    try observers.notify { try $0.didRollBack(report) }
     return true
   }
 
-  private static let mostRepairs = 3
+  private static let maxRecoveries = 3
 
   /// Mends parameters that changed by themselves; the step is computed again.
-  func repair(_ damage: ReplicaCheck.Damage) throws {
+  func recover(_ damage: SilentDataCorruptionCheck.Damage) throws {
     let hosts = describe(ranks: damage.ranks)
-    repairs += 1
-    guard repairs <= Self.mostRepairs else {
+    recoveries += 1
+    guard recoveries <= Self.maxRecoveries else {
       throw ForgeError.tryAgain(
         "\(hosts): parameters in memory change by themselves again and again; exclude the machine, and start the run again"
       )
@@ -96,9 +96,9 @@ extension Trainer {
     let isFresh = configuration.parallelism.sharding != .none || configuration.run.compareReplicas == 1
     if damage.ownersAreSound, isFresh {
       try checkLease()
-      try state.engine.state.gatherOwned()
+      try state.engine.state.gatherShards()
       state.trainingStep.parametersChanged()
-      try observers.tell { try $0.didRepair(RepairReport(step: step + 1, ranks: hosts, toStep: nil)) }
+      try observers.notify { try $0.didRecover(RecoveryReport(step: step + 1, ranks: hosts, toStep: nil)) }
       return
     }
     try settleSave(waiting: true)
@@ -115,6 +115,6 @@ extension Trainer {
         "\(hosts): parameters in memory have changed by themselves, and there is no checkpoint to return to; have the "
           + "memory checked, and start the run again")
     }
-    try observers.tell { try $0.didRepair(RepairReport(step: from + 1, ranks: hosts, toStep: step)) }
+    try observers.notify { try $0.didRecover(RecoveryReport(step: from + 1, ranks: hosts, toStep: step)) }
   }
 }

@@ -21,10 +21,10 @@ public final class Trainer {
   let state: RunState
   let validation: Validation?
   /// Why the validation that was asked for cannot be.
-  let validationObjection: ForgeError?
+  let validationViolation: ForgeError?
   let saver: CheckpointSaver
   /// Checkpoints on the nodes' own disks; nil where there are none.
-  let copies: LocalCopies?
+  let copies: NodeLocalCheckpoints?
   /// Speaks to people, on rank 0; one of the observers.
   let progress: ProgressObserver
   /// Those who are told what happens.
@@ -38,7 +38,7 @@ public final class Trainer {
   var step: Int { state.step }
   var saves = SaveState()
   /// Of memory, since the last step that was done.
-  var repairs = 0
+  var recoveries = 0
   var skippedInARow = 0
   var lastCopy = CopyState()
 
@@ -68,7 +68,7 @@ public final class Trainer {
       guard step < configuration.run.steps else { break }
       if outcome.stopRequested {
         try during(.checkpoint) { try saveAndWait(validated) }
-        try observers.tell { try $0.didStop(StopReport(step: step)) }
+        try observers.notify { try $0.didStop(StopReport(step: step)) }
         try lease.release()
         return ForgeError.Kind.tryAgain.exitCode
       }
@@ -89,22 +89,22 @@ public final class Trainer {
   }
 
   /// Something that is no step, and may take longer.
-  private func during<Result>(_ phase: BlackBox.Phase, _ body: () throws -> Result) rethrows -> Result {
+  private func during<Result>(_ phase: FlightRecorder.Phase, _ body: () throws -> Result) rethrows -> Result {
     try watchdog.phase(phase, body)
   }
 
   /// One step; nil when the run had to go back instead, and continues from where it is now.
   private func nextStep() throws -> StepOutcome? {
     do {
-      let wishes = TrainingStep.Wishes(stop: StopSignals.requested, save: saves.isRetryDue)
+      let wishes = TrainingStep.StepRequests(stop: StopSignals.requested, save: saves.isRetryDue)
       watchdog.beginStep(step + 1)
       let outcome = try state.trainingStep.run(step: step + 1, wishes: wishes)
       watchdog.endStep()
       let goesBack = !outcome.isApplied && configuration.spikes.policy == .rollback
-      repairs = 0
+      recoveries = 0
       return try goesBack && during(.restoring, { try rollBack(outcome) }) ? nil : outcome
-    } catch let damaged as TrainingStep.DamagedReplicas {
-      try during(.restoring) { try repair(damaged.damage) }
+    } catch let damaged as TrainingStep.CorruptReplicas {
+      try during(.restoring) { try recover(damaged.damage) }
       return nil
     }
   }
@@ -133,11 +133,11 @@ public final class Trainer {
     self.communicator = communicator
     let directory = RunDirectory(path: configuration.run.directory)
     self.directory = directory
-    try Agreement.check(configuration, communicator)
+    try RankConsistency.check(configuration, communicator)
     let progress = ProgressObserver(configuration, directory, isLeader: communicator.isLeader)
     self.progress = progress
     // Before all else that may fail: an automatic restart that comes to nothing is counted there.
-    let lease = try directory.lease(configuration, communicator: communicator, say: progress.note)
+    let lease = try directory.lease(configuration, communicator: communicator, log: progress.note)
     self.lease = lease
     var watchdog: Watchdog?
     state = try RunState(
@@ -150,10 +150,10 @@ public final class Trainer {
     self.watchdog = watchdog
     validation = try Validation(
       configuration, loader: state.loader, checkedVocabularies: state.found.checkedVocabularies)
-    validationObjection = try Validation.objection(configuration, validation)
+    validationViolation = try Validation.violation(configuration, validation)
     saver = try CheckpointSaver(
       state.checkpoints, communicator: communicator, asynchronous: configuration.keepsSnapshot,
-      compute: state.engine.compute)
+      backend: state.engine.backend)
     copies = try Self.openCopies(directory, configuration, lease, communicator)
   }
 

@@ -24,7 +24,7 @@ struct Validation {
   /// Every micro-batch is of one set.
   private let microBatches: [(set: Int, sequences: Range<Int>)]
 
-  /// nil when the configuration wants none, or when there is nothing to validate on (see ``objection(_:_:)``).
+  /// nil when the configuration wants none, or when there is nothing to validate on (see ``violation(_:_:)``).
   ///
   /// - Parameter checkedVocabularies: of datasets whose ids are known to be below this.
   init?(
@@ -48,7 +48,7 @@ struct Validation {
   ///
   /// - Parameter validation: what came of the configuration.
   /// - Throws: `ForgeError.badInput` when the configuration is not a mapping.
-  static func objection(_ configuration: RunConfiguration, _ validation: Validation?) throws -> ForgeError? {
+  static func violation(_ configuration: RunConfiguration, _ validation: Validation?) throws -> ForgeError? {
     let root = try ConfigurationSection(configuration.source)
     let section = try root.section("validation")
     guard let data = try root.section("data"), let sets = configuration.data.validation else {
@@ -88,10 +88,10 @@ struct Validation {
   /// - Throws: `MPIError`.
   func loss(_ engine: Engine) throws -> Loss {
     let (rank, ranks) = (engine.mesh.batch.rank, engine.mesh.batch.size)
-    let dealing = MicroBatchDealing(microBatches: microBatches.count, ranks: ranks)
+    let dealing = MicroBatchAssignment(microBatches: microBatches.count, ranks: ranks)
     let own = dealing.microBatches(of: rank).map { microBatches[$0] }
     let batches = loader.load(
-      own.map(\.sequences), rounds: dealing.rounds, read: { data.read($0, into: $1, sequence: $2) })
+      own.map(\.sequences), microSteps: dealing.microSteps, read: { data.read($0, into: $1, sequence: $2) })
     let objective = try NormalizedObjective(
       LanguageModeling(), of: batches, microBatches: microBatches.count, over: engine.mesh.batch)
     var sums = [SetSums](repeating: SetSums(), count: data.sets.count)
@@ -105,13 +105,13 @@ struct Validation {
       if let losses = result.losses {
         sums[own[round].set].loss += losses[0]
       } else {
-        sums[own[round].set].refusals += 1
+        sums[own[round].set].overflowCount += 1
       }
     }
-    var words = sums.flatMap { [$0.loss, $0.targets, $0.refusals] }
+    var words = sums.flatMap { [$0.loss, $0.targets, $0.overflowCount] }
     try words.withUnsafeMutableBufferPointer { try engine.mesh.batch.allReduce(arena: $0, .sum) }
     let losses = sums.indices.map { set in
-      SetSums(loss: words[3 * set], targets: words[3 * set + 1], refusals: words[3 * set + 2]).mean
+      SetSums(loss: words[3 * set], targets: words[3 * set + 1], overflowCount: words[3 * set + 2]).mean
     }
     let used = data.sets.indices.filter { data.sets[$0].used > 0 }
     let weight = used.reduce(0) { $0 + data.sets[$1].weight }
@@ -128,7 +128,7 @@ private struct SetSums {
   var loss: Int64 = 0
   var targets: Int64 = 0
   /// Micro-batches whose loss is no number, or has no exact sum.
-  var refusals: Int64 = 0
+  var overflowCount: Int64 = 0
 
-  var mean: Double { refusals > 0 ? .nan : LossDenominator(count: Int(targets)).mean(ofSum: loss) }
+  var mean: Double { overflowCount > 0 ? .nan : LossDenominator(count: Int(targets)).mean(ofSum: loss) }
 }

@@ -14,7 +14,7 @@ import Synchronization
 final class Watchdog: Sendable {
   /// What the rank is doing and how long that may take. Guarded by the mutex.
   private struct State {
-    var phase = BlackBox.Phase.starting
+    var phase = FlightRecorder.Phase.starting
     var step = 0
     var began = ContinuousClock.now
     var limit: Double
@@ -27,17 +27,17 @@ final class Watchdog: Sendable {
   /// Seconds between two syncs of the record to the disk.
   private static let syncInterval = 10.0
   /// How long a rank that has found the job hanging waits for a lower one to say so first, seconds.
-  private static let courtesy = 1.5
+  private static let grace = 1.5
 
   /// A rank of this node that has given no sign of life for so many seconds does not pause: it has stopped. Of other
   /// nodes' ranks signs come late, through the disk that may be the slow one.
-  private static let patience = 15.0
+  private static let timeout = 15.0
   private static let pauseInterval = Duration.seconds(10)
 
   /// A step may take so many times the median of the last ones, and at least so long. What is not a step, and the first
   /// steps, have a limit of their own; and while a rank is busy with that, so do the steps of those that wait for it.
   private let settings: RunConfiguration.Watchdog
-  private let box: BlackBox?
+  private let box: FlightRecorder?
   private let run: RunDirectory
   private let lease: RunLease?
   private let rank: Int
@@ -62,18 +62,18 @@ final class Watchdog: Sendable {
     let folder = run.blackBoxes
     var last: Int64 = 0
     if rank == 0 {
-      last = (try? BlackBoxRecord.newest(in: folder))?.first?.attempt ?? 0
+      last = (try? FlightRecord.newest(in: folder))?.first?.attempt ?? 0
       // Ranks of an earlier start that wake up write to files without a name.
       Self.removeRecords(in: folder)
     }
     let attempt = try communicator.allReduce(max(last + 1, Int64(Date().timeIntervalSince1970 * 1000)), .max)
     do {
-      box = try BlackBox(folder: folder, rank: rank, ranks: communicator.size, attempt: attempt)
+      box = try FlightRecorder(folder: folder, rank: rank, ranks: communicator.size, attempt: attempt)
     } catch {
       box = nil
       warn("hangs will not be explained: \(error)")
     }
-    BlackBox.install(box)
+    FlightRecorder.install(box)
     try SystemThread.start(name: "watchdog") { self.watch() }
     // On a disk that hangs, too, somebody must watch.
     try SystemThread.start(name: "black-box") { self.synchronize() }
@@ -107,14 +107,14 @@ final class Watchdog: Sendable {
   }
 
   /// Runs `body`, which is no step, under the generous limit; afterwards the rank is again where it was before.
-  func phase<Result>(_ phase: BlackBox.Phase, _ body: () throws -> Result) rethrows -> Result {
+  func phase<Result>(_ phase: FlightRecorder.Phase, _ body: () throws -> Result) rethrows -> Result {
     let before = state.withLock { $0 }
     enter(phase, step: before.step) { _ in self.settings.pauseSeconds }
     defer { enter(before.phase, step: before.step) { _ in before.limit } }
     return try body()
   }
 
-  private func enter(_ phase: BlackBox.Phase, step: Int, limit: (State) -> Double) {
+  private func enter(_ phase: FlightRecorder.Phase, step: Int, limit: (State) -> Double) {
     state.withLock { state in
       state.phase = phase
       state.step = step
@@ -174,12 +174,12 @@ final class Watchdog: Sendable {
   ///   - limit: how old a sign of life from another node may be, seconds.
   ///   - now: seconds since 1970.
   static func isPausing(
-    _ records: [BlackBoxRecord], besides rank: Int, atMost limit: Double, now: Double = Date().timeIntervalSince1970
+    _ records: [FlightRecord], besides rank: Int, atMost limit: Double, now: Double = Date().timeIntervalSince1970
   ) -> Bool {
     let place = records.first { $0.rank == rank }?.place
     return records.contains {
       $0.rank != rank && $0.phase != .training && $0.ending == nil
-        && now - $0.lastBeat < ($0.place == place ? patience : limit)
+        && now - $0.lastBeat < ($0.place == place ? timeout : limit)
     }
   }
 
@@ -207,7 +207,7 @@ final class Watchdog: Sendable {
     box?.end(.consequence, exitCode: ForgeError.Kind.tryAgain.exitCode, sentence: sentence)
     box?.synchronize()
     // The lowest of those who have found this out speaks and ends the job; the others only if that does not happen.
-    Thread.sleep(forTimeInterval: Self.courtesy)
+    Thread.sleep(forTimeInterval: Self.grace)
     if records().contains(where: { $0.rank < rank && $0.ending != nil }) { Thread.sleep(forTimeInterval: 10) }
     do { try lease?.check() } catch let lost as ForgeError where lost.kind == .badInput {
       Launcher.abortJob(code: lost.exitCode, sentence: "forge-dist: \(lost)")
@@ -216,7 +216,7 @@ final class Watchdog: Sendable {
     Launcher.abortJob(code: ForgeError.Kind.tryAgain.exitCode, sentence: "forge-dist: \(sentence)")
   }
 
-  private func records() -> [BlackBoxRecord] { (try? BlackBoxRecord.newest(in: run.blackBoxes)) ?? [] }
+  private func records() -> [FlightRecord] { (try? FlightRecord.newest(in: run.blackBoxes)) ?? [] }
 
   /// What another rank has found before this one, which was perhaps what it found.
   private func firstSentence() -> String? { records().lazy.compactMap(\.ending?.sentence).first { !$0.isEmpty } }

@@ -8,7 +8,7 @@ public enum WeightsDigest {
   /// Collective; the same on every rank.
   ///
   /// - Throws: `MPIError`.
-  public static func sha256(_ state: ShardedState) throws -> String {
+  public static func sha256(_ state: ShardedParameters) throws -> String {
     var hash = SHA256()
     try state.forEachParameters { hash.update(UnsafeRawBufferPointer($0.pointer)) }
     return hash.finalize().hexadecimal

@@ -85,7 +85,7 @@ struct GenerateCommand: ParsableCommand {
     let maxTokens = try length(after: tokens, configuration)
     let decoder = IncrementalDecoder(
       configuration, parameters: loaded.parameters, capacity: tokens.count + maxTokens,
-      compute: Compute(threads: threads))
+      backend: Backend(threads: threads))
     let sampler = Sampler(temperature: greedy ? 0 : temperature, topK: topK, topP: topP, seed: seed)
     let generator = Generator(decoder, sampler: sampler, ends: try loaded.ends(tokenizer))
     var text = UTF8Stream()

@@ -46,7 +46,7 @@ struct ScoreCommand: ParsableCommand {
     let sequences = try sequences(of: loaded.configuration)
     let longest = sequences.map(\.count).max() ?? 2
     let scorer = Scorer(
-      loaded.configuration, parameters: loaded.parameters, longest: longest, compute: Compute(threads: threads))
+      loaded.configuration, parameters: loaded.parameters, longest: longest, backend: Backend(threads: threads))
     for ids in sequences {
       let score = try scorer.score(ids)
       // JSON has no other numbers.

@@ -94,7 +94,7 @@ let collectiveContract: [RankTest] = [
       // Rank r brings 3 r elements (rank 0 none), in reverse order of ranks, each followed by an untouched one.
       let counts = (0..<world.size).map { 3 * $0 }
       let offsets = (0..<world.size).map { rank in counts[(rank + 1)...].reduce(0) { $0 + $1 + 1 } }
-      let layout = Layout(counts: counts, offsets: offsets)
+      let layout = RankCounts(counts: counts, offsets: offsets)
       let mine: [Int32] = values(world.rank, counts[world.rank])
       var all = [Int32](repeating: -1, count: layout.extent + 1)
       var expected = all

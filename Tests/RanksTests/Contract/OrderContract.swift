@@ -22,7 +22,7 @@ let orderContract: [RankTest] = [
       var toldSpan = told.mutableSpan
       let first = try communicator.startAllReduce(&sumSpan, .sum)
       let second = try communicator.startAllGather(
-        from: mine.span, into: &gatheredSpan, layout: Layout(contiguous: .init(repeating: 8, count: size)))
+        from: mine.span, into: &gatheredSpan, layout: RankCounts(contiguous: .init(repeating: 8, count: size)))
       let third = try communicator.startAllReduce(&largestSpan, .max)
       let fourth = try communicator.startAllToAll(from: outgoing.span, into: &exchangedSpan)
       let fifth = try communicator.startBroadcast(&toldSpan, root: size - 1)
@@ -68,35 +68,36 @@ let orderContract: [RankTest] = [
     }
   },
   RankTest("two threads of a rank use two communicators") { world, expectations in
-    let rounds = 200
+    let microSteps = 200
     let other = try world.duplicate(name: "other")
     let sums = Mutex<[Int64]>([])
     let failure = Mutex<(any Error)?>(nil)
     let thread = try SystemThread {
       do {
-        for round in 0..<rounds {
+        for round in 0..<microSteps {
           let sum = try other.allReduce(Int64(round + other.rank), .sum)
           sums.withLock { $0.append(sum) }
         }
       } catch { failure.withLock { $0 = error } }
     }
     var mine: [Int64] = []
-    for round in 0..<rounds { mine.append(try world.allReduce(Int64(1000 * round - world.rank), .min)) }
+    for round in 0..<microSteps { mine.append(try world.allReduce(Int64(1000 * round - world.rank), .min)) }
     thread.join()
     if let error = failure.withLock(\.self) { throw error }
     let ranks = world.size * (world.size - 1) / 2
-    expectations.expectEqual(mine, (0..<rounds).map { Int64(1000 * $0 - world.size + 1) }, "this thread's")
+    expectations.expectEqual(mine, (0..<microSteps).map { Int64(1000 * $0 - world.size + 1) }, "this thread's")
     expectations.expectEqual(
-      sums.withLock(\.self), (0..<rounds).map { Int64($0 * world.size + ranks) }, "the other thread's")
+      sums.withLock(\.self), (0..<microSteps).map { Int64($0 * world.size + ranks) }, "the other thread's")
   },
   RankTest("a request is waited for by looking") { world, expectations in
-    for isPatient in [false, true] {
+    for sleepsFirst in [false, true] {
       if world.rank == world.size - 1 { usleep(5000) }  // longer than a wait without a pause
       var buffer: [Double] = [Double(world.rank), 1]
       try buffer.withUnsafeMutableBufferPointer { buffer in
-        try world.startAllReduce(arena: buffer, .sum).wait(lookingEvery: 100, isPatient: isPatient, longest: 300)
+        try world.startAllReduce(arena: buffer, .sum).wait(lookingEvery: 100, sleepsFirst: sleepsFirst, longest: 300)
       }
-      expectations.expectEqual(buffer, [Double(world.size * (world.size - 1) / 2), Double(world.size)], "\(isPatient)")
+      expectations.expectEqual(
+        buffer, [Double(world.size * (world.size - 1) / 2), Double(world.size)], "\(sleepsFirst)")
     }
     try world.barrier(lookingEvery: 100)
   },
@@ -148,11 +149,11 @@ let orderContract: [RankTest] = [
       var incoming = [Int32](repeating: -1, count: world.rank == 0 ? count + 2 : 0)
       var (counts, offsets) = (Array(repeating: 0, count: world.size), Array(repeating: 0, count: world.size))
       if sends { counts[0] = count }
-      let send = Layout(contiguous: counts)
+      let send = RankCounts(contiguous: counts)
       counts = .init(repeating: 0, count: world.size)
       if world.rank == 0 { (counts[last], offsets[last]) = (count, 1) }
       let plan = ExchangePlan(
-        send: send, receive: Layout(counts: counts, offsets: offsets),
+        send: send, receive: RankCounts(counts: counts, offsets: offsets),
         largest: name == "whole" ? count : Int(Int32.max) + 1)
       var span = incoming.mutableSpan
       try communicator.allToAll(from: outgoing.span, into: &span, plan: plan)

@@ -5,8 +5,8 @@ import Parallelism
 // The exact sum of gradients and the gathering of parameters, against sums worked out locally.
 
 /// Pieces smaller than a block, than a block for every rank, than a chunk, and larger than several chunks, with
-/// elements between them that belong to no piece.
-let reducedPieces: [Range<Int>] = [
+/// elements between them that belong to no unit.
+let reducedUnits: [Range<Int>] = [
   3..<8, 10..<10, 10..<16_394, 16_400..<32_785, 40_000..<90_000, 90_000..<360_001,
 ]
 private let arenaCount = 360_010
@@ -26,52 +26,52 @@ struct Arenas {
   init(_ count: Int = arenaCount) { memory = (Arena(count: count), Arena(count: count)) }
 
   func reducer(
-    _ world: Communicator, _ pieces: [Range<Int>], remainder: ExactGradientReducer.Remainder = .keep
+    _ world: Communicator, _ units: [Range<Int>], remainder: ExactGradientReducer.Remainder = .keep
   ) throws -> ExactGradientReducer {
     try ExactGradientReducer(
       groups: [world],
-      pieces: pieces.map { ExchangedPiece(group: 0, range: $0, owned: owners(of: $0, ranks: world.size)) },
+      units: units.map { ExchangedUnit(group: 0, range: $0, shards: owners(of: $0, ranks: world.size)) },
       gradient: memory.gradient, parameters: memory.parameters, remainder: remainder)
   }
 }
 
-/// Deals a piece unevenly: the last ranks first, some with nothing.
-func owners(of piece: Range<Int>, ranks: Int) -> [Range<Int>] {
+/// Deals a unit unevenly: the last ranks first, some with nothing.
+func owners(of unit: Range<Int>, ranks: Int) -> [Range<Int>] {
   let weights = (0..<ranks).map { ($0 * 5 + 3) % 4 }
   let total = max(1, weights.reduce(0, +))
-  var (first, sum) = (piece.lowerBound, 0)
-  var owned = Array(repeating: piece.lowerBound..<piece.lowerBound, count: ranks)
+  var (first, sum) = (unit.lowerBound, 0)
+  var shards = Array(repeating: unit.lowerBound..<unit.lowerBound, count: ranks)
   for rank in (0..<ranks).reversed() {
     sum += weights[rank]
-    let end = rank == 0 ? piece.upperBound : piece.lowerBound + piece.count * sum / total
-    owned[rank] = first..<end
+    let end = rank == 0 ? unit.upperBound : unit.lowerBound + unit.count * sum / total
+    shards[rank] = first..<end
     first = end
   }
-  return owned
+  return shards
 }
 
 // Plain loops over addresses: these tests visit millions of elements, and are built without optimisation too.
 let reducerContract: [RankTest] = [
   RankTest("gradients are summed exactly where they are owned") { world, expectations in
     let arenas = Arenas()
-    let reducer = try arenas.reducer(world, reducedPieces)
+    let reducer = try arenas.reducer(world, reducedUnits)
     let mine = world.rank..<world.rank + 1
     let gradient = arenas.gradient.base
-    // The pieces in two orders, the second while nothing of the first is left.
-    for order in [Array(reducedPieces.indices), reducedPieces.indices.reversed()] {
+    // The units in two orders, the second while nothing of the first is left.
+    for order in [Array(reducedUnits.indices), reducedUnits.indices.reversed()] {
       for index in 0..<arenaCount { gradient[index] = contribution(mine, index) }
-      for piece in order { reducer.submit(piece: piece) }
+      for unit in order { reducer.submit(unit: unit) }
       try reducer.wait()
       var wrong: Int?
       var next = 0
       func check(_ range: Range<Int>, _ ranks: Range<Int>) {
         for index in range where gradient[index] != contribution(ranks, index) { wrong = index }
       }
-      for piece in reducedPieces {
-        let owned = owners(of: piece, ranks: world.size)[world.rank]
-        check(next..<owned.lowerBound, mine)
-        check(owned, 0..<world.size)
-        next = owned.upperBound
+      for unit in reducedUnits {
+        let shards = owners(of: unit, ranks: world.size)[world.rank]
+        check(next..<shards.lowerBound, mine)
+        check(shards, 0..<world.size)
+        next = shards.upperBound
       }
       check(next..<arenaCount, mine)
       expectations.expect(wrong == nil, "element \(wrong ?? 0) is wrong")
@@ -80,17 +80,17 @@ let reducerContract: [RankTest] = [
   RankTest("what is not owned stays, is given back, or is everybody's sum") { world, expectations in
     for remainder in [ExactGradientReducer.Remainder.keep, .discard, .gather] {
       let arenas = Arenas(40_000)
-      let piece = 5..<39_000
-      let reducer = try arenas.reducer(world, [piece], remainder: remainder)
+      let unit = 5..<39_000
+      let reducer = try arenas.reducer(world, [unit], remainder: remainder)
       let (own, all) = (world.rank..<world.rank + 1, 0..<world.size)
       for index in 0..<40_000 { arenas.gradient.base[index] = contribution(own, index) }
-      reducer.submit(piece: 0)
+      reducer.submit(unit: 0)
       try reducer.wait()
-      let mine = owners(of: piece, ranks: world.size)[world.rank]
+      let mine = owners(of: unit, ranks: world.size)[world.rank]
       let wrong = (0..<40_000).first { index in
         let expected =
           switch remainder {
-          case _ where !piece.contains(index): contribution(own, index)
+          case _ where !unit.contains(index): contribution(own, index)
           case _ where mine.contains(index): contribution(all, index)
           case .keep: contribution(own, index)
           case .discard: Int64(0)
@@ -103,43 +103,43 @@ let reducerContract: [RankTest] = [
   },
   RankTest("parameters are gathered from their owners") { world, expectations in
     let arenas = Arenas()
-    let reducer = try arenas.reducer(world, reducedPieces)
+    let reducer = try arenas.reducer(world, reducedUnits)
     let parameters = arenas.parameters.base
     arenas.parameters.fill(-1)
-    for piece in reducedPieces.indices {
-      for index in owners(of: reducedPieces[piece], ranks: world.size)[world.rank] { parameters[index] = Float(index) }
-      reducer.submitGather(piece: piece)
+    for unit in reducedUnits.indices {
+      for index in owners(of: reducedUnits[unit], ranks: world.size)[world.rank] { parameters[index] = Float(index) }
+      reducer.submitGather(unit: unit)
     }
     var wrong: Int?
-    for piece in reducedPieces.indices.reversed() {
-      try reducer.waitGather(piece: piece)
-      for index in reducedPieces[piece] where parameters[index] != Float(index) { wrong = index }
+    for unit in reducedUnits.indices.reversed() {
+      try reducer.waitGather(unit: unit)
+      for index in reducedUnits[unit] where parameters[index] != Float(index) { wrong = index }
     }
     expectations.expect(wrong == nil, "element \(wrong ?? 0) is wrong")
-    let ends = [0] + reducedPieces.map(\.upperBound)
-    for (end, start) in zip(ends, reducedPieces.map(\.lowerBound) + [arenaCount]) {
+    let ends = [0] + reducedUnits.map(\.upperBound)
+    for (end, start) in zip(ends, reducedUnits.map(\.lowerBound) + [arenaCount]) {
       for index in end..<start where parameters[index] != -1 { wrong = index }
     }
     expectations.expect(wrong == nil, "element \(wrong ?? 0), outside of all pieces, changed")
   },
   RankTest("sums and gathers of several steps may follow each other") { world, expectations in
     let arenas = Arenas()
-    let reducer = try arenas.reducer(world, reducedPieces)
+    let reducer = try arenas.reducer(world, reducedUnits)
     let parameters = arenas.parameters.base
     for step in 0..<3 {
       arenas.gradient.fill(Int64(step + world.rank))
-      for piece in reducedPieces.indices.reversed() { reducer.submit(piece: piece) }
+      for unit in reducedUnits.indices.reversed() { reducer.submit(unit: unit) }
       try reducer.wait()
-      for piece in reducedPieces.indices {
-        for index in owners(of: reducedPieces[piece], ranks: world.size)[world.rank] {
+      for unit in reducedUnits.indices {
+        for index in owners(of: reducedUnits[unit], ranks: world.size)[world.rank] {
           parameters[index] = Float(arenas.gradient.base[index])
         }
-        reducer.submitGather(piece: piece)
+        reducer.submitGather(unit: unit)
       }
-      for piece in reducedPieces.indices { try reducer.waitGather(piece: piece) }
+      for unit in reducedUnits.indices { try reducer.waitGather(unit: unit) }
       let sum = Float((0..<world.size).reduce(0) { $0 + step + $1 })
       var wrong: Int?
-      for piece in reducedPieces { for index in piece where parameters[index] != sum { wrong = index } }
+      for unit in reducedUnits { for index in unit where parameters[index] != sum { wrong = index } }
       expectations.expect(wrong == nil, "step \(step), element \(wrong ?? 0)")
     }
   },

@@ -39,7 +39,7 @@ let requestContract: [RankTest] = [
         }
         expectations.expectEqual(exchanged, received, "\(name), all-to-all of \(count)")
 
-        let layout = Layout(contiguous: .init(repeating: mine.count, count: world.size))
+        let layout = RankCounts(contiguous: .init(repeating: mine.count, count: world.size))
         var gathered = [Float](repeating: -1, count: layout.extent)
         var gatheredSpan = gathered.mutableSpan
         try communicator.startGather(from: mine.span, into: &gatheredSpan, layout: layout, root: world.size - 1).wait()
@@ -52,7 +52,7 @@ let requestContract: [RankTest] = [
   },
   RankTest("nonblocking all-gather, broadcast and exchange with counts") { world, expectations in
     for (name, communicator) in try variants(of: world) {
-      let layout = Layout(contiguous: (0..<world.size).map { 6 * $0 })
+      let layout = RankCounts(contiguous: (0..<world.size).map { 6 * $0 })
       let mine: [Int32] = values(world.rank, 6 * world.rank)
       var all = [Int32](repeating: -1, count: layout.extent)
       var allSpan = all.mutableSpan

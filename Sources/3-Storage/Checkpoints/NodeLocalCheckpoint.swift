@@ -1,0 +1,78 @@
+import Support
+
+/// What a node has of one checkpoint.
+package struct NodeLocalHolding: Codable, Hashable, Sendable {
+  package var step: Int
+  /// The manifest's root hash.
+  package var root: String
+  /// The newest checkpoint on the shared disk when it was made; 0 before the first.
+  package var sharedStep: Int
+  /// Of all the checkpoint's shards, bytes.
+  package var lengths: [String: Int]
+  /// Those that are on the node, whole.
+  package var present: Set<String>
+
+  package init(step: Int, root: String, sharedStep: Int, lengths: [String: Int], present: Set<String>) {
+    self.step = step
+    self.root = root
+    self.sharedStep = sharedStep
+    self.lengths = lengths
+    self.present = present
+  }
+
+  /// All that a node has.
+  ///
+  /// - Parameter report: told of damaged manifests.
+  package static func all(in folder: CheckpointFolder, report: (ForgeError) -> Void) -> [NodeLocalHolding] {
+    folder.steps().compactMap { step in
+      do {
+        let reader = try CheckpointReader(partsIn: folder.path(step: step))
+        return NodeLocalHolding(
+          step: step, root: reader.root,
+          sharedStep: reader.metadata[NodeLocalCheckpoint.sharedStepKey]?.integer ?? 0,
+          lengths: reader.fileLengths, present: reader.presentFiles)
+      } catch {
+        report(error as? ForgeError ?? ForgeError(.bug, "\(error)"))
+        return nil
+      }
+    }
+  }
+}
+
+/// A checkpoint that the nodes keep between them, each some shards.
+public struct NodeLocalCheckpoint: Equatable, Sendable {
+  /// Where the metadata of a copy has the newest step on the shared disk.
+  package static let sharedStepKey = "shared_step"
+
+  public var step: Int
+  public var sharedStep: Int
+  package var root: String
+  package var lengths: [String: Int]
+  /// The nodes that have the manifest.
+  package var nodes: [Int]
+  /// The nodes that have a shard, by its name.
+  package var holders: [String: [Int]]
+
+  /// The shards that no node has, in order.
+  public var missing: [String] { lengths.keys.filter { holders[$0] == nil }.sorted() }
+
+  /// Newest first; of one step, that of which more nodes have the manifest.
+  ///
+  /// - Parameter holdings: by node.
+  package static func all(_ holdings: [[NodeLocalHolding]]) -> [NodeLocalCheckpoint] {
+    var found: [String: NodeLocalCheckpoint] = [:]
+    for (node, holdings) in holdings.enumerated() {
+      for holding in holdings {
+        var checkpoint =
+          found[holding.root]
+          ?? NodeLocalCheckpoint(
+            step: holding.step, sharedStep: holding.sharedStep, root: holding.root, lengths: holding.lengths, nodes: [],
+            holders: [:])
+        checkpoint.nodes.append(node)
+        for file in holding.present { checkpoint.holders[file, default: []].append(node) }
+        found[holding.root] = checkpoint
+      }
+    }
+    return found.values.sorted { ($0.step, $0.nodes.count, $0.root) > ($1.step, $1.nodes.count, $1.root) }
+  }
+}

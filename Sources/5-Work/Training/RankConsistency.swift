@@ -1,0 +1,38 @@
+import Support
+import Kernels
+import MPI
+import RunConfiguration
+
+/// What all ranks must have in common before they compute together.
+enum RankConsistency {
+  /// - Throws: `ForgeError.badInput` that names a rank whose configuration or CPU kernel family differs from rank 0's.
+  static func check(_ configuration: RunConfiguration, _ communicator: Communicator) throws {
+    if let pinned = configuration.run.kernelFamily, pinned != KernelFamily.current.name {
+      let choices = KernelFamily.choices.isEmpty ? [KernelFamily.current.name] : KernelFamily.choices
+      throw ForgeError.badInput(
+        "run.kernel_family is '\(pinned)', which this machine cannot run; it can run \(choices.joined(separator: " or "))"
+      )
+    }
+    try check(KernelFamily.current.name, "CPU kernel family", communicator) {
+      "uses the CPU kernels '\($1)' and rank 0 '\($0)', which do not give the same bits; pin one with run.kernel_family"
+    }
+    try check(configuration.source.yaml(), "configuration", communicator) { _, _ in
+      "read another configuration than rank 0; give every node the same file"
+    }
+    try check(Version.current, "version", communicator) { "runs version \($1) and rank 0 \($0); install the same" }
+    try check(ProgramDigest.current(), "program", communicator) { _, _ in
+      "runs another build of forge-dist than rank 0; install the same on every node"
+    }
+  }
+
+  private static func check(
+    _ value: String, _ subject: String, _ communicator: Communicator, message: (String, String) -> String
+  ) throws {
+    let reference = String(decoding: try communicator.broadcast(Array(value.utf8), root: 0), as: UTF8.self)
+    let mine = value == reference ? communicator.size : communicator.rank
+    let first = -(try communicator.allReduce(Int64(-mine), .max))
+    guard first < communicator.size else { return }
+    let theirs = try communicator.broadcast(Array(value.utf8), root: Int(first))
+    throw ForgeError.badInput("rank \(first) " + message(reference, String(decoding: theirs, as: UTF8.self)))
+  }
+}

@@ -1,0 +1,93 @@
+import MPI
+import Models
+import Objectives
+import Parallelism
+
+/// What is summed over a step's micro-batches and ranks. Integers throughout, so that order does not matter.
+struct StepReduction {
+  /// By term of the objective.
+  private(set) var losses: [Int64]
+  var auxiliaryLoss: Int64 = 0
+  var overflowCount: Int64 = 0
+  var stops: Int64 = 0
+  var saves: Int64 = 0
+  var exposedCommunicationMicroseconds: Int64 = 0
+  /// By rank, what its micro-batches took, and their number.
+  private var microseconds: [Int64]
+  private var microBatches: [Int64]
+  /// Tokens per expert, `[sparse layers · experts]`.
+  private var loads: [Int64]
+  /// What the global batch held.
+  var digests: SequenceDigests
+  private let rank: Int
+  private let experts: Int
+
+  /// - Parameters:
+  ///   - objective: with the denominators of the global batch.
+  ///   - sequences: of the global batch, when its hash is wanted.
+  init(_ configuration: ModelConfiguration, _ objective: NormalizedObjective, mesh: ProcessMesh, sequences: Int = 0) {
+    digests = SequenceDigests(sequences: sequences)
+    rank = mesh.batch.rank
+    losses = objective.denominators.map { _ in 0 }
+    overflowCount = objective.overflows ? 1 : 0
+    microseconds = Array(repeating: 0, count: mesh.batch.size)
+    microBatches = microseconds
+    experts = configuration.experts?.count ?? 0
+    loads = Array(repeating: 0, count: experts * configuration.sparseLayerCount)
+  }
+
+  mutating func add(_ result: MicroBatchResult) {
+    if let found = result.losses, let auxiliary = result.auxiliaryLoss {
+      for (term, loss) in found.enumerated() { losses[term] += loss }
+      auxiliaryLoss += auxiliary
+    } else {
+      overflowCount += 1
+    }
+    for (place, load) in result.expertLoads.enumerated() { loads[place] += Int64(load) }
+  }
+
+  /// What one micro-batch took this rank, without waiting for others.
+  mutating func add(seconds: Double) {
+    microseconds[rank] += Int64(seconds * 1e6)
+    microBatches[rank] += 1
+  }
+
+  /// Adds up what all ranks found. Collective.
+  ///
+  /// What is computed is summed over the ranks that compute different things; what ranks measure and wish, over all.
+  ///
+  /// - Throws: `MPIError`.
+  mutating func reduce(over mesh: ProcessMesh) throws {
+    var computed = [auxiliaryLoss, overflowCount] + losses + loads + digests.words
+    var told = [stops, saves, exposedCommunicationMicroseconds] + microseconds + microBatches
+    if mesh.batch.size == mesh.world.size {
+      let count = computed.count
+      computed += told
+      try computed.withUnsafeMutableBufferPointer { try mesh.world.allReduce(arena: $0, .sum) }
+      told = Array(computed[count...])
+      computed.removeLast(told.count)
+    } else {
+      try computed.withUnsafeMutableBufferPointer { try mesh.batch.allReduce(arena: $0, .sum) }
+      try told.withUnsafeMutableBufferPointer { try mesh.world.allReduce(arena: $0, .sum) }
+    }
+    (auxiliaryLoss, overflowCount) = (computed[0], computed[1])
+    losses = Array(computed[2..<2 + losses.count])
+    loads = Array(computed[2 + losses.count..<2 + losses.count + loads.count])
+    digests.words = Array(computed.suffix(digests.words.count))
+    (stops, saves, exposedCommunicationMicroseconds) = (told[0], told[1], told[2])
+    let ranks = microseconds.count
+    microseconds = Array(told[3..<3 + ranks])
+    microBatches = Array(told[(3 + ranks)...])
+  }
+
+  /// By rank; nil for one that had no micro-batch.
+  var secondsPerMicroBatch: [Double?] {
+    zip(microseconds, microBatches).map { $1 > 0 ? Double($0) / 1e6 / Double($1) : nil }
+  }
+
+  /// `[sparse layers][experts]`
+  var expertLoads: [[Int]] {
+    guard experts > 0 else { return [] }
+    return stride(from: 0, to: loads.count, by: experts).map { loads[$0..<$0 + experts].map { Int($0) } }
+  }
+}

@@ -1,0 +1,63 @@
+import Support
+import Models
+import RunConfiguration
+import Testing
+
+@testable import Planning
+
+@Suite struct ParallelismSearchTests {
+  /// 176 million parameters an expert and layer: more than 12 of them are too many for one exchange.
+  private static let wide = """
+    { model_type: mixtral, vocab_size: 640, hidden_size: 4096, intermediate_size: 14336, num_hidden_layers: 1,
+      num_attention_heads: 32, num_key_value_heads: 8, num_local_experts: 64, num_experts_per_tok: 2,
+      max_position_embeddings: 128 }
+    """
+
+  @Test func whatTheTrainerRefusesIsNotRecommended() throws {
+    let configuration = try configuration(model: Self.wide)
+    let found = ParallelismSearch.run(
+      configuration, ParameterLayout(configuration.model), cluster: cluster(ranks: 16, memory: .max), rates: rates())
+    #expect(Set(found.map(\.expertDegree)) == [8, 16])
+  }
+
+  @Test func aConfiguredLayoutThatTheTrainerRefusesIsRefused() throws {
+    let configuration = try configuration(model: Self.wide)
+    func plan(_ ranks: Int) throws -> RunPlan {
+      try RunPlan(configuration, PlanRequest(), cluster: cluster(ranks: ranks, memory: .max), rates: rates())
+    }
+    #expect(try plan(8).configured.expertDegree == 8)
+    let error = try #require(throws: ForgeError.self) { try plan(4) }
+    #expect(error.exitCode == 64 && error.description.contains("with 4 ranks a rank's part of one layer has more than"))
+  }
+
+  /// Where a layout does not fit otherwise, activations are computed again, and no more of them than need be; the page says
+  /// what to write and what it frees.
+  @Test func activationsAreComputedAgainWhereMemoryIsShort() throws {
+    let deep = """
+      { model_type: llama, vocab_size: 640, hidden_size: 64, intermediate_size: 224, num_hidden_layers: 12,
+        num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 512 }
+      """
+    let configuration = try configuration(model: deep, sequences: 32, microBatch: 32, length: 512)
+    let layout = ParameterLayout(configuration.model)
+    func found(memory: Int) -> ParallelismPlan? {
+      ParallelismSearch.run(configuration, layout, cluster: cluster(ranks: 1, memory: memory), rates: rates()).first
+    }
+    let plans = try [Recomputation.none, .attention, .block].map { recompute in
+      let plan = ParallelismPlan(
+        configuration, shardingPlan: shardingPlan(configuration, ranks: 1), cluster: cluster(ranks: 1), rates: rates(),
+        recompute: recompute)
+      let chosen = try #require(found(memory: plan.nodeMemory))
+      #expect(chosen.recompute == recompute && chosen.time == plan.time)
+      return plan
+    }
+    #expect(found(memory: plans[2].nodeMemory - 1) == nil)
+    #expect(plans[2].recomputeSaves == plans[0].memory.bytes - plans[2].memory.bytes)
+    #expect(plans[0].time.recomputation == 0)
+    #expect(plans[0].time.total < plans[1].time.total && plans[1].time.total < plans[2].time.total)
+    let page = try RunPlan(
+      configuration, PlanRequest(), cluster: cluster(ranks: 1, memory: plans[2].nodeMemory), rates: rates()
+    ).text
+    let saved = MemoryPlan.mebibytes(plans[2].recomputeSaves)
+    #expect(page.contains("memory: { recompute: block } saves \(saved) a rank"))
+  }
+}

@@ -1,0 +1,35 @@
+import Testing
+
+@testable import Sharding
+
+@Suite struct MicroBatchAssignmentTests {
+  @Test(arguments: [(3, 1), (3, 2), (3, 8), (16, 5), (1, 4)])
+  func everyMicroBatchHasOneRank(microBatches: Int, ranks: Int) {
+    let dealing = MicroBatchAssignment(microBatches: microBatches, ranks: ranks)
+    let dealt = (0..<ranks).flatMap(dealing.microBatches(of:))
+    #expect(dealt.sorted() == Array(0..<microBatches))
+    #expect(dealing.microSteps == (microBatches + ranks - 1) / ranks)
+  }
+
+  @Test func aSlowRankGetsLess() {
+    let seconds = [1.0, 1.0, 4.0, 1.0]
+    let dealing = MicroBatchAssignment(microBatches: 13, seconds: seconds)
+    #expect(dealing.counts == [4, 4, 1, 4])
+    #expect(dealing.duration(seconds) == 4)
+    #expect((0..<4).flatMap(dealing.microBatches(of:)).sorted() == Array(0..<13))
+    // Rounds: ranks with less drop out first.
+    #expect(dealing.microBatches(of: 2) == [2] && dealing.microBatches(of: 3) == [3, 6, 9, 12])
+  }
+
+  /// No other way to deal finishes earlier: tried for all of them.
+  @Test func noDealingIsFaster() {
+    let seconds = [1.0, 1.7, 0.6]
+    let best = MicroBatchAssignment(microBatches: 7, seconds: seconds).duration(seconds)
+    for first in 0...7 {
+      for second in 0...7 - first {
+        let other = [first, second, 7 - first - second]
+        #expect(zip(other, seconds).map { Double($0) * $1 }.max() ?? 0 >= best)
+      }
+    }
+  }
+}
