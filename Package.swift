@@ -67,7 +67,8 @@ let package = Package(
       name: "COpenMPI", path: "Sources/4-Distributed/COpenMPI", pkgConfig: "ompi-c",
       providers: [.apt(["libopenmpi-dev"])]),
     .target(
-      name: "MPI", dependencies: ["COpenMPI", "Diagnostics", "Support"], path: "Sources/4-Distributed/MPI",  // A request borrows its buffers: the compiler keeps them alive and untouched until it is complete.
+      name: "MPI", dependencies: ["COpenMPI", "Diagnostics", "Support"], path: "Sources/4-Distributed/MPI",
+      // A request borrows its buffers: the compiler keeps them alive and untouched until it is complete.
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
     .target(name: "Sharding", dependencies: ["Models"], path: "Sources/4-Distributed/Sharding"),
     .target(

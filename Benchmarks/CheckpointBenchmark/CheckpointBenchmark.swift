@@ -1,7 +1,7 @@
 import ArgumentParser
 import Checkpoints
-import Support
 import Foundation
+import Support
 
 /// Saves and restores a checkpoint's state from memory, as often as it is told, and says how long each took.
 ///

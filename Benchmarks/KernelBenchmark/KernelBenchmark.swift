@@ -1,7 +1,7 @@
 import ArgumentParser
-import Support
 import Foundation
 import Kernels
+import Support
 
 /// Measures each kernel against what bounds it on this machine, in the same run, and fails where one falls below its
 /// threshold.

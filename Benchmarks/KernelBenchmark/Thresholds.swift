@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// By kernel, the least share of the machine's bound that it may reach: a JSON file for each CPU kernel family.
 struct Thresholds {

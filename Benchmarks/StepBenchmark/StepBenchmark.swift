@@ -1,11 +1,11 @@
 import ArgumentParser
 import Batches
-import Support
 import Foundation
 import Kernels
 import MPI
 import Models
 import RunConfiguration
+import Support
 
 /// Times variants of a training step in turn, so that whatever else the machine does meets all of them alike.
 ///

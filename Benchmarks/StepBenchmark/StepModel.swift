@@ -5,8 +5,8 @@ import MPI
 import Models
 import Objectives
 import Optimizers
-import Sharding
 import RunConfiguration
+import Sharding
 
 /// One rank's part of a model in training, which the variants of a step use in turn.
 ///

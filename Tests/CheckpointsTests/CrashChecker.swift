@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 @testable import Checkpoints
 

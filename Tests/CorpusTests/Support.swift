@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 import Testing
 
 /// Runs `body` with a fresh folder that is removed afterwards.

@@ -1,6 +1,6 @@
 import Batches
-import Support
 import Foundation
+import Support
 import Testing
 
 @Suite struct BatchDigestTests {

@@ -1,6 +1,6 @@
-import Support
 import Formats
 import Foundation
+import Support
 import Testing
 
 @testable import Datasets

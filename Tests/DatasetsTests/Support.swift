@@ -1,7 +1,7 @@
 import Batches
-import Support
 import Formats
 import Foundation
+import Support
 import Testing
 
 @testable import Datasets

@@ -1,4 +1,3 @@
-import Support
 import Batches
 import ConfigurationFiles
 import Engine
@@ -8,6 +7,7 @@ import Models
 import Objectives
 import Optimizers
 import Sharding
+import Support
 
 // An engine with a frozen second model beside the one in training.
 

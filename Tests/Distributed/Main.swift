@@ -1,6 +1,6 @@
-import Support
 import Glibc
 import MPI
+import Support
 
 /// The distributed tests: every rank of a job runs `mpi-tests MODE`; `Tests/Distributed/run` starts the jobs and judges
 /// how they end.

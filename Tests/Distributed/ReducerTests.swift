@@ -1,7 +1,7 @@
-import Support
 import Glibc
 import MPI
 import Parallelism
+import Support
 
 /// Of the exact sum of gradients, what takes ranks with processor time of their own.
 let reducerTests: [RankTest] = [

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 import Testing
 
 /// The path of a file that scripts/fixtures/formats.py wrote.

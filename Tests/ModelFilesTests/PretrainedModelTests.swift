@@ -2,8 +2,8 @@ import ConfigurationFiles
 import Formats
 import Foundation
 import Kernels
-import Models
 import ModelFiles
+import Models
 import Testing
 
 /// Models of all families, from folders that ModelsTests compares with transformers.

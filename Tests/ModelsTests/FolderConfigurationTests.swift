@@ -1,6 +1,6 @@
 import ConfigurationFiles
-import Support
 import Models
+import Support
 import Testing
 
 /// A folder's `config.json` is read as transformers 5 reads it.

@@ -1,8 +1,8 @@
 import ConfigurationFiles
-import Support
 import Foundation
 import Kernels
 import Models
+import Support
 import Testing
 
 struct ModelConfigurationTests {

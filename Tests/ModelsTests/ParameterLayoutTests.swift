@@ -107,7 +107,7 @@ struct ParameterLayoutTests {
       shapes == [
         "model.layers.0.mlp.gate_proj.weight [10, 12] hidden", "model.layers.0.mlp.up_proj.weight [10, 12] hidden",
         "model.layers.0.mlp.down_proj.weight [12, 10] hidden", "model.layers.1.mlp.gate.weight [3, 12] router",
-        "model.layers.1.mlp.gate.e_score_correction_bias [3] selectionBias",
+        "model.layers.1.mlp.gate.e_score_correction_bias [3] expertBias",
         "model.layers.1.mlp.shared_experts.gate_proj.weight [8, 12] hidden",
         "model.layers.1.mlp.shared_experts.up_proj.weight [8, 12] hidden",
         "model.layers.1.mlp.shared_experts.down_proj.weight [12, 8] hidden",

@@ -42,7 +42,8 @@ import Testing
   @Test func layersMakeUpForEachOther() {
     let experts = [0..<2, 2..<4]
     var shadowSelection = ShadowSelection(experts: experts, chunks: 2, minRows: 1)
-    #expect(shadowSelection.choose([[500, 500, 600, 600], [500, 500, 600, 600]]).isEmpty)  // by 400 rows; an expert has 600
+    // By 400 rows; an expert has 600.
+    #expect(shadowSelection.choose([[500, 500, 600, 600], [500, 500, 600, 600]]).isEmpty)
     let even = [[450, 550, 150, 850], [450, 550, 150, 850]]
     #expect(shadowSelection.choose(even) == [ExpertShadow(expert: 2, owner: 1, host: 0)])
     #expect(shadowSelection.choose(even).isEmpty)  // 100 are left, and giving 150 away would not help

@@ -1,8 +1,8 @@
 import Batches
 import ConfigurationFiles
 import Kernels
-import Objectives
 import Models
+import Objectives
 import Testing
 
 @testable import Parallelism
@@ -96,6 +96,7 @@ private final class ScriptedDispatcher: TokenDispatcher {
     let longest = (ContinuousClock.now - start) / .nanoseconds(1)
     #expect(dispatcher.timings.count == 2 && dispatcher.timings[0].row == 0)
     #expect(dispatcher.timings.allSatisfy { $0.preExpert > 0 && Double($0.preExpert) * 1000 < longest })
-    #expect(dispatcher.timings[1].row > 0 && Double(dispatcher.timings[1].row) * 80 < longest)  // 40 tokens visit two each
+    // 40 tokens visit two experts each.
+    #expect(dispatcher.timings[1].row > 0 && Double(dispatcher.timings[1].row) * 80 < longest)
   }
 }

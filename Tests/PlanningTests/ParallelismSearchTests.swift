@@ -1,6 +1,7 @@
-import Support
+import Foundation
 import Models
 import RunConfiguration
+import Support
 import Testing
 
 @testable import Planning
@@ -59,5 +60,30 @@ import Testing
     ).text
     let saved = MemoryPlan.mebibytes(plans[2].recomputeSaves)
     #expect(page.contains("memory: { recompute: block } saves \(saved) a rank"))
+  }
+
+  /// Programs read `forge plan --json`: its keys outlive the names of what they come from.
+  @Test func theKeysOfThePlanStay() throws {
+    let configuration = try configuration(model: Self.wide)
+    let plan = try RunPlan(configuration, PlanRequest(), cluster: cluster(ranks: 8, memory: .max), rates: rates())
+    let object = try JSONSerialization.jsonObject(with: Data(RunPlan.json([plan]).utf8)) as? [String: Any]
+    func keys(_ key: String? = nil) -> [String] {
+      (key.map { object?[$0] as? [String: Any] } ?? object)?.keys.sorted() ?? []
+    }
+    #expect(
+      keys() == [
+        "alternatives", "configured", "measured_exactly", "parameters", "ranks", "ranks_per_node", "rounds", "schedule",
+        "threads",
+      ])
+    #expect(
+      keys("configured") == [
+        "bytes_seconds", "expert", "limited_by", "memory", "messages_seconds", "node_bytes", "parts", "rank_bytes",
+        "recompute", "recompute_saves_bytes", "sharding", "step_seconds", "traffic",
+      ])
+    let parts = (object?["configured"] as? [String: Any])?["memory"] as? [String: Any]
+    #expect(
+      parts?.keys.sorted() == [
+        "activations", "buffers", "gradient sums", "moments", "parameters",
+      ])
   }
 }

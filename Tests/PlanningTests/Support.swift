@@ -1,7 +1,7 @@
 import ConfigurationFiles
 import Models
-import Sharding
 import RunConfiguration
+import Sharding
 
 @testable import Planning
 

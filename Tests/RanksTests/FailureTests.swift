@@ -1,7 +1,7 @@
-import Support
 import Glibc
 import MPI
 import Parallelism
+import Support
 import Synchronization
 import Testing
 

@@ -4,8 +4,8 @@ import Kernels
 import MPI
 import Objectives
 import Parallelism
-import Sharding
 import RunConfiguration
+import Sharding
 import Testing
 
 @testable import Models

@@ -1,6 +1,6 @@
-import Support
 import Foundation
 import FoundationXML
+import Support
 import Testing
 
 @testable import Reporting

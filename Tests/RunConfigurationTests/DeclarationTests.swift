@@ -1,6 +1,6 @@
 import ConfigurationFiles
-import Support
 import Foundation
+import Support
 import Testing
 
 @testable import RunConfiguration

@@ -1,7 +1,7 @@
 import ConfigurationFiles
-import Support
 import Foundation
 import Models
+import Support
 import Testing
 
 @testable import RunConfiguration

@@ -1,6 +1,6 @@
 import Checkpoints
-import Support
 import Foundation
+import Support
 import Testing
 
 @testable import RunStore

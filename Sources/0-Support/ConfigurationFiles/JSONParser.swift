@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 extension ConfigurationNode {
   /// Reads a JSON file, such as a model folder's `config.json`.

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// The type of a setting: how its value is read and checked, and what is said of it.
 public struct SettingType<Value: Sendable>: Sendable {

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 import Synchronization
 
 /// What a rank's black box says, as it was at one moment. Times are seconds since 1970.

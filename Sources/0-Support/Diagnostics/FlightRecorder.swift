@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 import Synchronization
 
 /// A rank's memory-mapped record of where it is and of its last collectives, which survives the process, however it ends.

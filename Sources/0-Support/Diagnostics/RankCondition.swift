@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// Whether a rank still lives, judged by its record, by the kernel where its process is on this node, and otherwise by
 /// its last sign of life.

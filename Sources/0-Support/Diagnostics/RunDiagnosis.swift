@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// Who stopped where, and who is to blame: what the records of all ranks say together.
 public struct RunDiagnosis: Sendable {

@@ -1,5 +1,5 @@
-public import Support
 import Kernels
+public import Support
 
 /// The content hash of a batch: what was trained on, whoever computed it.
 ///

@@ -1,6 +1,6 @@
 import ConfigurationFiles
-import Support
 import Kernels
+import Support
 
 /// What a `config.json` or a `model:` section says about experts and their router.
 extension ModelConfiguration {

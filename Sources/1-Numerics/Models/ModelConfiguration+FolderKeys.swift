@@ -1,6 +1,6 @@
 import ConfigurationFiles
-import Support
 import Foundation
+import Support
 
 /// Keys of a folder's `config.json` that no family here has: most say nothing about the computation and are left alone;
 /// those that change it are refused by name.

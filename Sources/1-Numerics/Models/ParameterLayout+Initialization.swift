@@ -1,5 +1,5 @@
-import Support
 import Kernels
+import Support
 
 extension ParameterLayout {
   /// Fills some ranges of `parameters` with random initial values: normal with `initializerRange` for matrices, one for

@@ -1,6 +1,6 @@
 import ConfigurationFiles
-import Support
 import Foundation
+import Support
 
 /// What a `config.json` or a `model:` section says about rotary embeddings.
 extension RotaryConfiguration {

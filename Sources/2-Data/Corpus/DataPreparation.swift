@@ -1,8 +1,8 @@
-import Support
 import Datasets
 import DocumentText
 import Formats
 import Foundation
+import Support
 import Tokenizers
 
 /// Turns documents into a dataset to train on: the folder that `forge data prepare` writes.

@@ -1,6 +1,6 @@
-import Support
 import DocumentText
 import Foundation
+import Support
 import Synchronization
 
 /// A document as training sees it.

@@ -1,6 +1,6 @@
-import Support
 import DocumentText
 import Glibc
+import Support
 
 /// The files at and below some paths, in an order that depends only on their names: the inputs as given, below each the
 /// entries of every folder by their names' bytes.

@@ -1,5 +1,5 @@
-import Support
 import Dispatch
+import Support
 import Synchronization
 
 /// The results of a function applied to a sequence's elements on several threads, in the elements' order.

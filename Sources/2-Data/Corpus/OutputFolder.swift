@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// A folder that is filled beside its place, under a name that nothing has, and put there when complete; removed when
 /// dropped before.

@@ -1,6 +1,6 @@
-import Support
 import DocumentText
 import Glibc
+import Support
 
 /// A path as the file system has it: bytes that need not be UTF-8.
 struct RawPath: Sendable, Hashable {

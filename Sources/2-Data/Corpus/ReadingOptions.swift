@@ -1,5 +1,5 @@
-import Support
 import DocumentText
+import Support
 
 /// Which files are read below the inputs, and how.
 public struct ReadingOptions: Sendable {

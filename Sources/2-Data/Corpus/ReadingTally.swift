@@ -1,6 +1,6 @@
-import Support
 import DocumentText
 import Foundation
+import Support
 
 /// A file, or a line of one, that gives no document.
 struct SkippedFile: Sendable {

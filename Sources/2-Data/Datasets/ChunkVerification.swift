@@ -1,6 +1,6 @@
-import Support
 import Formats
 import Glibc
+import Support
 import Synchronization
 
 /// Hashes chunks of datasets on several threads: to know a dataset, or to know it again.

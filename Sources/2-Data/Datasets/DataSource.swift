@@ -1,6 +1,6 @@
-import Support
 import Formats
 import Glibc
+import Support
 
 /// A dataset and its share of a mixture.
 public struct DataSource: Sendable, Equatable {

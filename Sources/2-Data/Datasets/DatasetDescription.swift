@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// What a prepared folder's `dataset.json` says of its identity. Older folders say less.
 public struct DatasetDescription: Decodable, Sendable {

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// Who uses a prepared folder: a line for each run in the folder's `used_by.jsonl`, so that replacing the dataset warns.
 ///

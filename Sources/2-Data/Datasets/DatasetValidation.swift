@@ -1,6 +1,6 @@
-import Support
 import Formats
 import Foundation
+import Support
 
 /// Reads all of a dataset and finds what is wrong with it.
 public struct DatasetValidation: Sendable {

@@ -1,6 +1,6 @@
 import Batches
-import Support
 import Formats
+import Support
 
 /// A dataset's token stream cut into sequences: sequence `i` is tokens `[i*T, i*T + T]`, T inputs and the T targets
 /// that follow them, so that neighbours share one token and every token but the first is a target once.

@@ -1,6 +1,6 @@
 public import Batches
-import Support
 import Formats
+import Support
 
 /// An endless stream of training sequences from a weighted mixture of memory-mapped datasets.
 ///

@@ -1,6 +1,6 @@
 public import Batches
-import Support
 import Formats
+import Support
 
 /// The sequences that a model is validated on: some of every validation set, spread evenly over it, in a fixed order, each
 /// once.

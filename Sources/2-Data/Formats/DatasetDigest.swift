@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// The content hash of a `.bin/.idx` pair: by it a dataset is known again at any path.
 ///

@@ -1,5 +1,5 @@
-import Support
 import Glibc
+import Support
 
 /// The hashes of a file in chunks: SHA-256 of every `chunkByteCount` bytes, the last chunk shorter.
 ///

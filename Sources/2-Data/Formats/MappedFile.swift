@@ -1,5 +1,5 @@
-import Support
 import Glibc
+import Support
 
 /// A file mapped read-only into memory for as long as the object lives.
 public final class MappedFile: Sendable {

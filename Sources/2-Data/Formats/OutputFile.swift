@@ -1,5 +1,5 @@
-import Support
 import Glibc
+import Support
 
 /// A file that appears under its name only when it is complete: written beside it under a name that nothing has, synced
 /// and renamed by `commit`, removed when dropped before that.

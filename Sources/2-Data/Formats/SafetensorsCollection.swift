@@ -1,5 +1,5 @@
-import Support
 import FoundationEssentials
+import Support
 
 /// The weights of a Hugging Face folder: one `model.safetensors`, or shards named by `model.safetensors.index.json`.
 public struct SafetensorsCollection: Sendable {

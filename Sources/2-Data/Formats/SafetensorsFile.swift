@@ -1,5 +1,5 @@
-import Support
 import FoundationEssentials
+import Support
 
 /// One memory-mapped safetensors file, its header fully checked when it is opened.
 ///

@@ -1,5 +1,5 @@
-import Support
 import FoundationEssentials
+import Support
 
 /// The checked header of a safetensors file.
 package struct SafetensorsHeader {

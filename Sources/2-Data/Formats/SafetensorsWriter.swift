@@ -1,5 +1,5 @@
-import Support
 import FoundationEssentials
+import Support
 
 /// Streams tensors into one safetensors file, or into a Hugging Face folder's file or shards.
 ///

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// Which tokens open and close a document, wherever a tokenizer's files name them.
 struct DocumentTokens {

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// What the files beside a `tokenizer.json` say of its tokens: which begin and end a document, and which were added.
 struct TokenNames {

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// The parts of a Hugging Face `tokenizer.json` that decide the ids.
 struct TokenizerDocument {

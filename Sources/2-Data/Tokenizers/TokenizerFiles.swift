@@ -1,6 +1,6 @@
-import Support
 import Formats
 import Foundation
+import Support
 
 /// The files of a tokenizer, byte for byte, so that reading and writing a tokenizer changes nothing.
 struct TokenizerFiles: Sendable {

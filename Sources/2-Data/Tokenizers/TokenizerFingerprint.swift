@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// The identity of a tokenizer: a SHA-256 over what decides the ids of text in its `tokenizer.json`.
 ///

@@ -1,6 +1,6 @@
-import Support
 import Formats
 import Foundation
+import Support
 
 /// In what two checkpoints differ.
 public struct CheckpointComparison: Sendable {

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// The `checkpoints` folder of a run: which checkpoints there are, and the atomic steps by which they come and go.
 ///

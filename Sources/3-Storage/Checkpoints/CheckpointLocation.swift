@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// What a path given by a user means: all checkpoints of a run, or one of them.
 public enum CheckpointLocation: Sendable {

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// One contiguous range of a tensor's elements as it is stored in a shard file (docs/checkpoint-format.md).
 public struct ChunkRecord: Codable, Sendable, Equatable {

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 extension CheckpointReader {
   /// Opens the newest checkpoint of a run's `checkpoints` folder of which every chunk is sound.

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 import Synchronization
 
 /// Reads a checkpoint at any rank count: any range of any tensor, from only the chunks that hold it, each verified.

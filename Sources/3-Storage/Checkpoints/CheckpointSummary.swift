@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// What a checkpoint of a run is, told without reading its tensors.
 public struct CheckpointSummary: Sendable {

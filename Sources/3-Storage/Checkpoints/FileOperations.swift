@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// Every way in which a checkpoint changes the disk, so that a test can let any of them fail.
 ///

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// Hands the numbers 0 ..< `count` to several threads and lets them deliver their results in that order.
 ///

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// Runs closures one after the other on a thread of its own; where the system starts none, at once on the caller's.
 final class SerialWorker {

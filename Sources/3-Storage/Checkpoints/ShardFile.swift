@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// A file of a checkpoint that is open for reading.
 package final class ShardFile: Sendable {

@@ -1,6 +1,6 @@
 import ConfigurationFiles
-import Support
 import Models
+import Support
 
 /// A folder's `config.json`, or what it says of the language model where that is a part of an image-and-text model.
 struct FolderConfiguration {

@@ -1,7 +1,7 @@
-import Support
 import Checkpoints
 import ConfigurationFiles
 import Foundation
+import Support
 
 extension JSONValue {
   /// The same value, its integers and numbers as they were written.

@@ -1,9 +1,9 @@
-import Support
 import Checkpoints
 import ConfigurationFiles
 import Formats
 import Foundation
 import Models
+import Support
 
 extension ModelConfiguration {
   /// The release of transformers that the files follow. Without one from 5 on, transformers calls the tokenizers of large

@@ -1,7 +1,7 @@
 import Checkpoints
 import ConfigurationFiles
-import Support
 import Foundation
+import Support
 import Tokenizers
 
 /// What a model's folder holds beside the weights: its `config.json`, generation settings, chat templates, tokenizer,

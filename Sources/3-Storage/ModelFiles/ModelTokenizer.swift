@@ -1,8 +1,8 @@
 import Checkpoints
 import ConfigurationFiles
 import Datasets
-import Support
 import Foundation
+import Support
 
 /// Where the tokenizer of a model is: beside the weights of a Hugging Face folder, or in the run's own copy.
 ///

@@ -1,8 +1,8 @@
-import Support
 import Formats
 import Foundation
 import Kernels
 import Models
+import Support
 
 extension PretrainedModel {
   /// Writes a folder that `transformers` loads: `config.json`, the weights, and what came with the model.

@@ -1,10 +1,10 @@
 import Checkpoints
 import ConfigurationFiles
-import Support
 import Formats
 import Foundation
 import Kernels
 import Models
+import Support
 
 /// A model on disk: a Hugging Face folder, or a checkpoint of a run.
 ///

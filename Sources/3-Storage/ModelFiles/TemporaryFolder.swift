@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// A folder that is filled beside its place under a name nobody else has, and put there when it is complete; it goes
 /// when it is dropped before.

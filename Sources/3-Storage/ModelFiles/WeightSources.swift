@@ -1,7 +1,7 @@
-import Support
 import Formats
 import Kernels
 import Models
+import Support
 
 /// Which tensors of a folder's weights hold the parameters of a model, by whatever names its family's files have them.
 struct WeightSources {

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 import Synchronization
 
 /// A file that grows by whole lines. Its methods may be called from any thread.

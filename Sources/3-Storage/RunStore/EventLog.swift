@@ -1,6 +1,6 @@
-import Support
 import Formats
 import Foundation
+import Support
 
 /// The run's event files for TensorBoard, in which every step stands once.
 ///

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// The end of a file of lines, read without the rest of it.
 enum FileTail {

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// A ledger as it is read: its lines from some place on, checked.
 public struct LedgerFile {

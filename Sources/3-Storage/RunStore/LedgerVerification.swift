@@ -1,6 +1,6 @@
 import Checkpoints
-import Support
 import Foundation
+import Support
 
 /// A check of a run's ledger: the chain of hashes, the order of steps, and that every checkpoint is the one it names.
 public struct LedgerVerification {

@@ -1,6 +1,6 @@
 import ConfigurationFiles
-import Support
 import Foundation
+import Support
 
 /// `metrics.jsonl`: one JSON object a line, appended as the run goes.
 public final class MetricsLog {

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// The right to write into a run directory. One job has it at a time; whoever takes it over raises its epoch.
 ///

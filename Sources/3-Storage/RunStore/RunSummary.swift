@@ -1,6 +1,6 @@
 import ConfigurationFiles
-import Support
 import Foundation
+import Support
 
 /// How a run stands, as the ends of its files tell.
 public struct RunSummary: Sendable {

@@ -1,6 +1,6 @@
-import Support
 import Formats
 import Foundation
+import Support
 
 /// `sources.json` in the run directory: what was hashed once and need not be again as long as the files are untouched.
 ///

@@ -1,6 +1,6 @@
 import Checkpoints
-import Support
 import Foundation
+import Support
 
 /// `ledger.jsonl`: what every step computed, in an append-only record of which no line can be changed, left out or
 /// added later without a trace.

@@ -1,8 +1,8 @@
-import Support
 public import Models
 public import Optimizers
-public import Sharding
 public import RunConfiguration
+public import Sharding
+import Support
 
 /// What an engine computes with, and how that is spread over ranks.
 public struct EngineOptions: Sendable {

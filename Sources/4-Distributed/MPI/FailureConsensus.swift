@@ -1,6 +1,6 @@
 internal import COpenMPI
-internal import Support
 import Glibc
+internal import Support
 
 /// Decides which of the ranks that failed tells the user, while the others may know nothing of it.
 ///

@@ -1,7 +1,7 @@
 internal import COpenMPI
 internal import Diagnostics
-internal import Support
 import Glibc
+internal import Support
 
 /// Runs a program on the ranks of a job, and ends all of them together, whatever happens to one.
 ///

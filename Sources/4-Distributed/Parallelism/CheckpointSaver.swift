@@ -1,8 +1,8 @@
 import Checkpoints
-import Support
 import Foundation
 import Kernels
 public import MPI
+import Support
 import Synchronization
 
 /// Writes checkpoints behind training's back: training stops only while the state is copied; compressing, writing and

@@ -1,10 +1,10 @@
 import Checkpoints
-import Support
 import Kernels
 import MPI
 import Models
 import Optimizers
 import Sharding
+import Support
 
 /// A run's state as a checkpoint has it: what this rank writes, and reading it back with all ranks at work, each on the
 /// shards that it owns. ``CheckpointSaver`` does the writing.

@@ -1,5 +1,5 @@
-import Support
 public import MPI
+import Support
 
 extension Communicator {
   /// Runs `body` on every rank; when it throws on any, all ranks throw the lowest one's error. Collective.

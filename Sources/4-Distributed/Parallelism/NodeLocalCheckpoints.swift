@@ -1,7 +1,7 @@
 public import Checkpoints
-import Support
 import Foundation
 public import MPI
+import Support
 
 /// Checkpoints that the nodes keep on disks of their own: each the shards of its own ranks and those of the node before
 /// it, so that what one lost node had is on another.

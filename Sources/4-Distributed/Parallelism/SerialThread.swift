@@ -1,5 +1,5 @@
-import Support
 import MPI
+import Support
 
 /// A thread of its own that does one piece of work after another, in the order they are submitted, and sleeps on a
 /// condition variable when there is none.

@@ -1,8 +1,8 @@
 import Checkpoints
-import Support
 import Foundation
 import MPI
 import Sharding
+import Support
 
 /// A shard file that one rank reads from its node's folder and another one writes into its own.
 struct ShardTransfer: Equatable {

@@ -1,8 +1,8 @@
-import Support
 import Kernels
 import MPI
 public import Models
 public import Sharding
+import Support
 
 /// Brings pieces of the parameters to where they are computed with, and their gradients to where they are owned.
 ///

@@ -5,8 +5,8 @@ import Kernels
 import Models
 import Objectives
 import Optimizers
-import Sharding
 import RunConfiguration
+import Sharding
 
 /// Measures on this machine, in a few seconds, what a run of a configuration will take for each kind of work: with the
 /// decoder, the optimizer and the checkpoint writer themselves, on random weights and tokens.

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 import Synchronization
 
 /// Threads that stand for the ranks of a node: they do the same at the same time, so that a measurement sees them share

@@ -2,8 +2,8 @@ import Batches
 import Kernels
 public import Models
 import Optimizers
-public import Sharding
 public import RunConfiguration
+public import Sharding
 
 /// A rank's memory, by role: from the formulas that lay it out.
 public struct MemoryPlan: Sendable {

@@ -1,6 +1,6 @@
 import Models
-public import Sharding
 public import RunConfiguration
+public import Sharding
 
 /// What one way to lay out a run costs: memory, time, traffic.
 public struct ParallelismPlan: Sendable {

@@ -1,6 +1,6 @@
 public import Models
-import Sharding
 public import RunConfiguration
+import Sharding
 
 /// Tries every way to lay out a run on a cluster.
 public enum ParallelismSearch {

@@ -32,7 +32,7 @@ extension RunPlan {
     let ranks: Int
     let ranksPerNode: Int
     let threads: Int
-    let microSteps: Int
+    let rounds: Int
     let measuredExactly: Bool
     let configured: Layout
     let alternatives: [Layout]
@@ -67,7 +67,7 @@ extension RunPlan {
   private var document: Document {
     Document(
       parameters: parameters, ranks: cluster.ranks, ranksPerNode: cluster.ranksPerNode, threads: cluster.threads,
-      microSteps: microSteps, measuredExactly: rates.isExact, configured: document(configured),
+      rounds: microSteps, measuredExactly: rates.isExact, configured: document(configured),
       alternatives: alternatives.map(document),
       schedule: Document.Plan(
         tokens: schedule.tokens, tokensPerDay: schedule.tokensPerDay, seconds: schedule.seconds,

@@ -1,8 +1,8 @@
-import Support
 import Foundation
 import Models
-import Sharding
 public import RunConfiguration
+import Sharding
+import Support
 
 /// The plan of a run on a cluster: the layout that its configuration asks for, the other ones, and the schedule.
 public struct RunPlan: Sendable {

@@ -1,6 +1,6 @@
 import Models
-import Sharding
 import RunConfiguration
+import Sharding
 
 /// What each part of one rank's step takes, seconds: from measured rates and the cluster, before it is played through.
 ///

@@ -1,6 +1,6 @@
 import Models
-import Sharding
 import RunConfiguration
+import Sharding
 
 /// Plays a step of one rank through, event by event as the pass's schedule says: computation waits for units, hands over
 /// gradients and sends rows; communication threads serve them one after the other as `ShardedParameters` and

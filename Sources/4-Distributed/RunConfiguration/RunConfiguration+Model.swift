@@ -1,8 +1,8 @@
 import ConfigurationFiles
-import Support
 import Foundation
-import Models
 import ModelFiles
+import Models
+import Support
 
 extension RunConfiguration {
   /// The `model:` section: a folder, or the keys of a `config.json`, which `Models` declares.

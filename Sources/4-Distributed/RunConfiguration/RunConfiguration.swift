@@ -1,8 +1,8 @@
 import ConfigurationFiles
-import Support
 import Foundation
 import Models
 import Optimizers
+import Support
 
 /// Everything that decides a run, read from YAML and checked before any work starts.
 ///

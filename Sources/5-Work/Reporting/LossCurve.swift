@@ -1,6 +1,6 @@
-import Support
 import Foundation
 import RunStore
+import Support
 
 /// The losses of a run over its steps, as `metrics.jsonl` has them, for a picture in a file or in a terminal.
 public struct LossCurve: Sendable, Equatable {

@@ -1,7 +1,7 @@
 import Checkpoints
-import Support
 import Foundation
 import RunStore
+import Support
 
 /// Where a run branched off another one, its trunk: the checkpoint that it began with.
 ///

@@ -1,12 +1,12 @@
 import Checkpoints
 import Datasets
-import Support
 import Foundation
 import MPI
-import Parallelism
 import ModelFiles
-import RunStore
+import Parallelism
 import RunConfiguration
+import RunStore
+import Support
 import Tokenizers
 
 /// The sources of a run as they are found at a start: what they hold, and what is remembered of them for the next one.

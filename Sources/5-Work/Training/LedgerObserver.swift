@@ -1,7 +1,7 @@
-import Support
 import Kernels
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 
 /// Writes the step ledger, and tells when a step that is computed again comes out differently.
 final class LedgerObserver: RunObserver {

@@ -1,7 +1,7 @@
-import Support
 import Foundation
 import Models
 import RunStore
+import Support
 
 /// Writes `metrics.jsonl`.
 final class MetricsObserver: RunObserver {

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// Tells how far a run is: one line that is drawn over and over on a terminal, and plain lines, one every few seconds,
 /// in the log file and on a standard error that is no terminal.

@@ -1,11 +1,11 @@
-import Support
 import Foundation
 import Kernels
 import Models
-import Sharding
 import Planning
-import RunStore
 import RunConfiguration
+import RunStore
+import Sharding
+import Support
 
 /// What people see of a run: the progress line, and notes, on the terminal and in `train.log`. Rank 0 speaks.
 final class ProgressObserver: RunObserver {

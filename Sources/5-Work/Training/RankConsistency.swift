@@ -1,7 +1,7 @@
-import Support
 import Kernels
 import MPI
 import RunConfiguration
+import Support
 
 /// What all ranks must have in common before they compute together.
 enum RankConsistency {

@@ -1,10 +1,10 @@
-import Support
 import Foundation
 import Kernels
 import MPI
 import Parallelism
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 
 /// Computes steps of a run again and compares them with its ledger, bit by bit.
 public struct Replay {

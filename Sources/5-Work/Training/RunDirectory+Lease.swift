@@ -1,10 +1,10 @@
 import Checkpoints
-import Support
 import Foundation
 import MPI
 import Parallelism
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 
 /// What all ranks do together before a run's directory is theirs.
 extension RunDirectory {

@@ -1,5 +1,5 @@
-import Support
 import RunStore
+import Support
 
 /// Hears of what a run does, on rank 0, and leaves it alone: reports are plain values, and nothing that an observer does
 /// changes what the run computes. An error that it throws ends the run.

@@ -1,10 +1,10 @@
 import Checkpoints
 import ConfigurationFiles
-import Support
-import Models
 import ModelFiles
-import RunStore
+import Models
 import RunConfiguration
+import RunStore
+import Support
 
 /// What a run takes over from the checkpoint that it branches off from, and what must be the same there.
 extension RunRecord {

@@ -1,10 +1,10 @@
 import Checkpoints
 import ConfigurationFiles
-import Support
 import Foundation
-import Models
 import ModelFiles
+import Models
 import RunConfiguration
+import Support
 
 /// What has changed since a checkpoint was written: by meaning, not by text.
 extension RunRecord {

@@ -1,11 +1,11 @@
 import Checkpoints
 import ConfigurationFiles
-import Support
 import Foundation
 import Kernels
 import ModelFiles
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 
 /// What a checkpoint says about its run beside the tensors: enough to go on, and to refuse going on differently.
 struct RunRecord {

@@ -1,7 +1,7 @@
 import Checkpoints
-import Support
 import Foundation
 import RunConfiguration
+import Support
 
 /// What a run is made from, by content: its checkpoints carry it, and a run that continues is compared with it.
 struct RunSources: Codable, Equatable {

@@ -1,9 +1,9 @@
 import Checkpoints
-import Support
 import Foundation
 import MPI
 import Parallelism
 import RunConfiguration
+import Support
 
 /// How a run begins with another run's checkpoint.
 extension RunState {

@@ -1,8 +1,8 @@
 import Checkpoints
-import Support
 import MPI
 import Parallelism
 import RunStore
+import Support
 
 extension RunState {
   /// What a run continues from.

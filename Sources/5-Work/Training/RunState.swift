@@ -1,17 +1,17 @@
 import Checkpoints
 import Datasets
-import Support
 import Engine
 import Formats
 import Foundation
 import Kernels
 import MPI
+import ModelFiles
 import Models
 import Parallelism
 import Planning
-import ModelFiles
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 
 /// What a run computes with on one rank, and how far it is: data, engine, step. Training drives it, and so does replaying.
 ///

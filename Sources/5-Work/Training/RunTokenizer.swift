@@ -1,9 +1,9 @@
 import Datasets
-import Support
 import Foundation
 import ModelFiles
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 import Tokenizers
 
 /// The run's own copy of the tokenizer that its data was made with, `RUN/tokenizer`: what `forge export` and

@@ -1,11 +1,11 @@
 import Datasets
-import Support
 import Formats
 import Foundation
 import MPI
 import Parallelism
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 import Tokenizers
 
 /// Finds out, on all ranks together, what the datasets of a run hold.

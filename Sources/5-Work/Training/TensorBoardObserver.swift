@@ -1,5 +1,5 @@
-import Support
 import RunStore
+import Support
 
 /// Writes the numbers of `metrics.jsonl` as curves for TensorBoard.
 final class TensorBoardObserver: RunObserver {

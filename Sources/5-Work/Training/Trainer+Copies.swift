@@ -1,9 +1,9 @@
 import Checkpoints
-import Support
 import MPI
 import Parallelism
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 
 /// What a run knows of the copies on the nodes' own disks.
 struct CopyState {

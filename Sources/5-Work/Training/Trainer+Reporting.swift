@@ -1,10 +1,10 @@
-import Support
 import Kernels
 import MPI
 import Models
 import Planning
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 
 /// What a run tells its observers.
 extension Trainer {

@@ -1,9 +1,9 @@
 import Checkpoints
-import Support
 import Foundation
 import Parallelism
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 import Synchronization
 
 /// What a run knows about its checkpoints.

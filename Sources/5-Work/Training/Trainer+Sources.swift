@@ -1,7 +1,7 @@
-import Support
 import Parallelism
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 
 /// What the run is made from: that it is what it was, and what is kept of it.
 extension Trainer {

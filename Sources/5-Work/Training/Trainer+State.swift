@@ -1,9 +1,9 @@
 import Checkpoints
-import Support
 import MPI
-import Parallelism
 import ModelFiles
+import Parallelism
 import RunStore
+import Support
 
 /// How a run starts and goes back.
 extension Trainer {

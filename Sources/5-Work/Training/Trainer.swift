@@ -1,11 +1,11 @@
 import Checkpoints
 import Diagnostics
-import Support
 import Engine
 import MPI
 import Parallelism
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 
 /// A training run on one rank. It only sequences: what happens in a step is `TrainingStep`'s affair, what is summed and
 /// sharded `Parallelism`'s, and what is computed `Models`'.

@@ -6,8 +6,8 @@ import Models
 import Objectives
 import Optimizers
 import Parallelism
-import Sharding
 import RunConfiguration
+import Sharding
 
 /// What a step did, the same on every rank.
 struct StepOutcome {

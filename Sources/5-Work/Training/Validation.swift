@@ -1,13 +1,13 @@
 import ConfigurationFiles
 import Datasets
-import Support
 import Engine
 import MPI
 import Models
 import Objectives
-import Sharding
-import RunStore
 import RunConfiguration
+import RunStore
+import Sharding
+import Support
 
 /// The loss on documents that training never sees; the same bits at any rank count, as for training.
 struct Validation {

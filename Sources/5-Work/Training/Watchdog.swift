@@ -1,9 +1,9 @@
 import Diagnostics
-import Support
 import Foundation
 import MPI
-import RunStore
 import RunConfiguration
+import RunStore
+import Support
 import Synchronization
 
 /// Keeps the black box of a rank alive, and ends a job that hangs.

@@ -1,7 +1,7 @@
-import Support
 import Foundation
 import Kernels
 import Parallelism
+import Support
 
 /// One hash over all weights: every tensor's fp32 values in the layout's order, little-endian.
 public enum WeightsDigest {

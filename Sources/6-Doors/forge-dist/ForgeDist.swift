@@ -1,9 +1,9 @@
 import ArgumentParser
-import Support
 import Foundation
 import Kernels
 import MPI
 import RunConfiguration
+import Support
 import Training
 
 /// The program that MPI launches.

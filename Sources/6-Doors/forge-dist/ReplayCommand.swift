@@ -1,8 +1,8 @@
 import ArgumentParser
-import Support
 import Foundation
 import MPI
 import RunConfiguration
+import Support
 import Training
 
 struct ReplayCommand: ParsableCommand {

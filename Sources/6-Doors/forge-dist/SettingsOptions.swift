@@ -1,8 +1,8 @@
 import ArgumentParser
 import ConfigurationFiles
-import Support
 import MPI
 import RunConfiguration
+import Support
 
 /// What there is to set, told in place of a run.
 struct SettingsOptions: ParsableArguments {

@@ -1,7 +1,7 @@
 import ArgumentParser
-import Support
 import MPI
 import RunConfiguration
+import Support
 import Training
 
 struct Train: ParsableCommand {

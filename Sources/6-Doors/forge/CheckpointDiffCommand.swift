@@ -1,7 +1,7 @@
-import Support
 import ArgumentParser
 import Checkpoints
 import Foundation
+import Support
 
 struct CheckpointDiffCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

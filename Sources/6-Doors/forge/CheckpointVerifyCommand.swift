@@ -1,7 +1,7 @@
 import ArgumentParser
 import Checkpoints
-import Support
 import Foundation
+import Support
 
 struct CheckpointVerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

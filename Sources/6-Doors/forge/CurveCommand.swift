@@ -1,7 +1,7 @@
 import ArgumentParser
-import Support
 import Foundation
 import Reporting
+import Support
 
 struct CurveCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,8 +1,8 @@
 import ArgumentParser
-import Datasets
-import Support
 import Corpus
+import Datasets
 import Foundation
+import Support
 
 struct DataCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

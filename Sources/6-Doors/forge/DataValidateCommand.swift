@@ -1,7 +1,7 @@
 import ArgumentParser
 import Datasets
-import Support
 import Foundation
+import Support
 import Tokenizers
 
 extension DataCommand {

@@ -1,10 +1,10 @@
 import ArgumentParser
-import Support
 import Formats
 import Foundation
 import Kernels
-import Models
 import ModelFiles
+import Models
+import Support
 
 struct ExportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

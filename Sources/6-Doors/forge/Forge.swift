@@ -1,7 +1,7 @@
 import ArgumentParser
-import Support
 import Foundation
 import Kernels
+import Support
 
 /// The program for everything that needs no MPI.
 @main

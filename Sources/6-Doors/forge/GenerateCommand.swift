@@ -1,9 +1,9 @@
 import ArgumentParser
-import Support
 import Foundation
 import Inference
 import Kernels
 import Models
+import Support
 import Tokenizers
 
 struct GenerateCommand: ParsableCommand {

@@ -1,7 +1,7 @@
 import ArgumentParser
-import Support
 import Foundation
 import RunStore
+import Support
 
 struct LedgerCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,8 +1,8 @@
-import Support
 import Foundation
 import Kernels
-import Models
 import ModelFiles
+import Models
+import Support
 import Tokenizers
 
 /// A model in memory.

@@ -1,7 +1,7 @@
 import ArgumentParser
-import Support
 import Planning
 import RunConfiguration
+import Support
 
 struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// Standard output, written at once so that a reader sees text as it is made.
 enum StandardOutput {

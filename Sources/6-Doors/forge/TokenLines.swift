@@ -1,5 +1,5 @@
-import Support
 import Foundation
+import Support
 
 /// Sequences of token ids in a file of JSON lines, `{"ids":[…]}` each.
 struct TokenLines {

@@ -1,6 +1,6 @@
 import ArgumentParser
-import Support
 import Foundation
+import Support
 import Tokenizers
 
 struct TokenizerCommand: ParsableCommand {

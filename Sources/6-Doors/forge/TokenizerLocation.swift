@@ -1,6 +1,6 @@
-import Support
 import Foundation
 import ModelFiles
+import Support
 import Tokenizers
 
 /// Where a model's tokenizer is: next to the weights, or in the run's own copy.

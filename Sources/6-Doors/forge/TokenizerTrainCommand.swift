@@ -1,7 +1,7 @@
 import ArgumentParser
-import Support
 import Corpus
 import Foundation
+import Support
 import Tokenizers
 
 extension TokenizerCommand {

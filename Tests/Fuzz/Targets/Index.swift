@@ -1,6 +1,6 @@
 import Datasets
-import Foundation
 import Formats
+import Foundation
 
 /// The index of a dataset, and a search in what it describes. The first two bytes are the size of the tokens' file.
 func fuzzIndex(_ bytes: UnsafeRawBufferPointer) throws {

@@ -1,8 +1,8 @@
 import Checkpoints
 import Datasets
-import Support
-import Foundation
 import Formats
+import Foundation
+import Support
 
 /// The manifest of a checkpoint, given the root hash that it should end with; and a dataset's digest.
 func fuzzManifest(_ bytes: UnsafeRawBufferPointer) throws {

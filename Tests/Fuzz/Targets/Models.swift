@@ -1,7 +1,7 @@
 import ConfigurationFiles
 import Formats
-import Models
 import ModelFiles
+import Models
 
 /// A folder's `config.json`: read, written for an export, and read again to the same configuration.
 func fuzzConfig(_ bytes: UnsafeRawBufferPointer) throws {

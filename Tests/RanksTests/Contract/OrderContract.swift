@@ -1,6 +1,6 @@
-import Support
 import Glibc
 import MPI
+import Support
 import Synchronization
 
 // What may be under way at the same time, and in which order it may be waited for.
