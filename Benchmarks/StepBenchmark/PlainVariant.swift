@@ -42,7 +42,7 @@ final class PlainVariant: StepVariant, ParameterSharding {
 
   func update(_ numbers: UpdateNumbers) {
     let settings = model.configuration.optimizer.adamW
-    for part in model.engine.optimizer.optimizer.parts {
+    for part in model.engine.optimizer.optimizer.slices {
       guard let second = part.second else { preconditionFailure("plain sums are for AdamW") }
       let step = AdamWStep(
         learningRate: numbers.learningRate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,

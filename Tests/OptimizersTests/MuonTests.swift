@@ -78,8 +78,8 @@ struct MuonTests {
         #expect(error < 2e-6, "\(tensor.rule) \(tensor.shape) is off by \(error) after step \(step + 1)")
       }
     }[0]
-    #expect(optimizer.parts.map(\.tensor) == Array(fixture.tensors.indices))
-    for part in optimizer.parts {
+    #expect(optimizer.slices.map(\.tensor) == Array(fixture.tensors.indices))
+    for part in optimizer.slices {
       let tensor = fixture.tensors[part.tensor]
       #expect(part.range == optimized[part.tensor].range)
       #expect(part.first.count == part.range.count && error(part.first.array(), tensor.first) < 1e-6)

@@ -42,7 +42,7 @@ import Testing
       try rank.engine.optimizer.gatherMoments()
       outcome.moments = .init(repeating: nil, count: rank.layout.count)
       outcome.secondMoments = outcome.moments
-      for part in rank.engine.optimizer.optimizer.parts {
+      for part in rank.engine.optimizer.optimizer.slices {
         for (place, index) in part.range.enumerated() {
           outcome.moments[index] = part.first[place]
           if let second = part.second { outcome.secondMoments[index] = second[place] }

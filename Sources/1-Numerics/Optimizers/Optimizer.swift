@@ -6,7 +6,7 @@ public import Kernels
 /// not change a bit. Moments stand in arenas of this rank's own, without gaps; `second` holds AdamW's elements only.
 public final class Optimizer {
   /// A run of elements of one tensor, and its moments.
-  public struct Part {
+  public struct Slice {
     /// Index of the tensor.
     public let tensor: Int
     /// Elements of the parameter arena.
@@ -19,7 +19,7 @@ public final class Optimizer {
 
   public let settings: OptimizerSettings
   /// Ascending.
-  public let parts: [Part]
+  public let slices: [Slice]
   private let tensors: [OptimizedTensor]
   private let shard: OptimizerShard
   private let memory: (first: Arena<Float>, second: Arena<Float>, scratch: Arena<Float>)
@@ -39,10 +39,10 @@ public final class Optimizer {
     self.tensors = tensors
     self.shard = shard
     self.memory = memory
-    parts = shard.parts.map { part in
-      Part(
-        tensor: part.tensor, range: part.range, first: memory.first.buffer[part.first],
-        second: part.second.map { memory.second.buffer[$0] })
+    slices = shard.slices.map { slice in
+      Slice(
+        tensor: slice.tensor, range: slice.range, first: memory.first.buffer[slice.first],
+        second: slice.second.map { memory.second.buffer[$0] })
     }
   }
 
@@ -61,14 +61,14 @@ public final class Optimizer {
     step: Int, learningRate: Double, gradientScale: Float, sums: Buffer<Int64>, parameters: Buffer<Float>,
     backend: Backend
   ) {
-    for part in shard.parts {
-      guard case .adamW(let decays) = tensors[part.tensor].rule, let second = part.second else { continue }
+    for slice in shard.slices {
+      guard case .adamW(let decays) = tensors[slice.tensor].rule, let second = slice.second else { continue }
       let numbers = AdamWStep(
         learningRate: learningRate, beta1: settings.adamW.beta1, beta2: settings.adamW.beta2,
         epsilon: settings.adamW.epsilon, weightDecay: decays ? settings.adamW.weightDecay : 0, step: step)
       backend.adamW(
-        numbers, gradientScale: gradientScale, accumulator: sums[part.range], first: memory.first.buffer[part.first],
-        second: memory.second.buffer[second], parameters: parameters[part.range])
+        numbers, gradientScale: gradientScale, accumulator: sums[slice.range], first: memory.first.buffer[slice.first],
+        second: memory.second.buffer[second], parameters: parameters[slice.range])
     }
     guard let muon = settings.muon else { return }
     let numbers = MuonStep(
@@ -77,8 +77,8 @@ public final class Optimizer {
     for batch in shard.batches {
       let matrices = batch.map { matrix in
         MuonMatrix(
-          rows: matrix.rows, columns: matrix.columns, accumulator: sums[matrix.part.range],
-          momentum: memory.first.buffer[matrix.part.first], parameters: parameters[matrix.part.range])
+          rows: matrix.rows, columns: matrix.columns, accumulator: sums[matrix.slice.range],
+          momentum: memory.first.buffer[matrix.slice.first], parameters: parameters[matrix.slice.range])
       }
       backend.muon(numbers, gradientScale: gradientScale, matrices: matrices, scratch: memory.scratch.buffer)
     }

@@ -3,7 +3,7 @@ import Kernels
 /// What a rank owns of some tensors, where it keeps their moments, and which matrices are orthogonalised together: all
 /// that an optimizer lays out, known without its memory.
 struct OptimizerShard {
-  struct Part {
+  struct Slice {
     /// Index of the tensor.
     let tensor: Int
     /// Elements of the parameter arena.
@@ -16,10 +16,10 @@ struct OptimizerShard {
   struct ShardMatrix {
     let rows: Int
     let columns: Int
-    let part: Part
+    let slice: Slice
   }
 
-  private(set) var parts: [Part] = []
+  private(set) var slices: [Slice] = []
   private(set) var firstCount = 0
   private(set) var secondCount = 0
   /// Muon's matrices, by those that are orthogonalised together.
@@ -56,12 +56,12 @@ struct OptimizerShard {
     case .adamW:
       let second = secondCount..<secondCount + range.count
       secondCount = second.upperBound
-      parts.append(Part(tensor: index, range: range, first: first, second: second))
+      slices.append(Slice(tensor: index, range: range, first: first, second: second))
     case .muon(let rows, let columns):
       precondition(range == tensor.range, "Muon needs a matrix whole")
-      let part = Part(tensor: index, range: range, first: first, second: nil)
-      parts.append(part)
-      addToBatch(ShardMatrix(rows: rows, columns: columns, part: part))
+      let slice = Slice(tensor: index, range: range, first: first, second: nil)
+      slices.append(slice)
+      addToBatch(ShardMatrix(rows: rows, columns: columns, slice: slice))
     }
   }
 

@@ -101,7 +101,7 @@ struct TokenizedDocument: Sendable {
   let path: RawPath
   let byteCount: Int
   let replacements: Int
-  let part: DataPart
+  let split: DatasetSplit
   /// With the tokenizer's begin and end of sequence around the text's own; fails when the tokenizer cannot write it.
   let tokens: Result<[Int32], any Error>
 
@@ -110,7 +110,7 @@ struct TokenizedDocument: Sendable {
     path = document.path
     byteCount = document.bytes.count
     replacements = document.replacements
-    part = document.id.isHeldOut(share: heldOut) ? .validation : .train
+    split = document.id.isHeldOut(share: heldOut) ? .validation : .train
     tokens = Result {
       let text = try tokenizer.encode(document.bytes, named: document.path.string)
       return [tokenizer.beginOfSequence].compactMap(\.self) + text + [tokenizer.endOfSequence].compactMap(\.self)
@@ -134,8 +134,8 @@ struct DatasetWriter {
     self.folder = folder
     self.description = description
     let tokenType = TokenType.smallest(forVocabularySize: description.tokenizer.vocabularySize)
-    train = try IndexedDatasetWriter(prefix: "\(folder)/\(DataPart.train.rawValue)", tokenType: tokenType)
-    validation = try IndexedDatasetWriter(prefix: "\(folder)/\(DataPart.validation.rawValue)", tokenType: tokenType)
+    train = try IndexedDatasetWriter(prefix: "\(folder)/\(DatasetSplit.train.rawValue)", tokenType: tokenType)
+    validation = try IndexedDatasetWriter(prefix: "\(folder)/\(DatasetSplit.validation.rawValue)", tokenType: tokenType)
     records = try OutputFile(path: "\(folder)/\(DocumentRecord.fileName)")
     skipped = try OutputFile(path: "\(folder)/\(SkippedRecord.fileName)")
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -150,7 +150,7 @@ struct DatasetWriter {
           SkippedRecord(path: file.path.string, pathBytes: file.path.base64, line: file.line, reason: file.reason))
           + [UInt8(ascii: "\n")])
     case .document(let document, let line):
-      switch document.part {
+      switch document.split {
       case .train: try append(document, line: line, to: train, counting: &description.train)
       case .validation: try append(document, line: line, to: validation, counting: &description.validation)
       }
@@ -162,10 +162,10 @@ struct DatasetWriter {
     description.duplicates = tally.duplicates
     description.skipped = tally.skipped
     description.replacements = tally.replacements
-    for (part, writer) in [(DataPart.train, train), (.validation, validation)] {
+    for (split, writer) in [(DatasetSplit.train, train), (.validation, validation)] {
       let digest = try writer.finish()
-      try digest.write(prefix: "\(folder)/\(part.rawValue)")
-      switch part {
+      try digest.write(prefix: "\(folder)/\(split.rawValue)")
+      switch split {
       case .train: description.train.sha256 = digest.root
       case .validation: description.validation.sha256 = digest.root
       }
@@ -181,15 +181,15 @@ struct DatasetWriter {
 
   private func append(
     _ document: TokenizedDocument, line: Int?, to writer: IndexedDatasetWriter,
-    counting part: inout PreparedDataset.Part
+    counting split: inout PreparedDataset.Split
   ) throws {
     let range = try document.tokens.get().withUnsafeBufferPointer { try writer.append(document: $0) }
-    part.documents += 1
-    part.tokens += range.count
-    part.bytes += document.byteCount
+    split.documents += 1
+    split.tokens += range.count
+    split.bytes += document.byteCount
     let record = DocumentRecord(
       id: document.id.description, path: document.path.string, pathBytes: document.path.base64, line: line,
-      split: document.part.rawValue, tokens: [range.lowerBound, range.upperBound], bytes: document.byteCount,
+      split: document.split.rawValue, tokens: [range.lowerBound, range.upperBound], bytes: document.byteCount,
       replacements: document.replacements > 0 ? document.replacements : nil)
     let text = try encoder.encode(record) + [UInt8(ascii: "\n")]
     text.withUnsafeBytes { recordsHasher.update($0) }

@@ -24,7 +24,7 @@ public struct PreparedDataset: Codable, Sendable {
   }
 
   /// What one part holds.
-  public struct Part: Codable, Sendable, Equatable {
+  public struct Split: Codable, Sendable, Equatable {
     public var documents = 0
     public var tokens = 0
     /// Of text, before it became tokens.
@@ -44,8 +44,8 @@ public struct PreparedDataset: Codable, Sendable {
   public var heldOut: Double
   /// SHA-256 of `documents.jsonl`, once it is complete.
   public var documentsSHA256: String?
-  public var train = Part()
-  public var validation = Part()
+  public var train = Split()
+  public var validation = Split()
   /// Files whose text an earlier file has.
   public var duplicates = 0
   /// Files, or lines of such, without a document, by the reason; `skipped.jsonl` names them.

@@ -16,16 +16,16 @@ public struct DataSource: Sendable, Equatable {
 }
 
 /// The two parts of a folder made by `forge data prepare`; the raw value is the prefix of its files.
-public enum DataPart: String, Sendable, CaseIterable {
+public enum DatasetSplit: String, Sendable, CaseIterable {
   case train, validation
 }
 
 extension DataSource {
   /// Whether the source is a prepared folder, which alone has a part held out for validation.
-  public var isPreparedFolder: Bool { exists(path + "/" + DataPart.train.rawValue + ".idx") }
+  public var isPreparedFolder: Bool { exists(path + "/" + DatasetSplit.train.rawValue + ".idx") }
 
   /// Opens a part of a prepared folder, or the whole of a `.bin/.idx` pair.
-  func open(_ part: DataPart) throws -> IndexedDataset { try IndexedDataset(prefix: prefix(of: part)) }
+  func open(_ split: DatasetSplit) throws -> IndexedDataset { try IndexedDataset(prefix: prefix(of: split)) }
 
   private func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 }

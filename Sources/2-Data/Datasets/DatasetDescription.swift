@@ -3,7 +3,7 @@ import Support
 
 /// What a prepared folder's `dataset.json` says of its identity. Older folders say less.
 public struct DatasetDescription: Decodable, Sendable {
-  public struct Part: Decodable, Sendable {
+  public struct Split: Decodable, Sendable {
     /// The root of the part's ``DatasetDigest``.
     public var sha256: String?
     public var documents: Int?
@@ -32,8 +32,8 @@ public struct DatasetDescription: Decodable, Sendable {
 
   /// SHA-256 of `documents.jsonl`.
   public var documentsSHA256: String?
-  public var train: Part?
-  public var validation: Part?
+  public var train: Split?
+  public var validation: Split?
   public var tokenizer: Tokenizer?
 
   enum CodingKeys: String, CodingKey {
@@ -55,7 +55,7 @@ public struct DatasetDescription: Decodable, Sendable {
     self = description
   }
 
-  public subscript(part: DataPart) -> Part? { part == .train ? train : validation }
+  public subscript(split: DatasetSplit) -> Split? { split == .train ? train : validation }
 }
 
 extension DataSource {
@@ -76,8 +76,8 @@ extension DataSource {
   /// The path, without `.bin` and `.idx`, of a part of a prepared folder, or of a pair as a whole.
   ///
   /// - Throws: `ForgeError.badInput` when there is no dataset.
-  public func prefix(of part: DataPart) throws -> String {
-    if isPreparedFolder { return path + "/" + part.rawValue }
+  public func prefix(of split: DatasetSplit) throws -> String {
+    if isPreparedFolder { return path + "/" + split.rawValue }
     guard access(path + ".idx", F_OK) == 0 || access(path + ".bin", F_OK) == 0 else {
       throw ForgeError.badInput(
         "there is no dataset at '\(path)': it is neither a folder made by 'forge data prepare' nor the prefix of a "

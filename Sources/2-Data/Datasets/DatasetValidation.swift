@@ -5,7 +5,7 @@ import Support
 /// Reads all of a dataset and finds what is wrong with it.
 public struct DatasetValidation: Sendable {
   /// What one part of a dataset holds.
-  public struct Part: Sendable {
+  public struct Split: Sendable {
     /// The path without `.bin` and `.idx`.
     public var prefix: String
     public var tokens: Int
@@ -16,7 +16,7 @@ public struct DatasetValidation: Sendable {
   }
 
   /// The parts that could be read.
-  public private(set) var parts: [Part] = []
+  public private(set) var splits: [Split] = []
   /// A sentence for everything that is wrong; empty for a sound dataset.
   public private(set) var problems: [String] = []
 
@@ -34,10 +34,10 @@ public struct DatasetValidation: Sendable {
     if source.isPreparedFolder, description == nil, problems.isEmpty {
       problems.append("'\(path)/\(DatasetDescription.fileName)' is missing")
     }
-    for part in source.isPreparedFolder ? DataPart.allCases : [.train] {
+    for split in source.isPreparedFolder ? DatasetSplit.allCases : [.train] {
       do {
         let vocabulary = description?.tokenizer?.vocabularySize
-        try check(source.prefix(of: part), description?[part], vocabulary: vocabulary, threads)
+        try check(source.prefix(of: split), description?[split], vocabulary: vocabulary, threads)
       } catch let error as ForgeError where error.kind == .badInput { problems.append("\(error)") }
     }
     guard source.isPreparedFolder, let tokenizer = description?.tokenizer?.fingerprint else { return }
@@ -46,7 +46,7 @@ public struct DatasetValidation: Sendable {
   }
 
   private mutating func check(
-    _ prefix: String, _ recorded: DatasetDescription.Part?, vocabulary: Int?, _ threads: Int
+    _ prefix: String, _ recorded: DatasetDescription.Split?, vocabulary: Int?, _ threads: Int
   ) throws {
     let digest = try DatasetDigest(prefix: prefix)
     if let digest, let root = recorded?.sha256, digest.root != root {
@@ -73,8 +73,8 @@ public struct DatasetValidation: Sendable {
         "'\(prefix).bin' has token id \(token.id) at position \(token.position), which is "
           + (vocabulary.map { "not in its tokenizer's vocabulary of \($0) entries" } ?? "no id"))
     }
-    parts.append(
-      Part(
+    splits.append(
+      Split(
         prefix: prefix, tokens: dataset.tokenCount, documents: dataset.documentCount,
         bytes: found.data.byteCount + found.index.byteCount, root: found.root))
   }
@@ -128,11 +128,11 @@ public struct DatasetValidation: Sendable {
       }
       ends[record.split] = ((ends[record.split]?.documents ?? 0) + 1, record.tokens[1])
     }
-    for part in DataPart.allCases {
-      let (found, recorded) = (ends[part.rawValue] ?? (0, 0), description?[part])
+    for split in DatasetSplit.allCases {
+      let (found, recorded) = (ends[split.rawValue] ?? (0, 0), description?[split])
       guard found == (recorded?.documents ?? 0, recorded?.tokens ?? 0) else {
         throw ForgeError.badInput(
-          "'\(path)' has \(found.documents) documents with \(found.tokens) tokens for \(part.rawValue), and "
+          "'\(path)' has \(found.documents) documents with \(found.tokens) tokens for \(split.rawValue), and "
             + "\(DatasetDescription.fileName) says \(recorded?.documents ?? 0) and \(recorded?.tokens ?? 0)")
       }
     }

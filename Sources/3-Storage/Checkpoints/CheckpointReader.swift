@@ -83,14 +83,14 @@ public final class CheckpointReader: Sendable {
   /// - Throws: `ForgeError` (bad input) that names the file, tensor and chunk that is damaged, or the tensor that the
   ///   checkpoint does not have. What the destinations hold is then undefined.
   public func read(_ requests: [Request], threads: Int = 1) throws {
-    let parts = try requests.flatMap(parts)
-    try forEach(parts.map { ($0.chunk, $0.index) }, threads: threads) { position, stored, buffers in
-      try decode(stored.get(), parts[position], buffers)
+    let slices = try requests.flatMap(slices)
+    try forEach(slices.map { ($0.chunk, $0.index) }, threads: threads) { position, stored, buffers in
+      try decode(stored.get(), slices[position], buffers)
     }
   }
 
   /// The part of a chunk that a request needs.
-  private struct Part {
+  private struct Slice {
     var chunk: ChunkRecord
     var index: Int
     var width: Int
@@ -98,7 +98,7 @@ public final class CheckpointReader: Sendable {
     var destination: UnsafeMutableRawPointer
   }
 
-  private func parts(of request: Request) throws -> [Part] {
+  private func slices(of request: Request) throws -> [Slice] {
     guard let tensor = tensorsByName[request.tensor] else {
       throw ForgeError.badInput("checkpoint '\(path)' has no tensor '\(request.tensor)'")
     }
@@ -112,24 +112,24 @@ public final class CheckpointReader: Sendable {
       let elements = chunk.elements.clamped(to: request.elements)
       guard !elements.isEmpty else { return nil }
       let destination = base + (elements.lowerBound - request.elements.lowerBound) * width
-      return Part(chunk: chunk, index: index, width: width, elements: elements, destination: destination)
+      return Slice(chunk: chunk, index: index, width: width, elements: elements, destination: destination)
     }
   }
 
-  private func decode(_ stored: UnsafeRawBufferPointer, _ part: Part, _ buffers: ReadBuffers) throws {
-    let chunk = part.chunk
+  private func decode(_ stored: UnsafeRawBufferPointer, _ slice: Slice, _ buffers: ReadBuffers) throws {
+    let chunk = slice.chunk
     do {
-      if part.elements == chunk.elements {
-        try buffers.decoder.decode(stored, of: chunk, into: part.destination)
+      if slice.elements == chunk.elements {
+        try buffers.decoder.decode(stored, of: chunk, into: slice.destination)
       } else {
         let whole = buffers.elements.grown(to: chunk.rawLength)
         guard let base = whole.baseAddress else { return }
         try buffers.decoder.decode(stored, of: chunk, into: base)
-        let skipped = (part.elements.lowerBound - chunk.start) * part.width
-        part.destination.copyMemory(from: base + skipped, byteCount: part.elements.count * part.width)
+        let skipped = (slice.elements.lowerBound - chunk.start) * slice.width
+        slice.destination.copyMemory(from: base + skipped, byteCount: slice.elements.count * slice.width)
       }
     } catch {
-      throw damaged(chunk, index: part.index, error)
+      throw damaged(chunk, index: slice.index, error)
     }
   }
 
@@ -224,7 +224,7 @@ public final class CheckpointReader: Sendable {
 
   /// The shards that hold what `requests` ask for.
   public func files(for requests: [Request]) throws -> Set<String> {
-    Set(try requests.flatMap(parts).map(\.chunk.file))
+    Set(try requests.flatMap(slices).map(\.chunk.file))
   }
 
   /// What the file of the manifest holds.

@@ -37,33 +37,35 @@ public struct CheckpointTransfer {
   }
 
   /// A run of elements of one tensor that this rank owns.
-  private struct Part {
+  private struct Slice {
     let description: TensorDescription
     let offset: Int
     let values: Buffer<Float>
   }
 
-  /// This rank's parts of the parameters and of the moments.
-  private var parts: [Part] {
+  /// This rank's slices of the parameters and of the moments.
+  private var slices: [Slice] {
     let shards = optimizer.state.shards.filter { !$0.isEmpty }
-    var parts = layout.parts(of: shards).map { tensor, range in
-      Part(description: describe(tensor), offset: range.lowerBound - tensor.range.lowerBound, values: parameters[range])
+    var slices = layout.parts(of: shards).map { tensor, range in
+      Slice(
+        description: describe(tensor), offset: range.lowerBound - tensor.range.lowerBound, values: parameters[range])
     }
     // Without sharding a rank has more moments than it owns.
     var next = 0
-    for part in optimizer.optimizer.parts {
-      while next < shards.count, shards[next].upperBound <= part.range.lowerBound { next += 1 }
-      guard next < shards.count, shards[next].overlaps(part.range) else { continue }
-      let range = part.range.clamped(to: shards[next])
-      let tensor = layout.tensors[part.tensor]
-      let moments = range.lowerBound - part.range.lowerBound..<range.upperBound - part.range.lowerBound
+    for slice in optimizer.optimizer.slices {
+      while next < shards.count, shards[next].upperBound <= slice.range.lowerBound { next += 1 }
+      guard next < shards.count, shards[next].overlaps(slice.range) else { continue }
+      let range = slice.range.clamped(to: shards[next])
+      let tensor = layout.tensors[slice.tensor]
+      let moments = range.lowerBound - slice.range.lowerBound..<range.upperBound - slice.range.lowerBound
       let offset = range.lowerBound - tensor.range.lowerBound
-      parts.append(Part(description: describe(tensor, Self.firstPrefix), offset: offset, values: part.first[moments]))
-      if let second = part.second {
-        parts.append(Part(description: describe(tensor, Self.secondPrefix), offset: offset, values: second[moments]))
+      slices.append(
+        Slice(description: describe(tensor, Self.firstPrefix), offset: offset, values: slice.first[moments]))
+      if let second = slice.second {
+        slices.append(Slice(description: describe(tensor, Self.secondPrefix), offset: offset, values: second[moments]))
       }
     }
-    return parts
+    return slices
   }
 
   private func describe(_ tensor: ParameterTensor, _ prefix: String = "") -> TensorDescription {
@@ -79,7 +81,7 @@ public struct CheckpointTransfer {
   /// What this rank writes into a checkpoint.
   var pieces: [ChunkWriter.Piece] {
     guard writes else { return [] }
-    return parts.map {
+    return slices.map {
       ChunkWriter.Piece(
         tensor: $0.description, elementOffset: $0.offset, bytes: UnsafeRawBufferPointer($0.values.pointer))
     }
@@ -90,7 +92,7 @@ public struct CheckpointTransfer {
 
   /// What this rank reads from a checkpoint.
   private var requests: [CheckpointReader.Request] {
-    parts.map {
+    slices.map {
       CheckpointReader.Request(
         tensor: $0.description.name, elements: $0.offset..<$0.offset + $0.values.count,
         destination: UnsafeMutableRawBufferPointer($0.values.pointer))

@@ -56,12 +56,12 @@ public final class ShardedOptimizer {
   public func gradientNorm() throws -> Double {
     blockNorms.buffer.fill(0)
     var index = 0
-    for (tensor, part) in layout.parts(of: state.shards.filter { !$0.isEmpty }) {
+    for (tensor, slice) in layout.parts(of: state.shards.filter { !$0.isEmpty }) {
       while layout.tensors[index].range.lowerBound < tensor.range.lowerBound { index += 1 }
-      let first = firstBlock[index] + (part.lowerBound - tensor.range.lowerBound) / ShardingPlan.blockSize
+      let first = firstBlock[index] + (slice.lowerBound - tensor.range.lowerBound) / ShardingPlan.blockSize
       backend.sumsOfSquares(
-        sums[part], blockSize: ShardingPlan.blockSize,
-        into: blockNorms.buffer[first..<first + Self.blocks(part.count)])
+        sums[slice], blockSize: ShardingPlan.blockSize,
+        into: blockNorms.buffer[first..<first + Self.blocks(slice.count)])
     }
     // Each block has one owner and is zero elsewhere, so this sum is exact.
     try communicator.allReduce(arena: blockNorms.buffer.pointer, .sum)
@@ -84,9 +84,9 @@ public final class ShardedOptimizer {
     precondition(biases.count == loads.count, "every sparse layer has a bias")
     for (tensor, loads) in zip(biases, loads) {
       for range in state.updateRange where range.overlaps(tensor.range) {
-        let part = range.clamped(to: tensor.range)
-        let first = part.lowerBound - tensor.range.lowerBound
-        ExpertBias.update(parameters[part], of: first..<first + part.count, loads: loads, rate: rate)
+        let slice = range.clamped(to: tensor.range)
+        let first = slice.lowerBound - tensor.range.lowerBound
+        ExpertBias.update(parameters[slice], of: first..<first + slice.count, loads: loads, rate: rate)
       }
     }
   }
@@ -95,10 +95,10 @@ public final class ShardedOptimizer {
   public func gatherMoments() throws {
     guard state.shardingPlan.stage == .none else { return }
     var unit = 0
-    for part in optimizer.parts {
-      while layout.units[unit].upperBound <= part.range.lowerBound { unit += 1 }
-      try state.gatherShards(part.first, of: part.range, unit: unit)
-      if let second = part.second { try state.gatherShards(second, of: part.range, unit: unit) }
+    for slice in optimizer.slices {
+      while layout.units[unit].upperBound <= slice.range.lowerBound { unit += 1 }
+      try state.gatherShards(slice.first, of: slice.range, unit: unit)
+      if let second = slice.second { try state.gatherShards(second, of: slice.range, unit: unit) }
     }
   }
 

@@ -7,16 +7,16 @@ public import Sharding
 
 /// A rank's memory, by role: from the formulas that lay it out.
 public struct MemoryPlan: Sendable {
-  public struct Part: Sendable, Equatable {
+  public struct Component: Sendable, Equatable {
     public let role: String
     public let bytes: Int
   }
 
   /// Largest first.
-  public let parts: [Part]
+  public let components: [Component]
   public var bytes: Int { bytes(besides: []) }
   public func bytes(besides roles: Set<String>) -> Int {
-    parts.reduce(0) { roles.contains($1.role) ? $0 : $0 + $1.bytes }
+    components.reduce(0) { roles.contains($1.role) ? $0 : $0 + $1.bytes }
   }
 
   /// How many rows arrive at the experts of the rank that gets most, for each that it sends, usually and at the worst
@@ -60,14 +60,14 @@ public struct MemoryPlan: Sendable {
       receiveCapacity: shardingPlan.experts.degree > 1
         ? { ReceiveCapacity(all: Int(Double($0) * receiveCapacity), received: Int(Double($0) * receivedShare)) } : nil)
     let inUse = Self.unitsInUse(shardingPlan, schedule, rank: rank)
-    var parts = [
-      Part(role: "parameters", bytes: Self.resident(resident, elementSize: 4, page: page)),
-      Part(role: "gradient sums", bytes: Self.resident(resident, elementSize: 8, page: page)),
-      Part(
+    var components = [
+      Component(role: "parameters", bytes: Self.resident(resident, elementSize: 4, page: page)),
+      Component(role: "gradient sums", bytes: Self.resident(resident, elementSize: 8, page: page)),
+      Component(
         role: "moments",
         bytes: Optimizer.plannedBytes(tensors: configuration.optimizer.tensors(of: layout), shards: updateRange)),
-      Part(role: "activations", bytes: activations),
-      Part(
+      Component(role: "activations", bytes: activations),
+      Component(
         role: "buffers",
         bytes: Self.exchangeBytes(shardingPlan) + threads * Backend.plannedBytesPerThread
           + MicroBatchAssignment(microBatches: configuration.batch.microBatches, ranks: shardingPlan.ranks).microSteps
@@ -75,26 +75,26 @@ public struct MemoryPlan: Sendable {
     ]
     if configuration.keepsSnapshot {
       let shards = units.map { shardingPlan.shards[$0][rank] }.filter { !$0.isEmpty }
-      parts.append(
-        Part(
+      components.append(
+        Component(
           role: "copy for checkpoints",
           bytes: 4 * shards.reduce(0) { $0 + $1.count }
             + Optimizer.plannedBytes(tensors: configuration.optimizer.tensors(of: layout), shards: shards)))
     }
     if shadowsExperts {
       // One borrowed, and the gradient of one lent.
-      parts.append(Part(role: "lent experts", bytes: 8 * layout.expertSize))
+      components.append(Component(role: "lent experts", bytes: 8 * layout.expertSize))
     }
     if configuration.checkpoint.local != nil, shardingPlan.ranks > 1 {
       let state = units.reduce(0) { $0 + 12 * shardingPlan.shards[$1][rank].count }
-      parts.append(Part(role: "blocks of copies", bytes: 2 * min(CopyBlock.bytes, state)))
+      components.append(Component(role: "blocks of copies", bytes: 2 * min(CopyBlock.bytes, state)))
     }
     if neighbours > 1 {
       let segment = Self.sharedBytes(ofSegmentAmong: neighbours)
-      parts.append(Part(role: Self.sharedRole, bytes: neighbours * segment))
+      components.append(Component(role: Self.sharedRole, bytes: neighbours * segment))
     }
-    if inUse > 0 { parts.append(Part(role: "pieces in use", bytes: inUse)) }
-    self.parts = parts.sorted { $0.bytes > $1.bytes }
+    if inUse > 0 { components.append(Component(role: "pieces in use", bytes: inUse)) }
+    self.components = components.sorted { $0.bytes > $1.bytes }
   }
 
   /// The memory of the pages that some ranges of an arena touch.
@@ -142,6 +142,6 @@ public struct MemoryPlan: Sendable {
 
   /// `parameters 12 MiB, moments 3 MiB, …`
   public var description: String {
-    parts.map { "\($0.role) \(Self.mebibytes($0.bytes))" }.joined(separator: ", ")
+    components.map { "\($0.role) \(Self.mebibytes($0.bytes))" }.joined(separator: ", ")
   }
 }

@@ -46,7 +46,7 @@ extension RunPlan {
       parts: Dictionary(uniqueKeysWithValues: plan.time.parts.map { ($0.name, $0.seconds) }),
       bytesSeconds: plan.bytesCost, messagesSeconds: plan.messagesCost,
       rankBytes: plan.memory.bytes + ParallelismPlan.programBytes,
-      memory: Dictionary(uniqueKeysWithValues: plan.memory.parts.map { ($0.role, $0.bytes) }),
+      memory: Dictionary(uniqueKeysWithValues: plan.memory.components.map { ($0.role, $0.bytes) }),
       nodeBytes: plan.nodeMemory,
       traffic: [
         "gradients": plan.traffic.gradients, "sums": plan.traffic.sums, "parameters": plan.traffic.parameters,

@@ -27,7 +27,7 @@ extension RunPlan {
           "saved by recompute: \(configured.recompute.rawValue)", MemoryPlan.mebibytes(configured.recomputeSaves))
       ]
     return ["Memory of the fullest rank"]
-      + configured.memory.parts.map { Self.row($0.role, MemoryPlan.mebibytes($0.bytes)) } + saved
+      + configured.memory.components.map { Self.row($0.role, MemoryPlan.mebibytes($0.bytes)) } + saved
       + [
         Self.row("program", MemoryPlan.mebibytes(ParallelismPlan.programBytes)),
         Self.row("a rank", MemoryPlan.mebibytes(configured.memory.bytes + ParallelismPlan.programBytes)),

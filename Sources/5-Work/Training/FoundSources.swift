@@ -30,8 +30,8 @@ struct FoundSources {
     vocabularySize = configuration.model.vocabularySize
     var identification = SourceIdentification(
       communicator: communicator, threads: threads, seed: configuration.run.seed, start: start, note: note)
-    let training = configuration.data.train.map { (source: $0, part: DataPart.train) }
-    let validation = configuration.validationSources.map { (source: $0, part: DataPart.validation) }
+    let training = configuration.data.train.map { (source: $0, split: DatasetSplit.train) }
+    let validation = configuration.validationSources.map { (source: $0, split: DatasetSplit.validation) }
     datasets = try identification.identify(training + validation, memory: memory)
     verifiedChunks = identification.verified
     let around = try Self.documentTokens((training + validation).map(\.source), communicator)

@@ -56,7 +56,7 @@ struct SourceIdentification {
   /// - Returns: the datasets in the same order, each with its digest.
   /// - Throws: `ForgeError.badInput` when one is missing or is not what its digest says.
   mutating func identify(
-    _ sources: [(source: DataSource, part: DataPart)], memory: SourceMemory
+    _ sources: [(source: DataSource, split: DatasetSplit)], memory: SourceMemory
   ) throws -> [Dataset] {
     var plan: [UInt8] = []
     try communicator.together {
@@ -79,11 +79,11 @@ struct SourceIdentification {
   // MARK: What is known
 
   private func describe(
-    _ sources: [(source: DataSource, part: DataPart)], _ memory: SourceMemory
+    _ sources: [(source: DataSource, split: DatasetSplit)], _ memory: SourceMemory
   ) throws -> [Dataset] {
     var seen: Set<String> = []
     var datasets = try sources.map {
-      var dataset = try describe($0.source, $0.part, memory)
+      var dataset = try describe($0.source, $0.split, memory)
       // What stands in the configuration twice is read once.
       if !seen.insert(dataset.prefix).inserted { (dataset.digest, dataset.isWhole) = (nil, false) }
       return dataset
@@ -99,8 +99,8 @@ struct SourceIdentification {
     for index in datasets.indices where datasets[index].digest != nil { datasets[index].isWhole = true }
   }
 
-  private func describe(_ source: DataSource, _ part: DataPart, _ memory: SourceMemory) throws -> Dataset {
-    let prefix = try source.prefix(of: part)
+  private func describe(_ source: DataSource, _ split: DatasetSplit, _ memory: SourceMemory) throws -> Dataset {
+    let prefix = try source.prefix(of: split)
     var dataset = Dataset(source: source.path, weight: source.weight, prefix: prefix)
     dataset.status = try DatasetDigest.File.allCases.map { try SourceMemory.Status(prefix + $0.rawValue) }
     let remembered = memory.datasets.first { $0.prefix == prefix }
@@ -108,7 +108,7 @@ struct SourceIdentification {
     if isUntouched { dataset.vocabularySize = remembered?.vocabularySize ?? 0 }
     let description = try source.description()
     dataset.tokenizer = Self.tokenizer(of: source, description)
-    if let root = description?[part]?.sha256 {
+    if let root = description?[split]?.sha256 {
       guard let digest = try DatasetDigest(prefix: prefix) else {
         throw ForgeError.badInput(
           "'\(DatasetDigest.path(prefix: prefix))' is missing, which \(DatasetDescription.fileName) speaks of; prepare the "

@@ -43,10 +43,10 @@ extension DataCommand {
           problems += found.problems
           continue
         }
-        let bytes = found.parts.reduce(0) { $0 + $1.bytes }
+        let bytes = found.splits.reduce(0) { $0 + $1.bytes }
         let size = CheckpointCommand.size(bytes)
         try StandardOutput.write("\(dataset): sound, \(size) in \(String(format: "%.2f s\n", seconds))")
-        for part in found.parts {
+        for part in found.splits {
           try StandardOutput.write(
             "  \(part.prefix): \(part.tokens) tokens in \(part.documents) documents, SHA-256 \(part.root)\n")
         }
