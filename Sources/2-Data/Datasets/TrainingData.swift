@@ -19,9 +19,9 @@ public struct TrainingData: Sendable {
   /// Opens the datasets and checks their tokens, or this process's part of them, against the vocabulary.
   ///
   /// - Parameters:
-  ///   - shuffle: whether each source's sequences are shuffled anew in every epoch, and the order of the sources too.
-  ///     Otherwise, with one source, sequence `i` is tokens `[i*T, i*T + T]` of the stream, wrapping after the last
-  ///     whole sequence.
+  ///   - shuffle: whether each source's sequences are shuffled, anew in every epoch, and the order of the sources is
+  ///     shuffled too. Otherwise, with one source, sequence `i` is tokens `[i*T, i*T + T]` of the stream, wrapping
+  ///     after the last whole sequence.
   ///   - documentMask: whether a token attends only to tokens of its own document.
   ///   - part, parts: the part of the tokens that this process checks against the vocabulary, so that the ranks of a
   ///     job divide the work.
