@@ -26,7 +26,7 @@ public struct TrainingData: Sendable {
   ///   - part, parts: the part of the tokens that this process checks against the vocabulary, so that the ranks of a
   ///     job divide the work.
   ///   - checkedVocabularies: by a dataset's path without `.bin` and `.idx`, the size of a vocabulary that its ids are
-  ///     known to be in; such datasets are not checked again for one as large.
+  ///     known to be in; such datasets are not checked again for one at least as large.
   ///
   /// Throws `badInput` when a dataset is missing, damaged or shorter than a sequence, or has a token that is not in the
   /// vocabulary.

@@ -4,7 +4,8 @@ import Formats
 
 /// The validation sequences: some of every validation set, spread evenly over it, in a fixed order, each once.
 ///
-/// Which ones is a pure function of the arguments of `init`: the same at every validation, every start and any number of ranks.
+/// Which ones is a pure function of the arguments of `init`: the same at every validation, in every job and on any
+/// number of ranks.
 public struct ValidationData: Sendable {
   /// Tokens in a sequence, as inputs.
   public let sequenceLength: Int

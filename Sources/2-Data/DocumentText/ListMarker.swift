@@ -38,7 +38,7 @@ struct ListMarker {
   private var number: Int
   private let step: Int
 
-  /// The markers of the items of a `ul`, `ol` or what else is a list; `layouts` is ``HTMLElement/layouts``.
+  /// The markers of the items of a `ul`, `ol` or other list; `layouts` is ``HTMLElement/layouts``.
   init(list: HTMLNode, layouts: [HTMLElement]) {
     let isNumbered = list.tag == GUMBO_TAG_OL
     let isReversed = isNumbered && list.attribute("reversed") != nil

@@ -11,7 +11,7 @@ struct MathLayout {
 
   /// One for each child that is an element, in the order in which they are written.
   private(set) var parts: [Part] = []
-  /// The children in the order in which they are written, where it is not their own.
+  /// The children in the order in which they are written, where that differs from the document's.
   private(set) var nodes: [HTMLNode]?
   private(set) var opening = ""
   private(set) var closing = ""

@@ -7,7 +7,7 @@ struct ShadowHost {
   let tree: HTMLNodes
   /// The element's children by the name of their slot.
   private var assigned: [[UInt8]: [HTMLNode]] = [:]
-  /// The first slot of each name, in the tree's order; the others show their own children.
+  /// The first slot of each name, in the tree's order; the others render their own children.
   private var slots: [[UInt8]: HTMLNode] = [:]
 
   /// Returns nil for an element without a shadow root.

@@ -24,7 +24,7 @@ struct TagTraits: OptionSet, Sendable {
   static let endsItself = TagTraits(rawValue: 1 << 9)
   /// Only the first start tag counts.
   static let once = TagTraits(rawValue: 1 << 10)
-  /// Left out with its end tag: what only machines or frames need.
+  /// Left out with its end tag.
   static let omitted = TagTraits(rawValue: 1 << 11)
   /// Known to HTML, and not laid out within a line.
   static let block = TagTraits(rawValue: 1 << 12)

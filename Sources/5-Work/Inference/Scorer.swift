@@ -12,7 +12,7 @@ public struct Score: Sendable {
 
 /// Log-likelihood scoring of sequences, with the forward pass that training uses.
 ///
-/// Sequences pass one at a time, so a score cannot depend on what else is scored.
+/// Sequences are scored one at a time, so a score does not depend on other sequences.
 public final class Scorer {
   private let decoder: Decoder
   private let longest: Int
