@@ -29,7 +29,7 @@ struct FileWalk: Sequence, IteratorProtocol {
   private let readsGitignore: Bool
   private static let versionControl: Set<[UInt8]> = Set([".git", ".hg", ".svn"].map { Array($0.utf8) })
 
-  /// Files in `excluded` are not visited. Throws `badInput` when an input does not exist.
+  /// Files and folders in `excluded` are not visited. Throws `badInput` when an input does not exist.
   init(inputs: [String], excluding excluded: Set<FileIdentity> = [], options: ReadingOptions = ReadingOptions()) throws
   {
     pending = inputs.reversed().map { input in

@@ -95,7 +95,7 @@ struct WordMerger: Sendable {
     ids.removeAll { $0 < 0 }
   }
 
-  /// Queues the merge of the id at `position` with its neighbour on the right, if there is one, as rank · 2³² + position.
+  /// Queues the merge of the id at `position` with its right neighbour, if there is one, as rank · 2³² + position.
   private mutating func enqueue(_ position: Int, _ lookup: MergeLookup) {
     let merge = lookup.merge(ids[position], ids[Int(next[position])])
     if merge != MergeTable.absent { queue.push((merge & ~0xFFFF_FFFF) | UInt64(position)) }
