@@ -5,7 +5,7 @@ import Foundation
 import Support
 import Tokenizers
 
-/// Turns documents into a dataset to train on: the folder that `forge data prepare` writes.
+/// Data preparation: tokenizes documents into a training dataset, the folder that `forge data prepare` writes.
 ///
 /// Documents are read, extracted and tokenized on several threads and written in order, so the same inputs give the
 /// same bytes with any number of threads.
@@ -39,10 +39,10 @@ public struct DataPreparation: Sendable {
 
   /// Writes the dataset.
   ///
-  /// Throws, leaving nothing behind: `badInput` when an input does not exist, there is no document, the tokenizer cannot
-  /// write one, or the output folder cannot be written or would be overwritten; `tryAgain` when the disk is full or
-  /// fails.
-  /// - Returns: what is in the dataset, and what is not.
+  /// Throws `badInput` when an input does not exist, there is no document, the tokenizer cannot encode one, strict
+  /// options reject a loss, or the output folder cannot be written or would be overwritten; `tryAgain` when the disk is
+  /// full or fails. Nothing is left behind, unless moving the complete files to the output folder fails.
+  /// - Returns: the dataset's description, and what was skipped.
   public func run() throws -> (dataset: PreparedDataset, tally: ReadingTally) {
     guard (0..<1).contains(heldOut) else {
       throw ForgeError.badInput("the held-out share must be at least 0 and less than 1, not \(heldOut)")
@@ -89,20 +89,21 @@ public struct DataPreparation: Sendable {
       heldOut: heldOut)
   }
 
-  /// The output must not become its own input when it lies within one.
+  /// Excludes the output from the inputs when it lies within one.
   private func identities(of paths: [String]) -> Set<FileIdentity> {
     Set(paths.compactMap { RawPath($0).status().map(FileIdentity.init) })
   }
 }
 
-/// What is written of a document.
+/// A tokenized document.
 struct TokenizedDocument: Sendable {
   let id: DocumentID
   let path: RawPath
   let byteCount: Int
   let replacements: Int
   let split: DatasetSplit
-  /// With the tokenizer's begin and end of sequence around the text's own; fails when the tokenizer cannot write it.
+  /// The text's tokens between the tokenizer's begin- and end-of-sequence tokens; a failure when it cannot encode the
+  /// text.
   let tokens: Result<[Int32], any Error>
 
   init(_ document: Document, tokenizer: Tokenizer, heldOut: Double) {
@@ -118,7 +119,7 @@ struct TokenizedDocument: Sendable {
   }
 }
 
-/// The files of a dataset while they are written.
+/// The writer of a dataset's files.
 struct DatasetWriter {
   private(set) var description: PreparedDataset
   private let folder: String
@@ -157,7 +158,7 @@ struct DatasetWriter {
     }
   }
 
-  /// Completes the files, and the description with what was left out and the parts' content hashes.
+  /// Completes the files, and the description with the counts of what was skipped and the parts' content hashes.
   mutating func finish(tally: ReadingTally) throws {
     description.duplicates = tally.duplicates
     description.skipped = tally.skipped
@@ -198,6 +199,6 @@ struct DatasetWriter {
 }
 
 extension RawPath {
-  /// All bytes, when they are not UTF-8.
+  /// All bytes in base64 when they are not UTF-8; else nil.
   fileprivate var base64: String? { isLossy ? Data(bytes).base64EncodedString() : nil }
 }

@@ -9,7 +9,7 @@ public struct DocumentID: Hashable, Sendable, CustomStringConvertible {
   /// 64 hexadecimal digits, as `sha256sum` prints them.
   public var description: String { digest.hexadecimal }
 
-  /// Whether the document is among the share (0 to 1) of all documents that is held out. A document stays on its side
-  /// when others are added, and one that is held out stays so when the share grows.
+  /// Whether the document is in the held-out share (0 to 1) of all documents, by its hash alone. A document stays in
+  /// its part when others are added, and one that is held out stays so when the share grows.
   public func isHeldOut(share: Double) -> Bool { Double(digest.words.0 >> 11) * 0x1p-53 < share }
 }

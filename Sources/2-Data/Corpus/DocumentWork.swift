@@ -1,6 +1,6 @@
 import DocumentText
 
-/// A file to read, or whole lines of a large one.
+/// A work item: a file to read, or whole lines of a large one.
 enum DocumentWork: Sendable {
   case file(RawPath)
   /// The lines of a JSON Lines file that begin in a range of its bytes.
@@ -8,7 +8,7 @@ enum DocumentWork: Sendable {
   case leftOut(RawPath, SkipReason)
 }
 
-/// The work of a walk: large JSON Lines files are cut into pieces, so that all threads read one file.
+/// The work items of a file walk. Large JSON Lines files are split, so that several threads read one file.
 struct DocumentWorkList: Sequence, IteratorProtocol {
   private var walk: FileWalk
   private var pieces: [DocumentWork] = []
@@ -42,18 +42,18 @@ struct DocumentWorkList: Sequence, IteratorProtocol {
   }
 }
 
-/// Reads the documents of a piece of work.
+/// A reader of a work item's documents.
 struct DocumentReader: Sendable {
   var extractor: TextExtractor
 
-  /// A document or what there is instead, with its line when it is of a JSON Lines file.
+  /// A document or why it was skipped, with its line in a JSON Lines file.
   struct Item: Sendable {
     var line: Int?
     var result: Result<Document, SkipReason>
   }
 
-  /// The documents of a file in order; of a piece of one the lines are counted from the piece's first, and
-  /// `lineCount` is how many the piece has.
+  /// Reads the documents of a work item in order. Lines of a part of a file are counted from the part's first, and
+  /// `lineCount` is how many the part has; it is 0 for a whole file.
   func read(_ work: DocumentWork) -> (path: RawPath, items: [Item], lineCount: Int, isContinued: Bool) {
     switch work {
     case .leftOut(let path, let reason): return (path, [Item(result: .failure(reason))], 0, false)
@@ -83,11 +83,11 @@ struct DocumentReader: Sendable {
     items.map { item in Item(line: item.line, result: item.result.map { Document($0, path: path) }) }
   }
 
-  /// The lines that begin in a range.
+  /// Reads the lines that begin in a range.
   private static func wholeLines(of path: RawPath, beginningIn range: Range<Int>) throws(SkipReason) -> [UInt8] {
     let feed = UInt8(ascii: "\n")
     let limit = TextExtractor.maximumByteCount
-    // The byte before the range tells whether a line begins with it.
+    // The byte before the range shows whether a line begins with the range.
     let start = Swift.max(0, range.lowerBound - 1)
     var bytes = try path.contents(in: start..<range.upperBound, limit: limit)
     if range.lowerBound > 0 {

@@ -3,12 +3,12 @@ import Foundation
 import Support
 import Synchronization
 
-/// A document as training sees it.
+/// A document: its extracted text, identity and source file.
 public struct Document: Sendable {
   public let id: DocumentID
   /// The text, UTF-8.
   public let bytes: [UInt8]
-  /// How many places of it meant nothing in its encoding and became U+FFFD.
+  /// How many invalid sequences became U+FFFD.
   public let replacements: Int
   /// The file it was read from: an input and the path below it.
   let path: RawPath
@@ -22,12 +22,12 @@ public struct Document: Sendable {
 }
 
 /// The documents below files and folders: text in any encoding, Markdown, HTML, notebooks, JSON Lines and source code,
-/// gzipped or not. Exact duplicates come once; everything is in an order that depends only on file names.
+/// gzipped or not. Exact duplicates are removed; the order depends only on file names.
 public enum Documents {
   /// Calls `body` with the texts of all documents, in order; they are read on several threads.
   ///
-  /// Throws `badInput` when a path does not exist, or the options say so.
-  /// - Returns: what was left out.
+  /// Throws `badInput` when a path does not exist, or when strict options reject a loss.
+  /// - Returns: the counts of what was skipped.
   public static func read(
     at paths: [String], options: ReadingOptions = ReadingOptions(), threads: Int, _ body: ([UInt8]) throws -> Void
   ) throws -> ReadingTally {
@@ -43,8 +43,8 @@ public enum Documents {
     return tally
   }
 
-  /// The texts of all documents, read while they are asked for, on several threads (as many as the machine has cores
-  /// when not given).
+  /// The texts of all documents, read during the iteration on several threads (by default as many as the machine has
+  /// cores).
   ///
   /// Throws `badInput` when a path does not exist.
   public static func texts(at paths: [String], threads: Int? = nil) throws -> some Sequence<[UInt8]> {
@@ -53,15 +53,15 @@ public enum Documents {
     }
   }
 
-  /// What became of a file, or of a line of one.
+  /// The outcome of reading a file, or a line of one.
   enum Outcome<Payload: Sendable>: Sendable {
     case document(Payload, line: Int?)
     case duplicate
     case skipped(SkippedFile)
   }
 
-  /// Every file's outcomes, in order. `payload` turns a document into what is needed of it, on any thread; it may be
-  /// called for a document that proves to be a duplicate.
+  /// The outcomes of all files, in order. `payload` maps a document on any thread; it may be called for a document that
+  /// turns out to be a duplicate.
   static func outcomes<Payload: Sendable>(
     at paths: [String], excluding excluded: Set<FileIdentity> = [], options: ReadingOptions = ReadingOptions(),
     threads: Int? = nil, payload: @escaping @Sendable (Document) -> Payload
@@ -90,7 +90,7 @@ public enum Documents {
     return Settled(results: results.makeIterator(), claims: claims)
   }
 
-  /// What a piece of work gave.
+  /// The result of a work item.
   private struct WorkResult<Payload: Sendable>: Sendable {
     var path: RawPath
     var candidates: [Candidate<Payload>]
@@ -98,14 +98,14 @@ public enum Documents {
     var isContinued: Bool
   }
 
-  /// An outcome before all earlier files are known.
+  /// An outcome before all earlier files have been read.
   private enum Candidate<Payload: Sendable>: Sendable {
     case document(Payload, id: DocumentID, Claim, line: Int?)
     case duplicate
     case skipped(SkipReason, line: Int?)
   }
 
-  /// Outcomes in order, lines counted from the file's first.
+  /// The final outcomes in order, with lines counted from the file's first.
   private struct Settled<Results: IteratorProtocol, Payload: Sendable>: Sequence, IteratorProtocol
   where Results.Element == WorkResult<Payload> {
     var results: Results
@@ -145,7 +145,7 @@ public enum Documents {
   }
 }
 
-/// A document's place among all.
+/// A document's position in the order of all documents.
 private struct Claim: Comparable, Sendable {
   var work: Int
   var item: Int
@@ -153,12 +153,12 @@ private struct Claim: Comparable, Sendable {
   static func < (left: Claim, right: Claim) -> Bool { (left.work, left.item) < (right.work, right.item) }
 }
 
-/// Which document has a text first. Threads claim texts in any order, but when every file up to one has claimed its own,
-/// the lowest place of each of these texts is certain.
+/// Deduplication: the first document with each text. Threads claim texts in any order, but once every file up to one
+/// has claimed its texts, the lowest position of each of these is final.
 private final class Claims: Sendable {
   private let lowest = Mutex<[DocumentID: Claim]>([:])
 
-  /// Claims a text for a document; returns false when an earlier one has it.
+  /// Claims a text for a document; returns false when an earlier document has claimed it.
   func claim(_ id: DocumentID, _ claim: Claim) -> Bool {
     lowest.withLock { lowest in
       if let other = lowest[id], other < claim { return false }

@@ -2,15 +2,15 @@ import DocumentText
 import Glibc
 import Support
 
-/// The files at and below some paths, in an order that depends only on their names: the inputs as given, below each the
+/// A recursive file walk from some paths, in an order that depends only on names: the inputs as given, below each the
 /// entries of every folder by their names' bytes.
 ///
-/// Symbolic links are followed, but no file or folder is visited twice. Folders of version control systems are passed
-/// over, and so is what `.gitignore` files and the options name; what the user names himself is not. Folders are listed
-/// as the walk reaches them.
+/// Symbolic links are followed, but no file or folder is visited twice. Folders of version control systems and what
+/// `.gitignore` files match are skipped, except for the inputs themselves; so is what the options exclude, except for
+/// an input that is a folder. Folders are listed as the walk reaches them.
 struct FileWalk: Sequence, IteratorProtocol {
   enum Entry: Sendable, Equatable {
-    /// Something to read, and its size; of a pipe that is not known.
+    /// A file to read, and its size; nil for a pipe.
     case file(RawPath, byteCount: Int?)
     case leftOut(RawPath, SkipReason)
   }
@@ -18,7 +18,7 @@ struct FileWalk: Sequence, IteratorProtocol {
   private struct Pending {
     var path: RawPath
     var isInput = false
-    /// The path of the input that it is below.
+    /// The input that it is below.
     var input: RawPath
     var ignored: IgnoreChain
   }
@@ -29,7 +29,7 @@ struct FileWalk: Sequence, IteratorProtocol {
   private let readsGitignore: Bool
   private static let versionControl: Set<[UInt8]> = Set([".git", ".hg", ".svn"].map { Array($0.utf8) })
 
-  /// Nothing in `excluded` is visited. Throws `badInput` when an input does not exist.
+  /// Files and folders in `excluded` are not visited. Throws `badInput` when an input does not exist.
   init(inputs: [String], excluding excluded: Set<FileIdentity> = [], options: ReadingOptions = ReadingOptions()) throws
   {
     pending = inputs.reversed().map { input in
@@ -43,7 +43,7 @@ struct FileWalk: Sequence, IteratorProtocol {
     }
   }
 
-  /// The next file, or what is left out.
+  /// The next file, or one that is skipped.
   mutating func next() -> Entry? {
     while let entry = pending.popLast() {
       let path = entry.path
@@ -65,7 +65,7 @@ struct FileWalk: Sequence, IteratorProtocol {
 
   private func reason(toLeaveOut entry: Pending, isFolder: Bool) -> SkipReason? {
     let relative = entry.isInput ? entry.path.name : entry.path.bytes.dropFirst(entry.input.bytes.count)
-    // An input that is a folder is what patterns are relative to.
+    // Patterns are relative to an input that is a folder.
     if !(entry.isInput && isFolder), excluded.isIgnored(relative, isFolder: isFolder) == true { return .excluded }
     return !entry.isInput && entry.ignored.ignores(entry.path, isFolder: isFolder) ? .ignored : nil
   }
@@ -83,7 +83,7 @@ struct FileWalk: Sequence, IteratorProtocol {
     }
   }
 
-  /// The names in a folder; nil when it may not be listed.
+  /// The names in a folder; nil when it cannot be listed.
   private static func entries(of folder: RawPath) -> [[UInt8]]? {
     guard let stream = opendir(folder.cString) else { return nil }
     defer { closedir(stream) }
@@ -104,7 +104,7 @@ private enum Gitignore {
     IgnoreRules(text: (try? folder.appending(name).contents(limit: 1 << 20)) ?? [])
   }
 
-  /// The patterns of the folders above an input, from the root of the work tree that it is in.
+  /// The patterns of the folders above an input, from the root of its work tree.
   static func above(_ input: RawPath) -> IgnoreChain {
     var chain = IgnoreChain()
     guard let real = realpath(input.cString, nil) else { return chain }

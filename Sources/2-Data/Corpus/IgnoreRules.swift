@@ -1,9 +1,9 @@
 import Glibc
 
-/// Patterns of files that are not to be read, as `gitignore(5)` has them.
+/// Ignore patterns in the syntax of `gitignore(5)`.
 struct IgnoreRules: Sendable {
   private struct Rule {
-    /// Parts between slashes; `**` stands for any number of them.
+    /// The parts between slashes; `**` matches any number of them.
     var parts: [[UInt8]]
     var isNegated: Bool
     var isFolderOnly: Bool
@@ -13,7 +13,7 @@ struct IgnoreRules: Sendable {
 
   var isEmpty: Bool { rules.isEmpty }
 
-  /// Patterns, one a line.
+  /// Parses patterns, one a line.
   init(text: [UInt8]) {
     let lines = text.split(separator: UInt8(ascii: "\n"))
     rules = lines.compactMap { Self.rule(Array($0)) }
@@ -21,7 +21,7 @@ struct IgnoreRules: Sendable {
 
   init(patterns: [String]) { self.init(text: Array(patterns.joined(separator: "\n").utf8)) }
 
-  /// Whether a path relative to the patterns' folder is left out; nil when no pattern says anything of it.
+  /// Whether a path relative to the patterns' folder is ignored; nil when no pattern matches it.
   func isIgnored(_ path: some Collection<UInt8>, isFolder: Bool) -> Bool? {
     guard !rules.isEmpty else { return nil }
     let parts = path.split(separator: UInt8(ascii: "/")).map { Array($0) }
@@ -49,7 +49,7 @@ struct IgnoreRules: Sendable {
   private static func matches(_ pattern: ArraySlice<[UInt8]>, _ path: ArraySlice<[UInt8]>) -> Bool {
     guard let part = pattern.first else { return path.isEmpty }
     if part == anyParts {
-      // At the end it stands for what is within the folder, not for the folder.
+      // At the end it matches what is within the folder, but not the folder.
       guard pattern.count > 1 else { return !path.isEmpty }
       return path.indices.contains { matches(pattern.dropFirst(), path[$0...]) }
     }
@@ -57,7 +57,7 @@ struct IgnoreRules: Sendable {
     return matches(pattern.dropFirst(), path.dropFirst())
   }
 
-  /// A pattern with `*`, `?`, `[a-z]` and `\` against a name, as `fnmatch(3)`.
+  /// Matches a pattern with `*`, `?`, `[a-z]` and `\` against a name, by `fnmatch(3)`.
   private static func matches(glob: ArraySlice<UInt8>, _ name: ArraySlice<UInt8>) -> Bool {
     let pattern = glob.map(CChar.init(bitPattern:)) + [0]
     let text = name.map(CChar.init(bitPattern:)) + [0]
@@ -65,13 +65,13 @@ struct IgnoreRules: Sendable {
   }
 }
 
-/// The patterns that hold at a place of a walk: those of the folders around it, the innermost last.
+/// The ignore patterns in effect at a point of a walk: those of the folders around it, the innermost last.
 struct IgnoreChain: Sendable {
   private struct Link {
     let rules: IgnoreRules
     /// The path from the patterns' folder to the input, with a slash at its end.
     let prefix: [UInt8]
-    /// How long the path is that the patterns do not see.
+    /// The length of the path's prefix that the patterns do not match against.
     let hidden: Int
   }
 

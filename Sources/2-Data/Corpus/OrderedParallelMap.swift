@@ -2,11 +2,11 @@ import Dispatch
 import Support
 import Synchronization
 
-/// The results of a function applied to a sequence's elements on several threads, in the elements' order.
+/// A parallel map with ordered results: a function applied to a sequence's elements on several threads.
 ///
-/// At most `window` results are under way or waiting, so memory is bounded however long the sequence is. The threads
-/// start with the iteration and end with it, also when it is abandoned. When the system gives fewer, those do the work,
-/// and when it gives none, the thread that asks for the results does.
+/// At most `window` results are in progress or waiting, so memory is bounded however long the sequence is. The threads
+/// start with the iteration and end with it, also when it is abandoned. When the system starts fewer threads, those do
+/// the work, and when it starts none, the consumer's thread does.
 struct OrderedParallelMap<Inputs: Sequence & Sendable, Output: Sendable>: Sequence where Inputs.Element: Sendable {
   var inputs: Inputs
   var threads: Int
@@ -41,22 +41,22 @@ struct OrderedParallelMap<Inputs: Sequence & Sendable, Output: Sendable>: Sequen
 }
 
 extension OrderedParallelMap {
-  /// What the threads share: the inputs behind a lock, and a ring of results.
+  /// The state that the threads share: the inputs behind a lock, and a ring of results.
   private final class Workers: Sendable {
     private struct State {
       var inputs: Inputs.Iterator
       var taken = 0
       var isStopped = false
-      /// Ordinal `i`'s result waits in place `i % window`.
+      /// The result of ordinal `i` is at `i % window`.
       var results: [Output?]
     }
 
     private let state: Mutex<State>
     private let window: Int
     private let transform: @Sendable (Int, Inputs.Element) -> Output
-    /// Signalled once for every free place of the ring.
+    /// Signalled once for every free slot of the ring.
     private let free = DispatchSemaphore(value: 0)
-    /// Signalled when the place has its result, or when there will be none.
+    /// Signalled when the slot has its result, or when there will be none.
     private let ready: [DispatchSemaphore]
 
     init(
@@ -80,16 +80,16 @@ extension OrderedParallelMap {
       }
     }
 
-    /// The result for an ordinal, asked for in order; nil after the last.
+    /// Waits for the result of an ordinal, which must be called in order; nil after the last.
     func result(of ordinal: Int) -> Output? {
       ready[ordinal % window].wait()
       let output = state.withLock { $0.results[ordinal % window].take() }
-      // The end is met again by whoever asks again.
+      // A further call returns nil again.
       if output == nil { ready[ordinal % window].signal() } else { free.signal() }
       return output
     }
 
-    /// The next result, made by the caller's thread.
+    /// Computes the next result on the caller's thread.
     func nextResult() -> Output? { takeInput().map { transform($0.0, $0.1) } }
 
     func stop() {
@@ -105,7 +105,7 @@ extension OrderedParallelMap {
         }
         if !state.isStopped { ready[state.taken % window].signal() }
         state.isStopped = true
-        // Wakes the next thread, which does the same.
+        // Wakes the next thread, which ends in the same way.
         free.signal()
         return nil
       }

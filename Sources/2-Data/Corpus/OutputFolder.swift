@@ -1,14 +1,14 @@
 import Foundation
 import Support
 
-/// A folder that is filled beside its place, under a name that nothing has, and put there when complete; removed when
-/// dropped before.
+/// An output folder that is written under a temporary name beside its place, and moved there when complete; it is
+/// removed when released before that.
 final class OutputFolder {
   let path: String
-  /// Where to write.
+  /// The temporary folder to write to.
   let partialPath: String
 
-  /// Throws `badInput` when there is something at `path` that must not be replaced, or nothing can be written there.
+  /// Throws `badInput` when what is at `path` must not be replaced, or `path` cannot be written.
   init(path: String, overwrite: Bool) throws {
     self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     let name = PathBytes.display(path)
@@ -29,16 +29,17 @@ final class OutputFolder {
 
   deinit { Self.remove(partialPath) }
 
-  /// Moves the files to their place, replacing files of the same names.
+  /// Moves the files to their place, replacing files of the same names. Throws `tryAgain` when that fails, perhaps
+  /// after some files were moved.
   func commit() throws {
-    // A folder may take the place of one that is empty, or of none, in one step.
+    // Atomic when there is no folder, or an empty one.
     if rename(PathBytes.cString(of: partialPath), PathBytes.cString(of: path)) == 0 { return }
-    // What stands in a dataset's folders belongs to that dataset.
+    // The folders of an earlier dataset are replaced as a whole.
     let isDataset = RawPath(path + "/" + PreparedDataset.fileName).status() != nil
     try Self.move(partialPath, to: path, replacingFolders: isDataset)
   }
 
-  /// Moves what is in a folder into another: folders of the same names are replaced, or filled.
+  /// Moves a folder's contents into another folder; subfolders of the same names are replaced, or merged.
   private static func move(_ source: String, to target: String, replacingFolders: Bool) throws {
     for name in names(in: source) ?? [] {
       let (from, to) = (source + "/" + name, target + "/" + name)
@@ -56,7 +57,7 @@ final class OutputFolder {
     }
   }
 
-  /// Removes a folder and all that is in it.
+  /// Removes a folder and its contents.
   private static func remove(_ path: String) {
     for name in names(in: path) ?? [] {
       let entry = path + "/" + name

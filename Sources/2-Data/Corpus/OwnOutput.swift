@@ -1,8 +1,8 @@
 import DocumentText
 
-/// Files that these programs wrote, told by their contents: they are no documents, wherever they lie.
+/// Detection of files that these programs wrote, by their contents; they are not documents, wherever they are.
 enum OwnOutput {
-  /// Members that the first object of such a file has.
+  /// Members in the first object of such a file.
   private static let signatures: [Set<String>] = [
     // dataset.json, documents.jsonl and digests of a dataset.
     ["version", "inputs", "tokenizer", "held_out", "train", "validation"],
@@ -20,11 +20,12 @@ enum OwnOutput {
     ["format", "step", "files", "tensors", "chunks", "root"],
   ]
 
-  /// Members that such a file has and no others: ids of `forge tokenizer encode`, and the runs that use a dataset.
+  /// Files whose first object has exactly these members: ids of `forge tokenizer encode`, and the runs that use a
+  /// dataset.
   private static let exactly: [Set<String>] = [["ids"], ["run", "sha256"]]
 
-  /// Whether a file is such a one. Data with a text in it is somebody's own, whatever else its lines have: `textField` is
-  /// the name of the member that holds texts.
+  /// Whether a file is an output of these programs. A file with a text in the member `textField` is a user's data,
+  /// whatever other members its lines have.
   static func isOwn(_ bytes: [UInt8], textField: String) -> Bool {
     guard bytes.first == UInt8(ascii: "{"), let list = JSONScanner.memberNames(of: bytes) else { return false }
     let names = Set(list)
@@ -35,7 +36,7 @@ enum OwnOutput {
     return !hasText(bytes, textField: textField)
   }
 
-  /// Whether the first object or the first line, or one of the thousand lines after it, has a text.
+  /// Whether the first object, or one of the thousand lines after the first, has a text.
   private static func hasText(_ bytes: [UInt8], textField: String) -> Bool {
     if JSONScanner.memberNames(of: bytes)?.contains(textField) ?? false { return true }
     var rest = bytes[...]

@@ -1,13 +1,13 @@
 import DocumentText
 
-/// The contents of `dataset.json`: where a prepared dataset comes from and what is in it.
+/// The contents of `dataset.json`: a prepared dataset's provenance and counts.
 public struct PreparedDataset: Codable, Sendable {
-  /// The tokenizer that made the ids.
+  /// The tokenizer that encoded the dataset.
   public struct Tokenizer: Codable, Sendable {
     public var path: String
     /// Of `tokenizer.json`, in hexadecimal.
     public var sha256: String
-    /// By meaning (`TokenizerFingerprint`); the tokenizer itself stands in the folder's `tokenizer`.
+    /// A `TokenizerFingerprint`; the tokenizer's files are in the folder's `tokenizer`.
     public var fingerprint: String?
     public var vocabularySize: Int
     /// The id before every document, when the tokenizer has one.
@@ -23,13 +23,13 @@ public struct PreparedDataset: Codable, Sendable {
     }
   }
 
-  /// What one part holds.
+  /// The counts of a part.
   public struct Split: Codable, Sendable, Equatable {
     public var documents = 0
     public var tokens = 0
-    /// Of text, before it became tokens.
+    /// Bytes of text before tokenization.
     public var bytes = 0
-    /// The root of the part's `DatasetDigest`, once it is complete.
+    /// The root of the part's `DatasetDigest`; nil until it is complete.
     public var sha256: String?
   }
 
@@ -40,17 +40,17 @@ public struct PreparedDataset: Codable, Sendable {
   public var version = 1
   public var inputs: [String]
   public var tokenizer: Tokenizer
-  /// The share of documents that was to be held out.
+  /// The requested share of held-out documents.
   public var heldOut: Double
-  /// SHA-256 of `documents.jsonl`, once it is complete.
+  /// SHA-256 of `documents.jsonl`; nil until it is complete.
   public var documentsSHA256: String?
   public var train = Split()
   public var validation = Split()
-  /// Files whose text an earlier file has.
+  /// Documents whose text an earlier document has.
   public var duplicates = 0
-  /// Files, or lines of such, without a document, by the reason; `skipped.jsonl` names them.
+  /// Skipped files, or lines of files, by the reason; `skipped.jsonl` lists them.
   public var skipped: [SkipReason: Int] = [:]
-  /// Places in documents that meant nothing in their encoding and became U+FFFD; nil in datasets of earlier versions.
+  /// Invalid sequences in documents that became U+FFFD; nil in datasets of earlier versions.
   public var replacements: Int?
 
   enum CodingKeys: String, CodingKey {
@@ -60,7 +60,7 @@ public struct PreparedDataset: Codable, Sendable {
   }
 }
 
-/// A line of `documents.jsonl`, in the order in which documents were read.
+/// A line of `documents.jsonl`: a document of the dataset, in the order of reading.
 public struct DocumentRecord: Codable, Sendable, Equatable {
   public static let fileName = "documents.jsonl"
 
@@ -78,7 +78,7 @@ public struct DocumentRecord: Codable, Sendable, Equatable {
   public var tokens: [Int]
   /// Of text.
   public var bytes: Int
-  /// How many places of it are U+FFFD because they meant nothing, when there are any.
+  /// How many invalid sequences became U+FFFD; nil when none did.
   public var replacements: Int?
 
   enum CodingKeys: String, CodingKey {
@@ -87,7 +87,7 @@ public struct DocumentRecord: Codable, Sendable, Equatable {
   }
 }
 
-/// A line of `skipped.jsonl`: a file, or a line of one, that gave no document, in the order in which they were met.
+/// A line of `skipped.jsonl`: a skipped file, or a skipped line of one, in the order of reading.
 public struct SkippedRecord: Codable, Sendable, Equatable {
   public static let fileName = "skipped.jsonl"
 

@@ -2,19 +2,19 @@ import DocumentText
 import Glibc
 import Support
 
-/// A path as the file system has it: bytes that need not be UTF-8.
+/// A file-system path as raw bytes, which need not be UTF-8.
 struct RawPath: Sendable, Hashable {
   var bytes: [UInt8]
 
   init(bytes: [UInt8]) { self.bytes = bytes }
 
-  /// What a string carries; see `PathBytes`.
+  /// From a string that may carry raw bytes; see `PathBytes`.
   init(_ path: String) { bytes = PathBytes.bytes(of: path) }
 
-  /// For people: bytes that are not UTF-8 are replaced.
+  /// For messages: bytes that are not UTF-8 are replaced.
   var string: String { String(decoding: bytes, as: UTF8.self) }
 
-  /// Whether ``string`` is not all of it.
+  /// Whether ``string`` loses bytes.
   var isLossy: Bool { String(validating: bytes, as: UTF8.self) == nil }
 
   /// The part after the last slash.
@@ -33,14 +33,14 @@ struct RawPath: Sendable, Hashable {
   /// With the terminator that system calls need.
   var cString: [CChar] { bytes.map(CChar.init(bitPattern:)) + [0] }
 
-  /// What is there, symbolic links followed; nil when nothing is or it may not be seen.
+  /// `stat(2)` of the path, which follows symbolic links; nil when it fails.
   func status() -> stat? {
     var status = stat()
     let result = isStandardInput ? fstat(STDIN_FILENO, &status) : stat(cString, &status)
     return result == 0 ? status : nil
   }
 
-  /// The bytes in a range of the file, or all of it to its end, be it a file, a pipe or standard input.
+  /// Reads a range of a file, or all of a file, a pipe or standard input.
   ///
   /// Throws `unreadable`, or `tooLarge` when there are more than `limit`.
   func contents(in range: Range<Int>? = nil, limit: Int) throws(SkipReason) -> [UInt8] {
@@ -53,7 +53,7 @@ struct RawPath: Sendable, Hashable {
     guard range != nil || !isRegular || Int(status.st_size) <= limit else { throw .tooLarge }
     if let range { lseek(descriptor, off_t(range.lowerBound), SEEK_SET) }
     var bytes: [UInt8] = []
-    // One byte more than is expected, to see the end.
+    // One byte more than expected, to detect the end.
     var block = range?.count ?? (isRegular ? Int(status.st_size) + 1 : 1 << 16)
     while range == nil || bytes.count < range?.count ?? 0 {
       let wanted = range.map { $0.count - bytes.count } ?? block
@@ -72,7 +72,7 @@ struct RawPath: Sendable, Hashable {
   }
 }
 
-/// What makes two paths the same file.
+/// A file's identity (device and inode), the same for all paths to it.
 struct FileIdentity: Hashable, Sendable {
   var device: UInt64
   var node: UInt64

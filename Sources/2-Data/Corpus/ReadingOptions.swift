@@ -1,18 +1,18 @@
 import DocumentText
 import Support
 
-/// Which files are read below the inputs, and how.
+/// The options of reading documents: which files, and how.
 public struct ReadingOptions: Sendable {
-  /// The encoding of text that is neither UTF-8 nor UTF-16 by its mark and does not name its own, by any label of the
-  /// Encoding standard; nil leaves such text out.
+  /// The encoding of text that is not UTF-8, has no byte order mark and declares none, by any label of the Encoding
+  /// standard; nil skips such text.
   public var encoding: String?
   /// The member of a JSON Lines object that holds a document's text.
   public var textField: String
-  /// Patterns, as in a `.gitignore`, of what is not read.
+  /// Patterns, as in a `.gitignore`, of what is skipped.
   public var exclude: [String]
-  /// Whether what `.gitignore` files name is not read.
+  /// Whether what `.gitignore` files match is skipped.
   public var readsGitignore: Bool
-  /// Whether text that cannot be read as it was written is an error.
+  /// Whether text that is lost or has invalid bytes is an error.
   public var isStrict: Bool
 
   public init(
@@ -26,10 +26,10 @@ public struct ReadingOptions: Sendable {
     self.isStrict = isStrict
   }
 
-  /// The most threads that read documents.
+  /// The max threads that read documents.
   public static let maximumThreads = 1024
 
-  /// Throws `badInput` for an encoding that there is not and for a number of threads that makes no sense.
+  /// Throws `badInput` for an unknown or unavailable encoding, and for a number of threads out of range.
   func extractor(threads: Int) throws -> TextExtractor {
     guard (1...Self.maximumThreads).contains(threads) else {
       throw ForgeError.badInput("the number of threads must be from 1 to \(Self.maximumThreads), not \(threads)")

@@ -2,32 +2,32 @@ import DocumentText
 import Foundation
 import Support
 
-/// A file, or a line of one, that gives no document.
+/// A skipped file, or a skipped line of one.
 struct SkippedFile: Sendable {
   var path: RawPath
   var line: Int?
   var reason: SkipReason
 
-  /// For people: the path, and the line when there is one.
+  /// For messages: the path, and the line when there is one.
   var place: String { "'\(path.string)'" + (line.map { ", line \($0)," } ?? "") }
 }
 
-/// What was left out while documents were read, and what it cost to read the others.
+/// The counts of a reading of documents: duplicates, skipped files and replaced bytes.
 public struct ReadingTally: Sendable {
-  /// Files whose text an earlier file has.
+  /// Documents whose text an earlier document has.
   public private(set) var duplicates = 0
-  /// Files without a document, by the reason.
+  /// Skipped files, or lines of files, by the reason.
   public private(set) var skipped: [SkipReason: Int] = [:]
-  /// Places that meant nothing in their encoding and became U+FFFD.
+  /// Invalid sequences that became U+FFFD.
   public private(set) var replacements = 0
-  /// Documents that have such.
+  /// Documents with such sequences.
   public private(set) var damagedDocuments = 0
 
   public init() {}
 
-  /// Counts what gives no document.
+  /// Counts a duplicate or a skipped file.
   ///
-  /// Throws `badInput` when it is a loss and the options allow none.
+  /// Throws `badInput` when it is a loss and the options are strict.
   mutating func add<Payload: Sendable>(_ outcome: Documents.Outcome<Payload>, options: ReadingOptions) throws {
     switch outcome {
     case .document: break
@@ -40,7 +40,7 @@ public struct ReadingTally: Sendable {
     }
   }
 
-  /// Counts what reading a document cost.
+  /// Counts a document's replaced sequences.
   mutating func add(_ replacements: Int) {
     self.replacements += replacements
     if replacements > 0 { damagedDocuments += 1 }
@@ -64,7 +64,7 @@ public struct ReadingTally: Sendable {
     return left + "; \(replacements) stray bytes in \(documents) became U+FFFD"
   }
 
-  /// `there is no document in 'x': left out are 2 binary`; throws that as `badInput`.
+  /// Returns the `badInput` error `there is no document in 'x': left out are 2 binary`.
   public func failWithoutDocuments(inputs: [String]) -> ForgeError {
     let places = inputs.map { "'\(PathBytes.display($0))'" }.joined(separator: ", ")
     let hints = SkipReason.allCases.filter { skipped[$0] != nil }.compactMap(\.hint)
@@ -75,7 +75,7 @@ public struct ReadingTally: Sendable {
 }
 
 extension SkipReason {
-  /// What is wrong with a file, in words that go on from its name.
+  /// What is wrong with a file, as the continuation of a sentence that begins with its name.
   fileprivate var complaint: String {
     switch self {
     case .binary: "is not text"
@@ -93,7 +93,7 @@ extension SkipReason {
     }
   }
 
-  /// What may be done about files left out for this reason.
+  /// What can be done about files skipped for this reason.
   fileprivate var hint: String? {
     switch self {
     case .encoding: "name the encoding of such files with --encoding"

@@ -1,18 +1,18 @@
 public import Batches
 
-/// Cuts global batches into micro-batches and reads those of one rank.
+/// The batch loader: splits global batches into micro-batches and reads those of one rank.
 ///
-/// Which sequences form a micro-batch depends on the step alone; the rank decides only who computes it.
+/// Which sequences form a micro-batch does not depend on the ranks; the assignment decides only which rank computes it.
 public struct BatchLoader: Sendable {
   private let sequenceLength: Int
   private let microBatch: Int
-  /// Memory for this rank's micro-batches of one step; what is never used costs nothing.
+  /// Reusable batches for this rank's micro-batches of a step; unused ones cost no memory.
   private let batches: [TokenBatch]
   private let empty: TokenBatch
 
   /// - Parameters:
-  ///   - microBatch: sequences of a micro-batch.
-  ///   - microBatches: of a global batch.
+  ///   - microBatch: sequences in a micro-batch.
+  ///   - microBatches: micro-batches in a global batch.
   public init(sequenceLength: Int, microBatch: Int, microBatches: Int) {
     self.sequenceLength = sequenceLength
     self.microBatch = microBatch
@@ -20,15 +20,15 @@ public struct BatchLoader: Sendable {
     empty = TokenBatch(sequences: 0, length: sequenceLength)
   }
 
-  /// The micro-batches that some sequences of a stream make. The last one of a count that is no multiple of their size is
-  /// smaller.
+  /// Splits a range of a stream's sequences into micro-batches. The last one is smaller when the count is no multiple
+  /// of their size.
   public func microBatches(of sequences: Range<Int>) -> [Range<Int>] {
     stride(from: sequences.lowerBound, to: sequences.upperBound, by: microBatch).map {
       $0..<min($0 + microBatch, sequences.upperBound)
     }
   }
 
-  /// Reads micro-batches: one for every micro-step, empty ones behind those that were asked for.
+  /// Reads a batch for every micro-step, with empty ones after the last of `microBatches`.
   ///
   /// - Parameters:
   ///   - microBatches: the sequences of each.

@@ -3,13 +3,13 @@ import Glibc
 import Support
 import Synchronization
 
-/// Hashes chunks of datasets on several threads: to know a dataset, or to know it again.
+/// Hashing and verification of datasets' chunks on several threads.
 public enum ChunkVerification {
-  /// A part of a file, at most a chunk.
+  /// A range of a file to hash, at most a chunk.
   public struct Task: Sendable, Equatable {
     public var path: String
     public var bytes: Range<Int>
-    /// The hash that it should have, in hexadecimal; nil to learn it.
+    /// The expected hash, in hexadecimal; nil to hash without verification.
     public var expected: String?
 
     public init(path: String, bytes: Range<Int>, expected: String? = nil) {
@@ -18,17 +18,17 @@ public enum ChunkVerification {
       self.expected = expected
     }
 
-    /// Of a dataset whose path, without `.bin` and `.idx`, is `prefix`.
+    /// A chunk of the dataset whose path, without `.bin` and `.idx`, is `prefix`.
     public init(prefix: String, chunk: DatasetDigest.Chunk, expected: String? = nil) {
       self.init(path: prefix + chunk.file.rawValue, bytes: chunk.bytes, expected: expected)
     }
   }
 
-  /// Reads chunks, the next one whenever a thread is free.
+  /// Hashes chunks, and verifies those with an expected hash. A thread that is free takes the next one.
   ///
-  /// - Parameter deadline: no chunk is begun after it; nil reads all.
+  /// - Parameter deadline: no chunk is started after it; nil hashes all.
   /// - Returns: a hash for each task; nil for one that was not reached.
-  /// - Throws: `ForgeError.badInput` for the first chunk, in order, that is missing or not what it should be.
+  /// - Throws: `ForgeError.badInput` for the first chunk, in order, that is missing or has another hash than expected.
   public static func hash(
     _ tasks: [Task], threads: Int, deadline: ContinuousClock.Instant? = nil
   ) throws -> [SHA256.Digest?] {
@@ -44,7 +44,7 @@ public enum ChunkVerification {
     return try work.outcomes.withLock { try $0.map { try $0?.get() } }
   }
 
-  /// What the threads share.
+  /// The state that the threads share.
   private final class Work: Sendable {
     let outcomes: Mutex<[Result<SHA256.Digest, ForgeError>?]>
     private let tasks: [Task]
@@ -66,7 +66,7 @@ public enum ChunkVerification {
     }
   }
 
-  /// One chunk in a hundred, at least one: which ones depends on `key` alone.
+  /// A sample of one chunk in a hundred, at least one; which ones depends on `key` alone.
   public static func sample(_ digest: DatasetDigest, key: UInt64) -> [DatasetDigest.Chunk] {
     let chunks = digest.chunks
     guard !chunks.isEmpty else { return [] }

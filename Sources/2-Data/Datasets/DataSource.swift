@@ -2,11 +2,11 @@ import Formats
 import Glibc
 import Support
 
-/// A dataset and its share of a mixture.
+/// A data source: a dataset and its weight in a mixture.
 public struct DataSource: Sendable, Equatable {
   /// A folder made by `forge data prepare`, or the prefix of a Megatron-LM `.bin/.idx` pair.
   public var path: String
-  /// Sequences are drawn from the sources in proportion to their weights, whatever these add up to.
+  /// Sequences are drawn in proportion to the weights, which need not add up to 1.
   public var weight: Double
 
   public init(path: String, weight: Double = 1) {
@@ -21,7 +21,7 @@ public enum DatasetSplit: String, Sendable, CaseIterable {
 }
 
 extension DataSource {
-  /// Whether the source is a prepared folder, which alone has a part held out for validation.
+  /// Whether the source is a prepared folder; only these have a part held out for validation.
   public var isPreparedFolder: Bool { exists(path + "/" + DatasetSplit.train.rawValue + ".idx") }
 
   /// Opens a part of a prepared folder, or the whole of a `.bin/.idx` pair.

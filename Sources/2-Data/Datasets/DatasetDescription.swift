@@ -1,7 +1,8 @@
 import Foundation
 import Support
 
-/// What a prepared folder's `dataset.json` says of its identity. Older folders say less.
+/// The identity of a prepared dataset, from the folder's `dataset.json`. Values that older versions did not write are
+/// nil.
 public struct DatasetDescription: Decodable, Sendable {
   public struct Split: Decodable, Sendable {
     /// The root of the part's ``DatasetDigest``.
@@ -13,12 +14,12 @@ public struct DatasetDescription: Decodable, Sendable {
   public struct Tokenizer: Decodable, Sendable {
     /// The folder or file that the user named.
     public var path: String?
-    /// Of `tokenizer.json`, byte for byte.
+    /// SHA-256 of the bytes of `tokenizer.json`.
     public var sha256: String?
-    /// By meaning; the dataset then also keeps a copy of the tokenizer's files.
+    /// A `TokenizerFingerprint`; a dataset with one also has a copy of the tokenizer's files.
     public var fingerprint: String?
     public var vocabularySize: Int?
-    /// The id before every document; nil when there is none. So for the id after it.
+    /// The id before every document; nil when there is none. `endOfSequence` is the id after it.
     public var beginOfSequence: Int32?
     public var endOfSequence: Int32?
 
@@ -59,8 +60,8 @@ public struct DatasetDescription: Decodable, Sendable {
 }
 
 extension DataSource {
-  /// The folder with the files of the tokenizer that made a prepared dataset: its own copy, or for datasets of older
-  /// versions the one that was named, as long as its `tokenizer.json` is the same in every byte. nil when it is not known.
+  /// The folder with the files of the tokenizer that encoded a prepared dataset: its own copy, or for datasets of older
+  /// versions the folder recorded, as long as its `tokenizer.json` has the recorded hash. nil when there is none.
   public func tokenizerFolder(_ description: DatasetDescription?) -> String? {
     let copy = path + "/tokenizer"
     if access(copy + "/tokenizer.json", F_OK) == 0 { return copy }
@@ -73,7 +74,7 @@ extension DataSource {
     return folder
   }
 
-  /// The path, without `.bin` and `.idx`, of a part of a prepared folder, or of a pair as a whole.
+  /// The path, without `.bin` and `.idx`, of a part of a prepared folder, or of a whole pair.
   ///
   /// - Throws: `ForgeError.badInput` when there is no dataset.
   public func prefix(of split: DatasetSplit) throws -> String {
@@ -86,7 +87,7 @@ extension DataSource {
     return path
   }
 
-  /// What `dataset.json` says; nil for a `.bin/.idx` pair.
+  /// Reads `dataset.json`; nil for a `.bin/.idx` pair.
   ///
   /// - Throws: `ForgeError.badInput` when it is damaged.
   public func description() throws -> DatasetDescription? {

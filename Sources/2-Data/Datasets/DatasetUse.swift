@@ -1,15 +1,16 @@
 import Foundation
 import Support
 
-/// Who uses a prepared folder: a line for each run in the folder's `used_by.jsonl`, so that replacing the dataset warns.
+/// A record of a run that uses a prepared folder: a line of the folder's `used_by.jsonl`, for a warning when the
+/// dataset is replaced.
 ///
-/// Only for that: a folder that cannot be written, or a line that is lost, changes nothing else.
+/// It has no other use: a folder that cannot be written, or a line that is lost, is no error.
 public struct DatasetUse: Codable, Sendable, Equatable {
   public static let fileName = "used_by.jsonl"
 
   /// The run's directory, an absolute path.
   public var run: String
-  /// The root of the part that it was started with.
+  /// The digest root of the part that the run was started with.
   public var sha256: String
 
   public init(run: String, sha256: String) {
@@ -17,7 +18,7 @@ public struct DatasetUse: Codable, Sendable, Equatable {
     self.sha256 = sha256
   }
 
-  /// Adds a line unless it is there.
+  /// Appends the line unless the file has it.
   public func record(in folder: String) {
     guard !Self.all(in: folder).contains(self), let line = try? JSONEncoder().encode(self) else { return }
     let descriptor = open("\(folder)/\(Self.fileName)", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
@@ -27,11 +28,11 @@ public struct DatasetUse: Codable, Sendable, Equatable {
     close(descriptor)
   }
 
-  /// The directories, still there, of the runs that were started with the folder's present content.
+  /// The existing directories of the runs that were started with the folder's current contents.
   public static func runs(of folder: String) -> [String] {
     guard let description = try? DatasetDescription(folder: folder) else { return [] }
     let present = [description.train?.sha256, description.validation?.sha256].compactMap(\.self)
-    // Older datasets know no hash of theirs.
+    // Older datasets have no hash.
     let runs = all(in: folder).filter { present.isEmpty || present.contains($0.sha256) }.map(\.run)
     return Set(runs).filter { FileManager.default.fileExists(atPath: $0) }.sorted()
   }

@@ -2,9 +2,9 @@ import Formats
 import Foundation
 import Support
 
-/// Reads all of a dataset and finds what is wrong with it.
+/// Validation of a dataset: reads all of it and reports every problem.
 public struct DatasetValidation: Sendable {
-  /// What one part of a dataset holds.
+  /// A part of a dataset and its counts.
   public struct Split: Sendable {
     /// The path without `.bin` and `.idx`.
     public var prefix: String
@@ -17,13 +17,13 @@ public struct DatasetValidation: Sendable {
 
   /// The parts that could be read.
   public private(set) var splits: [Split] = []
-  /// A sentence for everything that is wrong; empty for a sound dataset.
+  /// A sentence for every problem; empty for a valid dataset.
   public private(set) var problems: [String] = []
 
   /// - Parameters:
   ///   - path: a folder made by `forge data prepare`, or the prefix of a `.bin/.idx` pair.
-  ///   - tokenizerProblem: what is wrong with the folder's own tokenizer, given its path and the fingerprint that it should
-  ///     have.
+  ///   - tokenizerProblem: returns what is wrong with the folder's own tokenizer, given its path and the expected
+  ///     fingerprint.
   /// - Throws: `ForgeError.tryAgain` when a file cannot be read.
   public init(
     path: String, threads: Int, tokenizerProblem: (_ folder: String, _ fingerprint: String) -> String? = { _, _ in nil }
@@ -57,7 +57,7 @@ public struct DatasetValidation: Sendable {
       problems.append("'\(DatasetDigest.path(prefix: prefix))' is missing")
     }
     let found = try read(prefix, digest, threads)
-    // Only now: a file that is not what it was explains whatever else is wrong with it.
+    // Only after the hashes, because a changed file explains every other problem.
     let dataset = try IndexedDataset(prefix: prefix)
     if let recorded,
       recorded.tokens ?? dataset.tokenCount != dataset.tokenCount
@@ -79,7 +79,7 @@ public struct DatasetValidation: Sendable {
         bytes: found.data.byteCount + found.index.byteCount, root: found.root))
   }
 
-  /// Hashes both files; notes the first chunk that is not what the digest says.
+  /// Hashes both files; throws at the first chunk whose hash is not the digest's.
   private mutating func read(_ prefix: String, _ digest: DatasetDigest?, _ threads: Int) throws -> DatasetDigest {
     var sizes: [Int] = []
     for file in DatasetDigest.File.allCases {
@@ -105,7 +105,7 @@ public struct DatasetValidation: Sendable {
       index: FileDigest(byteCount: sizes[1], chunks: Array(hashes.dropFirst(dataCount))))
   }
 
-  /// Whether `documents.jsonl` accounts for every document and token.
+  /// Checks that `documents.jsonl` accounts for every document and token.
   private static func checkRecords(_ folder: String, _ description: DatasetDescription?) throws {
     struct Record: Decodable {
       var split: String

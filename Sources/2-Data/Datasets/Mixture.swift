@@ -1,19 +1,20 @@
 import Support
 
-/// Deals an endless stream of places to weighted sources: every cycle of places holds a whole number of places for each
-/// source, so any cycle has the right proportions and every place can be found without looking at the ones before.
+/// A weighted mixture of sources: assigns the positions of an endless stream to sources. Every cycle has a whole number
+/// of positions for each source, so each cycle has the right proportions, and a position's source is computed without
+/// those before it.
 struct Mixture: Sendable {
-  /// A place's source, and how many places the source had before it in the stream.
+  /// A position's source, and how many positions of the stream the source had before it.
   struct Draw: Equatable {
     var source: Int
     var ordinal: Int
   }
 
-  /// Places of each source in a cycle.
+  /// Positions of each source in a cycle.
   let quotas: [Int]
   let cycleLength: Int
 
-  /// A cycle grows from the first length, doubling, until the lightest source has `sufficientQuota` places in it.
+  /// The min and max cycle length, which doubles until the lightest source has `sufficientQuota` positions in it.
   private static let cycleLengths = (first: 1 << 10, last: 1 << 24)
   private static let sufficientQuota = 16
 
@@ -40,7 +41,7 @@ struct Mixture: Sendable {
     quotas = Self.largestRemainders(shares: shares, total: length)
   }
 
-  /// Whole numbers near `shares * total` that add up to `total`: each rounded down, the places left over given to the
+  /// Apportionment by largest remainders: `shares * total` rounded down, and what is left of `total` given to the
   /// largest remainders, ties to the lower index.
   static func largestRemainders(shares: [Double], total: Int) -> [Int] {
     let exact = shares.map { $0 * Double(total) }
@@ -53,8 +54,8 @@ struct Mixture: Sendable {
     return quotas
   }
 
-  /// The draw at a place of the stream. With a key the places of a cycle are shuffled, differently in each cycle;
-  /// without, the sources have their places one after another.
+  /// The draw at a position of the stream. With a key the positions of each cycle are shuffled in another order;
+  /// without one, the sources' positions are consecutive.
   func draw(at place: Int, shuffledBy key: UInt64?) -> Draw {
     let (cycle, offset) = place.quotientAndRemainder(dividingBy: cycleLength)
     var slot = offset

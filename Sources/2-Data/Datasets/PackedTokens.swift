@@ -2,8 +2,9 @@ import Batches
 import Formats
 import Support
 
-/// A dataset's token stream cut into sequences: sequence `i` is tokens `[i*T, i*T + T]`, T inputs and the T targets
-/// that follow them, so that neighbours share one token and every token but the first is a target once.
+/// A dataset's token stream packed into sequences: sequence `i` is tokens `[i*T, i*T + T]`, T inputs and the T targets
+/// that follow them. Consecutive sequences share one token, so every token but the first is a target once, up to the
+/// end of the last whole sequence.
 struct PackedTokens: Sendable {
   let dataset: IndexedDataset
   let sequenceLength: Int
@@ -30,15 +31,15 @@ struct PackedTokens: Sendable {
         starts[place] = Int32(start)
         positions[place] = Int32(place - start)
       }
-      // What another document begins with cannot be foretold.
+      // The first token of another document cannot be predicted.
       if end > 0, end < sequenceLength { weights[end - 1] = 0 }
       (document, start) = (next, end)
     }
   }
 
-  /// Checks that every token is in the vocabulary, or one of `parts` equal parts of the tokens.
+  /// Checks that the tokens of one of `parts` equal parts are in the vocabulary.
   ///
-  /// - Parameter checked: of datasets whose ids are known to be below this.
+  /// - Parameter checked: by a dataset's prefix, the size of a vocabulary that its ids are known to be in.
   func check(vocabularySize: Int, part: Int, of parts: Int, checked: [String: Int] = [:]) throws {
     if let known = checked[dataset.prefix], known <= vocabularySize { return }
     func start(ofPart part: Int) -> Int {

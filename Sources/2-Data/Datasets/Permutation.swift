@@ -38,7 +38,7 @@ public struct Permutation: Sendable {
   }
 }
 
-/// A key made of two, in which their order matters.
+/// Mixes two keys into one, in which their order matters.
 public func combine(_ first: UInt64, _ second: UInt64) -> UInt64 {
   SplitMix64.output(SplitMix64.output(first) ^ second)
 }

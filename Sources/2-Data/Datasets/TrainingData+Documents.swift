@@ -1,5 +1,5 @@
 extension TrainingData {
-  /// Which documents a sequence of the stream is made of: for the record, when something is wrong with a batch.
+  /// The documents of a sequence of the stream, for the report of a bad batch.
   ///
   /// - Returns: the dataset's path without `.bin`, and the numbers of the documents in it, from 0.
   public func documents(ofSequence index: Int) -> (dataset: String, documents: ClosedRange<Int>) {

@@ -7,7 +7,7 @@ import Support
 /// Which sequence has which index is a pure function of the arguments of `init`, so a run resumes at any step and on
 /// any number of ranks without a saved position. Reading is thread-safe and allocates nothing.
 public struct TrainingData: Sendable {
-  /// Inputs in a sequence.
+  /// Tokens in a sequence, as inputs.
   public let sequenceLength: Int
 
   let sources: [PackedTokens]
@@ -16,16 +16,17 @@ public struct TrainingData: Sendable {
   private let mixtureKey: UInt64
   private let sourcesKey: UInt64
 
-  /// Opens the datasets and checks all of their tokens.
+  /// Opens the datasets and checks their tokens, or this process's part of them, against the vocabulary.
   ///
   /// - Parameters:
-  ///   - shuffle: whether each source's sequences come in another order in every epoch, and the sources in a shuffled
-  ///     order. Otherwise, with one source, sequence `i` is tokens `[i*T, i*T + T]` of the stream, wrapping after the
-  ///     last whole sequence.
-  ///   - documentMask: whether a token sees only the tokens of its own document.
-  ///   - part, parts: the share of the tokens that this process checks against the vocabulary, so that the ranks of a
-  ///     job can divide the work.
-  ///   - checkedVocabularies: of datasets, by their paths without `.bin` and `.idx`, whose ids are known to be below this.
+  ///   - shuffle: whether each source's sequences are shuffled, anew in every epoch, and the order of the sources is
+  ///     shuffled too. Otherwise, with one source, sequence `i` is tokens `[i*T, i*T + T]` of the stream, wrapping
+  ///     after the last whole sequence.
+  ///   - documentMask: whether a token attends only to tokens of its own document.
+  ///   - part, parts: the part of the tokens that this process checks against the vocabulary, so that the ranks of a
+  ///     job divide the work.
+  ///   - checkedVocabularies: by a dataset's path without `.bin` and `.idx`, the size of a vocabulary that its ids are
+  ///     known to be in; such datasets are not checked again for one at least as large.
   ///
   /// Throws `badInput` when a dataset is missing, damaged or shorter than a sequence, or has a token that is not in the
   /// vocabulary.
@@ -61,11 +62,11 @@ public struct TrainingData: Sendable {
 
   /// Reads sequence number `index` of the stream (step × sequences per batch + place in the batch) into a batch.
   ///
-  /// Every target is trained on, but one that is the first token of another document than its input's. (Of a sequence's very
-  /// last target the sequence does not see the document.) A document that began in an earlier sequence starts at 0, as
-  /// everything does without document mask.
+  /// Every target has loss weight 1. With `documentMask` it is 0 for the first token of another document than its
+  /// input's (except for a sequence's last target, whose document is not looked up), and positions restart at each
+  /// document; one that began in an earlier sequence starts at 0.
   ///
-  /// - Parameter sequence: the place in the batch, `sequenceLength` tokens long.
+  /// - Parameter sequence: its index in the batch, whose sequences are `sequenceLength` tokens long.
   public func read(_ index: Int, into batch: TokenBatch, sequence: Int) {
     let place = place(of: index)
     sources[place.source].read(place.sequence, into: batch, sequence: sequence)

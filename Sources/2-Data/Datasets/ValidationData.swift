@@ -2,22 +2,22 @@ public import Batches
 import Formats
 import Support
 
-/// The sequences that a model is validated on: some of every validation set, spread evenly over it, in a fixed order, each
-/// once.
+/// The validation sequences: some of every validation set, spread evenly over it, in a fixed order, each once.
 ///
-/// Which ones is a pure function of the arguments of `init`: the same at every validation, every start and any number of ranks.
+/// Which ones is a pure function of the arguments of `init`: the same at every validation, in every job and on any
+/// number of ranks.
 public struct ValidationData: Sendable {
-  /// Inputs in a sequence.
+  /// Tokens in a sequence, as inputs.
   public let sequenceLength: Int
   /// In the order of their sequences; those that have none included.
   public let sets: [ValidationSet]
 
   private let sources: [PackedTokens]
 
-  /// Sequences of all sets together; 0 when there is nothing to validate on.
+  /// Sequences of all sets together; 0 when there are none.
   public var count: Int { sets.reduce(0) { $0 + $1.used } }
 
-  /// The parts held out from `sources`: those of prepared folders. The prefix of a `.bin/.idx` pair has none.
+  /// The held-out parts of `sources`; only prepared folders have one.
   ///
   /// Throws `badInput` when a dataset is missing or damaged, or has a token that is not in the vocabulary.
   public init(
@@ -29,10 +29,10 @@ public struct ValidationData: Sendable {
       vocabularySize: vocabularySize, sequences: sequences)
   }
 
-  /// Datasets named for validation: the validation parts of prepared folders, `.bin/.idx` pairs as a whole.
+  /// Datasets configured for validation: the validation parts of prepared folders, and whole `.bin/.idx` pairs.
   ///
   /// - Parameters:
-  ///   - sequences: at most so many, shared out by the sources' weights; but at least one of each source that has one.
+  ///   - sequences: the max number, apportioned by the sources' weights; but at least one of each source that has one.
   ///   - checkedVocabularies: see ``TrainingData``.
   public init(
     sources: [DataSource], sequenceLength: Int, documentMask: Bool, vocabularySize: Int, sequences: Int = .max,
@@ -49,7 +49,7 @@ public struct ValidationData: Sendable {
     sets = ValidationSet.sets(of: sources, available: self.sources.map(\.count), sequences: sequences)
   }
 
-  /// The sequences of a set among all, `0..<count`.
+  /// The range of a set's sequences in `0..<count`.
   public func sequences(of set: Int) -> Range<Int> {
     let first = sets[..<set].reduce(0) { $0 + $1.used }
     return first..<first + sets[set].used

@@ -1,29 +1,28 @@
 import Foundation
 
-/// A validation set: a dataset, and how many of its sequences a model is validated on.
+/// A validation set: a dataset, its weight, and how many of its sequences are used.
 public struct ValidationSet: Sendable, Equatable {
-  /// The last component of its path, or the path as it is written where that is another set's too.
+  /// The last component of its path, or the path as given where another set has that component too.
   public let name: String
-  /// Its share in the mean over all sets, whatever the weights add up to.
+  /// Its weight in the mean over all sets; the weights need not add up to 1.
   public let weight: Double
   /// Whole sequences in the dataset.
   public let available: Int
-  /// Sequences that are used; 0 only where there are none.
+  /// Sequences that are used; 0 only when there are none.
   public let used: Int
 
-  /// The number within the dataset of the sequence at `place` of those used: the middle of the place's equal share of the
-  /// dataset.
+  /// The index in the dataset of the used sequence `place`: the middle of one of `used` equal ranges.
   func sequence(at place: Int) -> Int {
     precondition(place >= 0 && place < used)
     let product = (2 * place + 1).multipliedFullWidth(by: available)
     return (2 * used).dividingFullWidth(product).quotient
   }
 
-  /// The sets of some sources, with `sequences` shared out among them.
+  /// The validation sets of some sources, with `sequences` apportioned among them.
   ///
   /// - Parameters:
   ///   - available: whole sequences of each.
-  ///   - sequences: at most so many, but one of each set that has one.
+  ///   - sequences: the max number, but at least one of each set that has one.
   static func sets(of sources: [DataSource], available: [Int], sequences: Int) -> [ValidationSet] {
     let used = shares(of: sequences, weights: sources.map(\.weight), available: available)
     return zip(names(of: sources.map(\.path)), sources.indices).map { name, index in
@@ -31,7 +30,7 @@ public struct ValidationSet: Sendable, Equatable {
     }
   }
 
-  /// Names that differ, whatever the paths have in common.
+  /// Unique names for paths.
   static func names(of paths: [String]) -> [String] {
     func counts(_ names: [String]) -> [String: Int] { names.reduce(into: [:]) { $0[$1, default: 0] += 1 } }
     let last = paths.map { ($0 as NSString).lastPathComponent }
@@ -45,8 +44,8 @@ public struct ValidationSet: Sendable, Equatable {
     }
   }
 
-  /// Shares `total` out in proportion to the weights, by largest remainders: to each at least 1 and at most what is
-  /// available. What one cannot take goes to the others.
+  /// Apportions `total` by weight and largest remainders: at least 1 to each and at most what is available. What
+  /// exceeds one set's sequences goes to the others.
   static func shares(of total: Int, weights: [Double], available: [Int]) -> [Int] {
     var shares = available.map { min($0, 1) }
     var open = available.indices.filter { available[$0] > 0 }

@@ -1,5 +1,5 @@
-/// The declarations of a `style` attribute, by the CSS Syntax standard (https://www.w3.org/TR/css-syntax-3/): comments,
-/// strings, brackets and escapes are what they are there, and a declaration that is none is passed over.
+/// A parser of the declarations in a `style` attribute (CSS Syntax, https://www.w3.org/TR/css-syntax-3/). Comments,
+/// strings, brackets and escapes follow the standard; invalid declarations are skipped.
 struct CSSDeclarations: Sequence, IteratorProtocol {
   struct Declaration {
     /// In lower case.
@@ -7,7 +7,7 @@ struct CSSDeclarations: Sequence, IteratorProtocol {
     var value: [Part]
     var isImportant: Bool
 
-    /// The words of a value that has nothing else; nil for others.
+    /// The identifiers of a value that consists of nothing else; nil for other values.
     var words: [String]? {
       var words: [String] = []
       for part in value {
@@ -18,7 +18,7 @@ struct CSSDeclarations: Sequence, IteratorProtocol {
     }
   }
 
-  /// A part of a value.
+  /// A component of a value.
   enum Part: Equatable {
     /// An identifier in lower case.
     case word(String)
@@ -55,12 +55,12 @@ struct CSSDeclarations: Sequence, IteratorProtocol {
     return nil
   }
 
-  /// What follows a name, up to its semicolon; nil when it is no declaration.
+  /// Parses what follows a name, up to its semicolon; nil when it is no valid declaration.
   private mutating func declaration(named name: String) -> Declaration? {
     var value: [Part] = []
     var hasColon = false
     var isValid = true
-    // Signs of `!important` that have been read.
+    // How much of `!important` has been read: 1 after `!`, 2 after both.
     var important = 0
     var depth = 0
     while let token = token() {
@@ -170,13 +170,13 @@ struct CSSDeclarations: Sequence, IteratorProtocol {
     guard index < bytes.count, bytes[index] != UInt8(ascii: "\""), bytes[index] != UInt8(ascii: "'") else {
       return .function(text)
     }
-    // An address without quotes.
+    // An unquoted URL.
     while index < bytes.count, bytes[index] != UInt8(ascii: ")") { index += bytes[index] == UInt8(ascii: "\\") ? 2 : 1 }
     index = Swift.min(index + 1, bytes.count)
     return .other
   }
 
-  /// The character of an escape, in lower case, behind its backslash.
+  /// Decodes the escape after a backslash to its character in lower case, as UTF-8.
   private mutating func escaped() -> [UInt8] {
     let digits = bytes[index...].prefix(6).prefix { isDigit($0) || (0x61...0x66).contains($0 | 0x20) }
     guard !digits.isEmpty else {

@@ -1,11 +1,11 @@
 import Glibc
 
-/// The two-byte characters of an encoding, out of the C library's tables, put right where those differ from the Encoding
-/// standard's indexes.
+/// The decoding tables of a multi-byte encoding: read from the C library's `iconv`, and corrected where it differs from
+/// the Encoding standard's indexes.
 final class CharacterTables: Sendable {
-  /// By lead and trail; 0 where there is none.
+  /// Scalars at `lead << 8 | trail`; 0 where there is none.
   private let scalars: [UInt32]
-  /// JIS X 0212, for EUC-JP.
+  /// JIS X 0212, the three-byte characters of EUC-JP.
   private let supplements: [UInt32]
 
   func scalar(_ lead: UInt8, _ trail: UInt8) -> UInt32? { Self.lookUp(scalars, lead, trail) }
@@ -30,7 +30,7 @@ final class CharacterTables: Sendable {
   private static let shiftJIS = CharacterTables("CP932")
   private static let eucKR = CharacterTables("UHC")
   private static let eucJP: CharacterTables? = {
-    // The standard's index of JIS X 0208 is that of windows-31j, laid out another way.
+    // The standard's JIS X 0208 index has the characters of windows-31j in another layout.
     guard let shiftJIS, let other = CharacterTables("EUC-JP", prefix: [0x8F]) else { return nil }
     var scalars = [UInt32](repeating: 0, count: 1 << 16)
     for row in 0..<94 {
@@ -49,7 +49,7 @@ final class CharacterTables: Sendable {
     self.supplements = supplements
   }
 
-  /// Asks `iconv` for every sequence of `prefix` and two bytes; nil when it does not know the encoding.
+  /// Decodes every sequence of `prefix`, lead and trail byte with `iconv`; nil when it does not support the encoding.
   private init?(_ name: String, prefix: [UInt8] = [], corrections: [UInt32: UInt32] = [:]) {
     guard let converter = iconv_open("UTF-32LE", name), converter != iconv_t(bitPattern: -1) else { return nil }
     defer { iconv_close(converter) }
@@ -65,7 +65,7 @@ final class CharacterTables: Sendable {
     supplements = []
   }
 
-  /// The one character that bytes stand for.
+  /// The scalar that bytes decode to; nil unless it is exactly one.
   private static func scalar(of bytes: [UInt8], _ converter: iconv_t) -> UInt32? {
     var input = bytes.map(CChar.init(bitPattern:))
     var output = [CChar](repeating: 0, count: 16)

@@ -1,13 +1,13 @@
-/// Control characters and noncharacters of a page. The HTML standard keeps them; Gumbo's decoder makes U+FFFD of them, so
-/// that characters of private use stand for them while it works.
+/// Control characters and noncharacters of a page. The HTML standard keeps them, but Gumbo's decoder replaces them by
+/// U+FFFD, so private-use characters stand in for them during parsing.
 enum ControlCharacters {
   private static let firstStandIn: UInt32 = 0x10_F800
   private static let noncharacters: UInt32 = 0xA0
   private static let planeEnds: UInt32 = 0xC0
   private static let standInCount: UInt32 = 0xE2
 
-  /// The page, valid UTF-8, with other characters in the place of these, or without them when it has those as well, and
-  /// whether they are to be restored; nil when it has none.
+  /// Replaces these characters of a page (valid UTF-8) by stand-ins, or removes them when the page itself contains
+  /// stand-ins. Returns the page and whether they can be restored; nil when it has none.
   static func hidden(in html: [UInt8]) -> (html: [UInt8], isReversible: Bool)? {
     html.withUnsafeBufferPointer { bytes in
       var place = 0
@@ -28,7 +28,7 @@ enum ControlCharacters {
     }
   }
 
-  /// Text with the characters again that were hidden.
+  /// Restores the characters that stand-ins replace.
   static func restored(in text: [UInt8]) -> [UInt8] {
     var result = DecodedText()
     result.bytes.reserveCapacity(text.count)
@@ -60,12 +60,12 @@ enum ControlCharacters {
     }
   }
 
-  /// Moves a place to the next such character at or after it; returns which one it is, and its length.
+  /// Advances `place` to the next such character; returns its index among the stand-ins and its length in bytes.
   private static func next(
     in bytes: UnsafeBufferPointer<UInt8>, from place: inout Int
   ) -> (index: UInt32, length: Int)? {
     while place < bytes.count {
-      // All others of ASCII are none.
+      // 0x20 to 0x7E are none.
       if bytes[place] &- 0x20 >= 0x5F, let found = character(in: bytes, at: place) { return found }
       place += 1
     }

@@ -1,8 +1,8 @@
-/// Text as UTF-8, and what decoding it cost.
+/// Decoded text as UTF-8, with the number of replacement characters.
 struct DecodedText: Sendable {
   /// Valid UTF-8.
   var bytes: [UInt8] = []
-  /// How many times U+FFFD stands for bytes that mean nothing in the encoding.
+  /// How many U+FFFD replace bytes that are invalid in the encoding.
   var replacements = 0
 
   mutating func append(_ scalar: UInt32) {
@@ -24,7 +24,7 @@ struct DecodedText: Sendable {
     }
   }
 
-  /// Appends U+FFFD for bytes that mean nothing.
+  /// Appends U+FFFD for invalid bytes.
   mutating func replace() {
     bytes += [0xEF, 0xBF, 0xBD]
     replacements += 1
@@ -32,15 +32,15 @@ struct DecodedText: Sendable {
 }
 
 extension TextEncoding {
-  /// A decoder cannot work on this machine.
+  /// Why bytes cannot be decoded.
   enum Failure: Error {
-    /// The standard has no decoder for it (ISO-2022-KR, HZ), because it is a danger to whoever reads it.
+    /// The standard has no decoder for it (ISO-2022-KR, HZ), because decoding it would be a security risk.
     case unsupported
     /// The C library lacks the table.
     case unavailable
   }
 
-  /// The text of bytes in this encoding, a byte order mark not among them.
+  /// Decodes bytes in this encoding, which have no byte order mark.
   func decode(_ bytes: ArraySlice<UInt8>) throws(Failure) -> DecodedText {
     if let table = SingleByteTables.tables[name] { return Self.decode(bytes, singleByte: table) }
     switch name {
@@ -72,7 +72,7 @@ extension TextEncoding {
     return text
   }
 
-  /// `high` is the place of the high byte in a pair.
+  /// `high` is the index of the high byte in a pair.
   private static func decodeUTF16(_ bytes: ArraySlice<UInt8>, high: Int) -> DecodedText {
     var text = DecodedText()
     text.bytes.reserveCapacity(bytes.count)
@@ -105,18 +105,18 @@ extension TextEncoding {
 }
 
 extension SingleByteTables {
-  /// The characters of the bytes from 0x80, by the encoding's name; U+FFFD for those that mean nothing.
+  /// The scalars of the bytes from 0x80, by the encoding's name; U+FFFD for unassigned bytes.
   static let tables: [String: [UInt32]] = {
     var tables = texts.mapValues { text in
       text.split(whereSeparator: \.isWhitespace).map { UInt32($0, radix: 16) ?? 0xFFFD }
     }
-    // Differs in the direction of its text alone.
+    // Differs only in the direction of its text.
     tables["iso-8859-8-i"] = tables["iso-8859-8"]
     return tables
   }()
 }
 
 extension TextEncoding {
-  /// Whether this machine can decode it.
+  /// Whether this machine can decode the encoding.
   public var isAvailable: Bool { (try? decode([])) != nil }
 }

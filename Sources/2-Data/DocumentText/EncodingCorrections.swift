@@ -1,4 +1,5 @@
-/// Characters that glibc maps elsewhere than the Encoding standard, or not at all: two bytes and their character.
+/// Corrections of glibc's tables, which map some characters otherwise than the Encoding standard or not at all: two
+/// bytes and their scalar.
 enum EncodingCorrections {
   static let gb18030: [UInt32: UInt32] = [
     0xA3A0: 0x3000, 0xFE51: 0xE816, 0xFE52: 0xE817, 0xFE53: 0xE818, 0xFE6C: 0xE831, 0xFE76: 0xE83B, 0xFE91: 0xE855,
@@ -25,7 +26,7 @@ enum EncodingCorrections {
     return parse(text, radix: 16).reduce(into: [:]) { $0[$1.0] = $1.1 }
   }()
 
-  /// Words of two numbers with a colon between, the second in hexadecimal, the first in `radix`.
+  /// Parses words `number:number`, the first number in `radix`, the second in hexadecimal.
   fileprivate static func parse(_ text: String, radix: Int) -> [(UInt32, UInt32)] {
     text.split(whereSeparator: \.isWhitespace).map { word in
       let numbers = word.split(separator: ":")
@@ -34,7 +35,7 @@ enum EncodingCorrections {
   }
 }
 
-/// Where GB 18030's four-byte sequences lie in Unicode: the first pointer of each linear range and its character.
+/// The linear ranges of GB 18030's four-byte sequences: the first pointer of each and its scalar.
 enum GB18030Ranges {
   static func scalar(of pointer: Int) -> UInt32? {
     if pointer == 7457 { return 0xE7C7 }

@@ -1,6 +1,6 @@
-/// Finds out which encoding bytes are in.
+/// Detection of the character encoding of bytes.
 enum EncodingDetection {
-  /// The encoding that a byte order mark tells, and the mark's length; nil when there is none.
+  /// The encoding of a byte order mark (BOM), and the mark's length in bytes; nil when there is none.
   static func mark(of bytes: [UInt8]) -> (encoding: TextEncoding, length: Int)? {
     if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { return (.utf8, 3) }
     if bytes.starts(with: [0xFF, 0xFE, 0, 0]), bytes.count % 4 == 0 { return (.utf32LittleEndian, 4) }
@@ -10,22 +10,23 @@ enum EncodingDetection {
     return nil
   }
 
-  /// The encoding that an XML declaration in UTF-16 tells without a mark, as in the standard's prescan; nil when there is
-  /// none.
+  /// The byte order of an XML declaration in UTF-16 without a byte order mark, as in the standard's prescan; nil when
+  /// there is none.
   static func utf16Declaration(of bytes: [UInt8]) -> TextEncoding? {
     if bytes.starts(with: [0x3C, 0, 0x3F, 0, 0x78, 0]) { return .utf16LittleEndian }
     return bytes.starts(with: [0, 0x3C, 0, 0x3F, 0, 0x78]) ? .utf16BigEndian : nil
   }
 
-  /// The text of a page: by its mark, else as UTF-8 when it is that whatever it says of itself, else as it says, else
-  /// as `fallback` says, else as windows-1252.
+  /// Decodes a page: by its byte order mark; else as UTF-8 when it is valid or nearly valid, whatever it declares; else
+  /// by its declared encoding; else as UTF-8 when most non-ASCII sequences are valid; else as `fallback`, or
+  /// windows-1252.
   static func decodePage(_ bytes: [UInt8], fallback: TextEncoding?) throws(TextEncoding.Failure) -> DecodedText {
     if let mark = mark(of: bytes) { return try mark.encoding.decode(bytes[mark.length...]) }
     let declared = declaredEncoding(of: bytes)
-    // ISO-2022-JP is ASCII to look at.
+    // ISO-2022-JP has ASCII bytes only and would pass for UTF-8.
     if let declared, declared.name == "iso-2022-jp", bytes.contains(0x1B) { return try declared.decode(bytes[...]) }
     let utf8 = UTF8Text(bytes[...])
-    // The standard's "replacement" encodings are ASCII to look at as well, and it lets nobody read them.
+    // So would the standard's "replacement" encodings, which have no decoder.
     if let declared, declared.isReplacement, utf8.multiByteCharacters == 0 { throw .unsupported }
     if utf8.isValid || utf8.isNearlyValid && utf8.multiByteCharacters >= 20 * utf8.strays { return utf8.decoded() }
     if let declared { return try declared.decode(bytes[...]) }
@@ -33,8 +34,8 @@ enum EncodingDetection {
     return try (fallback ?? .windows1252).decode(bytes[...])
   }
 
-  /// What an XML declaration or a `meta` element says; nil when neither does. Reads the first 1024 bytes, as browsers
-  /// do, then all up to the body, as their parsers do.
+  /// The encoding declared by an XML declaration or a `meta` element; nil when there is none. Scans the first 1024
+  /// bytes, as a browser's prescan does, then on to the body, as its parser does.
   static func declaredEncoding(of bytes: [UInt8]) -> TextEncoding? {
     if let encoding = xmlDeclaration(bytes) { return encoding }
     var scan = MetaScan(bytes: bytes)
@@ -56,7 +57,8 @@ enum EncodingDetection {
     return usable(String(quoted.dropFirst()[..<last]))
   }
 
-  /// A label's encoding; one that contradicts that the label could be read becomes what browsers take instead.
+  /// The encoding of a declared label, with the standard's substitutions: UTF-8 for UTF-16, in which the label would
+  /// not have been readable, and windows-1252 for x-user-defined.
   static func usable(_ label: String) -> TextEncoding? {
     guard let encoding = TextEncoding(label: label) else { return nil }
     switch encoding.name {
@@ -67,7 +69,7 @@ enum EncodingDetection {
   }
 }
 
-/// The standard's prescan of a byte stream to determine its encoding, without its limit.
+/// The standard's prescan of a byte stream to determine its encoding, without its limit of 1024 bytes.
 private struct MetaScan {
   let bytes: [UInt8]
   private var index = 0
@@ -187,7 +189,7 @@ private struct MetaScan {
   }
 
   private func text(_ range: Range<Int>) -> String {
-    // Long values, such as those of data: URLs, name no encoding.
+    // Long values, such as `data:` URLs, contain no label.
     range.count > 200 ? "" : String(decoding: bytes[range], as: UTF8.self).lowercased()
   }
 

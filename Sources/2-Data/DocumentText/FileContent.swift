@@ -1,18 +1,19 @@
-/// A file's bytes without a byte order mark, as UTF-8 where the mark or what stands for one tells their encoding.
+/// A file's bytes without a byte order mark, decoded to UTF-8 where a mark, or what replaces one, determines the
+/// encoding.
 struct FileContent {
   private(set) var bytes: [UInt8]
-  /// Whether the bytes are valid UTF-8 for certain.
+  /// Whether the bytes have been decoded, and so are valid UTF-8.
   private(set) var isDecoded = false
-  /// How many places meant nothing and became U+FFFD.
+  /// How many invalid sequences became U+FFFD.
   private(set) var replacements = 0
-  /// Whether this is text at all.
+  /// Whether the bytes are text rather than binary data.
   private(set) var isText = true
 
-  /// Bytes that nothing is known of.
+  /// Bytes as they are, in an undetermined encoding.
   init(undecoded bytes: [UInt8]) { self.bytes = bytes }
 
-  /// Takes UTF-16 without a mark for what it is when it begins with an XML declaration, or when `encoding`, which is for
-  /// text that tells nothing, says so and the bytes are no other text.
+  /// Detects a byte order mark or an XML declaration in UTF-16. Bytes that would be binary are decoded as `encoding`,
+  /// the encoding of undeclared text, when that is UTF-16.
   init(_ bytes: [UInt8], encoding: TextEncoding?) throws(SkipReason) {
     self.bytes = bytes
     if let mark = EncodingDetection.mark(of: bytes) {
@@ -35,21 +36,22 @@ struct FileContent {
     isDecoded = true
   }
 
-  /// The text, by the rule of ``decode(_:encoding:)`` where nothing told its encoding.
+  /// The decoded text; by the rule of ``decode(_:encoding:)`` where its encoding is undetermined.
   func decoded(encoding: TextEncoding?) throws(SkipReason) -> DecodedText {
     isDecoded
       ? DecodedText(bytes: bytes, replacements: replacements) : try Self.decode(bytes[...], encoding: encoding)
   }
 
-  /// Text that does not tell its encoding: UTF-8, also with less than 0.1 % stray bytes, or else in `encoding`.
+  /// Decodes text of undeclared encoding: as UTF-8 when less than 0.1 % of it is invalid (and, given `encoding`, no
+  /// more sequences are invalid than multi-byte characters are valid), else as `encoding`.
   ///
-  /// Throws `encoding` when there is none, and `binary` when it is one that this cannot be in.
+  /// Throws `encoding` when that is nil or has no decoder here, and `binary` when it is UTF-16 and the bytes are not.
   static func decode(_ bytes: ArraySlice<UInt8>, encoding: TextEncoding?) throws(SkipReason) -> DecodedText {
     let utf8 = UTF8Text(bytes)
     let isOther = utf8.multiByteCharacters < utf8.strays
     if let encoding, !utf8.isValid, isOther || !utf8.isNearlyValid { return try decodeUnmarked(bytes, as: encoding) }
     guard utf8.isValid || utf8.isNearlyValid else { throw .encoding }
-    // ISO-2022-JP is ASCII to look at, and its escape sequences are no terminal's.
+    // ISO-2022-JP has ASCII bytes only; its escape sequences are none of a terminal's.
     if utf8.isValid, utf8.multiByteCharacters == 0, bytes.firstRange(of: [0x1B, 0x24, 0x42]) != nil {
       guard let encoding else { throw .encoding }
       return try decode(bytes, as: encoding)
@@ -57,7 +59,7 @@ struct FileContent {
     return utf8.decoded()
   }
 
-  /// Decodes what has no mark; that it is UTF-16 must show.
+  /// Decodes text without a byte order mark; UTF-16 must decode without errors and zeros.
   private static func decodeUnmarked(
     _ bytes: ArraySlice<UInt8>, as encoding: TextEncoding
   ) throws(SkipReason) -> DecodedText {
@@ -75,11 +77,12 @@ struct FileContent {
     }
   }
 
-  /// Control characters that terminals understand, found in manuals and logs.
+  /// Control characters for terminals, found in manuals and logs.
   private static let backspace: UInt8 = 0x08
   private static let escape: UInt8 = 0x1B
 
-  /// Text has hardly any zero bytes or control characters; bytes above 0x7F may be any encoding's.
+  /// A heuristic for text: under 0.1 % zero bytes, and at most 5 % control characters in the first 64 KiB. Bytes above
+  /// 0x7F are accepted, in any encoding.
   private static func isText(_ bytes: [UInt8]) -> Bool {
     let zeros = bytes.count { $0 == 0 }
     guard zeros == 0 || zeros * 1000 < bytes.count else { return false }

@@ -1,17 +1,17 @@
-/// What a file's name says of its contents.
+/// A file's format by its extension.
 enum FileKind {
   case html
   case xhtml
-  /// Plain text and source code, whatever it looks like.
+  /// Plain text and source code: not taken for HTML or a notebook, whatever the contents look like.
   case text
   case jsonLines
   case notebook
-  /// Nothing that counts: the contents decide.
+  /// No known extension: the contents decide.
   case unknown
 
-  /// By a file's name in lower case, `.gz` taken off.
+  /// From a file's name in lower case, without `.gz`.
   init(name: String) {
-    // What mirrors of the web keep of an address.
+    // Mirrors of web sites keep the query of a URL in a file's name.
     let path = name.prefix { $0 != "?" }
     guard let dot = path.lastIndex(of: ".") else {
       self = .unknown
@@ -26,7 +26,8 @@ enum FileKind {
     }
   }
 
-  /// Endings of text and source code. Those of languages that write HTML themselves, such as PHP's, are not among them.
+  /// Extensions of text and source code. PHP's, ASP's and JSP's are not among them, because mirrors of web sites save
+  /// pages under them; see ``HTMLSignature``.
   private static let texts = Set(
     """
     txt text md markdown mdown mkd rst rest adoc asciidoc asc tex latex bib log csv tsv json yaml yml toml ini cfg conf

@@ -9,7 +9,7 @@ enum Gzip {
 
   static let magic: [UInt8] = [0x1F, 0x8B]
 
-  /// The contents of all members of a gzip file, one after another, as `gunzip` gives them.
+  /// Decompresses all members of a gzip file and concatenates them, as `gunzip` does.
   static func decompress(_ compressed: [UInt8], maximumByteCount: Int) throws(Failure) -> [UInt8] {
     var stream = z_stream()
     let gzipWindowBits: Int32 = 15 + 16

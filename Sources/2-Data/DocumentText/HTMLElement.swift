@@ -1,15 +1,15 @@
 import CGumbo
 
-/// What an element means for the layout of a page's text.
+/// The layout role of an HTML element in a page's text.
 enum HTMLElement: Equatable {
-  /// Not text that a reader of the page reads.
+  /// Not rendered: left out with its contents.
   case dropped
-  /// Not text, but something to be seen within a line.
+  /// A replaced element within a line, such as an image or a control: left out, but separates what is around it.
   case replaced
-  /// Not what a page is about, on lines of its own.
+  /// A block that is left out, such as navigation.
   case skippedBlock
   case inline
-  /// Of the head only the title is read.
+  /// Only the title of the head is kept.
   case head
   case title
   case lineBreak
@@ -18,27 +18,27 @@ enum HTMLElement: Equatable {
   /// Set off by empty lines.
   case paragraph
   case preformatted
-  /// Within a line, with its white space.
+  /// Inline, with white space preserved.
   case preformattedInline
-  /// Computer text within a line, in which a no-break space is a space that stays.
+  /// Inline code, in which a no-break space becomes a space that does not collapse.
   case code
   case list
   case listItem
-  /// A cell that reads well within a line; one that holds blocks is a `block`.
+  /// A table cell within its row's line; a cell that holds blocks is a `block`.
   case cell(isFirst: Bool)
   case superscript
   case `subscript`
   case quotation
-  /// The pronunciation over a text.
+  /// A ruby annotation.
   case annotation
-  /// Text taken out or put in.
+  /// Deleted or inserted text.
   case edit
-  /// A picture of a formula, with the formula beside it.
+  /// An image of a formula, rendered as its `alt` text.
   case formula
-  /// The place of a shadow tree's host's children.
+  /// A slot of a shadow tree.
   case slot
 
-  /// By Gumbo's number of the tag.
+  /// Indexed by Gumbo's tag number.
   static let layouts: [HTMLElement] = {
     let kinds: [(HTMLElement, String)] = [
       (
@@ -80,19 +80,19 @@ enum HTMLElement: Equatable {
   }()
 }
 
-/// What an element's name, attributes and contents make of its layout.
+/// An element's layout, by its name, attributes and contents.
 struct HTMLLayout {
   private(set) var element: HTMLElement
-  /// Whether it stands on lines of its own, whatever it is.
+  /// Whether its style makes an inline element a block.
   private(set) var isOnOwnLines = false
-  /// Whether its text is seen; nil when the element around says so.
+  /// The visibility of its text; nil when inherited.
   private(set) var visibility: InlineStyle.Visibility?
 
   /// `layouts` is ``HTMLElement/layouts``.
   init(_ node: HTMLNode, layouts: [HTMLElement]) {
     let tag = node.tag
     guard node.isHTML else {
-      // Within a formula `svg` is a name that means nothing.
+      // Within MathML, `svg` is an unknown element.
       let isPicture = tag == GUMBO_TAG_SVG && !node.isMathML
       element = isPicture ? .replaced : tag == GUMBO_TAG_TEMPLATE ? .dropped : .inline
       if isPicture, node.pointee.v.element.attributes.length > 0 { apply(attributesOf: node) }
@@ -126,7 +126,7 @@ struct HTMLLayout {
     if let style = node.attribute("style") { apply(InlineStyle(style), to: node) }
   }
 
-  /// What a few elements are by their own attributes.
+  /// Applies the attributes that determine the layout of a few elements.
   private mutating func applyName(of node: HTMLNode) {
     switch node.tag {
     case GUMBO_TAG_WBR: element = .block
@@ -164,7 +164,7 @@ struct HTMLLayout {
     }
   }
 
-  /// Marked as navigation, or the sign beside a heading that links to it.
+  /// Whether an element is marked as navigation, or is the permalink beside a heading.
   private static func isNavigation(_ node: HTMLNode) -> Bool {
     node.attribute("role")?.hasWord("navigation") == true || node.attribute("class")?.hasWord("headerlink") == true
   }
@@ -174,7 +174,7 @@ struct HTMLLayout {
     return parent.children.prefix(node.pointee.index_within_parent).reversed().contains { $0.isElement }
   }
 
-  /// Whether a cell lays out a part of a page rather than a datum.
+  /// Whether a table cell lays out a part of a page rather than holding a value.
   private static func holdsBlocks(_ cell: HTMLNode, _ layouts: [HTMLElement]) -> Bool {
     var pending = [cell]
     while let node = pending.popLast() {

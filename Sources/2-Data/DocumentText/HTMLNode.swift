@@ -93,7 +93,7 @@ extension UnsafeBufferPointer<UInt8> {
 }
 
 extension UnsafeBufferPointer<UInt8> {
-  /// Whether one of the words, which are in lower case, is somewhere in the text, in letters of either case.
+  /// Whether the text contains one of the words, which are in lower case, ignoring the text's case.
   func contains(anyOf words: [StaticString]) -> Bool {
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: count + 1) { lower in
       for index in indices {
@@ -106,7 +106,7 @@ extension UnsafeBufferPointer<UInt8> {
     }
   }
 
-  /// Whether a word, which is in lower case, is one of those that white space separates.
+  /// Whether a word, which is in lower case, is one of the text's words between white space, ignoring the text's case.
   func hasWord(_ word: StaticString) -> Bool {
     contains(anyOf: [word])
       && split(whereSeparator: isWhitespace).contains { part in

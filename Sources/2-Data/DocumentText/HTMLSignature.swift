@@ -1,7 +1,7 @@
-/// How HTML begins.
+/// Detection of HTML by its beginning.
 enum HTMLSignature {
-  /// Whether bytes begin as a page does, behind a byte order mark, white space, comments and an XML declaration, and are
-  /// not the source of a program that writes one.
+  /// Whether bytes begin as an HTML page does, after a byte order mark, white space, comments and an XML declaration,
+  /// and are not the source of a program that writes one.
   static func matches(_ bytes: [UInt8]) -> Bool {
     bytes.withUnsafeBufferPointer { bytes in
       let scanner = MarkupScanner(bytes: bytes)
@@ -36,7 +36,7 @@ enum HTMLSignature {
     }
   }
 
-  /// Whether there is code of PHP, ASP or JSP in it.
+  /// Whether there is PHP, ASP or JSP code in it.
   private static func isProgram(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
     var index = 0
     let scanner = MarkupScanner(bytes: bytes)

@@ -15,7 +15,8 @@ public struct HTMLText {
   /// An element whose children are being visited.
   private struct Frame {
     var children: HTMLNodes?
-    /// Instead of an element's children: those of a shadow tree's host that belong to a slot.
+    /// Visited instead of `children`: the nodes assigned to a slot, or a formula's parts in the order in which they are
+    /// written.
     var nodes: [HTMLNode] = []
     var next = 0
     var element: HTMLElement
@@ -26,22 +27,23 @@ public struct HTMLText {
     var isMath = false
     var isMathElement = false
     var endsHost = false
-    /// The host whose slot this fills: around what is slotted it is not the innermost any more.
+    /// The shadow host whose slot this fills, off the stack of hosts until the slot ends.
     var filledHost: ShadowHost?
     var suffix = ""
     var isOnOwnLines = false
-    /// Whether text around the element is seen.
+    /// The visibility around the element, restored at its end.
     var isSeenAround = true
   }
 
-  /// The page's text as UTF-8.
+  /// Extracts a page's text as UTF-8.
   ///
   /// - Parameters:
   ///   - html: in any encoding.
-  ///   - isXHTML: whether it is XML by its name, so that elements close as XML's do; a page with an XML declaration is.
-  ///   - isDecoded: whether it is UTF-8 for certain, whatever it says of itself.
-  ///   - fallback: the encoding of a page that names none.
-  /// - Returns: the text, and how many places of it mean nothing in the page's encoding and became U+FFFD.
+  ///   - isXHTML: whether its name is XHTML's, so that elements close as in XML; a page with an XML declaration is
+  ///     XHTML too.
+  ///   - isDecoded: whether it has been decoded to UTF-8, whatever it declares.
+  ///   - fallback: the encoding of a page that declares none.
+  /// - Returns: the text, and how many invalid sequences of the page became U+FFFD.
   static func extract(
     from html: [UInt8], isXHTML: Bool = false, isDecoded: Bool = false, fallback: TextEncoding? = nil
   ) throws(TextEncoding.Failure) -> DecodedText {
@@ -60,7 +62,7 @@ public struct HTMLText {
     return hidden.isReversible ? ControlCharacters.restored(in: text) : text
   }
 
-  /// The text of markup as it is, without the filter that bounds its cost.
+  /// The text of markup, without the filter that bounds the cost of parsing.
   static func text(ofMarkup markup: [UInt8]) -> [UInt8] {
     let tree = HTMLTree(parsing: markup)
     var text = HTMLText(writer: TextWriter(capacity: markup.count / 2))
@@ -70,7 +72,7 @@ public struct HTMLText {
 
   private init(writer: TextWriter) { self.writer = writer }
 
-  /// Everything written; a title that the page begins with as well comes once.
+  /// The text written; a title that the rest begins with as well is kept once.
   private mutating func finish() -> [UInt8] {
     let bytes = writer.finish()
     let title = bytes[..<min(titleEnd, bytes.count)]
@@ -80,7 +82,7 @@ public struct HTMLText {
     return next == nil || next == UInt8(ascii: "\n") ? Array(rest) : bytes
   }
 
-  /// Visits a tree without recursion, because pages may nest deeper than a thread's stack.
+  /// Traverses a tree without recursion, because pages may nest deeper than a thread's stack allows.
   private mutating func append(treeAt root: HTMLNode) {
     visit(root)
     while !frames.isEmpty {
@@ -124,7 +126,7 @@ public struct HTMLText {
       hosts.append(host)
     }
     if let visibility = layout.visibility { writer.isSeen = visibility == .visible }
-    // What nobody sees has no marks.
+    // A hidden script has no mark.
     if !writer.isSeen, element == .superscript || element == .subscript { frame.element = .edit }
     element = frame.element
     if frame.isOnOwnLines { writer.startLine() }
@@ -135,7 +137,7 @@ public struct HTMLText {
     case .title:
       guard !hasTitle else { return }
       writer.startParagraph()
-      // Where it began.
+      // The title's start.
       frame.scriptStart = writer.count
     case .lineBreak: writer.breakLine()
     case .block: writer.startLine()
@@ -212,7 +214,7 @@ public struct HTMLText {
     if let host = frame.filledHost { hosts.append(host) }
   }
 
-  /// Space around a list, unless it is part of another.
+  /// Starts a paragraph before and after a list, a line when it is nested.
   private mutating func startList() {
     if lists.isEmpty { writer.startParagraph() } else { writer.startLine() }
   }
@@ -230,7 +232,7 @@ public struct HTMLText {
 // MARK: Formulas and slots
 
 extension HTMLText {
-  /// Puts what separates the parts of a formula before an element of it.
+  /// Begins a MathML element: writes its prefix and opening brackets.
   private mutating func enterMath(_ node: HTMLNode, _ frame: inout Frame) {
     writer.separate()
     guard !MathLayout.isDropped(node) else {
@@ -239,7 +241,7 @@ extension HTMLText {
     }
     frame.isMathElement = true
     frame.math = MathLayout(node)
-    // Numbers and texts keep their space.
+    // Token elements keep their white space.
     frame.isMath = ![GUMBO_TAG_MI, GUMBO_TAG_MO, GUMBO_TAG_MN, GUMBO_TAG_MS, GUMBO_TAG_MTEXT].contains(node.tag)
     if let top = frames.indices.last, let layout = frames[top].math {
       let index = frames[top].mathIndex
@@ -260,7 +262,7 @@ extension HTMLText {
     if let nodes = layout.nodes { (frame.children, frame.nodes) = (nil, nodes) }
   }
 
-  /// Gives a slot the host's children that belong to it; its own when there are none.
+  /// Fills a slot with the host's children assigned to it; the slot keeps its own when there are none.
   private mutating func fill(_ frame: inout Frame, slot: HTMLNode) {
     guard let nodes = hosts.last?.nodes(in: slot) else { return }
     frame.children = nil

@@ -3,9 +3,9 @@ import Glibc
 
 typealias HTMLNode = UnsafePointer<GumboNode>
 
-/// A page's tree by the HTML standard's parsing, made by Gumbo.
+/// A page's parse tree, built by Gumbo by the HTML standard's rules.
 ///
-/// All of it is in one arena: nothing is freed before the end, and then at once, without walking the tree.
+/// All of it is in one arena, which is freed as a whole, without walking the tree.
 final class HTMLTree {
   private let arena: UnsafeMutablePointer<Arena>
   let root: HTMLNode?
@@ -19,9 +19,9 @@ final class HTMLTree {
     options.allocator = { arena, size in arena?.assumingMemoryBound(to: Arena.self).pointee.allocate(size) }
     options.deallocator = { _, _ in }
     options.max_errors = 0
-    // Gumbo looks a few bytes beyond the end of what it is given.
+    // Gumbo reads a few bytes beyond the end of its input.
     let padded = html + [UInt8](repeating: 0, count: 64)
-    // The tree holds places in the text as well, which is therefore in the arena too.
+    // The tree has pointers into the text, which is therefore in the arena too.
     let text = arena.pointee.allocate(padded.count)
     padded.withUnsafeBytes { text.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(text), byteCount: $0.count) }
     let output = gumbo_parse_with_options(&options, text.assumingMemoryBound(to: CChar.self), html.count)
@@ -34,7 +34,7 @@ final class HTMLTree {
   }
 }
 
-/// Memory that is handed out piece by piece and freed at once.
+/// A bump allocator whose memory is freed as a whole.
 private struct Arena {
   private var blocks: [UnsafeMutableRawPointer] = []
   private var next = UnsafeMutableRawPointer(bitPattern: 16)

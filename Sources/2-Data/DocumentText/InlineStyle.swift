@@ -1,5 +1,5 @@
-/// What a `style` attribute says of an element's text, by CSS's cascade: of two declarations the later one counts, unless
-/// the earlier one is important, and one that a browser does not understand counts for nothing.
+/// An element's inline style (its `style` attribute), by the CSS cascade: a later declaration overrides an earlier one,
+/// unless only the earlier one is important; invalid declarations are ignored.
 struct InlineStyle {
   enum Visibility {
     case visible, hidden, collapsed
@@ -20,14 +20,14 @@ struct InlineStyle {
   private var script = Property<Script>()
   private var marker = Property<ListMarker.Style>()
 
-  /// Whether the element and all within is left out.
+  /// Whether the element and its contents are not rendered.
   var isHidden: Bool { display.value == Display.none || visibleContents.value == false }
-  /// Whether the element stands on lines of its own.
+  /// Whether the element is displayed as a block.
   var isBlock: Bool { display.value == .block }
-  /// Whether text is seen; nil when the element around says so.
+  /// The visibility of text; nil when inherited.
   var visibility: Visibility? { shown.value }
   var keepsSpace: Bool { space.value ?? false }
-  /// Whether text stands above or below the line.
+  /// Whether text is a superscript or subscript, by `vertical-align`.
   var scriptForm: Script? { script.value }
   /// The marker of a list's items.
   var listStyle: ListMarker.Style? { marker.value }
@@ -36,7 +36,7 @@ struct InlineStyle {
     for declaration in CSSDeclarations(text) { apply(declaration) }
   }
 
-  /// The declaration that counts.
+  /// A property's value by the cascade.
   private struct Property<Value> {
     private(set) var value: Value?
     private var isImportant = false
@@ -51,7 +51,7 @@ struct InlineStyle {
   private mutating func apply(_ declaration: CSSDeclarations.Declaration) {
     let words = declaration.words
     let word = words?.count == 1 ? words?[0] : nil
-    // Valid, whatever it turns out to mean: as if nothing were said.
+    // A valid value that is not known here: the property's default.
     let isDefault = declaration.value.contains(.variable) || word.map(Self.keywords.contains) ?? false
     guard isDefault || !declaration.value.isEmpty else { return }
     switch declaration.name {

@@ -1,9 +1,9 @@
-/// A document on every line: JSON objects with the text under one name.
+/// JSON Lines: a JSON object a line, with a document's text in one of its members.
 public enum JSONLines {
-  /// What a line gives.
+  /// A line's text, or why there is none.
   public enum Line: Sendable, Equatable {
     case text([UInt8], replacements: Int)
-    /// The object has no such string.
+    /// The object has no string in that member.
     case withoutText
     /// Not a JSON object.
     case damaged
@@ -28,21 +28,21 @@ public enum JSONLines {
     }
   }
 
-  /// Whether the first line is an object with a string of that name, and more lines follow or nothing.
+  /// Whether the first line, of at most 16 MiB, is an object with a string in that member.
   public static func holdsDocuments(_ bytes: [UInt8], field: String) -> Bool {
     let line = bytes.prefix { $0 != UInt8(ascii: "\n") }
     guard line.first == UInt8(ascii: "{"), line.count <= 1 << 24 else { return false }
     return line.withUnsafeBufferPointer { if case .text = read($0, field: field) { true } else { false } }
   }
 
-  /// What a line gives whose text is under a name.
+  /// Parses a line whose text is in the member `field`.
   public static func read(_ line: UnsafeBufferPointer<UInt8>, field: String) -> Line {
     var scanner = JSONScanner(line)
     var text: [UInt8]?
     do {
       try scanner.readObject { name, scanner in
         guard name == field else { return false }
-        // Of several members of a name the last one counts.
+        // Of duplicate members the last one counts.
         text = nil
         guard scanner.peek() == UInt8(ascii: "\"") else { return false }
         text = try scanner.readString()

@@ -1,11 +1,11 @@
-/// Reads JSON objects one member after another, without making values of what nobody asks for (RFC 8259).
+/// A streaming JSON parser (RFC 8259): reads objects member by member and skips the values that are not needed.
 public struct JSONScanner {
   private let bytes: UnsafeBufferPointer<UInt8>
   public private(set) var index: Int
-  /// How many halves of surrogate pairs became U+FFFD in the strings read.
+  /// How many unpaired surrogates became U+FFFD in the strings read.
   public private(set) var replacements = 0
 
-  /// Not JSON, or cut off.
+  /// Not JSON, or truncated.
   public struct Malformed: Error {}
 
   public init(_ bytes: UnsafeBufferPointer<UInt8>, from index: Int = 0) {
@@ -13,13 +13,13 @@ public struct JSONScanner {
     self.index = index
   }
 
-  /// The next byte that is no white space; nil at the end.
+  /// Skips white space and returns the next byte without consuming it; nil at the end.
   public mutating func peek() -> UInt8? {
     while index < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[index]) { index += 1 }
     return index < bytes.count ? bytes[index] : nil
   }
 
-  /// Calls `member` with every member's name; it reads the value, or returns false to have it passed over.
+  /// Calls `member` with every member's name; it reads the value and returns true, or returns false to skip it.
   public mutating func readObject(_ member: (String, inout JSONScanner) throws -> Bool) throws {
     try expect("{")
     if peek() == UInt8(ascii: "}") {
@@ -53,7 +53,7 @@ public struct JSONScanner {
     }
   }
 
-  /// A string as UTF-8. Half of a surrogate pair, which some writers make, becomes U+FFFD.
+  /// Reads a string as UTF-8. An unpaired surrogate, which some writers make, becomes U+FFFD.
   public mutating func readString() throws -> [UInt8] {
     try expect("\"")
     var text = DecodedText()
@@ -74,9 +74,9 @@ public struct JSONScanner {
     throw Malformed()
   }
 
-  /// Passes over a value of any depth.
+  /// Skips a value of any depth, without recursion.
   public mutating func skipValue() throws {
-    // The brackets that are open, the innermost last.
+    // The closing brackets that are due, the innermost last.
     var open: [UInt8] = []
     while true {
       switch peek() {
@@ -98,7 +98,7 @@ public struct JSONScanner {
       case UInt8(ascii: "\""): try skipString()
       default: try skipWord()
       }
-      // A value has ended: so may what is around it.
+      // Closes the arrays and objects that end with the value.
       while let bracket = open.last, peek() == bracket {
         index += 1
         open.removeLast()
@@ -132,7 +132,7 @@ public struct JSONScanner {
     throw Malformed()
   }
 
-  /// A number, `true`, `false` or `null`; NaN and Infinity, which Python writes, too.
+  /// Skips a number, `true`, `false` or `null`; NaN and Infinity, which Python writes, too.
   private mutating func skipWord() throws {
     let start = index
     while index < bytes.count, bytes[index].isJSONWord { index += 1 }

@@ -5,7 +5,7 @@ struct ListMarker {
   enum Style: Equatable {
     case bullet, none, decimal, paddedDecimal, lowerAlpha, upperAlpha, lowerGreek, lowerRoman, upperRoman
 
-    /// By the `type` attribute, whose case counts.
+    /// From a `type` attribute, which is case-sensitive.
     init?(type: String) {
       switch type {
       case "1": self = .decimal
@@ -17,7 +17,7 @@ struct ListMarker {
       }
     }
 
-    /// By CSS's names; nil for others.
+    /// From a CSS list style; nil for others.
     init?(css: String) {
       switch css {
       case "none": self = .none
@@ -38,7 +38,7 @@ struct ListMarker {
   private var number: Int
   private let step: Int
 
-  /// The markers of the items of a `ul`, `ol` or what else is a list; `layouts` is ``HTMLElement/layouts``.
+  /// The markers of the items of a `ul`, `ol` or other list; `layouts` is ``HTMLElement/layouts``.
   init(list: HTMLNode, layouts: [HTMLElement]) {
     let isNumbered = list.tag == GUMBO_TAG_OL
     let isReversed = isNumbered && list.attribute("reversed") != nil
@@ -48,7 +48,7 @@ struct ListMarker {
     style = Self.style(of: list) ?? (isNumbered ? .decimal : .bullet)
   }
 
-  /// How many items a list has, however deep, that are not of a list within it and not left out.
+  /// How many items a list has at any depth, without those of nested lists and those left out.
   private static func itemCount(of list: HTMLNode, _ layouts: [HTMLElement]) -> Int {
     var count = 0
     var pending = Array(list.children)
@@ -94,7 +94,7 @@ struct ListMarker {
   }
 
   private static let latin = Array("abcdefghijklmnopqrstuvwxyz")
-  /// Without the sigma at a word's end.
+  /// Without the final sigma.
   private static let greek = Array("αβγδεζηθικλμνξοπρστυφχψω")
 
   private static func letters(_ number: Int, of alphabet: [Character]) -> String {

@@ -1,10 +1,11 @@
-/// Writes a page again with what matters to its text alone, so that parsing it takes time and memory in proportion to its
-/// length: without scripts, styles, comments and the attributes that no reader sees, and no deeper than a browser's tree.
+/// A filter of a page's markup, so that parsing it takes time and memory in proportion to its length. It leaves out
+/// scripts, styles, comments and attributes that do not affect the text, and limits nesting to the depth of a browser's
+/// tree.
 struct MarkupFilter {
-  /// Elements nest no deeper, as in browsers; the tags of those that would are left out and their contents kept.
+  /// The max nesting of elements, as in browsers; the tags of deeper elements are left out and their contents kept.
   static let maximumDepth = 512
 
-  /// What stands in the place of a block's tag that is left out; rendered as the start of a line.
+  /// The replacement of a block's tag that is left out; rendered as the start of a line.
   static let blockMark = "<wbr type=\"block\">"
 
   private let scanner: MarkupScanner
@@ -12,11 +13,11 @@ struct MarkupFilter {
   private let keepsFormatting: Bool
   private var open = OpenTags()
   private var output: [UInt8] = []
-  /// Tags left out whose end tags are to go too.
+  /// How many start tags were left out whose end tags are to be left out too, by name.
   private var omitted: [TagName: Int] = [:]
   private var seenOnce: Set<TagName> = []
   private var hasFrames = false
-  /// Whether no `noscript` ends any more.
+  /// Whether no `noscript` end tag follows any more.
   private var isNoscriptOpen = false
 
   private static let emptyComment = Array("<!---->".utf8)
@@ -26,13 +27,12 @@ struct MarkupFilter {
     body: TagName("body"), title: TagName("title")
   )
 
-  /// The page, UTF-8 as `html` is. A page that is XHTML may close any element within its start tag and has CDATA
-  /// sections.
+  /// Filters a page in UTF-8. XHTML may close any element within its start tag and has CDATA sections.
   static func filter(_ html: [UInt8], isXHTML: Bool) -> [UInt8] {
     html.withUnsafeBufferPointer { bytes in
       var filter = MarkupFilter(bytes, isXHTML: isXHTML, keepsFormatting: true)
       if filter.run() { return filter.output }
-      // The parser would open so many formatting elements again and again that it matters; they change no text.
+      // The parser would reopen too many formatting elements, which hardly affect the text.
       filter = MarkupFilter(bytes, isXHTML: isXHTML, keepsFormatting: false)
       _ = filter.run()
       return filter.output
@@ -46,7 +46,7 @@ struct MarkupFilter {
     output.reserveCapacity(bytes.count + 64)
   }
 
-  /// Returns false when formatting costs too much.
+  /// Returns false when reopening formatting elements costs too much.
   private mutating func run() -> Bool {
     let bytes = scanner.bytes
     let budget = 8192 + bytes.count / 4
@@ -101,7 +101,7 @@ struct MarkupFilter {
     return min(scanner.next(0x3E, from: start) + 1, bytes.count)
   }
 
-  /// Writes the text of a CDATA section.
+  /// Writes the text of a CDATA section; returns the section's end.
   private mutating func cdata(at start: Int) -> Int {
     let bytes = scanner.bytes
     var index = start + 9
@@ -135,7 +135,7 @@ struct MarkupFilter {
     } else {
       while scanner.attribute(at: &index) != nil {}
     }
-    // A tag that does not end is no tag.
+    // A tag without an end is dropped.
     guard index < bytes.count else {
       output.removeSubrange(place...)
       return bytes.count
@@ -160,7 +160,7 @@ struct MarkupFilter {
       return index
     }
     open.reopenFormatting()
-    // The parser leaves these out.
+    // The parser ignores these.
     let isIgnored = open.isIgnored(name, traits)
     guard open.depth < Self.maximumDepth else {
       output.removeSubrange(place...)
@@ -177,7 +177,7 @@ struct MarkupFilter {
       return bytes.count
     }
     if traits.contains(.shownText) || traits.contains(.hiddenText) {
-      // Within a list of choices these tags mean nothing, but for scripts.
+      // Within a `select` the parser ignores these tags, but for scripts.
       if open.isOpen(Self.names.select), name != Self.names.script { return index }
       if traits.contains(.shownText) { return copyText(of: nameRange, from: index) }
       let end = textEnd(of: nameRange, from: index)
@@ -211,7 +211,7 @@ struct MarkupFilter {
     return index + 1
   }
 
-  /// Whether a tag is not for the parser at all.
+  /// Whether a tag is left out at any depth.
   private mutating func isOmitted(_ name: TagName, _ traits: TagTraits) -> Bool {
     if traits.contains(.once) { return !seenOnce.insert(name).inserted }
     if name == Self.names.frameset { hasFrames = true }
@@ -219,7 +219,7 @@ struct MarkupFilter {
     return traits.contains(.omitted) || name == Self.names.noscript || !keepsFormatting && traits.contains(.formatting)
   }
 
-  /// Leaves out an element's tags, because it is too deep.
+  /// Leaves out the tags of an element that is too deep.
   private mutating func omit(_ nameRange: Range<Int>, _ name: TagName, _ traits: TagTraits, _ index: Int) -> Int {
     if traits.contains(.hiddenText) {
       leaveOut()
@@ -230,7 +230,7 @@ struct MarkupFilter {
     return index
   }
 
-  /// Keeps apart what stands around something that is left out.
+  /// Writes a separator in the place of what is left out.
   private mutating func leaveOut(isBlock: Bool = false) {
     let mark = isBlock ? Array(Self.blockMark.utf8) : Self.emptyComment
     if !output.suffix(mark.count).elementsEqual(mark) { output += mark }
@@ -246,14 +246,15 @@ struct MarkupFilter {
     output.append(0x3E)
   }
 
-  /// The end of an element with text contents and of its end tag.
+  /// The end of a raw-text element, after its end tag.
   private func textEnd(of nameRange: Range<Int>, from start: Int) -> Int {
     let isScript = scanner.matches("script", at: nameRange.lowerBound)
     let end = isScript ? scanner.scriptEndTag(of: nameRange, from: start) : scanner.endTag(of: nameRange, from: start)
     return min(scanner.next(0x3E, from: end) + 1, scanner.bytes.count)
   }
 
-  /// The end of what is for browsers without scripts; its start tag's when there is no end tag, so that nothing is lost.
+  /// The end of a `noscript` element; that of its start tag when there is no end tag, so that the rest of the page is
+  /// kept.
   private mutating func noscriptEnd(_ nameRange: Range<Int>, from start: Int) -> Int {
     guard !isNoscriptOpen else { return start }
     isNoscriptOpen = scanner.endTag(of: nameRange, from: start) == scanner.bytes.count

@@ -1,8 +1,8 @@
-/// Places in HTML by the standard's tokenizer.
+/// A scanner of HTML by the rules of the standard's tokenizer; positions are byte offsets.
 struct MarkupScanner {
   let bytes: UnsafeBufferPointer<UInt8>
 
-  /// An attribute's places; the value is without its quotes.
+  /// The byte ranges of an attribute; the value is without its quotes.
   struct Attribute {
     var name: Range<Int>
     var value: Range<Int>
@@ -17,7 +17,7 @@ struct MarkupScanner {
 
   func isLetter(_ index: Int) -> Bool { index < bytes.count && (0x41...0x5A).contains(bytes[index] & 0xDF) }
 
-  /// Whether `text`, in lower case, stands at a place in any case.
+  /// Whether the bytes at `index` match `text`, which is in lower case, ignoring their case.
   func matches(_ text: StaticString, at index: Int) -> Bool {
     guard index + text.utf8CodeUnitCount <= bytes.count else { return false }
     for offset in 0..<text.utf8CodeUnitCount {
@@ -27,7 +27,7 @@ struct MarkupScanner {
     return true
   }
 
-  /// The next place of a byte; the end when there is none.
+  /// The position of the next such byte; the end when there is none.
   func next(_ byte: UInt8, from start: Int) -> Int {
     var index = start
     while index < bytes.count, bytes[index] != byte { index += 1 }
@@ -41,7 +41,7 @@ struct MarkupScanner {
     return index
   }
 
-  /// The end of a comment whose `<!--` ends at a place.
+  /// The end of a comment whose `<!--` ends at `start`.
   func commentEnd(from start: Int) -> Int {
     if start < bytes.count, bytes[start] == 0x3E { return start + 1 }
     if matches("->", at: start) { return start + 2 }
@@ -55,7 +55,7 @@ struct MarkupScanner {
     return bytes.count
   }
 
-  /// Reads the attribute at or after a place within a tag and moves the place behind it; nil at the tag's end.
+  /// Reads the attribute at or after `index` within a tag and advances `index` past it; nil at the tag's end.
   func attribute(at index: inout Int) -> Attribute? {
     while index < bytes.count, isSpace(index) || bytes[index] == 0x2F { index += 1 }
     guard index < bytes.count, bytes[index] != 0x3E else { return nil }
@@ -81,8 +81,8 @@ struct MarkupScanner {
     return Attribute(name: name, value: valueStart..<valueEnd)
   }
 
-  /// Where the end tag of an element with text contents begins; the end of all when there is none. `name` is the start
-  /// tag's.
+  /// Where the end tag of a raw-text element begins; the end of the page when there is none. `name` is the range of the
+  /// start tag's name.
   func endTag(of name: Range<Int>, from start: Int) -> Int {
     var index = start
     while true {

@@ -1,17 +1,17 @@
 import CGumbo
 
-/// How the parts of a MathML element are put in a line, so that its numbers do not touch: `x_1^2`, `1/2`, `√[3]x`.
+/// The linear notation of a MathML element, which keeps its numbers apart: `x_1^2`, `1/2`, `√[3]x`.
 struct MathLayout {
   struct Part {
-    /// What goes before it.
+    /// Written before it.
     var prefix: String
-    /// What goes around it when it is more than a number or a letter.
+    /// Written around it when it is more than a single number, letter or sign.
     var brackets: (String, String)?
   }
 
-  /// Of each of its children that are elements.
+  /// One for each child that is an element, in the order in which they are written.
   private(set) var parts: [Part] = []
-  /// The children in another order than their own.
+  /// The children in the order in which they are written, where that differs from the document's.
   private(set) var nodes: [HTMLNode]?
   private(set) var opening = ""
   private(set) var closing = ""
@@ -51,7 +51,8 @@ struct MathLayout {
     }
   }
 
-  /// A base with scripts on both sides: pairs of a lower and an upper one, those before the base behind all others.
+  /// Lays out a base with scripts on both sides (`mmultiscripts`): pairs of a lower and an upper one, those before the
+  /// base after all others.
   private mutating func setScripts(_ elements: [HTMLNode]) {
     let split = elements.firstIndex { $0.unknownName == "mprescripts" } ?? elements.count
     var order: [HTMLNode] = []
@@ -77,7 +78,7 @@ struct MathLayout {
     node.unknownName != "none" && node.children.contains { $0.isElement || $0.pointee.type == GUMBO_NODE_TEXT }
   }
 
-  /// Not seen by the reader.
+  /// Whether an element is not rendered.
   static func isDropped(_ node: HTMLNode) -> Bool {
     node.tag == GUMBO_TAG_ANNOTATION_XML || ["annotation", "mphantom"].contains(node.unknownName)
   }

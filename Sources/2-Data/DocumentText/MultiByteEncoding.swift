@@ -1,4 +1,4 @@
-/// The encodings of East Asia, decoded by the Encoding standard's algorithms.
+/// The multi-byte encodings of East Asia, decoded by the Encoding standard's algorithms.
 enum MultiByteEncoding: String {
   case gbk
   case gb18030
@@ -7,12 +7,12 @@ enum MultiByteEncoding: String {
   case shiftJIS = "shift_jis"
   case eucKR = "euc-kr"
 
-  /// What bytes from 0x80 are.
+  /// A decoded sequence that begins with a byte from 0x80.
   private enum Sequence {
     case scalar(UInt32, length: Int)
     /// A base letter and a combining mark.
     case pair(UInt32, UInt32)
-    /// Bytes that mean nothing, one when the next may begin a character.
+    /// Invalid bytes, without those that may begin a character.
     case nothing(length: Int)
   }
 
@@ -71,7 +71,7 @@ enum MultiByteEncoding: String {
     return .nothing(length: trail < 0x80 ? 1 : 2)
   }
 
-  /// 0x88 and one of these is an E or e with a mark.
+  /// The combining mark over Ê or ê of the sequence 0x88 and one of these.
   private static let big5Marks: [UInt8: UInt32] = [0x62: 0x304, 0x64: 0x30C, 0xA3: 0x304, 0xA5: 0x30C]
 
   /// A character of JIS X 0212.
@@ -95,7 +95,7 @@ enum MultiByteEncoding: String {
   }
 }
 
-/// ISO-2022-JP: seven-bit, with escape sequences that change what bytes mean.
+/// ISO-2022-JP: a seven-bit encoding whose escape sequences switch the character set.
 enum ISO2022JP {
   private enum Mode {
     case ascii, roman, katakana, kanji

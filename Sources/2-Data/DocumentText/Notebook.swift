@@ -5,7 +5,7 @@ enum Notebook {
     var source: [UInt8] = []
   }
 
-  /// Whether these bytes are a notebook's, by its members.
+  /// Whether bytes are a notebook, by the names of its members.
   static func isNotebook(_ bytes: [UInt8]) -> Bool {
     guard bytes.first(where: { !isWhitespace($0) }) == UInt8(ascii: "{"),
       let names = JSONScanner.memberNames(of: bytes)
@@ -13,7 +13,7 @@ enum Notebook {
     return names.contains("nbformat") && (names.contains("cells") || names.contains("worksheets"))
   }
 
-  /// Its text; nil when it is damaged.
+  /// A notebook's text; nil when it is damaged.
   static func text(of bytes: [UInt8]) -> DecodedText? {
     var replacements = 0
     var cells: [Cell] = []
@@ -79,7 +79,7 @@ enum Notebook {
     }
   }
 
-  /// A string, or lines of one.
+  /// Reads a string, or an array of its lines.
   private static func readText(_ scanner: inout JSONScanner) throws -> [UInt8] {
     if scanner.peek() == UInt8(ascii: "\"") { return try scanner.readString() }
     var text: [UInt8] = []
@@ -87,7 +87,7 @@ enum Notebook {
     return text
   }
 
-  /// `language_info.name`, or `kernelspec.language`.
+  /// Reads `language_info.name`, or `kernelspec.language`.
   private static func readLanguage(_ scanner: inout JSONScanner, into language: inout String) throws {
     try scanner.readObject { name, scanner in
       guard name == "language_info" || name == "kernelspec", scanner.peek() == UInt8(ascii: "{") else { return false }

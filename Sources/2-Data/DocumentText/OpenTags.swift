@@ -1,21 +1,21 @@
-/// The open elements of a page, as far as a scan of its tags can tell: an upper estimate of the parser's stack, which bounds
-/// its depth and its work.
+/// The parser's stack of open elements, estimated from above by a scan of the tags, to bound the parser's depth and
+/// work.
 ///
 /// A rule of the HTML standard's tree construction is followed where the parser surely closes an element; where that
-/// depends on more than is known here, the element stays.
+/// depends on more than the tags, the element stays.
 struct OpenTags {
   private struct Entry {
     let name: TagName
     let traits: TagTraits
     /// Whether the children are SVG or MathML.
     let isForeign: Bool
-    /// Formatting elements that the parser opens again within this one.
+    /// Formatting elements that the parser reopens within this one.
     var reopened = 0
   }
 
   /// Formatting elements (the list of active formatting elements) within one cell, caption, template or the like.
   private struct Formatting {
-    /// Those that were begun and not ended.
+    /// Those that were started and not ended, by name.
     var counts: [TagName: Int] = [:]
     var active = 0
     /// Those among them that are on the stack now.
@@ -27,11 +27,11 @@ struct OpenTags {
   private var outer: [Formatting] = []
   private var formatting = Formatting()
   private var reopenedOnStack = 0
-  /// How many elements the parser has made by itself, or what took it as long.
+  /// How many elements the parser has reopened; other work is counted as elements that take as long.
   private(set) var reopenedCount = 0
   private var noBreakCount = 0
 
-  /// How deep the next element will be.
+  /// The depth of the next element.
   var depth: Int { entries.count + reopenedOnStack }
 
   /// Whether the next element is SVG or MathML.
@@ -44,14 +44,14 @@ struct OpenTags {
     isOpen(name) && entries.last { $0.name == name }?.isForeign ?? false
   }
 
-  /// Whether the parser takes no notice of a start tag here.
+  /// Whether the parser ignores a start tag here.
   func isIgnored(_ name: TagName, _ traits: TagTraits) -> Bool {
     if isOpen(Self.template) { return false }
     if name == Self.form { return isOpen(name) }
     return traits.contains(.tablePart) && !isOpen(Self.table)
   }
 
-  /// Formatting that is still active is opened again before text and elements.
+  /// Reopens the formatting elements that are still active, as the parser does before text and elements.
   mutating func reopenFormatting() {
     let missing = formatting.active - formatting.onStack
     guard missing > 0, !entries.isEmpty else { return }
@@ -61,7 +61,7 @@ struct OpenTags {
     formatting.onStack = formatting.active
   }
 
-  /// Closes what a start tag closes.
+  /// Closes the elements that a start tag closes.
   mutating func prepare(for name: TagName, _ traits: TagTraits) {
     if isForeign {
       guard traits.contains(.breaksOut) else { return }
@@ -118,7 +118,7 @@ struct OpenTags {
       formatting.onStack += 1
     }
     if name == Self.noBreak {
-      // Libgumbo takes the longer for one the more there were.
+      // Libgumbo's time for one grows with their number.
       noBreakCount += 1
       reopenedCount += noBreakCount / 64
     }
@@ -150,7 +150,8 @@ struct OpenTags {
     }
   }
 
-  /// The parser takes it out from under the blocks within; here it stays with them.
+  /// Ends a formatting element. The parser closes it and keeps the blocks within open (the adoption agency algorithm);
+  /// here it stays open with them.
   private mutating func endFormatting(_ name: TagName) {
     formatting.counts[name, default: 1] -= 1
     formatting.active -= 1
@@ -171,7 +172,8 @@ struct OpenTags {
     [TagName("td"), TagName("th")], [TagName("tr")], [TagName("tbody"), TagName("thead"), TagName("tfoot")],
   ]
 
-  /// The place of the innermost open element of some names, among so many and above the first of a kind.
+  /// The index of the innermost open element with one of the names, among the innermost `limit`, and above the first
+  /// with a trait of `stop` that is not in `passed`.
   private func last(
     _ names: [TagName], within limit: Int, upTo stop: TagTraits, through passed: [TagName] = []
   ) -> Int? {

@@ -1,10 +1,10 @@
 import CGumbo
 
-/// How a superscript or subscript is written within a line, so that its digits do not touch those around it: `10^23`,
-/// `x_1^2`, `x^{n + 1}`.
+/// The notation of a superscript or subscript within a line, which keeps its digits apart from those around it:
+/// `10^23`, `x_1^2`, `x^{n + 1}`.
 enum ScriptText {
   enum Form {
-    /// As any text: an ordinal's letters, a sign, a note in brackets.
+    /// As other text: an ordinal's letters, a sign, a note in brackets.
     case plain
     case marked
     case braced
@@ -18,7 +18,7 @@ enum ScriptText {
     guard let first = trimmed.unicodeScalars.first else { return .plain }
     if isSuperscript {
       if ordinals.contains(trimmed.lowercased()) || first == "[" { return .plain }
-      // Marks of notes and trade marks.
+      // Signs of footnotes and trade marks.
       if trimmed.unicodeScalars.allSatisfy({ !isAlphanumeric($0) && !"+-−–".unicodeScalars.contains($0) }) {
         return .plain
       }
@@ -34,7 +34,7 @@ enum ScriptText {
     scalar.properties.isAlphabetic || scalar.properties.numericType != nil
   }
 
-  /// The beginning of a subtree's text.
+  /// The beginning of a subtree's text, from at most 64 nodes.
   private static func content(of node: HTMLNode) -> String {
     var bytes: [UInt8] = []
     var pending = [node]

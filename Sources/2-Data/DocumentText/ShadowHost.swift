@@ -1,16 +1,16 @@
 import CGumbo
 
-/// An element with a declarative shadow root, by the DOM standard: what is shown is the root's tree, and the element's
-/// own children where that tree has slots for them.
+/// An element with a declarative shadow root (DOM standard): its shadow tree is rendered, with the element's own
+/// children in the tree's slots.
 struct ShadowHost {
   /// The shadow root's children.
   let tree: HTMLNodes
-  /// The element's children by the slots they ask for.
+  /// The element's children by the name of their slot.
   private var assigned: [[UInt8]: [HTMLNode]] = [:]
-  /// The first slot of each name, in the tree's order; the others show their own children.
+  /// The first slot of each name, in the tree's order; the others render their own children.
   private var slots: [[UInt8]: HTMLNode] = [:]
 
-  /// Fails for an element that has none.
+  /// Returns nil for an element without a shadow root.
   init?(_ node: HTMLNode) {
     guard let root = node.children.first(where: Self.isShadowRoot), Self.mayHaveShadow(node) else { return nil }
     tree = root.children
@@ -28,7 +28,7 @@ struct ShadowHost {
     }
   }
 
-  /// The children that are shown in a slot; nil when the slot's own are.
+  /// The children assigned to a slot; nil when the slot's own are rendered.
   func nodes(in slot: HTMLNode) -> [HTMLNode]? {
     let name = Self.name(slot, "name")
     guard slots[name] == slot, let nodes = assigned[name],
@@ -57,7 +57,7 @@ struct ShadowHost {
     "font-face-name", "missing-glyph",
   ]
 
-  /// Whether the standard lets an element have a shadow tree: some by name, and custom elements.
+  /// Whether the standard allows an element to have a shadow tree: some by name, and custom elements.
   private static func mayHaveShadow(_ node: HTMLNode) -> Bool {
     guard node.isHTML else { return false }
     guard node.tag == GUMBO_TAG_UNKNOWN else {

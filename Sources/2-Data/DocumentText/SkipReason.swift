@@ -1,4 +1,4 @@
-/// Why a file, or a line of one, gives no document.
+/// The reason why a file, or a line of one, is skipped.
 public enum SkipReason: String, Sendable, CaseIterable, Codable, CodingKeyRepresentable, Error {
   /// Neither text nor a format that text can be taken from.
   case binary
@@ -10,22 +10,22 @@ public enum SkipReason: String, Sendable, CaseIterable, Codable, CodingKeyRepres
   case damaged
   /// More than ``TextExtractor/maximumByteCount`` bytes.
   case tooLarge = "too_large"
-  /// Text in an encoding that nothing tells, or that this machine cannot decode.
+  /// Text in an undetermined encoding, or in one that this machine cannot decode.
   case encoding
-  /// A line of JSON Lines without a string of the name that was asked for.
+  /// A line of JSON Lines without a string in the text's member.
   case noText = "no_text"
-  /// What these programs wrote themselves.
+  /// An output of these programs.
   case ownOutput = "own_output"
-  /// Named by a `.gitignore`.
+  /// Matches a `.gitignore`.
   case ignored
-  /// Named by `--exclude`.
+  /// Matches `--exclude`.
   case excluded
   /// A folder of a version control system.
   case versionControl = "version_control"
-  /// Neither a file nor a folder: a socket, a device.
+  /// Neither a file nor a folder: a pipe, a socket, a device.
   case special
 
-  /// Whether text was lost that was to be read, which `--strict` does not allow.
+  /// Whether text that should have been read is lost, which `--strict` rejects.
   public var isLoss: Bool {
     switch self {
     case .unreadable, .damaged, .tooLarge, .encoding, .noText: true

@@ -1,11 +1,12 @@
 import CGumbo
 
-/// An element that Gumbo knows less about than the HTML standard does: while it parses, one of the same rules that hardly
-/// anybody uses stands in for it (its start tag ends a paragraph, and what is within cannot end it).
+/// An element that Gumbo does not fully support. During parsing a rare element with the same rules stands in for it:
+/// its start tag ends a paragraph, and what is within cannot end it.
 enum StandInElement: String, CaseIterable {
   case dialog, main, search
 
-  /// The attribute of the stand-in that says what it stands for; pages' own of that name are never kept.
+  /// The attribute of a stand-in with the name of the element it stands for; a page's own attributes of that name are
+  /// left out.
   static let attribute: StaticString = "forge-element"
 
   private var name: String {
@@ -16,14 +17,14 @@ enum StandInElement: String, CaseIterable {
     }
   }
 
-  /// Of the start tag, all but its end.
+  /// The start tag without its `>`.
   var startTag: [UInt8] { Array("<\(name) \(Self.attribute)=\(rawValue)".utf8) }
 
   var endTag: [UInt8] { Array("</\(name)>".utf8) }
 
   static let byName = Dictionary(uniqueKeysWithValues: allCases.map { (TagName($0.rawValue), $0) })
 
-  /// The element that a node stands for.
+  /// The element that a node stands in for; nil when it is no stand-in.
   init?(_ node: HTMLNode) {
     guard [GUMBO_TAG_DIR, GUMBO_TAG_CENTER, GUMBO_TAG_HGROUP].contains(node.tag),
       let name = node.attribute(Self.attribute)

@@ -1,9 +1,9 @@
 import Glibc
 
-/// The attributes of a tag that change what a reader sees.
+/// The attributes of a tag that affect a page's text.
 struct TagAttributes {
   private var seen: Set<TagName> = []
-  /// Whether the last value had no quotes, so that a slash at its end is its own.
+  /// Whether the last value had no quotes, so that a slash at its end belongs to it.
   private(set) var endsUnquoted = false
 
   private static let kept = Set(
@@ -12,14 +12,14 @@ struct TagAttributes {
       "name", "popover", "encoding", "color", "face", "size", "controls", "close", "separators",
     ].map { TagName($0) })
   private static let (style, classes) = (TagName("style"), TagName("class"))
-  /// Words without which a style hides nothing and changes no lines, and a class is none that counts; with a reference or
-  /// an escape in it either may be spelled otherwise.
+  /// A style or class without any of these does not affect the text. A character reference or an escape may spell any
+  /// of the words.
   private static let styleWords: [StaticString] = [
     "display", "visibility", "white-space", "list-style", "vertical-align", "&", "\\",
   ]
   private static let classWords: [StaticString] = ["headerlink", "math", "tex", "formula", "&"]
 
-  /// Writes an attribute in quotes if it is one of these and the tag's first of its name.
+  /// Writes an attribute in quotes if it affects the text and is the tag's first of its name.
   mutating func append(_ attribute: MarkupScanner.Attribute, of scanner: MarkupScanner, to output: inout [UInt8]) {
     let bytes = scanner.bytes
     let value = attribute.value
@@ -46,8 +46,8 @@ struct TagAttributes {
 }
 
 extension [UInt8] {
-  /// Appends text of a page with U+FFFD for references to numbers beyond Unicode's last character, which Gumbo would
-  /// reckon in 32 bits.
+  /// Appends text of a page, with numeric character references beyond U+10FFFF, which would overflow in Gumbo, replaced
+  /// by U+FFFD.
   mutating func appendReferences(of text: UnsafeBufferPointer<UInt8>) {
     guard let base = text.baseAddress else { return }
     var index = 0
@@ -65,7 +65,7 @@ extension [UInt8] {
     append(contentsOf: text[index...])
   }
 
-  /// The end of a numeric reference beyond U+10FFFF; its start when it is another or none.
+  /// The end of a numeric reference beyond U+10FFFF; `start` when it is another reference or none.
   private static func endOfWideReference(_ text: UnsafeBufferPointer<UInt8>, at start: Int) -> Int {
     var index = start + 1
     guard index < text.count, text[index] == UInt8(ascii: "#") else { return start }

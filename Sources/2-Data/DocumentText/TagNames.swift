@@ -1,12 +1,12 @@
-/// What the tree construction of the HTML standard makes of a tag's name, as far as ``MarkupFilter`` must know it.
+/// The roles of a tag in the HTML standard's tree construction, as far as ``MarkupFilter`` needs them.
 struct TagTraits: OptionSet, Sendable {
   let rawValue: UInt32
 
   /// Has no contents.
   static let void = TagTraits(rawValue: 1 << 0)
-  /// Is opened again after a block that was closed over it (the list of active formatting elements).
+  /// Reopened after a block that was closed over it (the list of active formatting elements).
   static let formatting = TagTraits(rawValue: 1 << 1)
-  /// Its contents are text up to its end tag, and nobody reads them.
+  /// Its contents are text up to its end tag, and not rendered.
   static let hiddenText = TagTraits(rawValue: 1 << 2)
   /// Its contents are text up to its end tag.
   static let shownText = TagTraits(rawValue: 1 << 3)
@@ -24,7 +24,7 @@ struct TagTraits: OptionSet, Sendable {
   static let endsItself = TagTraits(rawValue: 1 << 9)
   /// Only the first start tag counts.
   static let once = TagTraits(rawValue: 1 << 10)
-  /// Left out with its end tag: what only machines or frames need.
+  /// Left out with its end tag.
   static let omitted = TagTraits(rawValue: 1 << 11)
   /// Known to HTML, and not laid out within a line.
   static let block = TagTraits(rawValue: 1 << 12)
@@ -39,11 +39,11 @@ struct TagTraits: OptionSet, Sendable {
   /// A row, a cell or a group of rows, which has no place outside tables.
   static let tablePart = TagTraits(rawValue: 1 << 18)
   static let heading = TagTraits(rawValue: 1 << 19)
-  /// Not as the parser knows it: see ``StandInElement``.
+  /// Not fully supported by the parser: see ``StandInElement``.
   static let standIn = TagTraits(rawValue: 1 << 13)
 }
 
-/// A tag's name in lower case, short enough to be compared at once.
+/// A tag's name in lower case as a 64-bit key.
 struct TagName: Hashable, Sendable {
   private let key: UInt64
 

@@ -9,14 +9,14 @@ public struct TextEncoding: Hashable, Sendable, CustomStringConvertible {
   static let utf8 = TextEncoding(name: "utf-8")
   static let utf16LittleEndian = TextEncoding(name: "utf-16le")
   static let utf16BigEndian = TextEncoding(name: "utf-16be")
-  /// Not of the standard, but a mark tells it.
+  /// Not in the standard, but detected by its byte order mark.
   static let utf32LittleEndian = TextEncoding(name: "utf-32le")
   static let utf32BigEndian = TextEncoding(name: "utf-32be")
   static let windows1252 = TextEncoding(name: "windows-1252")
 
   var isUTF16: Bool { self == .utf16LittleEndian || self == .utf16BigEndian }
 
-  /// Whether this stands for encodings that are a danger to whoever reads them (ISO-2022-KR, HZ).
+  /// Whether this stands for encodings that are a security risk to decode (ISO-2022-KR, HZ).
   var isReplacement: Bool { name == "replacement" }
 
   private init(name: String) { self.name = name }

@@ -1,9 +1,10 @@
-/// Takes the text out of a file's bytes: HTML, notebooks, JSON Lines and text in any encoding, gzipped or not.
+/// Text extraction from a file's bytes: HTML, notebooks, JSON Lines and text in any encoding, gzipped or not.
 public struct TextExtractor: Sendable {
-  /// A document must fit in memory a few times over.
+  /// The max size of a file, unpacked, or of a JSON Lines file's line, because a document must fit in memory a few
+  /// times over.
   public static let maximumByteCount = 1 << 30
 
-  /// The encoding of text that is neither UTF-8 nor names another.
+  /// The encoding of text that is not UTF-8 and declares no other.
   public var encoding: TextEncoding?
   /// The name of the member of a JSON Lines object that holds the text.
   public var textField: String
@@ -13,7 +14,7 @@ public struct TextExtractor: Sendable {
     self.textField = textField
   }
 
-  /// A document, or why there is none.
+  /// A document, or the reason why it is skipped.
   public struct Item: Sendable {
     /// The line of a JSON Lines file, from 1.
     public var line: Int?
@@ -24,7 +25,7 @@ public struct TextExtractor: Sendable {
   public struct Text: Sendable {
     /// Valid UTF-8, without a byte order mark.
     public var bytes: [UInt8]
-    /// How many bytes or sequences meant nothing and became U+FFFD.
+    /// How many invalid sequences became U+FFFD.
     public var replacements: Int
   }
 
@@ -58,7 +59,7 @@ public struct TextExtractor: Sendable {
     let count = JSONLines.read(content.bytes) { number, line in
       items.append(Item(line: number, result: isUTF8 ? text(ofLine: line) : text(ofUndecodedLine: line)))
     }
-    // Where the damage is does not matter more than that there is some.
+    // The file's replacements are counted with its first document.
     if content.replacements > 0, let place = items.firstIndex(where: \.isText),
       case .success(var text) = items[place].result
     {
@@ -66,14 +67,14 @@ public struct TextExtractor: Sendable {
       items[place].result = .success(text)
     }
     if items.isEmpty { items.append(Item(result: .failure(.empty))) }
-    // A file of something else is told once.
+    // A file of other objects is reported once.
     let isForeign =
       items.count > 1 && items.allSatisfy { if case .failure(.noText) = $0.result { true } else { false } }
     if isForeign { items = [Item(result: .failure(.noText))] }
     return (items, count)
   }
 
-  /// A line is a document, whose encoding is found out by itself.
+  /// Parses a line, whose encoding is detected for that line alone.
   private func text(ofUndecodedLine line: UnsafeBufferPointer<UInt8>) -> Result<Text, SkipReason> {
     do throws(SkipReason) {
       let decoded = try FileContent.decode(Array(line)[...], encoding: encoding)
@@ -129,7 +130,7 @@ public struct TextExtractor: Sendable {
     return try Self.checked(Text(bytes: decoded.bytes, replacements: decoded.replacements)).get()
   }
 
-  /// A text with something in it, without a mark at its beginning.
+  /// Strips leading byte order marks; a text of white space alone is skipped as empty.
   private static func checked(_ text: Text) -> Result<Text, SkipReason> {
     var text = text
     let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
@@ -137,7 +138,7 @@ public struct TextExtractor: Sendable {
     return text.bytes.contains { !isWhitespace($0) } ? .success(text) : .failure(.empty)
   }
 
-  /// Whether a file of this name, in lower case, is of JSON Lines.
+  /// Whether a file of this name, in lower case, is JSON Lines by its extension.
   public static func isJSONLines(name: String) -> Bool { FileKind(name: name) == .jsonLines }
 
   private func isJSONLines(_ content: FileContent, kind: FileKind) -> Bool {

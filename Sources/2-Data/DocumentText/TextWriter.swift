@@ -1,4 +1,4 @@
-/// Lays out text in lines and paragraphs, white space collapsed as a browser does.
+/// A layout of text in lines and paragraphs, with white space collapsed as in a browser.
 struct TextWriter {
   private var output: [UInt8] = []
   /// Line ends due before the next text: 1 starts a line, 2 leaves one empty.
@@ -6,7 +6,7 @@ struct TextWriter {
   private var isSpaceDue = false
   /// Spaces due before the next text that do not collapse.
   private var dueHardSpaces = 0
-  /// What goes before the next text of a list item.
+  /// The list marker due before the next text.
   private var marker: (text: String, depth: Int)?
   private var preformattedDepth = 0
   private var codeDepth = 0
@@ -18,11 +18,11 @@ struct TextWriter {
   private var scriptStart: Int?
   /// The text of the last script that has no braces.
   private var endedScript: Range<Int>?
-  /// Where digits may not go on.
+  /// Where a digit may not follow a digit.
   private var boundary: Int?
-  /// Where letters and digits may not go on.
+  /// Where a letter or digit may not follow another.
   private var wordBoundary: Int?
-  /// Whether text is seen; what is not leaves its place empty.
+  /// Whether text is visible; hidden text only separates what is around it.
   var isSeen = true
 
   init(capacity: Int) { output.reserveCapacity(capacity) }
@@ -43,8 +43,8 @@ struct TextWriter {
     }
   }
 
-  /// Puts `marker`, two spaces deeper for each list around its own, before the next text; blocks that begin before that
-  /// text do not part the two.
+  /// Sets the marker of the next text, indented by two spaces for each enclosing list; blocks that begin before that
+  /// text do not separate the two.
   mutating func setMarker(_ marker: String, depth: Int) { self.marker = (marker, depth) }
 
   mutating func beginPreformatted() {
@@ -74,7 +74,7 @@ struct TextWriter {
 
   mutating func endCell() { cellDepth -= 1 }
 
-  /// Begins a superscript or subscript, told by its mark; returns where its text begins.
+  /// Begins a superscript or subscript with its mark; returns where its text begins.
   mutating func beginScript(mark: UInt8, isBraced: Bool) -> Int {
     placeDue()
     output.append(mark)
@@ -87,7 +87,7 @@ struct TextWriter {
   mutating func endScript(isBraced: Bool, start: Int) {
     scriptStart = nil
     if output.count == start {
-      // Nothing of it is seen.
+      // None of it is visible.
       output.removeLast(isBraced ? 2 : 1)
       separate()
       return
@@ -95,13 +95,13 @@ struct TextWriter {
     if isBraced { output.append(UInt8(ascii: "}")) } else { endedScript = start..<max(start, output.count) }
   }
 
-  /// Keeps digits on both sides apart, or letters and digits.
+  /// Keeps digits on both sides apart; with `words`, letters and digits.
   mutating func separate(words: Bool = false) {
     boundary = output.count
     if words { wordBoundary = output.count }
   }
 
-  /// Puts a space behind a letter or digit.
+  /// Puts a space after a letter or digit.
   mutating func spaceAfterWord() {
     if let last = output.last, isLetterOrDigit(last) { isSpaceDue = true }
   }
@@ -134,7 +134,7 @@ struct TextWriter {
     }
   }
 
-  /// Appends text of our own; one that closes something goes before the space that is due.
+  /// Appends text that is not the page's; one that closes something goes before the space that is due.
   mutating func append(_ text: String, isClosing: Bool = false) {
     guard isSeen else { return }
     var text = text
@@ -172,7 +172,7 @@ struct TextWriter {
     if output.count == position, let first = text.first { keepApart(from: first) }
     var isAfterLead = false
     for byte in text {
-      // A no-break space is there to be a space.
+      // A no-break space becomes a space.
       if isAfterLead, byte == 0xA0 { output[output.count - 1] = 0x20 } else { output.append(byte) }
       isAfterLead = byte == 0xC2
     }
@@ -187,12 +187,12 @@ struct TextWriter {
     output += text
   }
 
-  /// Parts what is written from a text that begins with a letter or digit where the two would mean something else together.
+  /// Separates what is written from a following letter or digit where the two would be misread together.
   private mutating func keepApart(from first: UInt8) {
     guard isLetterOrDigit(first), let last = output.last, isLetterOrDigit(last) else { return }
     let position = output.count
     if isDigit(first), let script = endedScript, script.upperBound == position {
-      // The digits of a script do not go on after it.
+      // Braces separate the script's digits from those after it.
       output.insert(UInt8(ascii: "{"), at: script.lowerBound)
       output.append(UInt8(ascii: "}"))
     } else if wordBoundary == position || boundary == position && isDigit(first) && isDigit(last) {

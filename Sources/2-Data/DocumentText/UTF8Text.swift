@@ -1,7 +1,7 @@
-/// Bytes looked at as UTF-8: whether they are, and how far they are from it.
+/// A validation of bytes as UTF-8, which counts multi-byte characters and invalid sequences.
 struct UTF8Text {
   private let bytes: ArraySlice<UInt8>
-  /// How many sequences mean nothing; each becomes one U+FFFD (the maximal subparts of the Unicode standard, chapter 3).
+  /// How many sequences are invalid; each becomes one U+FFFD (the maximal subparts of the Unicode standard, chapter 3).
   private(set) var strays = 0
   /// How many characters take more than one byte.
   private(set) var multiByteCharacters = 0
@@ -22,10 +22,10 @@ struct UTF8Text {
 
   var isValid: Bool { strays == 0 }
 
-  /// Whether this is UTF-8 with a few bytes damaged: under 0.1 % of them.
+  /// Whether this is UTF-8 with little damage: fewer invalid sequences than 0.1 % of the bytes.
   var isNearlyValid: Bool { strays * 1000 < bytes.count }
 
-  /// The text, with U+FFFD where bytes mean nothing.
+  /// The text, with U+FFFD for each invalid sequence.
   func decoded() -> DecodedText {
     guard !isValid else { return DecodedText(bytes: Array(bytes)) }
     var text = DecodedText()
@@ -56,7 +56,8 @@ struct UTF8Text {
     return index
   }
 
-  /// The length of what begins at a byte above 0x7F: a character, or the longest start of one that cannot go on.
+  /// The length of the sequence that begins at a byte above 0x7F: a character, or the longest start of one that does
+  /// not continue as such.
   private static func sequence(_ bytes: UnsafeBufferPointer<UInt8>, at index: Int) -> (length: Int, isCharacter: Bool) {
     let first = bytes[index]
     let (count, second): (Int, ClosedRange<UInt8>) =

@@ -1,6 +1,6 @@
 /// The CRC-32C checksum (Castagnoli polynomial), as the TFRecord framing of TensorBoard's files uses it.
 enum CRC32C {
-  /// From a byte to the remainder of that byte followed by 32 zero bits; the reflected polynomial is 0x82F63B78.
+  /// The remainder of each byte followed by 32 zero bits; the reflected polynomial is 0x82F63B78.
   private static let table: [UInt32] = (0..<256).map { byte in
     (0..<8).reduce(UInt32(byte)) { remainder, _ in remainder >> 1 ^ (remainder & 1) &* 0x82F6_3B78 }
   }

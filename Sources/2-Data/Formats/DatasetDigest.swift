@@ -1,10 +1,10 @@
 import Foundation
 import Support
 
-/// The content hash of a `.bin/.idx` pair: by it a dataset is known again at any path.
+/// The content hash of a `.bin/.idx` pair, which identifies a dataset at any path.
 ///
-/// The root is the SHA-256 of a text that has the sizes and chunk hashes of both files (docs/formats.md), so that it
-/// stands for every byte, and 1 % of the chunks can be verified against it without reading the rest.
+/// The root is the SHA-256 of a text with the sizes and chunk hashes of both files (docs/formats.md), so it covers
+/// every byte, and any chunk can be verified without reading the rest.
 public struct DatasetDigest: Codable, Sendable, Equatable {
   public var version = 1
   public var chunkByteCount: Int
@@ -39,7 +39,7 @@ public struct DatasetDigest: Codable, Sendable, Equatable {
     self.index = index
   }
 
-  /// 64 hexadecimal digits that stand for the content of both files.
+  /// The root hash of both files, 64 hexadecimal digits.
   public var root: String {
     var text = "forge-dataset \(version)\nchunk_bytes \(chunkByteCount)\n"
     for (name, file) in [("bin", data), ("idx", index)] {
@@ -51,7 +51,7 @@ public struct DatasetDigest: Codable, Sendable, Equatable {
 
   public subscript(file: File) -> FileDigest { file == .data ? data : index }
 
-  /// The hash that a chunk should have.
+  /// The recorded hash of a chunk.
   public subscript(chunk: Chunk) -> String { self[chunk.file].chunks[chunk.number] }
 
   /// The chunks of two files of these sizes, those of the tokens first.
@@ -73,7 +73,7 @@ public struct DatasetDigest: Codable, Sendable, Equatable {
 
   // MARK: On disk
 
-  /// Where the digest of a prepared dataset stands: `PREFIX.digest.json`.
+  /// The path of a prepared dataset's digest: `PREFIX.digest.json`.
   public static func path(prefix: String) -> String { prefix + ".digest.json" }
 
   /// Reads a digest; nil when there is none.

@@ -1,9 +1,9 @@
 import Glibc
 import Support
 
-/// The hashes of a file in chunks: SHA-256 of every `chunkByteCount` bytes, the last chunk shorter.
+/// The chunk hashes of a file: SHA-256 of every `chunkByteCount` bytes; the last chunk may be shorter.
 ///
-/// A part of a large file can so be verified without reading the rest.
+/// So a part of a large file can be verified without reading the rest.
 public struct FileDigest: Codable, Sendable, Equatable {
   /// The file's size.
   public var byteCount: Int
@@ -22,12 +22,13 @@ public struct FileDigest: Codable, Sendable, Equatable {
     self.chunks = chunks
   }
 
-  /// How many chunks a file of so many bytes has.
+  /// How many chunks a file of `byteCount` bytes has.
   public static func chunkCount(of byteCount: Int, chunkByteCount: Int) -> Int {
     byteCount / chunkByteCount + (byteCount % chunkByteCount == 0 ? 0 : 1)
   }
 
-  /// The digest of a range of a file, read past the mapping so that an unreadable sector is an error and no signal.
+  /// Hashes a range of a file, by `pread` rather than a mapping, so that an unreadable sector is an error and not a
+  /// signal.
   ///
   /// - Throws: `ForgeError.badInput` when the file cannot be opened or is shorter, `tryAgain` when reading fails.
   public static func hash(path: String, bytes range: Range<Int>) throws -> SHA256.Digest {
@@ -53,7 +54,7 @@ public struct FileDigest: Codable, Sendable, Equatable {
   }
 }
 
-/// Hashes a file in chunks while it is written.
+/// A streaming hasher of a file's chunks.
 public final class ChunkHasher {
   private let chunkByteCount: Int
   private var hash = SHA256()
@@ -77,7 +78,7 @@ public final class ChunkHasher {
     digest.byteCount += bytes.count
   }
 
-  /// The digest of all that `update` was given.
+  /// The digest of all bytes passed to `update`.
   public func finalize() -> FileDigest {
     if inChunk > 0 { endChunk() }
     return digest

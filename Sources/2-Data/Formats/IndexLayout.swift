@@ -1,6 +1,6 @@
 import Support
 
-/// Where things are in a `.idx` file; see ``IndexedDataset`` for the format.
+/// The layout of a `.idx` file; see ``IndexedDataset`` for the format.
 struct IndexLayout {
   static let magic: [UInt8] = Array("MMIDIDX\0\0".utf8)
   static let version: UInt64 = 1
@@ -32,7 +32,7 @@ struct IndexLayout {
     }
     self.tokenType = tokenType
     let counts = [18, 26].map { UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: $0, as: UInt64.self)) }
-    // No sensible count comes near this, and below it the sums cannot overflow.
+    // Far above any real count; below it the sums cannot overflow.
     guard counts.allSatisfy({ $0 <= 1 << 48 }) else {
       throw ForgeError.badInput("'\(path)' is damaged: it claims \(counts[0]) sequences and \(counts[1]) documents")
     }
@@ -58,7 +58,7 @@ struct IndexLayout {
     Int(Int64(littleEndian: index.bytes.loadUnaligned(fromByteOffset: documentsStart + document * 8, as: Int64.self)))
   }
 
-  /// Checks that the sequences lie one after another and fill the `.bin` file; returns their tokens.
+  /// Checks that the sequences are contiguous and fill the `.bin` file; returns the number of tokens.
   func checkedTokenCount(of index: MappedFile, dataPath: String, dataSize: Int) throws -> Int {
     var tokenCount = 0
     for sequence in 0..<sequenceCount {
@@ -81,7 +81,7 @@ struct IndexLayout {
     return tokenCount
   }
 
-  /// Checks that the document indices go from the first sequence to the last in order; returns the documents.
+  /// Checks that the document indices ascend from the first sequence to the end; returns the number of documents.
   func checkedDocumentCount(of index: MappedFile) throws -> Int {
     var previous = 0
     for document in 0..<documentIndexCount {

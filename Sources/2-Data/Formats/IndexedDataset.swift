@@ -7,8 +7,8 @@ import Support
 /// byte offsets into the `.bin` (`Int64`) and D document indices (`Int64`): where each document's sequences begin,
 /// followed by S. Format and names from Megatron-LM, `megatron/core/datasets/indexed_dataset.py`.
 ///
-/// The sequences of a dataset lie one after another, so the tokens can be read as one stream. All reading is
-/// thread-safe and allocates nothing.
+/// The sequences of a dataset are contiguous, so the tokens can be read as one stream. All reading is thread-safe and
+/// allocates nothing.
 public final class IndexedDataset: Sendable {
   /// The path without `.bin` and `.idx`.
   public let prefix: String
@@ -25,9 +25,9 @@ public final class IndexedDataset: Sendable {
   private let index: MappedFile
   private let layout: IndexLayout
 
-  /// Opens and checks both files; every sequence is checked to lie where the ones before it end.
+  /// Opens and checks both files; every sequence must begin where the one before it ends.
   ///
-  /// Throws `badInput` when a file is missing, truncated or unknown, or when the two do not belong together.
+  /// Throws `badInput` when a file is missing, truncated or of an unknown format, or when the two do not match.
   public init(prefix: String) throws {
     self.prefix = prefix
     index = try MappedFile(path: prefix + ".idx")
@@ -56,7 +56,8 @@ public final class IndexedDataset: Sendable {
     }
   }
 
-  /// The first token in a range of the stream that is not in `0..<vocabularySize`, with its position; nil when all are.
+  /// The first token in a range of the stream that is outside `0..<vocabularySize`, with its position; nil when there
+  /// is none.
   public func firstToken(
     outsideVocabulary vocabularySize: Int, in range: Range<Int>
   ) -> (position: Int, id: Int)? {
@@ -67,7 +68,7 @@ public final class IndexedDataset: Sendable {
       let blockCount = 1 << 16
       for start in stride(from: range.lowerBound, to: range.upperBound, by: blockCount) {
         let block = tokens(start..<min(start + blockCount, range.upperBound), as: Token.self)
-        // The maximum of a block is found by vector instructions, a search for a position would not be.
+        // The compiler vectorizes the maximum of a block, but not the search for a position.
         var maximum: Token = 0
         for token in block { maximum = max(maximum, token) }
         if maximum >= limit { return block.firstIndex { $0 >= limit }.map { start + $0 } }
@@ -98,7 +99,7 @@ public final class IndexedDataset: Sendable {
     precondition(position >= 0 && position < tokenCount)
     var low = 0
     var high = documentCount
-    // Invariant: start(low) <= position < start(high). Empty documents are passed over.
+    // Invariant: start(low) <= position < start(high). Empty documents are skipped.
     while high - low > 1 {
       let middle = (low + high) / 2
       if start(ofDocument: middle) <= position { low = middle } else { high = middle }

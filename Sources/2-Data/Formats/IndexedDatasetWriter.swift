@@ -1,9 +1,10 @@
 import Support
 
-/// Writes a Megatron-LM indexed dataset (see ``IndexedDataset``), one sequence per document.
+/// A writer of a Megatron-LM indexed dataset (see ``IndexedDataset``), with one sequence per document.
 ///
-/// The tokens go to disk as they come; the index is kept in memory (20 bytes per document) until `finish`. Neither file
-/// appears under its name before that. Both are hashed on the way (``DatasetDigest``).
+/// The tokens are written as they are appended; the documents' lengths are kept in memory (4 bytes each) until
+/// `finish`. Neither file appears under its name before that. Both are hashed while they are written
+/// (``DatasetDigest``).
 public final class IndexedDatasetWriter {
   public let tokenType: TokenType
   public private(set) var tokenCount = 0
@@ -49,7 +50,7 @@ public final class IndexedDatasetWriter {
     return start..<tokenCount
   }
 
-  /// Completes both files and gives them their names, the index last.
+  /// Completes both files and renames them to their final names, the index last.
   ///
   /// - Returns: the content hash of the two.
   @discardableResult

@@ -23,7 +23,7 @@ public final class MappedFile: Sendable {
     self.path = path
     let size = Int(status.st_size)
     guard size > 0 else {
-      // An empty mapping is an error for mmap, but an empty file is a valid input.
+      // `mmap` rejects an empty mapping, but an empty file is a valid input.
       bytes = UnsafeRawBufferPointer(start: nil, count: 0)
       return
     }
@@ -38,5 +38,5 @@ public final class MappedFile: Sendable {
   }
 }
 
-/// The C library's sentence for the current `errno`.
+/// The C library's message for the current `errno`.
 func systemMessage() -> String { String(cString: strerror(errno)) }

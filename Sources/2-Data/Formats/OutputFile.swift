@@ -1,8 +1,8 @@
 import Glibc
 import Support
 
-/// A file that appears under its name only when it is complete: written beside it under a name that nothing has, synced
-/// and renamed by `commit`, removed when dropped before that.
+/// An atomically written file, which appears under its name only when it is complete: written under a temporary name
+/// beside it, synced and renamed by `commit`, removed when released before that.
 public final class OutputFile {
   public let path: String
   private let finalPath: [CChar]
@@ -27,7 +27,7 @@ public final class OutputFile {
     if !isCommitted { unlink(partialPath) }
   }
 
-  /// Appends bytes; the sequential writes of one file are gathered into large ones.
+  /// Appends bytes through a buffer of 1 MiB.
   public func append(_ bytes: UnsafeRawBufferPointer) throws {
     if buffer.count + bytes.count > Self.bufferCapacity { try flush() }
     if bytes.count > Self.bufferCapacity {
@@ -42,19 +42,19 @@ public final class OutputFile {
     try bytes.withUnsafeBytes { try append($0) }
   }
 
-  /// Writes bytes at a place in the file. Not to be mixed with `append`.
+  /// Writes bytes at an offset of the file. Not to be mixed with `append`.
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     try writeAll(bytes, at: offset)
   }
 
-  /// Makes the file durable and gives it its name, replacing a file that had it.
+  /// Syncs the file and renames it to its final name, replacing a file of that name.
   public func commit() throws {
     try flush()
     guard fsync(descriptor) == 0, rename(partialPath, finalPath) == 0 else { throw failure() }
     isCommitted = true
   }
 
-  /// Makes a file that was not there: what has a name like ours may be the user's.
+  /// Creates a new file (`O_EXCL`): an existing one with a temporary name may be the user's.
   private static func create(beside path: String) -> (path: [CChar], descriptor: Int32) {
     for _ in 0..<100 {
       let candidate = PathBytes.cString(of: TemporaryName.beside(path))

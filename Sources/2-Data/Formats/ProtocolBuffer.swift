@@ -1,5 +1,5 @@
-/// The few wire types of Protocol Buffers that TensorBoard's messages need.
-/// See <https://protobuf.dev/programming-guides/encoding/>.
+/// An encoder of the Protocol Buffers wire types that TensorBoard's messages need. See
+/// <https://protobuf.dev/programming-guides/encoding/>.
 struct ProtocolBuffer {
   private(set) var bytes: [UInt8] = []
 
@@ -30,7 +30,7 @@ struct ProtocolBuffer {
 
   private mutating func appendKey(_ field: Int, wireType: Int) { appendVariableLength(UInt64(field << 3 | wireType)) }
 
-  /// Seven bits a byte, the lowest first; the top bit says that another follows.
+  /// A varint: seven bits a byte, the lowest first; the top bit is set when another byte follows.
   private mutating func appendVariableLength(_ value: UInt64) {
     var rest = value
     while rest >= 0x80 {
@@ -41,22 +41,22 @@ struct ProtocolBuffer {
   }
 }
 
-/// Walks through the fields of a message that somebody else may have written.
+/// A reader of the fields of a Protocol Buffers message, which need not be valid.
 struct ProtocolBufferReader {
   struct Field {
     var number: Int
-    /// Of a field of variable length.
+    /// The value of a varint field.
     var integer: Int?
-    /// Of text, bytes or a message.
+    /// The value of a string, bytes or message field.
     var bytes: UnsafeRawBufferPointer?
   }
 
   private var rest: Slice<UnsafeRawBufferPointer>
 
-  /// - Parameter message: valid for as long as the reader and what it gives are used.
+  /// - Parameter message: must stay valid while the reader and its fields are used.
   init(_ message: UnsafeRawBufferPointer) { rest = message[...] }
 
-  /// nil at the end, and where the message is damaged.
+  /// The next field; nil at the end, and where the message is damaged.
   mutating func next() -> Field? {
     guard let key = variableLength() else { return nil }
     var field = Field(number: Int(truncatingIfNeeded: key >> 3))

@@ -1,7 +1,8 @@
 import FoundationEssentials
 import Support
 
-/// The weights of a Hugging Face folder: one `model.safetensors`, or shards named by `model.safetensors.index.json`.
+/// The weights of a Hugging Face folder: one `model.safetensors`, or the shards listed in
+/// `model.safetensors.index.json`.
 public struct SafetensorsCollection: Sendable {
   public static let singleFileName = "model.safetensors"
   public static let indexFileName = "model.safetensors.index.json"
@@ -30,7 +31,7 @@ public struct SafetensorsCollection: Sendable {
     }
   }
 
-  /// The names of the files whose tensors these are.
+  /// The names of the files that hold the tensors.
   public var fileNames: Set<String> {
     Set(files.values.compactMap { $0.path.split(separator: "/").last.map(String.init) })
   }
@@ -76,7 +77,7 @@ public struct SafetensorsCollection: Sendable {
     }
   }
 
-  /// Opens the files that the index names, and takes all that is in them: a tensor that the index leaves out counts, too.
+  /// Opens the files that the index lists, with all of their tensors, also those that are not in the index.
   private static func openShards(
     of index: ShardIndex, in folder: String, indexPath: String
   ) throws -> ([String: SafetensorsFile.TensorInfo], [String: SafetensorsFile]) {
@@ -147,7 +148,7 @@ struct ShardIndex: Codable {
   init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     weightMap = try container.decode([String: String].self, forKey: .weightMap)
-    // Only informative, and written as a float by some tools.
+    // Informative only, and some tools write it as a float.
     metadata = try? container.decode(Metadata.self, forKey: .metadata)
   }
 }

@@ -1,13 +1,13 @@
 import FoundationEssentials
 import Support
 
-/// One memory-mapped safetensors file, its header fully checked when it is opened.
+/// A memory-mapped safetensors file, whose header is fully checked when it is opened.
 ///
 /// The format: a little-endian `UInt64` with the header's length, a JSON header from tensor name to
 /// `{"dtype", "shape", "data_offsets"}`, then the tensors' bytes without gaps.
 /// See <https://huggingface.co/docs/safetensors>.
 public final class SafetensorsFile: Sendable {
-  /// What the header says about one tensor.
+  /// The header's description of a tensor.
   public struct TensorInfo: Sendable, Equatable {
     public let dtype: ScalarType
     public let shape: [Int]

@@ -11,8 +11,8 @@ package struct SafetensorsHeader {
 
   /// - Parameters:
   ///   - bytes: the whole file.
-  ///   - path: names it in messages.
-  /// - Throws: `ForgeError.badInput` when the header or what it says of the file is not consistent.
+  ///   - path: the file's name in messages.
+  /// - Throws: `ForgeError.badInput` when the header is inconsistent with itself or with the file.
   package init(_ bytes: UnsafeRawBufferPointer, path: String) throws {
     guard bytes.count >= 8 else {
       throw ForgeError.badInput("'\(path)' is not a safetensors file: it has only \(bytes.count) bytes")

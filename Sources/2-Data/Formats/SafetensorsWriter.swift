@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Support
 
-/// Streams tensors into one safetensors file, or into a Hugging Face folder's file or shards.
+/// A streaming writer of tensors to one safetensors file, or to a Hugging Face folder's file or shards.
 ///
 /// The tensors are declared first, because the header comes first; their values may then be written in any order and in
 /// pieces. Nothing appears under its final name before `finish`.
@@ -40,8 +40,8 @@ public final class SafetensorsWriter {
     try self.init(groups: [tensors], paths: [path], indexPath: nil, metadata: metadata)
   }
 
-  /// The weights of a Hugging Face folder, which must exist: `model.safetensors`, or when they are more than
-  /// `maximumShardByteCount` bytes, shards filled in the order of `tensors` and `model.safetensors.index.json`.
+  /// The weights of a Hugging Face folder, which must exist: `model.safetensors`, or, above `maximumShardByteCount`
+  /// bytes, shards filled in the order of `tensors` and `model.safetensors.index.json`.
   public convenience init(
     folder: String, tensors: [Tensor], metadata: [String: String] = ["format": "pt"],
     maximumShardByteCount: Int = 5_000_000_000
@@ -123,7 +123,7 @@ public final class SafetensorsWriter {
     }
   }
 
-  /// Completes the files and gives them their names; the index comes last.
+  /// Completes the files and renames them to their final names, the index last.
   public func finish() throws {
     for (name, place) in places {
       precondition(place.remaining == 0, "tensor '\(name)' misses \(place.remaining) elements")

@@ -1,4 +1,4 @@
-/// An element type of a safetensors file, named as the format names it.
+/// The element type (dtype) of a tensor in a safetensors file; the raw value is the format's name.
 public enum ScalarType: String, Sendable, Codable {
   case float64 = "F64"
   case float32 = "F32"
@@ -26,13 +26,13 @@ public enum ScalarType: String, Sendable, Codable {
     }
   }
 
-  /// Whether `Float` values can be read from it and written as it.
+  /// Whether it can be converted to and from `Float`.
   public var convertsToFloat: Bool { self == .float32 || self == .float16 || self == .bfloat16 }
 }
 
 // MARK: - Conversions, in integer arithmetic so that the processor's flush-to-zero setting cannot change a value
 
-/// The float whose upper half `bits` is.
+/// The float whose upper 16 bits are `bits`.
 @inline(__always)
 package func floatFromBFloat16(_ bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
 
@@ -45,7 +45,7 @@ func bfloat16FromFloat(_ value: Float) -> UInt16 {
   return bits & 0x7FFF_FFFF > 0x7F80_0000 ? quietNaN : rounded
 }
 
-/// Rounds to nearest, ties to even; too large becomes infinity, and a NaN stays a (quiet) NaN.
+/// Rounds to nearest, ties to even; overflow becomes infinity, and a NaN stays a (quiet) NaN.
 @inline(__always)
 func float16FromFloat(_ value: Float) -> UInt16 {
   let sign = UInt16(truncatingIfNeeded: value.bitPattern >> 16) & 0x8000
@@ -56,7 +56,7 @@ func float16FromFloat(_ value: Float) -> UInt16 {
     let rebased = magnitude - (UInt32(127 - 15) << 23)
     return sign | UInt16(truncatingIfNeeded: (rebased + 0xFFF + ((rebased >> 13) & 1)) >> 13)
   }
-  // Below 2⁻¹⁴ a half counts units of 2⁻²⁴.
+  // Below 2⁻¹⁴ a half is subnormal: a multiple of 2⁻²⁴.
   let shift = 126 - (magnitude >> 23)
   if shift > 24 { return sign }
   let significand = (magnitude & 0x007F_FFFF) | 0x0080_0000

@@ -1,11 +1,11 @@
-/// The records of an event file that TensorBoard shows: scalars of a step, and what a file begins with.
+/// The records of a TensorBoard event file: the file header, session starts and scalars.
 ///
 /// A file is a sequence of TFRecords (length, its checksum, data, its checksum), each holding an `Event` message.
 public enum TensorBoardEvents {
-  /// What the names of event files begin with.
+  /// The prefix of event files' names.
   public static let filePrefix = "events.out.tfevents."
 
-  /// What a file begins with: the format's version, and the program that writes it.
+  /// The first record of a file: the format's version, and the program that writes it.
   public static func header(writer: String, wallTime: Double) -> [UInt8] {
     record(wallTime) {
       var source = ProtocolBuffer()
@@ -15,7 +15,7 @@ public enum TensorBoardEvents {
     }
   }
 
-  /// Tells that steps from `step` on are written (again): readers drop what they have of them from older files.
+  /// A session start: steps from `step` on are written (again), and readers drop those of older files.
   public static func sessionStart(step: Int, wallTime: Double) -> [UInt8] {
     record(wallTime) {
       var session = ProtocolBuffer()
@@ -25,7 +25,7 @@ public enum TensorBoardEvents {
     }
   }
 
-  /// One point of the curve `tag`. `wallTime` is in seconds since 1970.
+  /// A scalar: one point of the curve `tag`. `wallTime` is in seconds since 1970.
   public static func scalar(_ value: Float, tag: String, step: Int, wallTime: Double) -> [UInt8] {
     record(wallTime) {
       var scalar = ProtocolBuffer()
@@ -48,20 +48,20 @@ public enum TensorBoardEvents {
     }
   }
 
-  /// How much of a file a run keeps that continues after a step.
+  /// How much of a file is kept when a run resumes after a step.
   public struct Kept: Equatable {
-    /// Bytes of the whole records up to the first of a later step.
+    /// Bytes of the complete records before the first of a later step.
     public var bytes: Int
-    /// Whether they are more than the file's beginning.
+    /// Whether a scalar is among them.
     public var hasScalars: Bool
   }
 
-  /// Looks for the first record beyond a step, or the first that is cut short or damaged, which no reader gets past.
+  /// Finds the first record of a later step, or the first that is truncated or damaged, at which readers stop.
   ///
   /// - Parameters:
   ///   - contents: of a file, in which steps ascend.
-  ///   - writer: who must have written it.
-  /// - Returns: nil for a file that somebody else has written, or that is none.
+  ///   - writer: the program that must have written it.
+  /// - Returns: nil for a file that another program has written, or that is no event file.
   public static func kept(of contents: UnsafeRawBufferPointer, writer: String, through step: Int) -> Kept? {
     var kept: Kept?
     var place = 0
@@ -94,7 +94,7 @@ public enum TensorBoardEvents {
     return nil
   }
 
-  /// The data of the record that begins at a place; nil when it is not whole.
+  /// The data of the record that begins at `place`; nil when it is incomplete or damaged.
   private static func record(_ contents: UnsafeRawBufferPointer, at place: Int) -> UnsafeRawBufferPointer? {
     func checksum(_ range: Range<Int>) -> Bool {
       contents.loadUnaligned(fromByteOffset: range.upperBound, as: UInt32.self).littleEndian

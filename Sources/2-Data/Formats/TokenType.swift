@@ -1,4 +1,4 @@
-/// How a Megatron-LM indexed dataset stores a token; the raw value is the format's code.
+/// The token dtype of a Megatron-LM indexed dataset; the raw value is the format's code.
 public enum TokenType: UInt8, Sendable {
   case uint8 = 1
   case int8 = 2
@@ -7,7 +7,7 @@ public enum TokenType: UInt8, Sendable {
   case int64 = 5
   case uint16 = 8
 
-  /// The smallest type that Megatron-LM itself would choose for a vocabulary.
+  /// The type that Megatron-LM chooses for a vocabulary.
   public static func smallest(forVocabularySize size: Int) -> TokenType { size < 65_500 ? .uint16 : .int32 }
 
   /// Bytes of one token.

@@ -1,30 +1,31 @@
-/// The tokens that stand outside the merges: special tokens such as `<s>`, and words added to a trained vocabulary.
+/// The added tokens of a tokenizer, outside the merges: special tokens such as `<s>`, and words added to a trained
+/// vocabulary.
 ///
-/// They are found as Hugging Face `tokenizers` finds them, in two passes: those that are not normalised in the text as it
-/// is, then the others, normalised themselves, in each normalised stretch between.
+/// They are matched as by Hugging Face `tokenizers`, in two passes: those that are not normalised in the raw text, then
+/// the others, normalised themselves, in each normalised stretch between.
 struct AddedTokens: Sendable {
   struct Token: Sendable {
     var content: [UInt8]
     var id: Int32
-    /// A control token: recognised in text only when asked for, and left out of decoded text.
+    /// A control token: parsed in text only on request, and skipped in decoding.
     var isSpecial: Bool
-    /// Only where neither neighbour belongs to a word.
+    /// Matches only where neither neighbour is a word character (`single_word`).
     var singleWord = false
-    /// Takes in the white space before it.
+    /// Includes the white space before it (`lstrip`).
     var stripsLeft = false
-    /// Takes in the white space after it.
+    /// Includes the white space after it (`rstrip`).
     var stripsRight = false
     var isNormalized = false
   }
 
   let tokens: [Token]
   let specialIDs: Set<Int32>
-  /// Those that are looked for in the text as it is.
+  /// The tokens that are matched in raw text.
   let raw: TokenMatcher
-  /// Those that are looked for in normalised text.
+  /// The tokens that are matched in normalised text.
   let normalized: TokenMatcher
 
-  /// - Throws: `JSON.Malformed` when two tokens cannot be told apart or one vanishes in normalisation.
+  /// - Throws: `JSON.Malformed` when two tokens are the same, or one is empty after normalisation.
   init(_ tokens: [Token], normalizer: Normalizer) throws(JSON.Malformed) {
     self.tokens = tokens
     specialIDs = Set(tokens.lazy.filter(\.isSpecial).map(\.id))
@@ -33,7 +34,7 @@ struct AddedTokens: Sendable {
       tokens.lazy.filter(\.isNormalized).map { (normalizer.normalized($0.content) ?? $0.content, $0) })
   }
 
-  /// Whether the two sides of a line feed between visible characters may be searched apart.
+  /// Whether a text may be split after a line feed between visible characters without changing the matches.
   var canCutLines: Bool { raw.canCutLines && normalized.canCutLines }
 
   /// The id of the added token written `content`.
@@ -47,7 +48,7 @@ struct AddedTokens: Sendable {
   }
 }
 
-/// Finds tokens in text: at each place the longest, from left to right (`tokenizers`' `find_matches`).
+/// A matcher of tokens in text: leftmost first, at each position the longest (`tokenizers`' `find_matches`).
 struct TokenMatcher: Sendable {
   private struct Pattern: Sendable {
     var bytes: [UInt8]
@@ -60,7 +61,7 @@ struct TokenMatcher: Sendable {
   private let ids: Set<Int32>
   let canCutLines: Bool
 
-  /// - Parameter patterns: what to look for, and the token that is then found.
+  /// - Parameter patterns: the bytes to match, and their token.
   init(_ patterns: some Sequence<(bytes: [UInt8], token: AddedTokens.Token)>) throws(JSON.Malformed) {
     var table = [[Pattern]](repeating: [], count: 256)
     var known: Set<[UInt8]> = []
@@ -85,15 +86,15 @@ struct TokenMatcher: Sendable {
     self.canCutLines = canCutLines
   }
 
-  /// A piece of a text that was cut at the tokens in it.
+  /// A piece of a text that is split at the tokens in it.
   enum Part {
     case stretch(Range<Int>)
     case token(Int32)
   }
 
-  /// Cuts `text` at the tokens in it, and hands over what there is, in order.
+  /// Splits `text` at the tokens in it and calls `body` with each part, in order.
   ///
-  /// - Parameter ignored: ids whose tokens count as text; what they cover is not searched for others.
+  /// - Parameter ignored: ids whose tokens are treated as text; what they cover is not searched for others.
   func split(
     _ text: UnsafeBufferPointer<UInt8>, ignoring ignored: Set<Int32>, _ body: (Part) throws -> Void
   ) rethrows {

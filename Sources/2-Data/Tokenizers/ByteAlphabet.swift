@@ -1,4 +1,5 @@
-/// The printable characters that stand for the 256 bytes in a byte-level vocabulary (Radford et al. 2019, GPT-2).
+/// The byte alphabet of a byte-level vocabulary: a printable character for each of the 256 bytes (Radford et al. 2019,
+/// GPT-2).
 ///
 /// Printable Latin-1 characters stand for themselves; the other 68 bytes take U+0100, U+0101, … in order, so a space is
 /// written `Ġ` and a newline `Ċ`.

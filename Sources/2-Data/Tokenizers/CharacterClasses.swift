@@ -1,4 +1,4 @@
-/// The classes of characters that the splitting patterns tell apart.
+/// The character classes of the pre-tokenization patterns.
 enum CharacterClass: UInt8 {
   /// Neither of the others: punctuation, symbols, marks, controls, unassigned code points and invalid bytes.
   case other
@@ -19,8 +19,9 @@ enum CharacterClasses {
 
   /// The class of every scalar below `limit`.
   ///
-  /// Characters newer than Unicode 16.0 count as unassigned, because the regular expression engine behind Hugging Face
-  /// `tokenizers` 0.23 does not know them and both must cut the same words; up to 16.0 the two agree on every scalar.
+  /// Characters newer than Unicode 16.0 count as unassigned, because the regular expression engine of Hugging Face
+  /// `tokenizers` 0.23 lacks them and both must split text into the same words; up to 16.0 the two agree on every
+  /// scalar.
   static let table: [CharacterClass] = (0..<limit).map { value in
     guard let scalar = Unicode.Scalar(value) else { return .other }
     return classify(scalar)

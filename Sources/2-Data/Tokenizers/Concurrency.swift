@@ -1,8 +1,8 @@
 import Support
 import Synchronization
 
-/// Runs `body(worker, index)` for every index below `count` on up to `threads` threads and waits for the last. Goes on
-/// with fewer when the system gives no more.
+/// A parallel for loop: runs `body(worker, index)` for every index below `count` on up to `threads` threads and waits
+/// for the last. Uses fewer when the system starts no more.
 ///
 /// A worker takes the next index whenever it has finished one, so which worker gets which index is not determined;
 /// no two calls with the same worker number run at once.
@@ -29,7 +29,7 @@ func concurrently(count: Int, threads: Int, _ body: (_ worker: Int, _ index: Int
   }
 }
 
-/// Indices, handed out one by one.
+/// An atomic counter of indices.
 private final class Counter: Sendable {
   private let next = Atomic(0)
 

@@ -1,22 +1,23 @@
 import Foundation
 
-/// The post-processor and the chat templates of a tokenizer, made to begin a text as documents began in training.
+/// The beginning of documents in training (a begin-of-sequence token or none), and the rewriting of a tokenizer's
+/// post-processor and chat templates to it.
 ///
-/// `transformers`, lm-eval and vLLM put before a text what the post-processor of `tokenizer.json` says, whatever
-/// `add_bos_token` says, and nothing before what a chat template has rendered.
+/// `transformers`, lm-eval and vLLM prepend what the post-processor of `tokenizer.json` has, whatever `add_bos_token`
+/// is, and prepend nothing to what a chat template has rendered.
 public struct DocumentBeginning: Sendable {
   private let token: DocumentTokens.Named?
-  /// A token that documents could begin with, and do not.
+  /// The begin-of-sequence token, when documents do not begin with it.
   private let omitted: DocumentTokens.Named?
 
   private static let tokenizer = "tokenizer.json"
   private static let configuration = "tokenizer_config.json"
   private static let template = "chat_template"
 
-  /// How `forge data prepare` begins a document.
+  /// The beginning of a document by `forge data prepare`.
   ///
-  /// - Parameter files: the tokenizer's, by their paths in its folder.
-  /// - Returns: nil when they are not those of a tokenizer that it can use.
+  /// - Parameter files: the tokenizer's files, by their paths in its folder.
+  /// - Returns: nil when they are not those of a supported tokenizer.
   public init?(files: [String: Data]) {
     guard let around = try? TokenizerFiles(contents: files)?.parsed(path: "").around else { return nil }
     token = around.addsBegin ? around.begin : nil
@@ -28,17 +29,17 @@ public struct DocumentBeginning: Sendable {
     (try? JSON([UInt8](configuration), asPython: true).object())?[template] != nil
   }
 
-  /// Changes what does not begin a text so; every other byte stays as it is.
+  /// Rewrites a post-processor and chat templates that begin a text otherwise; every other byte stays as it is.
   ///
   /// - Parameter files: a tokenizer's and its chat templates, by their paths in the folder.
-  /// - Returns: what was changed, in a sentence; nil when nothing was.
+  /// - Returns: a sentence that names what was changed; nil when nothing was.
   public func impose(on files: inout [String: Data]) -> String? {
     var changed: [String] = []
     do throws(JSON.Malformed) {
       if try imposeOnTexts(&files) { changed.append("\(Self.tokenizer) (post_processor)") }
       changed += try imposeOnChats(&files).map { "\($0) (chat template)" }
     } catch {
-      // Nobody could read such files.
+      // Malformed files are rejected elsewhere.
       return nil
     }
     guard !changed.isEmpty else { return nil }
@@ -120,10 +121,10 @@ public struct DocumentBeginning: Sendable {
   }
 }
 
-/// The post-processor of a `tokenizer.json`: what it puts around a text, and the steps that put nothing.
+/// The post-processor of a `tokenizer.json`: the special tokens around a text, and the steps that add none.
 private struct PostProcessor {
   private var others: [JSON] = []
-  /// Pieces of a template.
+  /// The template's pieces before and after the text.
   private var before: [JSON] = []
   private var after: [JSON] = []
   private var specials: [JSON.Member] = []
@@ -170,7 +171,7 @@ private struct PostProcessor {
     }
   }
 
-  /// The same with only `token` before a text.
+  /// The post-processor with only `token` before a text.
   func beginning(with token: DocumentTokens.Named?) -> JSON {
     let first = token.map { [Self.piece("SpecialToken", $0.name)] } ?? []
     var steps = others

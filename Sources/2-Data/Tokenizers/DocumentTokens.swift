@@ -1,19 +1,19 @@
 import Foundation
 import Support
 
-/// Which tokens open and close a document, wherever a tokenizer's files name them.
+/// The begin- and end-of-sequence tokens of documents, from any of a tokenizer's files.
 struct DocumentTokens {
   /// A token's name and id.
   typealias Named = (name: String, id: Int32)
 
-  /// The token named as the first of a document, whether documents are to begin with it or not.
+  /// The begin-of-sequence token, whether documents begin with it or not.
   let begin: Named?
   let end: Named?
-  /// False when the configuration says `"add_bos_token": false`.
+  /// False when the configuration has `"add_bos_token": false`.
   let addsBegin: Bool
 
-  /// Asks `tokenizer_config.json` and `special_tokens_map.json`, then the post-processor of `tokenizer.json`; where there
-  /// is neither of the first two, the usual `<s>` and `</s>` will do.
+  /// Looks in `tokenizer_config.json` and `special_tokens_map.json`, then in the post-processor of `tokenizer.json`;
+  /// without either of the first two files it falls back to `<s>` and `</s>`.
   ///
   /// - Throws: `ForgeError.badInput` when a token that is named does not exist.
   init(_ names: TokenNames, postProcessors: [JSON.Object], tokenizer: ParsedTokenizer, path: String) throws {
@@ -24,7 +24,7 @@ struct DocumentTokens {
       throw ForgeError.badInput("\(path) cannot be used: \(error.reason)")
     }
     func named(_ key: String, _ name: (TokenNames.Configuration) -> String?) throws -> Named? {
-      // A null says that there is none.
+      // A key with null is not looked up in the next file.
       guard let configuration = names.configurations.first(where: { $0.mentions(key) }),
         let content = name(configuration)
       else { return nil }
@@ -44,7 +44,7 @@ struct DocumentTokens {
   }
 }
 
-/// The tokens that a post-processor puts before and behind a text.
+/// The tokens that a post-processor puts before and after a text.
 private struct Template {
   private(set) var begin: DocumentTokens.Named?
   private(set) var end: DocumentTokens.Named?

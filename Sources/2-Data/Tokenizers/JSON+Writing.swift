@@ -15,7 +15,7 @@ extension JSON {
     }
   }
 
-  /// A JSON text whose outermost object has `value` under `key`; every other byte stays as it is.
+  /// Sets `key` to `value` in the outermost object of a JSON text; every other byte stays as it is.
   ///
   /// - Throws: `Malformed` when the text is not an object.
   static func setting(_ key: String, to value: JSON, in text: [UInt8]) throws(Malformed) -> [UInt8] {

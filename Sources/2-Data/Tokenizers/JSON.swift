@@ -1,8 +1,8 @@
 /// A JSON value (RFC 8259): keys in the order of the file, strings byte for byte.
 ///
-/// Foundation's readers will not do for a vocabulary. Of a key that stands twice `JSONDecoder` takes the first value and
-/// `JSONSerialization` the last, without a word, and both keep keys in dictionaries of `String`, for which two tokens
-/// that differ only in Unicode normalisation are one.
+/// Foundation's parsers are not suitable for a vocabulary. Of a duplicate key `JSONDecoder` takes the first value and
+/// `JSONSerialization` the last, without an error, and both keep keys in dictionaries of `String`, in which two tokens
+/// that differ only in Unicode normalisation are equal.
 enum JSON: Sendable {
   case null
   case boolean(Bool)
@@ -17,17 +17,17 @@ enum JSON: Sendable {
     var value: JSON
   }
 
-  /// What is wrong with a text, in words that can follow a file's name and a colon.
+  /// Why a text is malformed, as the continuation of a file's name and a colon.
   struct Malformed: Error {
     var reason: String
 
     init(_ reason: String) { self.reason = reason }
   }
 
-  /// Reads a text in UTF-8. A byte order mark before it does not count.
+  /// Parses a text in UTF-8, without its byte order mark.
   ///
-  /// - Parameter asPython: whether `NaN`, `Infinity` and numbers too large for fp64 count, as Python's reader takes them.
-  /// - Throws: `Malformed` when it is not JSON, a key stands twice in one object, or values are nested too deeply.
+  /// - Parameter asPython: whether to accept `NaN`, `Infinity` and numbers too large for fp64, as Python's parser does.
+  /// - Throws: `Malformed` when it is not JSON, an object has a duplicate key, or values are nested too deeply.
   init(_ text: [UInt8], asPython: Bool = false) throws(Malformed) {
     let start = Self.start(of: text)
     guard String(validating: text[start...], as: UTF8.self) != nil else { throw Malformed("it is not UTF-8 text") }
@@ -40,11 +40,11 @@ enum JSON: Sendable {
     return text.starts(with: mark) ? mark.count : 0
   }
 
-  /// Where a member of the outermost object stands in its text.
+  /// The position of a member of the outermost object in its text.
   struct Places {
-    /// Behind the opening brace.
+    /// After the opening brace.
     var start = 0
-    /// Of the value; nil when there is no such key.
+    /// The range of the value; nil when there is no such key.
     var value: Range<Int>?
     var isEmpty = true
 
@@ -61,7 +61,7 @@ private struct JSONParser {
   var position: Int
   private let asPython: Bool
   private var depth = 0
-  /// As in serde_json, by which `tokenizers` reads.
+  /// The limit of serde_json, with which `tokenizers` parses.
   private static let deepest = 128
 
   init(text: [UInt8], position: Int, asPython: Bool) {
@@ -210,7 +210,7 @@ private struct JSONParser {
     throw malformed("a string has no end")
   }
 
-  /// The UTF-8 of what stands behind a backslash.
+  /// Parses an escape after its backslash; returns its UTF-8.
   private mutating func escape() throws(JSON.Malformed) -> [UInt8] {
     guard let byte = peek else { throw malformed("a string has no end") }
     position += 1
@@ -264,7 +264,7 @@ private struct JSONParser {
   }
 }
 
-/// The keys that an object has so far: compared one by one while they are few, in a set when they are many.
+/// The keys of an object so far: compared one by one while they are few, in a set when they are many.
 private struct KeySet {
   private static let few = 16
   private var set: Set<[UInt8]> = []
@@ -280,10 +280,10 @@ private struct KeySet {
 // MARK: Reading members
 
 extension JSON {
-  /// An object whose members are read by name and type, and whose place in the file is known.
+  /// An object whose members are read by name and type, with its path in the file for messages.
   struct Object {
     var members: [Member]
-    /// Such as `model.vocab`; empty at the top.
+    /// A path such as `model.vocab`; empty at the top.
     var place: String
 
     /// The value of `key`; nil when it is missing or null.
@@ -332,7 +332,7 @@ extension JSON {
       return objects
     }
 
-    /// What `value` is when it has to be there.
+    /// Unwraps the value of a required key.
     func required<Value>(_ key: String, _ value: Value?) throws(Malformed) -> Value {
       guard let value else {
         throw Malformed(place.isEmpty ? "it has no '\(key)'" : "\(shown(place)) has no '\(key)'")
@@ -345,7 +345,7 @@ extension JSON {
     func wrongType(_ key: String) -> Malformed { Malformed("\(shown(path(key))) has the wrong type") }
   }
 
-  /// This value, which stands at `place`, as an object.
+  /// This value as an object; `place` is its path.
   func object(at place: String = "") throws(Malformed) -> Object {
     guard case .object(let members) = self else {
       throw Malformed(place.isEmpty ? "it is not an object" : "\(shown(place)) has the wrong type")

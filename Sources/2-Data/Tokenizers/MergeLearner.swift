@@ -1,8 +1,8 @@
-/// Learns merges from counted words: again and again joins the most frequent pair of neighbouring tokens (Sennrich et
-/// al. 2016), keeping the counts of all pairs up to date instead of counting anew.
+/// BPE training: learns merges from word counts by repeatedly joining the most frequent pair of adjacent tokens
+/// (Sennrich et al. 2016), with the pair counts updated incrementally.
 ///
-/// Equally frequent pairs are joined in the order of their ids, and everything else that Hugging Face's `BpeTrainer`
-/// does is done as well, so that both learn the same merges.
+/// Equally frequent pairs are joined in the order of their ids, and the rest follows Hugging Face's `BpeTrainer`, so
+/// that both learn the same merges.
 struct MergeLearner {
   /// A pair and how often it occurred when it was queued. The most frequent comes first, then the smallest ids.
   private struct Candidate: Comparable {
@@ -45,7 +45,7 @@ struct MergeLearner {
     specialTokenCount = options.specialTokens.count
     minimumFrequency = options.minimumFrequency
     lengths = tokens.map(\.count)
-    // A special token is known by its spelling in the file, which no other token may have.
+    // A special token is identified by its spelling in the file, which no other token may have.
     let spellings = options.specialTokens.map { ByteAlphabet.bytes(for: $0[...]) ?? Array($0.utf8) }
     let known = spellings + tokens.dropFirst(specialTokenCount)
     ids = Dictionary(known.enumerated().map { ($1, Int32($0)) }, uniquingKeysWith: { first, _ in first })
@@ -102,7 +102,7 @@ struct MergeLearner {
     }
   }
 
-  /// The id of the token made of two others; nil when that would be a special token, which text must never become.
+  /// The id of the merged token; nil when that would be a special token, which no text may be encoded to.
   private mutating func mergedID(_ left: Int32, _ right: Int32) -> Int32? {
     let bytes = tokens[Int(left)] + tokens[Int(right)]
     if let id = ids[bytes] { return id < specialTokenCount ? nil : id }
@@ -113,7 +113,7 @@ struct MergeLearner {
     return id
   }
 
-  /// Joins `left` and `right` at a place, if they are still there, and counts the pairs that go and come.
+  /// Joins `left` and `right` at a place, if they are still there, and updates the counts of the pairs around it.
   private mutating func merge(
     _ left: Int32, _ right: Int32, into id: Int32, at place: PairTable.Place, created: inout [UInt64]
   ) {

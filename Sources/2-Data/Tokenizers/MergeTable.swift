@@ -1,4 +1,4 @@
-/// From a pair of neighbouring tokens to the token they become and the rank of that merge: an open-addressed table.
+/// The BPE merges: an open-addressed table from a pair of adjacent tokens to the merged token and the merge's rank.
 struct MergeTable: Sendable {
   struct Slot {
     /// Left id in the upper, right id in the lower half; `absent` in a free slot.
@@ -7,7 +7,7 @@ struct MergeTable: Sendable {
     var merge: UInt64
   }
 
-  /// What a lookup returns for a pair that never merges: larger than any merge.
+  /// The result of a lookup for a pair without a merge: larger than any merge.
   static let absent = UInt64.max
   /// 2⁶⁴ divided by the golden ratio (Knuth's multiplicative hashing).
   static let hashMultiplier: UInt64 = 0x9E37_79B9_7F4A_7C15
@@ -26,7 +26,7 @@ struct MergeTable: Sendable {
     UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
   }
 
-  /// Adds a merge; of two for the same pair the later one stays, as in Hugging Face `tokenizers`.
+  /// Adds a merge; of two for the same pair the later one wins, as in Hugging Face `tokenizers`.
   mutating func insert(left: Int32, right: Int32, rank: Int, id: Int32) {
     let pair = Self.pair(left, right)
     var index = Int((pair &* MergeTable.hashMultiplier) >> shift)
@@ -37,7 +37,7 @@ struct MergeTable: Sendable {
   }
 }
 
-/// A `MergeTable` lent for the duration of an encoding call.
+/// A pointer view of a `MergeTable`, valid for an encoding call.
 struct MergeLookup {
   let slots: UnsafePointer<MergeTable.Slot>
   let mask: Int

@@ -1,8 +1,8 @@
-/// Unicode normalisation (UAX #15) as Hugging Face `tokenizers` knows it.
+/// Unicode normalisation (UAX #15) as in Hugging Face `tokenizers`.
 ///
-/// Foundation's own (Swift 6.3 on Linux) will not do for whole texts: it composes U+10041 and an acute accent as if the
-/// former were the letter A, and leaves marks out of order beside characters such as U+0F73 and U+0F77. Of single
-/// characters its answers are right, and `NormalizationTables` asks for no others.
+/// Foundation's own (Swift 6.3 on Linux) is wrong for whole texts: it composes U+10041 and an acute accent as if the
+/// former were the letter A, and leaves marks out of order beside characters such as U+0F73 and U+0F77. It is right for
+/// single characters, and `NormalizationTables` uses it for these only.
 enum NormalizationForm: String {
   case composed = "NFC"
   case decomposed = "NFD"

@@ -1,19 +1,19 @@
 import Foundation
 
-/// How characters are taken apart, put in order and put together: the tables of normalisation.
+/// The tables of Unicode normalisation: decompositions, combining classes and compositions.
 ///
-/// Those of `tokenizers` are of Unicode 9.0: to it, later characters are unassigned, so they neither change nor combine.
-/// Of all others nothing has changed since. No character of planes 4 to 16 changes or combines.
+/// `tokenizers` has those of Unicode 9.0: later characters are unassigned there, so they neither change nor combine.
+/// The data of all others have not changed since. No character of planes 4 to 16 changes or combines.
 struct NormalizationTables: Sendable {
   static let canonical = NormalizationTables { $0.decomposedStringWithCanonicalMapping }
   static let compatibility = NormalizationTables { $0.decomposedStringWithCompatibilityMapping }
 
-  /// Where in `parts` a scalar's decomposition lies, by its value; empty when it has none.
+  /// The range in `parts` of a scalar's decomposition, by its value; empty when it has none.
   private var decompositions = [Range<Int32>](repeating: 0..<0, count: Int(CharacterClasses.limit))
   private var parts: [UInt32] = []
   /// The canonical combining classes.
   private var classes = [UInt8](repeating: 0, count: Int(CharacterClasses.limit))
-  /// From two scalars, as one number, to the one that they become.
+  /// From two scalars, as one number, to their composite.
   private var compositions: [UInt64: UInt32] = [:]
   /// Whether a scalar is the second of such a pair.
   private var isSecond = [Bool](repeating: false, count: Int(CharacterClasses.limit))
@@ -30,11 +30,11 @@ struct NormalizationTables: Sendable {
         parts += decomposition
       }
       let canonical = text.decomposedStringWithCanonicalMapping.unicodeScalars.map(\.value)
-      // What composition excludes does not come back from its own normal form.
+      // A character that is excluded from composition is not its own composed form.
       let comesBack = text.precomposedStringWithCanonicalMapping.unicodeScalars.elementsEqual(text.unicodeScalars)
       if canonical.count > 1, comesBack { composites.append((value, canonical)) }
     }
-    // The last part of each joins what the parts before it have become.
+    // The last part of each combines with the composite of the parts before it.
     for (scalar, parts) in composites.sorted(by: { $0.parts.count < $1.parts.count }) {
       let first = composed(Array(parts.dropLast()))
       guard first.count == 1, let second = parts.last else { continue }
@@ -43,13 +43,13 @@ struct NormalizationTables: Sendable {
     }
   }
 
-  /// Whether `scalar` was there in Unicode 9.0.
+  /// Whether `scalar` was assigned in Unicode 9.0.
   static func isKnown(_ scalar: Unicode.Scalar) -> Bool {
     guard let age = scalar.properties.age else { return false }
     return age.major <= 9
   }
 
-  /// The scalars of `text`, each in its parts, and marks in the order of their classes.
+  /// The decomposition of `text`, with marks in the order of their combining classes.
   func decomposed(_ text: String) -> [UInt32] {
     var result: [UInt32] = []
     result.reserveCapacity(text.utf8.count)
@@ -71,7 +71,7 @@ struct NormalizationTables: Sendable {
     return result
   }
 
-  /// Decomposed scalars with every pair that has a composite joined.
+  /// The composition of decomposed scalars: every pair with a composite is joined.
   func composed(_ scalars: [UInt32]) -> [UInt32] {
     var result: [UInt32] = []
     result.reserveCapacity(scalars.count)
@@ -93,7 +93,7 @@ struct NormalizationTables: Sendable {
     return result
   }
 
-  /// Puts marks in the order of their classes, those of one class as they are.
+  /// Sorts marks by their combining classes, stably.
   private func sortMarks(_ marks: inout ArraySlice<UInt32>) {
     let sorted = marks.enumerated().sorted { left, right in
       (combiningClass(left.element), left.offset) < (combiningClass(right.element), right.offset)

@@ -1,8 +1,8 @@
 import Support
 
-/// What a tokenizer does to text before it is cut into words: the normalizers of `tokenizer.json`, one after another.
+/// A tokenizer's text normalization before pre-tokenization: the normalizers of `tokenizer.json`, applied in order.
 ///
-/// A byte that is not part of well-formed UTF-8 stays as it is, and what stands on its two sides is normalised by itself.
+/// A byte that is not part of well-formed UTF-8 stays as it is, and the text on either side is normalised by itself.
 struct Normalizer: Sendable {
   private enum Step {
     case form(NormalizationForm)
@@ -25,10 +25,10 @@ struct Normalizer: Sendable {
 
   private let steps: [Step]
   private let firstByte: UInt8
-  /// How much longer replacements may make a text: one after another they would let it grow without bound.
+  /// The max factor by which replacements may lengthen a text; several in sequence could let it grow without bound.
   private static let maxGrowth = 16
 
-  /// - Throws: `JSON.Malformed` for a step that is unknown or lacks what it needs.
+  /// - Throws: `JSON.Malformed` for a step that is not supported or lacks a parameter.
   init(_ steps: [JSON.Object]) throws(JSON.Malformed) {
     var known: [Step] = []
     var growth = 1
@@ -69,7 +69,7 @@ struct Normalizer: Sendable {
     }
   }
 
-  /// Whether the two sides of a line feed between visible ASCII characters may be normalised apart.
+  /// Whether a text may be split after a line feed between visible ASCII characters without changing the result.
   var canCutLines: Bool {
     steps.allSatisfy { step in
       switch step {
@@ -79,7 +79,7 @@ struct Normalizer: Sendable {
     }
   }
 
-  /// `text` normalised, or nil when it is so already.
+  /// The normalised text, or nil when no step can change `text`.
   func normalized(_ text: some Collection<UInt8>) -> [UInt8]? {
     guard !steps.isEmpty, text.contains(where: { $0 >= firstByte }) else { return nil }
     return steps.reduce(Array(text)) { text, step in
@@ -120,7 +120,8 @@ struct Normalizer: Sendable {
     return result
   }
 
-  /// Every character by itself, so a sigma at the end of a word becomes σ, as in Rust's `char::to_lowercase`.
+  /// Lower-cases every character by itself, so a sigma at the end of a word becomes σ, as in Rust's
+  /// `char::to_lowercase`.
   private static func lowercased(_ text: String) -> String {
     var result = ""
     for scalar in text.unicodeScalars { result += scalar.properties.lowercaseMapping }

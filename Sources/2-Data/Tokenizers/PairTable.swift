@@ -1,4 +1,4 @@
-/// How often each pair of neighbouring tokens occurs, and where, while merges are being learned.
+/// The pair counts of BPE training: how often each pair of adjacent tokens occurs, and where.
 struct PairTable {
   /// Where a pair occurs, or once occurred.
   struct Place {
@@ -26,7 +26,7 @@ struct PairTable {
   private var slots: [Slot]
   private var used = 0
   private var occurrences: [Occurrence] = []
-  /// The head of the list of occurrences to use again.
+  /// The head of the free list of occurrences.
   private var free: Int32 = -1
 
   init(capacity: Int) {
@@ -62,7 +62,7 @@ struct PairTable {
     slots[slot(for: pair)].count -= count
   }
 
-  /// Moves the places where `pair` may occur to `places`, from left to right, and forgets them.
+  /// Moves the places where `pair` may occur to `places`, from left to right.
   mutating func takePlaces(of pair: UInt64, into places: inout [Place]) {
     places.removeAll(keepingCapacity: true)
     let index = slot(for: pair)

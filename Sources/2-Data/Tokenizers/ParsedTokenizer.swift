@@ -1,8 +1,8 @@
 import Support
 
-/// The tables of a tokenizer, built from a `TokenizerDocument` that asks for nothing this library does not do.
+/// The tables of a tokenizer, built from a `TokenizerDocument` whose features are all supported.
 struct ParsedTokenizer {
-  /// Far above any vocabulary, and low enough for a table with a place for each id.
+  /// Far above any vocabulary, and low enough for a table with an entry for each id.
   static let idLimit = 1 << 24
 
   let pattern: SplitPattern
@@ -12,7 +12,7 @@ struct ParsedTokenizer {
   let symbols: ByteSymbols
   let addedTokens: AddedTokens
   let ignoresMerges: Bool
-  /// The ids of the tokens whose names are not written in the alphabet of bytes.
+  /// The ids of the tokens whose names are not in the byte alphabet.
   private let otherNames: [[UInt8]: Int32]
 
   init(_ document: TokenizerDocument, path: String) throws {
@@ -33,7 +33,7 @@ struct ParsedTokenizer {
     }
   }
 
-  /// The id of the token written `content`, be it added or in the vocabulary.
+  /// The id of the token written `content`, added or in the vocabulary.
   func id(of content: String) -> Int32? {
     if let id = addedTokens.id(of: content) { return id }
     guard let bytes = ByteAlphabet.bytes(for: content[...]) else { return otherNames[Array(content.utf8)] }
@@ -67,7 +67,8 @@ struct ParsedTokenizer {
     return pattern
   }
 
-  /// The added tokens, with the ids that `tokenizers` gives them: the vocabulary's, and to new ones those that follow.
+  /// The added tokens, with the ids that `tokenizers` assigns: those of the vocabulary, and for new ones those that
+  /// follow.
   private static func added(
     _ document: TokenizerDocument, _ names: VocabularyNames
   ) throws(JSON.Malformed) -> [AddedTokens.Token] {
@@ -119,11 +120,11 @@ struct ParsedTokenizer {
   }
 }
 
-/// The names of a vocabulary's tokens, most of them written in the alphabet of bytes.
+/// The names of a vocabulary's tokens, most of them in the byte alphabet.
 struct VocabularyNames {
-  /// The tokens by the bytes that they stand for.
+  /// The tokens by the bytes that they decode to.
   private var spelled: Vocabulary
-  /// The ids of the tokens whose names are not written in the alphabet of bytes, which no text becomes.
+  /// The ids of the tokens whose names are not in the byte alphabet, to which no text is encoded.
   let others: [[UInt8]: Int32]
 
   /// - Throws: `JSON.Malformed` when an id is out of range.
@@ -144,7 +145,7 @@ struct VocabularyNames {
     self.others = others
   }
 
-  /// Which of two tokens an id means depends on the reader.
+  /// Rejects two tokens with the same id, of which each reader would choose another.
   private static func checkDistinct(_ vocab: [(token: String, id: Int)]) throws(JSON.Malformed) {
     var owners = [Int32](repeating: -1, count: (vocab.lazy.map(\.id).max() ?? -1) + 1)
     for (place, entry) in vocab.enumerated() {
@@ -172,7 +173,7 @@ struct VocabularyNames {
     return bytes.withUnsafeBufferPointer(spelled.id)
   }
 
-  /// All tokens; an added one is written as it is, not in the alphabet of bytes.
+  /// The vocabulary with the added tokens, whose names are not in the byte alphabet.
   func vocabulary(with addedTokens: AddedTokens) -> Vocabulary {
     var vocabulary = spelled
     for (name, id) in others { vocabulary.set(name, id: id) }
@@ -181,18 +182,18 @@ struct VocabularyNames {
   }
 }
 
-/// The tokens that stand for single bytes.
+/// The byte tokens of a vocabulary.
 struct ByteSymbols: Sendable {
-  /// What stands for a byte without a token, when the tokenizer has no token for the unknown.
+  /// The id of a byte without a token, when the tokenizer has no unknown token.
   static let missing: Int32 = -1
 
-  /// The id of each byte's token; of a byte without one, that of the unknown or `missing`.
+  /// The id of each byte's token; for a byte without one, that of the unknown token or `missing`.
   let ids: [Int32]
   /// Whether each byte has a token of its own.
   let isKnown: [Bool]
-  /// The token for the unknown, if the tokenizer uses one.
+  /// The unknown token, if the tokenizer has one.
   let unknown: Int32?
-  /// Whether neighbouring bytes without a token become one unknown token.
+  /// Whether adjacent bytes without a token become one unknown token.
   let fusesUnknown: Bool
 
   init(_ model: TokenizerDocument.Model, _ names: VocabularyNames) {
@@ -206,8 +207,8 @@ struct ByteSymbols: Sendable {
     fusesUnknown = model.fusesUnknown
   }
 
-  /// Whether `tokenizers` would write the bytes of the *symbol* with tokens like `<0xC4>`, from which the text cannot be
-  /// told again.
+  /// Whether `tokenizers` would encode the bytes of the *symbol* as tokens like `<0xC4>`, which do not decode to the
+  /// text.
   private static func hasFallback(_ character: Unicode.Scalar, _ names: VocabularyNames) -> Bool {
     String(character).utf8.allSatisfy { byte in
       let digits = String(byte, radix: 16, uppercase: true)

@@ -1,4 +1,4 @@
-/// A token or a key as messages show it: in quotes, on one line and not too long.
+/// A token or a key quoted for messages: on one line, and at most 60 characters of it.
 func shown(_ text: String) -> String {
   let longest = 60
   var result = ""

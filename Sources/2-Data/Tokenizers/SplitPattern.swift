@@ -1,10 +1,11 @@
-/// How text is cut into words before any merging: one of the published regular expressions, run by `WordScanner`.
+/// The pre-tokenization pattern, which splits text into words before merging: one of the published regular expressions,
+/// implemented by `WordScanner`.
 public enum SplitPattern: String, CaseIterable, Sendable {
   /// Llama 3: numbers in groups of up to three digits.
   case llamaBPE = "llama-bpe"
   /// Qwen 2 and 3: one digit at a time.
   case qwen2
-  /// GPT-2: whole numbers, line ends treated as any white space.
+  /// GPT-2: whole numbers, line ends treated as other white space.
   case gpt2
 
   /// The regular expression, as `tokenizer.json` spells it.
@@ -16,7 +17,7 @@ public enum SplitPattern: String, CaseIterable, Sendable {
     }
   }
 
-  /// The pattern that a `tokenizer.json` spells in one of the known ways; nil for any other.
+  /// The pattern of a regular expression in any of its known spellings; nil for any other.
   init?(regularExpression: String) {
     let plain = regularExpression.filter { !$0.isWhitespace || $0 == " " }
       .replacing("'(?i:[sdmt]|ll|ve|re)", with: "(?i:'s|'t|'re|'ve|'m|'ll|'d)")
@@ -31,7 +32,7 @@ public enum SplitPattern: String, CaseIterable, Sendable {
       + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
   }
 
-  /// The most digits in one word.
+  /// The max digits in one word.
   var maximumDigits: Int {
     switch self {
     case .llamaBPE: 3

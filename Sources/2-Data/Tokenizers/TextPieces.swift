@@ -1,6 +1,6 @@
-/// Cuts long text where every splitting pattern ends a word and begins the next one afresh.
+/// A split of long texts into pieces, at positions where every pre-tokenization pattern ends a word.
 enum TextPieces {
-  /// How long a piece is when threads share a text.
+  /// The size in bytes of a piece when threads share a text.
   static let usualSize = 1 << 20
 
   /// The ranges of pieces of about `size` bytes, which cover `text` in order.

@@ -1,26 +1,27 @@
-/// How text becomes ids: with the tokens written in it read as tokens, or with control tokens kept out of it.
+/// The rules of encoding for tokens written in text: parsed as tokens, or, for control tokens, encoded as ordinary
+/// text.
 struct TextRules: Sendable {
-  /// Added tokens that count as text.
+  /// Added tokens that are treated as text.
   let ignoredTokens: Set<Int32>
-  /// Tokens that no whole word may become when merges are ignored.
+  /// Tokens that no whole word may be encoded to when merges are ignored.
   let keptFromWords: Set<Int32>
   /// The id of each byte's token, `ByteSymbols.missing` for a byte that cannot be encoded.
   let byteIDs: [Int32]
   let hasMissingBytes: Bool
-  /// Whether each byte has a token of its own, when those that have none are to be fused; else empty.
+  /// Whether each byte has a token of its own, when bytes without one are fused; else empty.
   let fusedUnlessKnown: [Bool]
-  /// What stands for a token that merges may make and text must not become; no ids where nothing can.
+  /// The replacement of a token that merges may produce and text must not be encoded to; empty where there is none.
   let replacements: [Int32: [Int32]]
 
-  /// The rules of `tokenizers`: every token written in the text counts.
+  /// The rules of `tokenizers`: every added token written in the text is parsed.
   static func parsing(_ tokenizer: ParsedTokenizer) -> TextRules {
     TextRules(
       ignoredTokens: [], keptFromWords: [], symbols: tokenizer.symbols, byteIDs: tokenizer.symbols.ids,
       replacements: [:])
   }
 
-  /// The rules for text from outside: special tokens are ordinary text in it, and the tokens around a document never come
-  /// of it, special or not.
+  /// The rules for untrusted text: special tokens in it are ordinary text, and it is never encoded to the tokens around
+  /// a document, special or not.
   static func plain(_ tokenizer: ParsedTokenizer, _ document: DocumentTokens) -> TextRules {
     let around = Set([document.begin, document.end].compactMap { $0?.id })
     let controls = around.union(tokenizer.addedTokens.specialIDs)
@@ -51,12 +52,12 @@ struct TextRules: Sendable {
   }
 }
 
-/// Writes a token that merges make with others: its two halves, or what stands for these.
+/// A rewriter of tokens that merges produce to other tokens: the two halves, or their replacements.
 private struct Rewriter {
   private let controls: Set<Int32>
-  /// The pairs that become each control token, the first merge first.
+  /// The pairs that merge to each control token, by rank.
   private var pairs: [Int32: [(merge: UInt64, left: Int32, right: Int32)]] = [:]
-  /// What was found so far; nothing for a token that is being looked at.
+  /// The replacements found so far; nil for a token without one, or whose search is in progress.
   private var found: [Int32: [Int32]?] = [:]
 
   init(_ merges: MergeTable, controls: Set<Int32>) {

@@ -1,17 +1,17 @@
 import Foundation
 import Support
 
-/// What the files beside a `tokenizer.json` say of its tokens: which begin and end a document, and which were added.
+/// The token names in the files beside a `tokenizer.json`: those that begin and end a document, and added tokens.
 struct TokenNames {
-  /// The files that name tokens around documents, the one that counts first.
+  /// The files that name the tokens around documents, in order of precedence.
   let configurations: [Configuration]
-  /// False when documents are not to begin with a token.
+  /// Whether documents begin with a token.
   let addsBegin: Bool
   /// The tokens of `added_tokens_decoder` in `tokenizer_config.json`, else of `added_tokens.json`, by their ids.
   private let added: [TokenizerDocument.AddedToken]
 
-  /// As in transformers 5, `special_tokens_map.json` counts more than a `tokenizer_config.json` without
-  /// `added_tokens_decoder`, as older versions wrote it, and less than one with it.
+  /// As in transformers 5, `special_tokens_map.json` takes precedence over a `tokenizer_config.json` without
+  /// `added_tokens_decoder`, as older versions wrote it, but not over one with it.
   ///
   /// - Throws: `ForgeError.badInput` when a file is malformed.
   init(files: TokenizerFiles, path: String) throws {
@@ -43,7 +43,8 @@ struct TokenNames {
     added = (decoder.flatMap(\.self) ?? old ?? []).sorted { $0.id < $1.id }
   }
 
-  /// Adds tokens that are named and that only these files have, as transformers does, with those that come before them.
+  /// Adds the tokens around documents that only these files have, and the added tokens with lower ids, as transformers
+  /// does.
   func complete(_ document: inout TokenizerDocument) {
     let named = Set(configurations.flatMap { [$0.begin, $0.end].compactMap(\.self) })
     guard let last = added.last(where: { named.contains($0.content) && !document.has($0.content) }) else { return }
@@ -81,7 +82,7 @@ extension TokenNames {
     let begin: String?
     let end: String?
     let addsBegin: Bool?
-    /// The keys that are there, be it as null.
+    /// The keys of the file, those with null included.
     private let keys: Set<String>
 
     fileprivate init(_ object: JSON.Object, name: String) throws(JSON.Malformed) {
@@ -94,7 +95,7 @@ extension TokenNames {
 
     func mentions(_ key: String) -> Bool { keys.contains(key) }
 
-    /// Written as the token itself or as an object describing it.
+    /// Reads a token given as its text or as an object with its `content`.
     private static func token(_ object: JSON.Object, _ key: String) throws(JSON.Malformed) -> String? {
       switch object[key] {
       case nil: return nil

@@ -1,13 +1,13 @@
 extension Tokenizer {
-  /// The ids of many documents, encoded by several threads; the result does not depend on how many.
+  /// Encodes many documents on several threads; the result does not depend on their number.
   ///
   /// - Parameters:
   ///   - documents: the bytes of each document, valid UTF-8 or not.
-  ///   - parseSpecialTokens: whether `</s>` in a document means the special token.
+  ///   - parseSpecialTokens: whether `</s>` in a document is parsed as the special token.
   ///   - threads: how many threads share the work.
-  ///   - place: what a line of the document of an index is called in messages.
+  ///   - place: the name in messages of a line of the document with that index.
   /// - Returns: the ids of each document, in the documents' order.
-  /// - Throws: `ForgeError.badInput` for the first document that the tokenizer cannot write.
+  /// - Throws: `ForgeError.badInput` for the first document that the tokenizer cannot encode.
   public func encode(
     documents: [[UInt8]], parseSpecialTokens: Bool = false, threads: Int,
     place: (_ document: Int, _ line: Int) -> String = { "line \($1) of document \($0 + 1)" }

@@ -1,7 +1,7 @@
 extension Tokenizer {
-  /// The bytes that ids stand for. Ids that the tokenizer does not have stand for nothing.
+  /// Decodes ids to bytes. Ids that the tokenizer does not have decode to nothing.
   ///
-  /// - Parameter skipSpecialTokens: whether special tokens, and those around documents, are left out.
+  /// - Parameter skipSpecialTokens: whether special tokens, and those around documents, are skipped.
   public func decode(_ ids: some Sequence<Int32>, skipSpecialTokens: Bool = true) -> [UInt8] {
     var bytes: [UInt8] = []
     for id in ids where !(skipSpecialTokens && controlIDs.contains(id)) {

@@ -1,9 +1,9 @@
 extension Tokenizer {
-  /// The ids of bytes; special tokens written in them are ordinary text.
+  /// Encodes bytes; special tokens written in them are ordinary text.
   ///
-  /// - Parameter name: what the bytes are called in messages.
-  /// - Throws: `ForgeError.badInput` when the vocabulary lacks a byte that occurs, or a token around documents is the only
-  ///   way to write a part.
+  /// - Parameter name: the name of the bytes in messages.
+  /// - Throws: `ForgeError.badInput` when the vocabulary lacks a byte that occurs, or a part can be encoded only as a
+  ///   special token or one around documents.
   public func encode(_ bytes: UnsafeRawBufferPointer, named name: String = "the text") throws -> [Int32] {
     do {
       return try encode(bytes, parseSpecialTokens: false)
@@ -12,17 +12,18 @@ extension Tokenizer {
     }
   }
 
-  /// The ids of bytes; special tokens written in them are ordinary text. Throws as the others do.
+  /// Encodes bytes; special tokens written in them are ordinary text. Throws as above.
   public func encode(_ bytes: [UInt8], named name: String = "the text") throws -> [Int32] {
     try bytes.withUnsafeBytes { try encode($0, named: name) }
   }
 
-  /// The ids of a text.
+  /// Encodes a text.
   ///
   /// - Parameters:
   ///   - addBeginOfSequence: whether the ids start with `beginOfSequence`, if there is one.
-  ///   - parseSpecialTokens: whether `</s>` in the text means the special token. Leave it off for text from outside.
-  /// - Throws: `ForgeError.badInput` when the tokenizer cannot write the text.
+  ///   - parseSpecialTokens: whether `</s>` in the text is parsed as the special token. Leave it off for untrusted
+  ///     text.
+  /// - Throws: `ForgeError.badInput` when the tokenizer cannot encode the text.
   public func encode(
     _ text: String, addBeginOfSequence: Bool = false, parseSpecialTokens: Bool = false
   ) throws -> [Int32] {
@@ -38,9 +39,9 @@ extension Tokenizer {
     }
   }
 
-  /// The ids of bytes.
+  /// Encodes bytes.
   ///
-  /// - Parameter parseSpecialTokens: whether `</s>` in the bytes means the special token.
+  /// - Parameter parseSpecialTokens: whether `</s>` in the bytes is parsed as the special token.
   /// - Throws: `UnencodableText`.
   func encode(_ bytes: UnsafeRawBufferPointer, parseSpecialTokens: Bool) throws -> [Int32] {
     var ids: [Int32] = []
@@ -54,8 +55,8 @@ extension Tokenizer {
     return ids
   }
 
-  /// Encodes between the added tokens of `text`, which have ids of their own: first between those written in the text as
-  /// it is, then, in each stretch, between those of the normalised text.
+  /// Splits `text` at the added tokens and encodes the stretches between: first at those in the raw text, then, in each
+  /// normalised stretch, at those that are matched there.
   private func encode(
     _ text: UnsafeBufferPointer<UInt8>, _ rules: TextRules, scratch: inout EncodingScratch, into ids: inout [Int32]
   ) throws {
@@ -95,7 +96,7 @@ extension Tokenizer {
     }
   }
 
-  /// Cuts `text` into words and encodes each, from the cache when it was met before.
+  /// Splits `text` into words and encodes each, or takes its ids from the cache.
   private func encodeWords(
     _ text: UnsafeBufferPointer<UInt8>, _ rules: TextRules, scratch: inout EncodingScratch, into ids: inout [Int32]
   ) throws {

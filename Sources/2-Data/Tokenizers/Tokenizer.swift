@@ -3,32 +3,32 @@ import Synchronization
 
 /// A byte-level byte-pair-encoding tokenizer, read from or written to a Hugging Face `tokenizer.json`.
 ///
-/// Any bytes can be encoded, valid UTF-8 or not, and decoding gives the same bytes back (unless the tokenizer normalises
-/// text, as Qwen's do, or lacks some bytes). The ids are those of Hugging Face `tokenizers`, except that text from outside
-/// never becomes a control token.
+/// Any bytes can be encoded, valid UTF-8 or not, and decoding gives the same bytes back (unless the tokenizer
+/// normalises text, as Qwen's do, or lacks some bytes). The ids are those of Hugging Face `tokenizers`, except that
+/// untrusted text is never encoded to a control token.
 public struct Tokenizer: Sendable {
-  /// How text is cut into words.
+  /// The pre-tokenization pattern.
   public let pattern: SplitPattern
-  /// The id of the token that opens a document, if the tokenizer has one and its documents are to begin with it.
+  /// The id of the begin-of-sequence token, if the tokenizer has one and documents begin with it.
   public let beginOfSequence: Int32?
-  /// The id of the token that closes a document, if the tokenizer has one.
+  /// The id of the end-of-sequence token, if the tokenizer has one.
   public let endOfSequence: Int32?
 
   let normalizer: Normalizer
   let vocabulary: Vocabulary
   let merges: MergeTable
   let addedTokens: AddedTokens
-  /// Tokens left out of decoded text: special ones, and those around documents.
+  /// Tokens skipped in decoding: special ones, and those around documents.
   let controlIDs: Set<Int32>
-  /// How text from outside becomes ids.
+  /// The rules of encoding for untrusted text.
   let plainRules: TextRules
-  /// How text becomes ids when the tokens written in it count.
+  /// The rules of encoding when special tokens in text are parsed.
   let parsingRules: TextRules
-  /// Whether a word that is a token is encoded as that token, whatever the merges would make of it.
+  /// Whether a word that is a token is encoded as that token without merging (`ignore_merges`).
   let ignoresMerges: Bool
   /// The files this tokenizer was made from, written back unchanged.
   let files: TokenizerFiles
-  /// A word has other ids by other rules, so each set of rules has work space of its own.
+  /// A word's ids depend on the rules, so each set of rules has its own scratch space with a cache.
   private let plainScratch = ScratchPool()
   private let parsingScratch = ScratchPool()
 
@@ -48,30 +48,32 @@ public struct Tokenizer: Sendable {
     self.files = files
   }
 
-  /// Reads a tokenizer.
+  /// Loads a tokenizer.
   ///
   /// - Parameter path: a folder holding `tokenizer.json` and perhaps `tokenizer_config.json`, or the former itself.
-  /// - Throws: `ForgeError.badInput` when the file is missing or malformed, asks for something other than byte-level
-  ///   byte-pair encoding with a known splitting pattern, or names a token around documents that does not exist.
+  /// - Throws: `ForgeError.badInput` when the file is missing or malformed, is not byte-level byte-pair encoding with a
+  ///   known pre-tokenization pattern, or names a token around documents that does not exist.
   public init(contentsOf path: String) throws {
     try self.init(files: TokenizerFiles(contentsOf: path), path: path)
   }
 
-  /// Reads a tokenizer from the contents of `tokenizer.json` and `tokenizer_config.json`. Throws as `init(contentsOf:)`.
+  /// Loads a tokenizer from the contents of `tokenizer.json` and `tokenizer_config.json`. Throws as
+  /// `init(contentsOf:)`.
   package init(json: Data, configuration: Data? = nil) throws {
     try self.init(files: TokenizerFiles(tokenizer: json, configuration: configuration), path: "the tokenizer")
   }
 
-  /// Writes `tokenizer.json` and `tokenizer_config.json` as `tokenizers` and `transformers` read them.
+  /// Writes the tokenizer's files, such as `tokenizer.json` and `tokenizer_config.json`, as `tokenizers` and
+  /// `transformers` read them.
   ///
   /// - Throws: `ForgeError.badInput` when the folder cannot be written, `ForgeError.tryAgain` when the disk is full.
   public func write(toFolder path: String) throws {
     try files.write(toFolder: path)
   }
 
-  /// Makes the folder that `write(toFolder:)` needs, so that a long training does not end in vain.
+  /// Creates the folder for `write(toFolder:)`, so that a failure is reported before a long training.
   ///
-  /// - Throws: `ForgeError.badInput` when it cannot be made.
+  /// - Throws: `ForgeError.badInput` when it cannot be created.
   public static func createFolder(_ path: String) throws {
     try TokenizerFiles.createFolder(path)
   }
@@ -81,7 +83,7 @@ public struct Tokenizer: Sendable {
     try TokenizerFiles.expectNone(inFolder: path)
   }
 
-  /// The bytes of `tokenizer.json`, by which two tokenizers can be told apart.
+  /// The bytes of `tokenizer.json`.
   public var json: Data { files.tokenizer }
 
   /// One more than the largest id: how many rows an embedding needs.
@@ -90,12 +92,12 @@ public struct Tokenizer: Sendable {
   /// The id of the special token written `content`, such as `[INST]`.
   public func specialToken(_ content: String) -> Int32? { addedTokens.specialID(of: content) }
 
-  /// The special tokens' texts, for messages.
+  /// The texts of the special tokens, for messages.
   public var specialTokens: [String] {
     addedTokens.tokens.filter(\.isSpecial).map { String(decoding: $0.content, as: UTF8.self) }
   }
 
-  /// Calls `body` with work space that no other thread is using, for text encoded by one set of rules.
+  /// Calls `body` with the scratch space of one set of rules, which no other thread uses meanwhile.
   func withScratch<Result>(
     parsing: Bool, _ body: (inout EncodingScratch) throws -> Result
   ) rethrows -> Result {
@@ -107,9 +109,9 @@ public struct Tokenizer: Sendable {
 }
 
 extension TokenizerFiles {
-  /// What the files say together.
+  /// Parses the files together.
   ///
-  /// - Throws: `ForgeError.badInput` when they are not those of a tokenizer that this library can compute.
+  /// - Throws: `ForgeError.badInput` when they are not those of a supported tokenizer.
   func parsed(path: String) throws -> (tokenizer: ParsedTokenizer, around: DocumentTokens) {
     var document = try TokenizerDocument(json: tokenizer, path: path)
     let names = try TokenNames(files: self, path: path)
@@ -121,7 +123,7 @@ extension TokenizerFiles {
   }
 }
 
-/// Work space of finished encoding calls, kept for the next ones.
+/// A pool of the scratch space of encoding calls.
 private final class ScratchPool: Sendable {
   private let free = Mutex<[EncodingScratch]>([])
 

@@ -1,7 +1,7 @@
 import Foundation
 import Support
 
-/// The parts of a Hugging Face `tokenizer.json` that decide the ids.
+/// The parts of a Hugging Face `tokenizer.json` that determine the ids.
 struct TokenizerDocument {
   struct AddedToken {
     var id: Int
@@ -10,7 +10,7 @@ struct TokenizerDocument {
     var singleWord: Bool
     var stripsLeft: Bool
     var stripsRight: Bool
-    /// Looked for in normalised text, and normalised itself.
+    /// Matched in normalised text, and normalised itself.
     var isNormalized: Bool
   }
 
@@ -43,7 +43,7 @@ struct TokenizerDocument {
   }
 
   var addedTokens: [AddedToken]
-  /// The steps one after another, sequences taken apart; so for the next two.
+  /// The normalizer's steps, with sequences flattened, as in the next two.
   var normalizers: [JSON.Object]
   var preTokenizers: [PreTokenizer]
   var postProcessors: [JSON.Object]
@@ -70,7 +70,7 @@ struct TokenizerDocument {
     model = try Model(document.required("model", document.object("model")))
   }
 
-  /// The steps of a part that may be a `Sequence` of others.
+  /// The steps of a part, with a `Sequence` of others flattened.
   private static func flattened(_ part: JSON.Object?, parts: String) throws(JSON.Malformed) -> [JSON.Object] {
     guard let part else { return [] }
     guard try part.required("type", part.string("type")) == "Sequence" else { return [part] }

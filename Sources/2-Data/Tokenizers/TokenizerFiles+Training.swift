@@ -2,14 +2,14 @@ import Foundation
 import Support
 
 extension TokenizerFiles {
-  /// The files of a tokenizer that has just been trained.
+  /// The files of a newly trained tokenizer.
   init(learner: MergeLearner, options: TrainingOptions) {
     self.init(
       tokenizer: Data(Self.tokenizerText(learner, options).utf8),
       configuration: Data(Self.configurationText(options).utf8))
   }
 
-  /// `tokenizer.json`, laid out as Hugging Face `tokenizers` does.
+  /// `tokenizer.json`, in the layout of Hugging Face `tokenizers`.
   private static func tokenizerText(_ learner: MergeLearner, _ options: TrainingOptions) -> String {
     let added = options.specialTokens.enumerated().map { id, token in
       """
@@ -64,8 +64,8 @@ extension TokenizerFiles {
       """
   }
 
-  /// Puts `<s>` before a text that is encoded with special tokens, as before each document in training. `transformers`
-  /// does what stands here, whatever `add_bos_token` says.
+  /// A post-processor that puts `<s>` before a text that is encoded with special tokens, as before each document in
+  /// training. `transformers` follows it, whatever `add_bos_token` is.
   private static func postProcessor(_ options: TrainingOptions) -> String {
     guard let id = options.specialTokens.firstIndex(of: "<s>") else {
       return #"{ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false }"#
@@ -104,7 +104,7 @@ extension TokenizerFiles {
       """
   }
 
-  /// `tokenizer_config.json`: what `transformers.AutoTokenizer` and chat programs need besides.
+  /// `tokenizer_config.json`, which `transformers.AutoTokenizer` and chat programs need.
   private static func configurationText(_ options: TrainingOptions) -> String {
     func name(_ token: String) -> String { options.specialTokens.contains(token) ? JSONString.quoted(token) : "null" }
     let hasInstructions = ["<s>", "</s>", "[INST]", "[/INST]"].allSatisfy(options.specialTokens.contains)

@@ -2,7 +2,7 @@ import Formats
 import Foundation
 import Support
 
-/// The files of a tokenizer, byte for byte, so that reading and writing a tokenizer changes nothing.
+/// The files of a tokenizer, byte for byte, so that reading and writing a tokenizer changes none of them.
 struct TokenizerFiles: Sendable {
   /// `tokenizer.json`
   var tokenizer: Data
@@ -10,9 +10,9 @@ struct TokenizerFiles: Sendable {
   var configuration: Data?
   /// `special_tokens_map.json`: the names of the special tokens, in older folders.
   var specialTokensMap: Data?
-  /// `added_tokens.json`: ids of tokens that may stand nowhere else, in older folders.
+  /// `added_tokens.json`: ids of tokens that may be in no other file, in older folders.
   var addedTokens: Data?
-  /// `chat_template.jinja`, which counts more than the template in `tokenizer_config.json`.
+  /// `chat_template.jinja`, which takes precedence over the template in `tokenizer_config.json`.
   var chatTemplate: Data?
 
   private static let tokenizerName = "tokenizer.json"
@@ -26,7 +26,7 @@ struct TokenizerFiles: Sendable {
     self.configuration = configuration
   }
 
-  /// The files of a folder by their names; nil without a `tokenizer.json`.
+  /// From a folder's files by their names, without the chat template; nil without a `tokenizer.json`.
   init?(contents: [String: Data]) {
     guard let tokenizer = contents[Self.tokenizerName] else { return nil }
     self.init(tokenizer: tokenizer, configuration: contents[Self.configurationName])
@@ -34,7 +34,7 @@ struct TokenizerFiles: Sendable {
     addedTokens = contents[Self.addedTokensName]
   }
 
-  /// Reads the files in the folder `path`, or the file `path` and its neighbours.
+  /// Reads the files in the folder `path`, or the file `path` and those beside it.
   init(contentsOf path: String) throws {
     var url = URL(filePath: path)
     var isFolder: ObjCBool = false
@@ -54,7 +54,7 @@ struct TokenizerFiles: Sendable {
     chatTemplate = try Self.neighbour(Self.chatTemplateName, in: folder)
   }
 
-  /// A file that need not be there, but can be read when it is.
+  /// Reads an optional file; nil when there is none. Throws `badInput` when it cannot be read.
   private static func neighbour(_ name: String, in folder: URL) throws -> Data? {
     let url = folder.appending(path: name)
     let path = url.path(percentEncoded: false)
@@ -93,7 +93,7 @@ struct TokenizerFiles: Sendable {
     try Self.createFolder(path)
     for (name, data) in contents {
       let place = path + "/" + name
-      // What another tokenizer left here would be taken for this one's.
+      // Removes a file that another tokenizer has left here.
       guard let data else {
         unlink(PathBytes.cString(of: place))
         continue
@@ -106,7 +106,7 @@ struct TokenizerFiles: Sendable {
 }
 
 extension Error {
-  /// The system's own words for a failure, without the layers around them.
+  /// The system's message for a failure, without Foundation's layers around it.
   fileprivate var reason: String {
     let underlying = (self as? CocoaError)?.underlying ?? self
     return (underlying as? POSIXError).map { String(cString: strerror($0.code.rawValue)) } ?? "\(underlying)"

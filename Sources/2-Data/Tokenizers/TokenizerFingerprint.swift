@@ -1,13 +1,13 @@
 import Foundation
 import Support
 
-/// The identity of a tokenizer: a SHA-256 over what decides the ids of text in its `tokenizer.json`.
+/// The fingerprint of a tokenizer: a SHA-256 of what determines the ids of text in its `tokenizer.json`.
 ///
-/// Two files have the same fingerprint when they differ in layout only: white space, the order of keys, merges written
-/// `"a b"` or `["a", "b"]`, nulls and falses that are left out. What does not decide ids is left out too: truncation,
-/// padding, the post-processor, the decoder, and which added tokens count as special.
+/// Two files have the same fingerprint when they differ only in layout: white space, the order of keys, merges written
+/// `"a b"` or `["a", "b"]`, omitted nulls and falses. Truncation, padding, the post-processor, the decoder, and which
+/// added tokens are special are not part of it.
 public enum TokenizerFingerprint {
-  /// The fingerprint of a `tokenizer.json`; of a file that is not one, the SHA-256 of its bytes.
+  /// The fingerprint of a `tokenizer.json`; for any other file, the SHA-256 of its bytes.
   public static func hash(json: Data) -> String {
     let text = json.starts(with: [0xEF, 0xBB, 0xBF]) ? json.dropFirst(3) : json
     guard let root = try? JSONSerialization.jsonObject(with: Data(text)) as? [String: Any],
@@ -37,7 +37,7 @@ public enum TokenizerFingerprint {
     (try? Data(contentsOf: URL(filePath: folder + "/tokenizer.json"))).map(hash)
   }
 
-  /// The model's settings beside vocabulary and merges; absent, null, false and empty mean the same there.
+  /// The model's settings without vocabulary and merges; absent, null, false and empty are the same there.
   private static func modelSettings(_ model: [String: Any]) -> [String: Any] {
     var settings = model.filter { key, value in
       key != "vocab" && key != "merges" && !(value is NSNull) && (value as? Bool) != false && (value as? String) != ""

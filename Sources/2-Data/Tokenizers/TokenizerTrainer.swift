@@ -1,6 +1,6 @@
-/// Trains a tokenizer on documents that are handed over one by one.
+/// BPE training of a tokenizer on documents that are added one by one.
 ///
-/// Only the different words of the documents are kept, so a corpus may be larger than memory.
+/// Only the distinct words of the documents are kept, so a corpus may be larger than memory.
 public struct TokenizerTrainer {
   private let options: TrainingOptions
   /// The words seen by each thread.
@@ -11,7 +11,7 @@ public struct TokenizerTrainer {
   /// How many bytes have been added.
   public private(set) var byteCount = 0
 
-  /// How much text is gathered before the threads count its words.
+  /// How much text is buffered before the threads count its words.
   private static let batchBytes = 32 << 20
 
   /// - Throws: `ForgeError.badInput` when the options contradict each other.

@@ -1,14 +1,15 @@
 import Support
 
-/// What to train a tokenizer for.
+/// The options of tokenizer training.
 public struct TrainingOptions: Sendable {
-  /// The size of the vocabulary: special tokens, 256 byte symbols and merges. Text that runs out of pairs gives fewer.
+  /// The max size of the vocabulary: special tokens, 256 byte symbols and merges. It is smaller when no pair is
+  /// frequent enough any more.
   public var vocabularySize: Int
-  /// How often a pair must occur to become a token.
+  /// The min count of a pair that is merged.
   public var minimumFrequency: Int
   /// The special tokens, with ids from 0 in this order.
   public var specialTokens: [String]
-  /// How text is cut into words; no token crosses the end of a word.
+  /// The pre-tokenization pattern; no token crosses the end of a word.
   public var pattern: SplitPattern
   /// How many threads count words. The result does not depend on it.
   public var threads: Int
@@ -30,7 +31,7 @@ public struct TrainingOptions: Sendable {
     "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "<pad>",
   ]
 
-  /// More threads than any machine has cores.
+  /// The max number of threads.
   public static let mostThreads = 4096
 
   func validate() throws {

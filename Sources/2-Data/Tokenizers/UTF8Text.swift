@@ -1,7 +1,7 @@
-/// Characters in bytes that need not be well-formed UTF-8.
+/// Scalars and white space in bytes that need not be well-formed UTF-8.
 enum UTF8Text {
-  /// The scalar that starts at `position` and how many bytes it takes; nil where no well-formed one does
-  /// (Unicode 16.0, table 3-7).
+  /// The scalar that starts at `position` and its length in bytes; nil where no well-formed one does (Unicode 16.0,
+  /// table 3-7).
   static func scalar(
     in text: some RandomAccessCollection<UInt8>, at position: Int
   ) -> (scalar: Unicode.Scalar, length: Int)? {
@@ -58,8 +58,8 @@ enum UTF8Text {
     text.reduce(0) { $0 + ($1 == UInt8(ascii: "\n") ? 1 : 0) }
   }
 
-  /// Whether `scalar` belongs to words, as `\w` of Rust's regular expressions has it (UTS #18, annex C), which knows the
-  /// characters of ``CharacterClasses/isKnown(_:)`` only.
+  /// Whether `scalar` is a word character, `\w` of Rust's regular expressions (UTS #18, annex C), which has only the
+  /// characters of ``CharacterClasses/isKnown(_:)``.
   static func isWord(_ scalar: Unicode.Scalar) -> Bool {
     let properties = scalar.properties
     guard CharacterClasses.isKnown(properties) else { return false }

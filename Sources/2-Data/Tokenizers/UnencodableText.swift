@@ -1,8 +1,8 @@
 import Support
 
-/// Why a text has no ids: a byte or a token in it that the tokenizer cannot write.
+/// The error for a text that cannot be encoded, because of a byte or a token in it.
 struct UnencodableText: Error {
-  /// The line on which it stands, from 1.
+  /// The line of the byte or token, from 1.
   var line: Int
   var reason: String
 
@@ -21,7 +21,7 @@ struct UnencodableText: Error {
         + "special token, or as the one that begins or ends a document: leave it out, or use another tokenizer")
   }
 
-  /// The refusal of the text called `name`.
+  /// The `badInput` error for the text called `name`.
   func refusal(of name: String) -> ForgeError { refusal(at: "line \(line) of \(name)") }
 
   func refusal(at place: String) -> ForgeError { .badInput("\(place) \(reason)") }

@@ -1,8 +1,8 @@
-/// The bytes of every token and the way back from bytes to ids.
+/// A vocabulary: the bytes of every token, and a hash table from bytes to ids.
 struct Vocabulary: Sendable {
   /// The bytes of all tokens, one after another.
   private var storage: [UInt8] = []
-  /// Where in `storage` each id's bytes lie; empty for an id without a token.
+  /// The range in `storage` of each id's bytes; empty for an id without a token.
   private var ranges: [Range<Int>] = []
   /// Open-addressed table of ids by the hash of their bytes, -1 in a free slot.
   private var slots: [Int32]
@@ -22,7 +22,7 @@ struct Vocabulary: Sendable {
   /// One more than the largest id.
   var count: Int { ranges.count }
 
-  /// Gives `id` the bytes that it decodes to.
+  /// Sets the bytes that `id` decodes to.
   mutating func set(_ bytes: [UInt8], id: Int32) {
     let missing = Int(id) + 1 - ranges.count
     if missing > 0 { ranges.append(contentsOf: repeatElement(0..<0, count: missing)) }

@@ -1,4 +1,4 @@
-/// The ids of words met lately: a direct-mapped table of short words, fixed in size and free of allocation.
+/// A direct-mapped cache of the ids of short words, of fixed size and without allocation.
 struct WordCache: Sendable {
   /// A word of at most 16 bytes and its at most 3 ids; 32 bytes.
   struct Entry {
@@ -15,7 +15,7 @@ struct WordCache: Sendable {
 
   var entries = [Entry](repeating: Entry(), count: 1 << Int(bits))
 
-  /// The bytes of a word of 1 to 16 bytes as two integers that, with the length, tell it from every other.
+  /// The bytes of a word of 1 to 16 bytes as two integers that, with the length, identify it.
   @inline(__always)
   static func key(_ word: UnsafeRawPointer, length: Int) -> (low: UInt64, high: UInt64) {
     if length >= 8 {
@@ -34,7 +34,7 @@ struct WordCache: Sendable {
     return (first | middle << 8 | last << 16, 0)
   }
 
-  /// Where in `entries` a word belongs.
+  /// The index of a word in `entries`.
   @inline(__always)
   static func slot(low: UInt64, high: UInt64, length: Int) -> Int {
     let mixed = (low ^ (high &* 0xA24B_AED4_963E_E407) ^ UInt64(length)) &* MergeTable.hashMultiplier

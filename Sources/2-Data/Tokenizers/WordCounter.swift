@@ -1,4 +1,4 @@
-/// Counts the different words of a text: an open-addressed table over one store of bytes.
+/// The counts of the distinct words of a text: an open-addressed table over one store of bytes.
 struct WordCounter: Sendable {
   struct Word {
     var hash: UInt64

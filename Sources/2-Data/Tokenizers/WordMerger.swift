@@ -1,11 +1,11 @@
-/// What one encoding call needs besides the tokenizer and can hand to the next call: the word cache and work space.
+/// The scratch space of an encoding call, reused by the next: the word cache and the merger's buffers.
 struct EncodingScratch: Sendable {
   var cache = WordCache()
   var merger = WordMerger()
 }
 
-/// Merges the bytes of one word until no pair has a merge, always the pair of lowest rank and, among equals, the
-/// leftmost.
+/// BPE merging of one word: joins the pair of the lowest rank, and among equals the leftmost, until no pair has a
+/// merge.
 struct WordMerger: Sendable {
   /// A word longer than this is merged with a queue, in n·log n instead of n² steps.
   private static let longestScanned = 64
@@ -20,8 +20,8 @@ struct WordMerger: Sendable {
 
   /// Leaves the ids of `word` in `ids`.
   ///
-  /// - Parameter fusedUnlessKnown: for each byte whether it has a token of its own, when neighbours without one become one
-  ///   token; else empty.
+  /// - Parameter fusedUnlessKnown: for each byte whether it has a token of its own, when adjacent bytes without one
+  ///   become one token; else empty.
   mutating func merge(
     _ word: UnsafeBufferPointer<UInt8>, byteIDs: UnsafePointer<Int32>, fusedUnlessKnown: [Bool] = [],
     lookup: MergeLookup
@@ -57,7 +57,7 @@ struct WordMerger: Sendable {
           if merges[best] == MergeTable.absent { break }
           ids[best] = Int32(truncatingIfNeeded: merges[best])
           count -= 1
-          // The right half of the pair goes; everything behind it moves one place to the left.
+          // Removes the right half of the pair; everything after it moves one position to the left.
           for index in best + 1..<count {
             ids[index] = ids[index + 1]
             merges[index] = merges[index + 1]
@@ -95,7 +95,7 @@ struct WordMerger: Sendable {
     ids.removeAll { $0 < 0 }
   }
 
-  /// Queues the merge of the id at `position` with its neighbour on the right, if there is one, as rank · 2³² + position.
+  /// Queues the merge of the id at `position` with its right neighbour, if there is one, as rank · 2³² + position.
   private mutating func enqueue(_ position: Int, _ lookup: MergeLookup) {
     let merge = lookup.merge(ids[position], ids[Int(next[position])])
     if merge != MergeTable.absent { queue.push((merge & ~0xFFFF_FFFF) | UInt64(position)) }

@@ -1,4 +1,5 @@
-/// Cuts text into words exactly as the regular expression of a `SplitPattern` does, by hand over UTF-8.
+/// A hand-written scanner of UTF-8 that splits text into words exactly as the regular expression of a `SplitPattern`
+/// does.
 ///
 /// The text need not be valid UTF-8: a byte that is not part of a well-formed character is a character of its own, of
 /// class `other`, so no byte is ever lost.
@@ -45,7 +46,7 @@ struct WordScanner {
     return position
   }
 
-  /// A contraction, letters behind one other character (not in GPT-2's pattern), or a run of other characters.
+  /// A contraction, letters after one other character (not in GPT-2's pattern), or a run of other characters.
   private func otherEnd(from start: Int, next: Int) -> Int {
     if bytes[start] == UInt8(ascii: "'"), let contraction = contractionEnd(from: next) { return contraction }
     if !isClassic, next < end, case let following = character(at: next), following.kind == .letter {

@@ -1,12 +1,12 @@
 import Models
 
-/// Continues a prompt token by token.
+/// Autoregressive generation: continues a prompt token by token.
 public struct Generator {
   private let decoder: IncrementalDecoder
   private let sampler: Sampler
   private let ends: Set<Int32>
 
-  /// - Parameter ends: the end-of-sequence tokens, after any of which nothing follows.
+  /// - Parameter ends: the end-of-sequence tokens; generation stops at any of them.
   public init(_ decoder: IncrementalDecoder, sampler: Sampler, ends: Set<Int32>) {
     self.decoder = decoder
     self.sampler = sampler
@@ -17,7 +17,7 @@ public struct Generator {
   ///
   /// - Parameters:
   ///   - prompt: at least one token, no more than the decoder's capacity.
-  ///   - emit: takes each token as it is made, an end-of-sequence token not included.
+  ///   - emit: called with each token as it is generated, except for an end-of-sequence token.
   /// - Returns: why generation ended.
   @discardableResult
   public func generate(

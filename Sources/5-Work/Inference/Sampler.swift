@@ -1,18 +1,19 @@
 import Foundation
 import Models
 
-/// Chooses a token from logits. A pure function of its settings, the logits and the position: no state between tokens,
-/// so any token of a generation can be drawn again.
+/// Token sampling from logits with temperature, top-k and top-p. A pure function of its settings, the logits and the
+/// position: no state between tokens, so any token of a generation can be drawn again.
 public struct Sampler: Sendable, Equatable {
   /// Divides the logits; 0 always takes the most likely token.
   public var temperature: Double
   /// Only the k most likely tokens are drawn from; nil draws from all.
   public var topK: Int?
-  /// Only the most likely tokens that together reach this probability are drawn from (Holtzman et al. 2020).
+  /// Only the most likely tokens that together reach this share of the (top-k) probability are drawn from (nucleus
+  /// sampling, Holtzman et al. 2020).
   public var topP: Double?
   public var seed: UInt64
 
-  /// Keeps sampling's numbers apart from those of other uses of a seed.
+  /// The random stream of sampling, apart from those of other uses of a seed.
   private static let stream: UInt64 = 0x5341_4D50_4C45
 
   public init(temperature: Double = 1, topK: Int? = nil, topP: Double? = nil, seed: UInt64 = 1) {
@@ -23,7 +24,7 @@ public struct Sampler: Sendable, Equatable {
     self.seed = seed
   }
 
-  /// The most likely token, every time.
+  /// Greedy decoding: the most likely token, every time.
   public static let greedy = Sampler(temperature: 0)
 
   /// - Parameters:

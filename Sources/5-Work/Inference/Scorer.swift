@@ -2,7 +2,7 @@ import Batches
 import Kernels
 import Models
 
-/// What a model thinks of a sequence of tokens.
+/// The log-likelihood of a sequence of tokens under a model.
 public struct Score: Sendable {
   /// The mean of −log p over the predicted tokens, in nats.
   public var loss: Double
@@ -10,9 +10,9 @@ public struct Score: Sendable {
   public var logProbabilities: [Float]
 }
 
-/// Scores sequences with the forward pass that training uses.
+/// Log-likelihood scoring of sequences, with the forward pass that training uses.
 ///
-/// Sequences pass one at a time, so a score cannot depend on what else is scored.
+/// Sequences are scored one at a time, so a score does not depend on other sequences.
 public final class Scorer {
   private let decoder: Decoder
   private let longest: Int
@@ -20,7 +20,7 @@ public final class Scorer {
 
   /// - Parameters:
   ///   - parameters: `[layout.count]`; kept for as long as this object lives.
-  ///   - longest: tokens of the longest sequence to come.
+  ///   - longest: the max tokens of a sequence.
   public init(_ configuration: ModelConfiguration, parameters: Arena<Float>, longest: Int, backend: Backend) {
     self.longest = longest
     self.parameters = parameters

@@ -1,13 +1,12 @@
-/// Turns bytes that arrive in pieces into text, without cutting a character in two: the bytes of an unfinished one wait
-/// for the rest.
+/// An incremental UTF-8 decoder: bytes of an incomplete character are held back until the rest arrives.
 ///
-/// All units together are the text that the bytes would give as a whole; bytes that are not UTF-8 become U+FFFD.
+/// The returned texts together are what the bytes would decode to as a whole; bytes that are not UTF-8 become U+FFFD.
 public struct UTF8Stream: Sendable {
   private var waiting: [UInt8] = []
 
   public init() {}
 
-  /// Takes bytes and returns the text that is complete.
+  /// Appends bytes and returns the text that is complete.
   public mutating func append(_ bytes: some Sequence<UInt8>) -> String {
     waiting += bytes
     let complete = waiting.count - Self.unfinishedCount(waiting)
@@ -15,7 +14,7 @@ public struct UTF8Stream: Sendable {
     return String(decoding: waiting[..<complete], as: UTF8.self)
   }
 
-  /// Whatever is left at the end.
+  /// Returns the bytes held back at the end, decoded.
   public mutating func finish() -> String {
     defer { waiting = [] }
     return String(decoding: waiting, as: UTF8.self)

@@ -51,7 +51,7 @@ extension LossCurve {
   }
 }
 
-/// A picture of dots, eight in each character.
+/// A canvas of braille characters, with eight dots in each.
 struct BrailleCanvas {
   let columns: Int
   let rows: Int

@@ -2,7 +2,7 @@ import Foundation
 import RunStore
 import Support
 
-/// The losses of a run over its steps, as `metrics.jsonl` has them, for a picture in a file or in a terminal.
+/// A run's loss curve, read from `metrics.jsonl` and plotted as SVG or in a terminal.
 public struct LossCurve: Sendable, Equatable {
   public struct Point: Sendable, Equatable {
     public var step: Int
@@ -12,7 +12,7 @@ public struct LossCurve: Sendable, Equatable {
 
   public var training: [Point]
   public var validation: [Point]
-  /// Losses that no picture shows: those of a run that diverged (not a number, or of a magnitude beyond 1e100).
+  /// How many losses are not plotted: those of a run that diverged (not a number, or of a magnitude beyond 1e100).
   public var leftOut: Int
 
   private static let largest = 1e100
@@ -23,17 +23,16 @@ public struct LossCurve: Sendable, Equatable {
     self.leftOut = leftOut
   }
 
-  /// Reads the text of a `metrics.jsonl`; a last line that is not complete, as a run that writes or was killed leaves it, does not
-  /// count.
+  /// Parses the text of a `metrics.jsonl`. An incomplete last line, as a running or a killed run leaves it, is ignored.
   ///
-  /// - Parameter path: what messages call it.
+  /// - Parameter path: the file's name in messages.
   /// - Throws: `ForgeError` (bad input) when it has another line that is not an object with a step, or has no losses.
   public init(_ contents: [UInt8], named path: String) throws {
     self.init(training: [], validation: [])
     let lines = contents.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     for (index, line) in lines.enumerated() where !line.allSatisfy({ $0 <= UInt8(ascii: " ") }) {
       guard let line = MetricsLine(line) else {
-        // Only the text behind the last line break can be the beginning of a line.
+        // Only the text after the last line break can be an incomplete line.
         if index == lines.count - 1 { break }
         throw ForgeError.badInput("\(path):\(index + 1): not a JSON object with a step and its losses")
       }
@@ -47,7 +46,7 @@ public struct LossCurve: Sendable, Equatable {
     }
   }
 
-  /// The loss that a line names, if it can be drawn.
+  /// A line's loss, if it can be plotted; others are counted in `leftOut`.
   private mutating func take(_ loss: Double?) -> Double? {
     guard let loss else { return nil }
     guard loss.magnitude <= Self.largest else {
@@ -59,7 +58,7 @@ public struct LossCurve: Sendable, Equatable {
 
   private var points: [Point] { training + validation }
 
-  /// The steps' and the losses' axes, each ending at round numbers for the losses.
+  /// The axes of steps and of losses; that of losses ends at round numbers.
   var axes: (steps: Axis, losses: Axis) {
     let steps = points.map { Double($0.step) }
     let losses = points.map(\.loss)
@@ -69,7 +68,8 @@ public struct LossCurve: Sendable, Equatable {
     )
   }
 
-  /// At most `count` points: the means of equal runs of points, which keep a long curve's shape and calm its noise.
+  /// Downsamples to at most `count` points: the means of equal buckets, which keep a long curve's shape and smooth its
+  /// noise.
   static func thinned(_ points: [Point], to count: Int) -> [Point] {
     guard points.count > count, count > 0 else { return points }
     return (0..<count).map { bucket in
@@ -88,7 +88,7 @@ struct Axis {
 
   /// - Parameter isRounded: whether the axis is lengthened to the next ticks.
   init(from low: Double, to high: Double, isRounded: Bool, tickCount: Int = 6) {
-    // Values that differ in their last digits only are one value.
+    // Values that differ only in their last digits count as one.
     let isFlat = high - low <= max(abs(low), abs(high)) * 1e-12
     let span = isFlat ? max(abs(low), 1) * 0.1 : high - low
     let raw = span / Double(tickCount)
