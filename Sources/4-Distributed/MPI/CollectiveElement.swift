@@ -28,8 +28,8 @@ public enum Datatype: Sendable {
 
 /// A reduction operation (`MPI_Op`).
 ///
-/// Sums of integers wrap around. The MPI library chooses the order in which floating-point numbers are
-/// added, and it changes with the number of ranks, which is why gradients are summed as integers.
+/// Sums of integers wrap around. The MPI library chooses the order in which floating-point numbers are added, and it
+/// changes with the number of ranks, which is why gradients are summed as integers.
 public enum Reduction: Sendable {
   case sum, max, min
 }

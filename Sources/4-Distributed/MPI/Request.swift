@@ -39,8 +39,7 @@ public struct Request: ~Copyable {
   ///   - interval: the polling interval in microseconds.
   ///   - sleepsFirst: whether it sleeps from the beginning, because other ranks may start the operation much later.
   ///   - longest: max sleep with `sleepsFirst`, in microseconds: a sleep is an eighth of the time waited so far, at
-  ///     least
-  ///     `interval` and at most this.
+  ///     least `interval` and at most this.
   public consuming func wait(
     lookingEvery interval: UInt32, sleepsFirst: Bool = false, longest: UInt32? = nil
   ) throws(MPIError) {
