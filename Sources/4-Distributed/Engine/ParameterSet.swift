@@ -14,7 +14,7 @@ public final class ParameterSet {
   /// Unshards and reshards parameters, and reduces gradients to their owners.
   public let state: ShardedParameters
 
-  /// Collective.
+  /// Allocates the parameters, and the accumulator unless they are frozen. Collective.
   ///
   /// - Parameter microBatches: of a global batch; nil for frozen parameters.
   /// - Throws: `MPIError`.

@@ -106,7 +106,7 @@ final class InProcessJob: @unchecked Sendable {
   }
 }
 
-/// The ranks of a communicator within a process.
+/// The group of an in-process communicator.
 final class InProcessGroup: @unchecked Sendable {
   let job: InProcessJob
   let name: String
@@ -132,7 +132,7 @@ final class InProcessGroup: @unchecked Sendable {
 /// complete, and not changed afterwards.
 final class Meeting: @unchecked Sendable {
   let began = ContinuousClock.now
-  /// By rank of the group.
+  /// The contributions by rank of the group; nil for ranks that have not joined.
   private(set) var contributions: [Contribution?]
   /// By rank, its group after a split; empty for other operations.
   private(set) var groups: [(group: InProcessGroup, rank: Int)?] = []

@@ -9,7 +9,7 @@ import Glibc
 public enum Launcher {
   /// Initialises MPI for use by several threads, runs `body` on every rank, and ends the process.
   ///
-  /// When `body` returns on every rank, the job ends with the largest of the exit codes returned. When it throws, one
+  /// When `body` returns on every rank, the job ends with the max of the returned exit codes. When it throws, one
   /// sentence goes to standard error and the job ends within seconds with the error's exit code: that of a `ForgeError`
   /// or an `MPIError`, and 70 for anything else. The same error on every rank, such as a wrong setting, is printed
   /// once; an error of some ranks is printed by the lowest of them, with its rank and host.

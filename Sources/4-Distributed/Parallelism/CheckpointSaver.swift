@@ -14,7 +14,7 @@ public final class CheckpointSaver {
   /// The outcome of a save. Times are this rank's, and only rank 0 has `notes`; all else is the same on every rank.
   public struct Outcome: Sendable {
     public var step: Int
-    /// From the copy until the checkpoint was durable.
+    /// Seconds from the copy until the checkpoint was durable.
     public var seconds: Double
     public var stallSeconds: Double
     /// Why the save failed; nil on success.
@@ -28,7 +28,7 @@ public final class CheckpointSaver {
   public struct Request: Sendable {
     public var step: Int
     public var folder: CheckpointFolder
-    /// zstd's compression level.
+    /// zstd compression level.
     public var level: Int
     public var metadata: JSONValue
     /// The node-local checkpoints to save to, where `folder` is the node's; nil for the shared disk.
@@ -147,7 +147,7 @@ public final class CheckpointSaver {
   private let snapshot: StagingBuffer?
   private var job: Int?
 
-  /// Collective.
+  /// Starts the saver's thread, with a communicator of its own. Collective.
   ///
   /// - Parameters:
   ///   - asynchronous: whether a staging buffer for this rank's part of the state is allocated; without it

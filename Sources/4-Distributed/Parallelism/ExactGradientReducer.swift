@@ -7,7 +7,7 @@ public struct ExchangedUnit: Sendable {
   /// The index of its group in the reducer's groups.
   public let group: Int
   public let range: Range<Int>
-  /// By rank of the group.
+  /// The shards, by rank of the group.
   public let shards: [Range<Int>]
 
   public init(group: Int, range: Range<Int>, shards: [Range<Int>]) {

@@ -46,7 +46,7 @@ public final class ExpertDispatcher: TokenDispatcher {
     deinit { told.deallocate() }
   }
 
-  /// Collective.
+  /// Starts the dispatcher's communication thread. Collective.
   ///
   /// - Parameters:
   ///   - group: the ranks that share the experts, in the order of the placement; a duplicate is used.

@@ -26,7 +26,7 @@ public struct Nodes: Sendable, Equatable {
     (self.hosts, self.ranks, self.nodeOfRank) = (names, ranks, nodeOfRank)
   }
 
-  /// Collective.
+  /// The nodes of a communicator's ranks. Collective.
   public init(_ communicator: Communicator) throws {
     self.init(hosts: try communicator.share(Launcher.hostName))
   }

@@ -7,7 +7,7 @@ import Sharding
 /// The transfer of a shard file from one rank's folder to another's.
 struct ShardTransfer: Equatable {
   var file: String
-  /// Bytes.
+  /// The file's length, bytes.
   var length: Int
   var source: Int
   var destination: Int

@@ -31,7 +31,7 @@ public final class ShardedParameters: ParameterSharding {
   /// Max measured resident memory of this process, bytes; measured at the peaks of a fully sharded pass, 0 otherwise.
   public private(set) var peakResidentBytes = 0
 
-  /// Collective.
+  /// Plans the collectives of all units. Collective.
   ///
   /// - Parameters:
   ///   - mesh: the parameters are sharded over its batch group; the ranks along its data axis have the same experts.

@@ -13,7 +13,7 @@ public struct ParallelismPlan: Sendable {
   public let memory: MemoryPlan
   /// Memory of all ranks of a node, bytes.
   public let nodeMemory: Int
-  /// Of that rank.
+  /// The traffic of that rank.
   public let traffic: Traffic
   public let time: StepTime
   /// The step time that would be saved if bytes, or messages, cost nothing to send; seconds.

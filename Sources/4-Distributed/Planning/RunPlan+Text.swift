@@ -1,7 +1,7 @@
 import Foundation
 import Models
 
-/// The plan as a page of text.
+/// The text report of a plan.
 extension RunPlan {
   public var text: String {
     ([heading, ""] + memoryLines + [""] + timeLines + [""] + trafficLines + [""] + alternativeLines + [""]

@@ -48,8 +48,8 @@ extension RunConfiguration {
         "asynchronous", .boolean, default: true,
         "Whether training goes on while a checkpoint is written, from a copy of the state in memory; if not, it waits and "
           + "needs no such memory.")
-      // On the exponents of weights and moments -50 compresses as well as 1 at twice the speed (the mean of all three within
-      // 1 %).
+      // On the exponents of weights and moments -50 compresses as well as 1 (the mean of all three within 1 %), at
+      // twice the speed.
       level = try settings.value(
         "level", .integer(.within(-100...22)), default: -50,
         "Compression level of zstd, for the bytes that compress; negative levels are its fast ones.")

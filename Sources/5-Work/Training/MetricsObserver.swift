@@ -3,7 +3,7 @@ import Foundation
 import Models
 import RunStore
 
-/// Writes `metrics.jsonl`.
+/// Writes the metrics log, `metrics.jsonl`.
 final class MetricsObserver: RunObserver {
   private let path: String
   private var log: MetricsLog

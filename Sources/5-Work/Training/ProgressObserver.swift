@@ -58,7 +58,7 @@ final class ProgressObserver: RunObserver {
     }
   }
 
-  /// `each expert group has 4 ranks; optimizer state is sharded over those that hold the same weights`
+  /// `each expert group has 4 ranks; optimizer state is sharded over the ranks that hold the same weights`
   private static func layout(_ shardingPlan: ShardingPlan) -> String {
     guard shardingPlan.ranks > 1 else { return "one rank keeps everything" }
     let experts =

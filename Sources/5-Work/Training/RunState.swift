@@ -39,7 +39,7 @@ final class RunState {
   /// The run's branch point; nil for a run that did not branch.
   private(set) var branch: Branch?
 
-  /// Collective.
+  /// Identifies the data and allocates the engine. Collective.
   ///
   /// - Parameters:
   ///   - start: the number of this start of the run.

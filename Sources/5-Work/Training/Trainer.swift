@@ -123,7 +123,7 @@ public final class Trainer {
     interval > 0 && (step % interval == 0 || step == configuration.run.steps)
   }
 
-  /// Collective.
+  /// Acquires the run directory, reads the data, and allocates the engine. Collective.
   ///
   /// - Parameter communicator: all ranks of the run.
   /// - Throws: `ForgeError.badInput` for data, weights or a run directory that cannot be used.
