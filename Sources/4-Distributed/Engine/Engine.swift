@@ -6,16 +6,16 @@ public import Objectives
 public import Parallelism
 public import Sharding
 
-/// A model in training on a mesh of ranks: parameters, decoder, dispatcher and optimizer, put together in one place.
+/// Training engine: a model's parameters, decoder, token dispatcher and optimizer on a mesh of ranks.
 ///
-/// Whoever trains drives it: `forwardBackward`, `finishGradients`, `gradientNorm`, `update`; in between it needs nothing.
+/// A step calls `forwardBackward`, `finishGradients`, `gradientNorm` and `update`, in this order.
 public final class Engine {
   public let options: EngineOptions
   public let mesh: ProcessMesh
   public let backend: Backend
   public let parameterSet: ParameterSet
   public let decoder: Decoder
-  /// nil where all experts are on every rank.
+  /// Nil without expert parallelism.
   public let dispatcher: ExpertDispatcher?
   public let optimizer: ShardedOptimizer
   /// The exact sums of the gradients.
@@ -30,13 +30,13 @@ public final class Engine {
   public var parameters: Buffer<Float> { parameterSet.parameters.buffer }
   public var state: ShardedParameters { parameterSet.state }
 
-  /// Lays out everything. Collective.
+  /// Allocates parameters, activations and optimizer state. Collective.
   ///
   /// - Parameters:
   ///   - world: all ranks.
-  ///   - parameterSharding: takes the place of the engine's own parameter sharding, for benchmarks that compare it with others.
-  ///   - check: looks at what is going to be laid out for a rank of those the parameters are spread over, before it is.
-  /// - Throws: `ForgeError.badInput` when the model cannot be spread so; `MPIError`; what `check` throws.
+  ///   - parameterSharding: replaces the engine's own parameter sharding, for benchmarks.
+  ///   - check: called with the sharding plan before it is allocated; `rank` is that of the batch group.
+  /// - Throws: `ForgeError.badInput` when the model cannot be sharded as configured; `MPIError`; errors of `check`.
   public init(
     _ options: EngineOptions, world: Communicator, backend: Backend, parameterSharding: (any ParameterSharding)? = nil,
     check: (_ shardingPlan: ShardingPlan, _ rank: Int, _ dispatcher: ExpertDispatcher?) throws -> Void = { _, _, _ in }
@@ -71,8 +71,8 @@ public final class Engine {
       sums: accumulator.sums, parameters: parameterSet.parameters.buffer, communicator: mesh.batch, backend: backend)
   }
 
-  /// A second model of the same shape whose parameters do not change, such as the reference of a policy: it takes turns with
-  /// this one's activations, so it costs its parameters. Collective.
+  /// A second model of the same shape with frozen parameters, such as a reference policy. It shares this one's
+  /// activation workspace, so its only memory is its parameters. Collective.
   ///
   /// - Throws: `MPIError`.
   public func makeFrozenModel() throws -> FrozenModel {
@@ -86,19 +86,19 @@ public final class Engine {
 
   // MARK: A step
 
-  /// The time that computation has waited for other ranks, seconds.
+  /// Exposed communication: the time that computation has waited for other ranks, seconds.
   public var exposedCommunicationSeconds: Double {
     state.exposedCommunicationSeconds + (dispatcher?.exposedCommunicationSeconds ?? 0)
   }
 
-  /// Computes a global batch's losses and gradients, micro-batch by micro-batch. Collective: all ranks have as many, some of
-  /// them empty. The gradients are complete on their owners when `finishGradients` has returned.
+  /// Forward and backward passes of a global batch's micro-batches. Collective: all ranks have the same number, some of
+  /// them empty. The gradients are complete on their owners after `finishGradients`.
   ///
   /// - Parameters:
   ///   - batches: this rank's micro-batches of the global batch.
   ///   - objective: with the denominators of the global batch.
-  ///   - finished: called behind each micro-batch with what it adds to the step's sums, and with the seconds that this rank
-  ///     has computed for it, without what it has waited for others.
+  ///   - finished: called after each micro-batch with its contribution to the step's sums, and the seconds of its
+  ///     computation, without exposed communication.
   /// - Throws: `MPIError`.
   public func forwardBackward(
     _ batches: [TokenBatch], objective: NormalizedObjective,
@@ -114,20 +114,20 @@ public final class Engine {
     }
   }
 
-  /// Whether a gradient had an element that has no exact sum; then the step has to be skipped on all ranks.
+  /// Whether a gradient element was outside the range of exact sums; then the step must be skipped on all ranks.
   public var hasOverflowed: Bool { accumulator.hasOverflowed }
 
-  /// Returns when the gradients that this rank owns are complete. Collective.
+  /// Waits until the gradients that this rank owns are complete. Collective.
   public func finishGradients() throws { try state.waitForGradients() }
 
-  /// The L2 norm of the whole gradient, the same bits on every rank. Collective; after `finishGradients`.
+  /// The L2 norm of the full gradient, the same bits on every rank. Collective; after `finishGradients`.
   public func gradientNorm() throws -> Double { try optimizer.gradientNorm() }
 
-  /// Updates this rank's part of the parameters and starts bringing it to the others, behind the next forward pass.
+  /// Updates this rank's update ranges and starts gathering the parameters, overlapped with the next forward pass.
   ///
   /// - Parameters:
   ///   - step: counted from 1.
-  ///   - gradientScale: what gradients are multiplied by, for clipping.
+  ///   - gradientScale: factor of the gradients, for clipping.
   ///   - expertLoads: of the global batch, `[sparse layers][experts]`.
   public func update(step: Int, learningRate: Double, gradientScale: Float, expertLoads: [[Int]]) {
     optimizer.update(step: step, learningRate: learningRate, gradientScale: gradientScale)

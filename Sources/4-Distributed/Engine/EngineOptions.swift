@@ -4,7 +4,7 @@ public import RunConfiguration
 public import Sharding
 import Support
 
-/// What an engine computes with, and how that is spread over ranks.
+/// The options of an engine: model, batch shape, optimizer and parallelism.
 public struct EngineOptions: Sendable {
   public var model: ModelConfiguration
   /// Sequences of the largest micro-batch, and tokens of each.
@@ -14,15 +14,15 @@ public struct EngineOptions: Sendable {
   public var microBatches: Int
   public var optimizer: OptimizerSettings
   public var sharding: ZeROStage
-  /// Ranks that share the experts of a layer.
+  /// Expert-parallel degree: ranks that share the experts of a layer.
   public var expertDegree: Int
-  /// When busy ranks lend experts to others.
+  /// When experts of busy ranks are shadowed.
   public var shadowExperts: ExpertShadowing
-  /// Whether slower ranks lend more.
+  /// Whether measured timings count, so that experts of slower ranks are shadowed more.
   public var usesTimings: Bool
-  /// What of the activations is computed a second time.
+  /// Activation recomputation.
   public var recompute: Recomputation
-  /// Ranks that compute the same thing, along an axis whose parallelism is still to come; for tests.
+  /// Ranks that compute the same, along the tensor axis, which has no parallelism yet; for tests.
   public var duplicates = 1
 
   public init(
@@ -44,8 +44,8 @@ public struct EngineOptions: Sendable {
 
   /// - Parameters:
   ///   - ranks: of the run.
-  ///   - duplicates: that compute the same thing.
-  /// - Throws: `ForgeError.badInput` when the experts cannot be spread over them as asked for.
+  ///   - duplicates: ranks that compute the same.
+  /// - Throws: `ForgeError.badInput` when the configured expert degree is invalid.
   public init(_ configuration: RunConfiguration, ranks: Int, duplicates: Int = 1) throws {
     self.init(
       model: configuration.model, sequences: configuration.batch.microBatch, length: configuration.data.sequenceLength,
@@ -57,15 +57,15 @@ public struct EngineOptions: Sendable {
     self.duplicates = duplicates
   }
 
-  /// How some ranks are arranged.
+  /// The shape of the mesh of `ranks` ranks.
   public func meshShape(ranks: Int) -> MeshShape {
     MeshShape(ranks: ranks, expert: expertDegree, tensor: duplicates)
   }
 
-  /// Who owns, keeps, computes with and updates what.
+  /// The sharding plan: shards, resident, compute and update ranges by rank.
   ///
-  /// - Parameter ranks: that the parameters are spread over.
-  /// - Throws: `ForgeError.badInput` when no exchange can carry it.
+  /// - Parameter ranks: those that the parameters are sharded over.
+  /// - Throws: `ForgeError.badInput` when a unit is too large for one exchange.
   public func shardingPlan(ranks: Int) throws -> ShardingPlan {
     let layout = ParameterLayout(model)
     let shardingPlan = ShardingPlan(

@@ -1,7 +1,7 @@
 public import Batches
 public import Models
 
-/// A model that is only evaluated, beside one in training whose activations it takes turns with.
+/// A frozen model, such as a reference policy, which shares the activation workspace of a model in training.
 public final class FrozenModel {
   public let parameterSet: ParameterSet
   public let decoder: Decoder

@@ -3,18 +3,18 @@ public import Models
 public import Parallelism
 public import Sharding
 
-/// A model's parameters on a mesh: where they are laid out, who owns which, and, unless they are frozen, the exact sums of
-/// their gradients. A process may hold several: a policy, its frozen reference, a teacher.
+/// A model's sharded parameters on a mesh, with the exact sums of their gradients unless they are frozen. A process may
+/// have several: a policy, its frozen reference, a teacher.
 public final class ParameterSet {
   public let shardingPlan: ShardingPlan
-  /// `[layout.count]`, laid out whole; memory that this rank does not use is not touched.
+  /// `[layout.count]`, laid out for the whole model; pages that this rank does not use are not touched.
   public let parameters: Arena<Float>
-  /// nil when the parameters are frozen.
+  /// Nil when the parameters are frozen.
   public let accumulator: FixedPointGradientAccumulator?
-  /// Brings pieces of the parameters to where they are computed with, and gradients to their owners.
+  /// Unshards and reshards parameters, and reduces gradients to their owners.
   public let state: ShardedParameters
 
-  /// Collective.
+  /// Allocates the parameters, and the accumulator unless they are frozen. Collective.
   ///
   /// - Parameter microBatches: of a global batch; nil for frozen parameters.
   /// - Throws: `MPIError`.

@@ -1,7 +1,6 @@
 import Glibc
 
-// What each collective sends and what arrives, for ranks of one process: the definitions of MPI 3.1, chapter 5, in plain
-// code.
+// Reference semantics of the collectives (MPI 3.1, chapter 5) for ranks that are threads of one process.
 
 extension Collective {
   var root: Int? {
@@ -27,7 +26,7 @@ extension Collective {
     return form
   }
 
-  /// The memory that this rank sends: one part for everybody, or one for each rank.
+  /// The send buffer of this rank: one part for all ranks, or one part per rank.
   func sent(rank: Int, ranks: Int) -> [UnsafeRawBufferPointer] {
     func part(_ base: UnsafeRawPointer?, _ elements: Range<Int>, _ datatype: Datatype) -> UnsafeRawBufferPointer {
       UnsafeRawBufferPointer(
@@ -50,10 +49,10 @@ extension Collective {
     }
   }
 
-  /// Writes to this rank's memory what all ranks have sent.
+  /// Writes the result of the collective to this rank's receive buffer.
   ///
   /// - Parameter contributions: by rank.
-  /// - Returns: what is wrong with them, as a predicate; nil when nothing is.
+  /// - Returns: an error message, as a predicate; nil on success.
   func deliver(_ contributions: [Contribution], rank: Int) -> String? {
     let sent = sent(rank: rank, ranks: contributions.count)
     let isUnchanged = contributions[rank].bytes.withUnsafeBytes { copy in
@@ -73,7 +72,7 @@ extension Collective {
       datatype.combine(contributions, for: rank, reduction, into: destination, count: count)
       return nil
     case .broadcast(let buffer, let count, let datatype, let root):
-      // What the root has already is not written again: others may read it meanwhile.
+      // The root has the value already.
       if rank == root { return nil }
       return copy(contributions[root], for: rank, to: buffer, 0..<count, datatype, sender: root)
     case .allGather(let buffer, let layout, let datatype):
@@ -122,7 +121,7 @@ extension Collective {
 }
 
 extension Datatype {
-  /// Combines what the ranks have sent to `rank`, in the order of ranks.
+  /// Reduces the contributions of all ranks for `rank`, in the order of ranks.
   fileprivate func combine(
     _ contributions: [Contribution], for rank: Int, _ reduction: Reduction, into destination: UnsafeMutableRawPointer,
     count: Int

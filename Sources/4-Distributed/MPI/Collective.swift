@@ -1,11 +1,10 @@
-/// One rank's part in a collective: which one it is, with what memory and counts (MPI 3.1, chapter 5).
+/// A collective operation with one rank's buffers and counts (MPI 3.1, chapter 5).
 ///
-/// The addresses stay valid until the operation is complete: the caller of the methods that take arenas sees to that, and
-/// a `BorrowingRequest` for those that take spans. Counts are in elements; a layout or plan has been checked against its
-/// buffers.
+/// The addresses stay valid until the operation is complete: for arenas the caller is responsible, for spans the
+/// `BorrowingRequest` enforces it. Counts are in elements; layouts and plans have been checked against their buffers.
 enum Collective {
   case barrier
-  /// Without a source it is in place.
+  /// In place without a source.
   case allReduce(
     from: UnsafeRawPointer?, into: UnsafeMutableRawPointer?, count: Int, datatype: Datatype, reduction: Reduction)
   /// `block` elements for each rank.
@@ -16,12 +15,12 @@ enum Collective {
   case allGather(UnsafeMutableRawPointer?, layout: RankCounts, datatype: Datatype)
   /// `block` elements for each rank.
   case allToAll(from: UnsafeRawPointer?, into: UnsafeMutableRawPointer?, block: Int, datatype: Datatype)
-  /// An all-to-all with counts.
+  /// All-to-all with a count per pair of ranks (`MPI_Alltoallv`).
   case exchange(from: UnsafeRawPointer?, into: UnsafeMutableRawPointer?, plan: ExchangePlan, datatype: Datatype)
   case gather(
     from: UnsafeRawPointer?, into: UnsafeMutableRawPointer?, layout: RankCounts, datatype: Datatype, root: Int)
 
-  /// What this rank brings, in bytes.
+  /// The bytes that this rank contributes.
   func bytes(rank: Int, ranks: Int) -> Int {
     switch self {
     case .barrier: 0
@@ -35,7 +34,8 @@ enum Collective {
     }
   }
 
-  /// Whether it is beyond one call that carries, or addresses, `limit` elements; the same answer on every rank.
+  /// Whether the operation exceeds one MPI call, which transfers or addresses up to `limit` elements; the same on every
+  /// rank.
   func needsParts(limit: Int, ranks: Int) -> Bool {
     switch self {
     case .barrier: false
@@ -46,7 +46,7 @@ enum Collective {
     }
   }
 
-  /// The blocking function that does it whole; nil for one that is only ever started.
+  /// The blocking MPI function; nil where only the nonblocking form is used.
   var blockingCall: StaticString? {
     switch self {
     case .barrier: "MPI_Barrier"
@@ -60,7 +60,7 @@ enum Collective {
     }
   }
 
-  /// The nonblocking function that starts it, or those that start its parts.
+  /// The nonblocking MPI function, or the functions used when the operation is split into parts.
   func nonblockingCall(inParts: Bool) -> StaticString {
     switch self {
     case .barrier: "MPI_Ibarrier"

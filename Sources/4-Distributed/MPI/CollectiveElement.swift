@@ -1,4 +1,4 @@
-/// A type whose values can be moved between ranks and reduced.
+/// An element type with an MPI datatype, which can be transferred between ranks and reduced.
 ///
 /// The set is closed: the MPI library must know the representation to add or compare values.
 public protocol CollectiveElement: BitwiseCopyable, Sendable {
@@ -12,7 +12,7 @@ extension Int32: CollectiveElement { public static var datatype: Datatype { .int
 extension Int64: CollectiveElement { public static var datatype: Datatype { .int64 } }
 extension UInt64: CollectiveElement { public static var datatype: Datatype { .uint64 } }
 
-/// MPI's name for an element type.
+/// The MPI datatype of an element type.
 public enum Datatype: Sendable {
   case float, double, uint8, int32, int64, uint64
 
@@ -26,9 +26,9 @@ public enum Datatype: Sendable {
   }
 }
 
-/// How a reduction combines the elements of all ranks.
+/// A reduction operation (`MPI_Op`).
 ///
-/// Sums of integers wrap around. The order in which floating-point numbers are added is up to the MPI library and
+/// Sums of integers wrap around. The MPI library chooses the order in which floating-point numbers are added, and it
 /// changes with the number of ranks, which is why gradients are summed as integers.
 public enum Reduction: Sendable {
   case sum, max, min

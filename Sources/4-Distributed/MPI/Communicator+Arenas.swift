@@ -1,7 +1,7 @@
 // The blocking collectives on arenas.
 
 extension Communicator {
-  /// Combines the buffers of all ranks, element by element, and leaves the result in every one of them.
+  /// All-reduce in place: reduces the buffers of all ranks element by element and returns the result to every rank.
   public func allReduce<E: CollectiveElement>(
     arena buffer: UnsafeMutableBufferPointer<E>, _ reduction: Reduction, file: StaticString = #fileID,
     line: UInt32 = #line
@@ -9,7 +9,8 @@ extension Communicator {
     try perform(allReduction(in: buffer, reduction), file, line)
   }
 
-  /// Combines the `source` of all ranks, element by element, into everybody's `destination`, of the same count.
+  /// All-reduce: reduces the `source` of all ranks element by element into the `destination` of every rank, of the same
+  /// count.
   public func allReduce<E: CollectiveElement>(
     arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, _ reduction: Reduction,
     file: StaticString = #fileID, line: UInt32 = #line
@@ -17,7 +18,8 @@ extension Communicator {
     try perform(allReduction(of: source, into: destination, reduction), file, line)
   }
 
-  /// Combines the `source` of all ranks, a block for each rank, and leaves block `r` in the `destination` of rank `r`.
+  /// Reduce-scatter: reduces the `source` of all ranks, one block per rank; rank `r` receives block `r` in
+  /// `destination`.
   public func reduceScatter<E: CollectiveElement>(
     arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, _ reduction: Reduction,
     file: StaticString = #fileID, line: UInt32 = #line
@@ -25,21 +27,22 @@ extension Communicator {
     try perform(reductionByBlocks(of: source, into: destination, reduction), file, line)
   }
 
-  /// Copies the buffer of `root` into everybody's.
+  /// Broadcasts the buffer of `root` to all ranks.
   public func broadcast<E: CollectiveElement>(
     arena buffer: UnsafeMutableBufferPointer<E>, root: Int, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
     try perform(broadcasting(buffer, root: root), file, line)
   }
 
-  /// Copies every rank's own range of `layout` into everybody's `buffer`, in place.
+  /// All-gather in place: every rank's own range of `layout` is copied to the `buffer` of all ranks.
   public func allGather<E: CollectiveElement>(
     arena buffer: UnsafeMutableBufferPointer<E>, layout: RankCounts, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
     try perform(gathering(in: buffer, layout), file, line)
   }
 
-  /// Sends block `r` of `source` to rank `r`; block `r` of `destination` comes from rank `r`. All blocks are equal.
+  /// All-to-all: sends block `r` of `source` to rank `r` and receives block `r` of `destination` from it. All blocks
+  /// have the same size.
   public func allToAll<E: CollectiveElement>(
     arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, file: StaticString = #fileID,
     line: UInt32 = #line
@@ -47,7 +50,7 @@ extension Communicator {
     try perform(exchange(of: source, into: destination), file, line)
   }
 
-  /// Sends each rank what `plan` says it gets, and receives the same way.
+  /// All-to-all with the send and receive counts of `plan`.
   public func allToAll<E: CollectiveElement>(
     arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, plan: ExchangePlan,
     file: StaticString = #fileID, line: UInt32 = #line
@@ -55,8 +58,8 @@ extension Communicator {
     try perform(exchange(of: source, into: destination, plan), file, line)
   }
 
-  /// Brings every rank's `source` to the `destination` of `root`, at the places of `layout`, which is the same on every
-  /// rank.
+  /// Gathers every rank's `source` in the `destination` of `root`, at the offsets of `layout`, which is the same on
+  /// every rank.
   public func gather<E: CollectiveElement>(
     arena source: UnsafeBufferPointer<E>, into destination: UnsafeMutableBufferPointer<E>, layout: RankCounts,
     root: Int,

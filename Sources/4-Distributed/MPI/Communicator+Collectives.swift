@@ -1,8 +1,8 @@
-// The blocking collectives on spans, and on single values and byte strings for the small things ranks tell each other.
-// A span is checked to have the right count; that every rank passes the same count cannot be checked here.
+// The blocking collectives on spans, and on single values and byte strings for small messages. A span's count is
+// checked locally; that every rank passes the same count cannot be checked here.
 
 extension Communicator {
-  /// Combines the buffers of all ranks, element by element, and leaves the result in every one of them.
+  /// All-reduce in place: reduces the buffers of all ranks element by element and returns the result to every rank.
   public func allReduce<E: CollectiveElement>(
     _ buffer: inout MutableSpan<E>, _ reduction: Reduction, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
@@ -11,7 +11,8 @@ extension Communicator {
     }
   }
 
-  /// Combines the `source` of all ranks, element by element, into everybody's `destination`, of the same count.
+  /// All-reduce: reduces the `source` of all ranks element by element into the `destination` of every rank, of the same
+  /// count.
   public func allReduce<E: CollectiveElement>(
     from source: Span<E>, into destination: inout MutableSpan<E>, _ reduction: Reduction, file: StaticString = #fileID,
     line: UInt32 = #line
@@ -21,7 +22,7 @@ extension Communicator {
     }
   }
 
-  /// Combines one value of every rank.
+  /// All-reduce of one value per rank.
   public func allReduce<E: CollectiveElement>(
     _ value: E, _ reduction: Reduction, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) -> E {
@@ -32,7 +33,8 @@ extension Communicator {
     return result
   }
 
-  /// Combines the `source` of all ranks, a block for each rank, and leaves block `r` in the `destination` of rank `r`.
+  /// Reduce-scatter: reduces the `source` of all ranks, one block per rank; rank `r` receives block `r` in
+  /// `destination`.
   public func reduceScatter<E: CollectiveElement>(
     from source: Span<E>, into destination: inout MutableSpan<E>, _ reduction: Reduction, file: StaticString = #fileID,
     line: UInt32 = #line
@@ -42,7 +44,7 @@ extension Communicator {
     }
   }
 
-  /// Copies the buffer of `root` into everybody's.
+  /// Broadcasts the buffer of `root` to all ranks.
   public func broadcast<E: CollectiveElement>(
     _ buffer: inout MutableSpan<E>, root: Int, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
@@ -51,7 +53,7 @@ extension Communicator {
     }
   }
 
-  /// The bytes of `root`, on every rank; the other ranks' are ignored.
+  /// Broadcasts the bytes of `root` and returns them on every rank; those of other ranks are ignored.
   public func broadcast(_ bytes: [UInt8], root: Int, file: StaticString = #fileID, line: UInt32 = #line)
     throws(MPIError) -> [UInt8]
   {
@@ -62,7 +64,8 @@ extension Communicator {
     return result
   }
 
-  /// Copies every rank's `source` into block `r` of everybody's `destination`; all blocks are equal.
+  /// All-gather: the `source` of rank `r` becomes block `r` of every rank's `destination`. All blocks have the same
+  /// size.
   public func allGather<E: CollectiveElement>(
     from source: Span<E>, into destination: inout MutableSpan<E>, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
@@ -71,7 +74,7 @@ extension Communicator {
       file: file, line: line)
   }
 
-  /// Copies every rank's `source` to its place in everybody's `destination`; `layout` is the same on every rank.
+  /// All-gather of every rank's `source`, at the offsets of `layout`, which is the same on every rank.
   public func allGather<E: CollectiveElement>(
     from source: Span<E>, into destination: inout MutableSpan<E>, layout: RankCounts, file: StaticString = #fileID,
     line: UInt32 = #line
@@ -82,7 +85,8 @@ extension Communicator {
     }
   }
 
-  /// Sends block `r` of `source` to rank `r`; block `r` of `destination` comes from rank `r`. All blocks are equal.
+  /// All-to-all: sends block `r` of `source` to rank `r` and receives block `r` of `destination` from it. All blocks
+  /// have the same size.
   public func allToAll<E: CollectiveElement>(
     from source: Span<E>, into destination: inout MutableSpan<E>, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) {
@@ -91,7 +95,7 @@ extension Communicator {
     }
   }
 
-  /// Sends each rank what `plan` says it gets, and receives the same way.
+  /// All-to-all with the send and receive counts of `plan`.
   public func allToAll<E: CollectiveElement>(
     from source: Span<E>, into destination: inout MutableSpan<E>, plan: ExchangePlan, file: StaticString = #fileID,
     line: UInt32 = #line
@@ -101,7 +105,8 @@ extension Communicator {
     }
   }
 
-  /// Brings every rank's `source` to block `r` of the `destination` of `root`; elsewhere `destination` is not used.
+  /// Gathers the `source` of rank `r` as block `r` of the `destination` of `root`; other ranks' `destination` is not
+  /// used.
   public func gather<E: CollectiveElement>(
     from source: Span<E>, into destination: inout MutableSpan<E>, root: Int, file: StaticString = #fileID,
     line: UInt32 = #line
@@ -110,7 +115,8 @@ extension Communicator {
     try gather(from: source, into: &destination, layout: blocks, root: root, file: file, line: line)
   }
 
-  /// Brings every rank's `source` to its place in the `destination` of `root`; `layout` is the same on every rank.
+  /// Gathers every rank's `source` in the `destination` of `root`, at the offsets of `layout`, which is the same on
+  /// every rank.
   public func gather<E: CollectiveElement>(
     from source: Span<E>, into destination: inout MutableSpan<E>, layout: RankCounts, root: Int,
     file: StaticString = #fileID, line: UInt32 = #line
@@ -120,7 +126,7 @@ extension Communicator {
     }
   }
 
-  /// Every rank's bytes, in the order of ranks, on `root`; nothing elsewhere.
+  /// Gathers every rank's bytes on `root`, in the order of ranks; other ranks get an empty array.
   public func gather(_ bytes: [UInt8], root: Int, file: StaticString = #fileID, line: UInt32 = #line) throws(MPIError)
     -> [[UInt8]]
   {

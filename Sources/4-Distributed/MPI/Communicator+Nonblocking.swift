@@ -1,6 +1,6 @@
-// The nonblocking collectives on spans. The request they return borrows the spans, so that the compiler keeps the
-// memory alive and untouched until the operation is complete. That dependency is what makes it sound to take a buffer's
-// address out of its closure here.
+// The nonblocking collectives on spans. The returned request borrows the spans, so the compiler keeps their memory
+// alive and untouched until the operation is complete. That makes it sound to let a buffer's address escape its closure
+// here.
 
 extension Communicator {
   /// Starts `allReduce` in place.

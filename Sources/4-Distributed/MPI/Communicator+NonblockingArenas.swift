@@ -1,6 +1,6 @@
-// The nonblocking collectives on arenas: long-lived memory that the caller owns and that is read or written after the call
-// returns. This and the blocking file beside it are where the module's unsafe buffers are confined; everything else
-// goes through spans.
+// The nonblocking collectives on arenas: long-lived memory that the caller owns and that is read or written after the
+// call returns. Only these methods and their blocking forms take unsafe buffers in the public interface; all others
+// take spans.
 
 extension Communicator {
   /// Starts `allReduce` in place.
@@ -34,7 +34,7 @@ extension Communicator {
     try start(broadcasting(buffer, root: root), file, line)
   }
 
-  /// Starts `allGather` in place: each rank's own range of `layout` is filled already.
+  /// Starts `allGather` in place; each rank has filled its own range of `layout`.
   public func startAllGather<E: CollectiveElement>(
     arena buffer: UnsafeMutableBufferPointer<E>, layout: RankCounts, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(MPIError) -> Request {
@@ -71,7 +71,7 @@ extension Communicator {
     try start(.barrier, file, line)
   }
 
-  // MARK: Buffers checked against each other, which the blocking forms use too
+  // MARK: Checked collectives, shared with the blocking forms
 
   func allReduction<E: CollectiveElement>(
     in buffer: UnsafeMutableBufferPointer<E>, _ reduction: Reduction

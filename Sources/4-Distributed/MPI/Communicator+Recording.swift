@@ -2,15 +2,15 @@ internal import Diagnostics
 internal import Support
 import Synchronization
 
-// What the black box learns of a communicator: its name, ranks and a number that all of them give it, and each operation
-// as it begins and ends. Without a black box an operation costs two loads and a store.
+// Flight recording of a communicator: its name, its ranks, an identifier that is the same on all of them, and the begin
+// and end of each operation. Without a flight recorder an operation costs two loads and a store.
 
 extension Communicator {
-  /// Runs a blocking operation of this rank with a record of its beginning and its end.
+  /// Runs a blocking operation and records its begin and end.
   ///
   /// - Parameters:
-  ///   - call: MPI's name for it.
-  ///   - bytes: what this rank brings.
+  ///   - call: the MPI function.
+  ///   - bytes: the bytes that this rank contributes.
   func record<Result>(
     _ call: StaticString, bytes: @autoclosure () -> Int, _ file: StaticString, _ line: UInt32,
     _ body: (Operation) throws(MPIError) -> Result
@@ -21,8 +21,8 @@ extension Communicator {
     return result
   }
 
-  /// Numbers an operation that this rank begins, and records it when there is a black box; every rank's operations have
-  /// the same numbers.
+  /// Assigns the next sequence number to an operation, the same on every rank, and records its begin when a flight
+  /// recorder is installed.
   func enter(
     _ call: StaticString, bytes: @autoclosure () -> Int, _ file: StaticString, _ line: UInt32, waits: Bool = false
   ) -> (Operation, FlightRecorder.Entry?) {
@@ -51,12 +51,14 @@ extension Communicator {
 
   static var worldID: UInt64 { 1 }
 
-  /// The number of the next communicator that is made of this one.
+  /// The index of the next communicator derived from this one.
   func nextChild() -> UInt64 { children.add(1, ordering: .relaxed).newValue }
 
+  /// The identifier of a derived communicator: a hash, the same on all of its ranks.
+  ///
   /// - Parameters:
-  ///   - child: its number among its parent's.
-  ///   - first: its lowest rank of the job, which tells groups of one split apart.
+  ///   - child: its index among those of its parent.
+  ///   - first: its lowest world rank, which distinguishes the groups of one split.
   static func id(parent: UInt64, child: UInt64, first: Int) -> UInt64 {
     var hash = FNV1a(seed: parent &* 0x100_0000_01b3)
     hash.add(child)

@@ -1,6 +1,6 @@
-/// What one rank brings to an operation among ranks of one process: a copy, so that no rank touches another's memory.
+/// A copy of what one rank contributes to an in-process operation, so that no rank accesses another's memory.
 struct Contribution: Sendable {
-  /// What must be the same on every rank.
+  /// The signature of the operation, which must be the same on every rank.
   struct Form: Sendable, Equatable, CustomStringConvertible {
     let call: String
     var count: Int?
@@ -14,22 +14,22 @@ struct Contribution: Sendable {
     }
   }
 
-  /// In which group a rank wants to be.
+  /// A rank's arguments to a split.
   struct Wish: Sendable {
-    /// Nil for none.
+    /// Nil for no group.
     let color: Int?
     let key: Int
-    /// The group's.
+    /// The name of the group.
     let name: String
   }
 
   let form: Form
   let wish: Wish?
   let bytes: [UInt8]
-  /// The part of `bytes` that is for each rank; empty when all is for everybody.
+  /// The range of `bytes` for each rank; empty when every rank receives all of them.
   let parts: [Range<Int>]
 
-  /// Copies what a rank sends.
+  /// Copies the send buffer of a rank.
   init(_ collective: Collective, _ call: StaticString, rank: Int, ranks: Int) {
     form = collective.form(call)
     wish = nil
@@ -52,7 +52,7 @@ struct Contribution: Sendable {
     parts = []
   }
 
-  /// Gives the bytes for `rank` to `body`.
+  /// Calls `body` with the bytes for `rank`.
   func withBytes<Result>(for rank: Int, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
     bytes.withUnsafeBytes { body(parts.isEmpty ? $0 : UnsafeRawBufferPointer(rebasing: $0[parts[rank]])) }
   }

@@ -2,24 +2,24 @@ internal import COpenMPI
 import Glibc
 internal import Support
 
-/// Decides which of the ranks that failed tells the user, while the others may know nothing of it.
+/// Consensus among failed ranks on which of them prints the error, without the ranks that have not failed.
 ///
-/// Only ranks that have failed call this. First they find out whether all ranks failed, which is so for an error in
-/// what every rank reads; then rank 0 speaks for all. Otherwise each tells the ranks above it, and the lowest speaks.
-/// Nothing here waits for a rank that has not failed, and nothing waits long: the job has to end within seconds.
+/// Only failed ranks call `settle`. An all-reduce completes if all ranks have failed, as with an error in an input that
+/// every rank reads; then rank 0 prints. Otherwise each failed rank sends to the higher ranks, and the lowest one
+/// prints. Every wait has a timeout below a second, because the job has to end within seconds.
 struct FailureConsensus {
   struct Verdict {
     /// Whether this rank prints the sentence and ends the job.
     let reports: Bool
-    /// Whether the sentence should say which rank failed.
+    /// Whether the sentence names the rank.
     let namesRank: Bool
     let exitCode: Int32
   }
 
-  /// How long a rank waits for all others to fail as well, and then for lower ranks to claim the word.
+  /// Timeouts in seconds: for all other ranks to fail as well, and then for messages of lower ranks.
   private static let timeout: (everybody: Double, lowerRanks: Double) = (0.5, 0.2)
 
-  // Messages of its own, so that collectives left unfinished elsewhere cannot be mistaken for them.
+  // A duplicate, so that messages of unfinished collectives elsewhere cannot match.
   private let communicator: Communicator
   private let handle: MPI_Comm
 
@@ -38,11 +38,11 @@ struct FailureConsensus {
     return Verdict(reports: !lowerRankHasFailed(), namesRank: true, exitCode: exitCode)
   }
 
-  /// What all ranks agree on if all have failed: then a reduction over all of them completes.
+  /// The verdict when all ranks have failed, which is when an all-reduce completes; nil otherwise.
   private func verdictOfAll(_ description: String, exitCode: Int32) -> Verdict? {
     let hash = FNV1a.hash(description.utf8)
     let mine = [hash, ~hash, UInt64(exitCode)]
-    // Never given back: if the reduction stays incomplete, the job ends with MPI still pointing at it.
+    // Never freed: if the reduction stays incomplete, MPI refers to it until the job ends.
     let largest = UnsafeMutableBufferPointer<UInt64>.allocate(capacity: mine.count)
     _ = largest.initialize(from: mine)
     var request: MPI_Request?
@@ -55,12 +55,12 @@ struct FailureConsensus {
       return MPI_Test(&request, &flag, forge_mpi_status_ignore()) == MPI_SUCCESS && flag != 0
     }
     guard everybodyFailed else { return nil }
-    // The largest hash and the smallest, which is the complement of the largest complement, are one: all say the same.
+    // The max hash equals the min hash, which is the complement of the max complement: all errors are the same.
     let isSame = largest[0] == ~largest[1]
     return Verdict(reports: communicator.rank == 0, namesRank: !isSame, exitCode: isSame ? exitCode : Int32(largest[2]))
   }
 
-  /// Tells the ranks above that this one failed, and listens whether one below has.
+  /// Sends to the higher ranks that this one has failed, and polls for such a message from a lower one.
   private func lowerRankHasFailed() -> Bool {
     for rank in communicator.rank + 1..<max(communicator.rank + 1, communicator.size) {
       var request: MPI_Request?
@@ -73,7 +73,7 @@ struct FailureConsensus {
     }
   }
 
-  /// Asks `condition` every millisecond until it holds or the time is over; returns whether it held.
+  /// Polls `condition` every millisecond until it holds or the timeout expires; returns whether it held.
   private func poll(for seconds: Double, until condition: () -> Bool) -> Bool {
     let end = ContinuousClock.now + .seconds(seconds)
     while !condition() {

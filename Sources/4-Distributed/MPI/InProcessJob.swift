@@ -1,11 +1,11 @@
 internal import Support
 import Synchronization
 
-/// What all ranks of a process share: who has ended and how, and the lock of everything that they meet in.
+/// The shared state of a job of in-process ranks: which have ended, the first failure, and the lock.
 ///
-/// All that changes is guarded by `monitor`, hence `@unchecked`.
+/// All mutable state is guarded by `monitor`, hence `@unchecked`.
 final class InProcessJob: @unchecked Sendable {
-  /// What has become of an operation so far.
+  /// The state of an operation.
   enum Outcome {
     case open
     case complete
@@ -24,7 +24,7 @@ final class InProcessJob: @unchecked Sendable {
 
   // MARK: Ranks
 
-  /// Says that a rank's body has ended, with an error or without; the first error is the job's.
+  /// Records that a rank's body has ended, with or without an error; the first error becomes the job's.
   func end(_ rank: Int, _ error: (any Error)? = nil) {
     monitor.locked {
       hasEnded[rank] = true
@@ -37,9 +37,9 @@ final class InProcessJob: @unchecked Sendable {
 
   // MARK: Meetings
 
-  /// Joins the ranks that have begun the same operation.
+  /// Adds this rank's contribution to an operation.
   ///
-  /// - Throws: when this rank, or any other, has ended with an error.
+  /// - Throws: when any rank has failed, or this rank's body has returned.
   func join(_ group: InProcessGroup, _ operation: Operation, _ contribution: Contribution, rank: Int) throws(MPIError)
     -> Meeting
   {
@@ -52,23 +52,23 @@ final class InProcessJob: @unchecked Sendable {
       let meeting = group.meetings[operation.number] ?? Meeting(ranks: group.members.count)
       group.meetings[operation.number] = meeting
       meeting.join(contribution, rank: rank, group, operation)
-      // Whoever waits has the meeting; nobody looks for it any more.
+      // Waiting ranks hold the meeting; it is not looked up again.
       if meeting.isComplete { group.meetings[operation.number] = nil }
       monitor.broadcast()
       return meeting
     }
   }
 
-  /// Returns when all ranks have come to a meeting.
+  /// Waits until all ranks have joined a meeting.
   ///
-  /// - Throws: when one never will.
+  /// - Throws: when the operation cannot complete: a mismatch, a failed or returned rank, or the timeout.
   func wait(for meeting: Meeting, _ group: InProcessGroup, _ operation: Operation) throws(MPIError) {
     try monitor.locked { () throws(MPIError) in
       while true {
         switch outcome(of: meeting, group, operation) {
         case .complete: return
         case .failed(let error): throw error
-        case .open: monitor.wait(milliseconds: 50)  // patience ends without a change
+        case .open: monitor.wait(milliseconds: 50)  // the timeout expires without a broadcast
         }
       }
     }
@@ -106,13 +106,13 @@ final class InProcessJob: @unchecked Sendable {
   }
 }
 
-/// The ranks of a communicator within a process.
+/// The group of an in-process communicator.
 final class InProcessGroup: @unchecked Sendable {
   let job: InProcessJob
   let name: String
-  /// The ranks of the job.
+  /// World ranks.
   let members: [Int]
-  /// By operation number, where some ranks have begun and others have not. Guarded by the job's lock.
+  /// Incomplete operations by sequence number. Guarded by the job's lock.
   var meetings: [UInt64: Meeting] = [:]
 
   init(job: InProcessJob, name: String, members: [Int]) {
@@ -128,13 +128,13 @@ final class InProcessGroup: @unchecked Sendable {
   }
 }
 
-/// One operation of a group: what every rank has brought to it. Guarded by the job's lock until it is complete, and not
-/// changed afterwards.
+/// One operation of a group, with the contribution of each rank that has joined. Guarded by the job's lock until it is
+/// complete, and not changed afterwards.
 final class Meeting: @unchecked Sendable {
   let began = ContinuousClock.now
-  /// By rank of the group.
+  /// The contributions by rank of the group; nil for ranks that have not joined.
   private(set) var contributions: [Contribution?]
-  /// By rank, the group that it is in afterwards, where groups are made.
+  /// By rank, its group after a split; empty for other operations.
   private(set) var groups: [(group: InProcessGroup, rank: Int)?] = []
   /// Set when ranks have begun different operations under the same number.
   private(set) var mismatch: MPIError?
@@ -157,7 +157,7 @@ final class Meeting: @unchecked Sendable {
     if isComplete, mismatch == nil { makeGroups(group) }
   }
 
-  /// Ranks of a color, by key, then by rank.
+  /// Makes the groups of a split: the ranks of each color, by key, then by rank.
   private func makeGroups(_ parent: InProcessGroup) {
     let wishes = contributions.compactMap { $0?.wish }
     guard wishes.count == contributions.count else { return }
@@ -173,7 +173,7 @@ final class Meeting: @unchecked Sendable {
   }
 }
 
-/// What the threads of the ranks return.
+/// The results of the ranks' threads.
 final class Results<Value: Sendable>: Sendable {
   private let values = Mutex<[Int: Value]>([:])
 

@@ -1,24 +1,25 @@
 internal import Support
 
-/// Ranks that are threads of this process, for tests and examples: communicators with the semantics of MPI and without its library.
+/// Ranks that are threads of this process, for tests and examples: communicators with the semantics of MPI and without
+/// its library.
 ///
-/// What ranks send is copied when an operation starts, and a rank's memory is written by its own threads only, within
-/// `wait` or the look that finds the operation complete. So a rank that has failed leaves nothing behind that others could
-/// write to. Stricter than MPI: no operation is complete before every rank of the group has started it, ranks that do not
-/// start the same operation are told so, and so is one that changes what it sends while it is under way. Floating-point
-/// numbers are added in the order of ranks.
+/// Send buffers are copied when an operation starts, and a rank's memory is written by its own threads only, within
+/// `wait` or the `isComplete` that returns true. So other ranks never write to the memory of a failed rank. Stricter
+/// than MPI: no operation is complete before every rank of the group has started it; it throws when ranks start
+/// different operations, or change a send buffer before it is complete. Floating-point numbers are added in the order
+/// of ranks.
 ///
-/// What is global in a process is shared by its ranks: the black box (install none), the kernel family, the launcher's
-/// environment, the handlers of signals. A host has one name, so all ranks are of one node.
+/// Process globals are shared by the ranks: the flight recorder (install none), the kernel family, the launcher's
+/// environment, the handlers of signals. All ranks are on one node.
 public enum InProcessRanks {
   /// Runs `body` on every rank and returns when all have ended.
   ///
-  /// When it throws on a rank, every operation of the other ranks that is under way or begins later throws an `MPIError`,
-  /// and so does one that waits for a rank whose body has returned: such a rank takes part in nothing more.
+  /// When it throws on a rank, every pending and later operation of the other ranks throws an `MPIError`; so does one
+  /// that waits for a rank whose body has returned.
   ///
   /// - Parameters:
-  ///   - timeout: how long an operation may wait for ranks that neither come nor end; so long, too, a rank that throws
-  ///     waits for a request that it drops, which others may still complete.
+  ///   - timeout: max wait of an operation for ranks that neither join nor end; also of a dropped request, which others
+  ///     may still complete.
   ///   - body: its argument is the communicator of all ranks. It runs on a thread with a stack as large as a program's.
   /// - Returns: what it returned, by rank.
   /// - Throws: the error that was thrown first; `ForgeError.tryAgain` when the system starts no further thread.

@@ -1,26 +1,26 @@
 import Glibc
 
-/// What the launcher tells a process about itself, readable before MPI is initialised.
+/// The process's rank and size from the launcher's environment variables, readable before MPI is initialised.
 public struct LaunchEnvironment: Sendable, Equatable {
   public enum Launcher: Sendable { case mpirun, srun, none }
 
   public let launcher: Launcher
-  /// This process's place in the job, in `0..<size`.
+  /// This process's world rank, in `0..<size`.
   public let rank: Int
   /// The number of processes in the job.
   public let size: Int
-  /// This process's place on its node, in `0..<localSize`.
+  /// This process's rank on its node, in `0..<localSize`.
   public let localRank: Int
   /// The number of the job's processes on this node (with `srun`, on the fullest node).
   public let localSize: Int
 
-  /// Whether the launcher lets the processes find each other, which `srun` does only when asked to.
+  /// Whether the launcher offers a process manager (PMIx), which `srun` does only with `--mpi`.
   public let hasProcessManager: Bool
 
-  /// What this process was started with.
+  /// The environment of this process.
   public static let current = LaunchEnvironment { name in getenv(name).map { String(cString: $0) } }
 
-  /// Reads Open MPI's variables, then those of a Slurm step; a process with neither is alone.
+  /// Reads Open MPI's variables, then those of a Slurm step; without either it is a job of one rank.
   init(variable: (String) -> String?) {
     func integer(_ name: String) -> Int? { variable(name).flatMap { Int($0) } }
     if let size = integer("OMPI_COMM_WORLD_SIZE") {
@@ -44,15 +44,17 @@ public struct LaunchEnvironment: Sendable, Equatable {
     }
   }
 
-  /// Why a process of a Slurm step without a process manager cannot run here, and what to type instead; nil when it can.
+  /// The error for a process of a Slurm step without a process manager, with the command to type instead; nil when it
+  /// can run.
   ///
   /// - Parameters:
   ///   - arguments: the process's, the program first.
-  ///   - isTask: whether Slurm itself started the process, as `srun PROGRAM` does; else somebody did in a shell of the step.
-  ///   - isInteractive: whether somebody sits in front of it.
+  ///   - isTask: whether Slurm itself started the process, as `srun PROGRAM` does; else it was typed in a shell of the
+  ///     step.
+  ///   - isInteractive: whether standard input is a terminal.
   func refusal(arguments: [String], isTask: Bool, isInteractive: Bool) -> String? {
     guard launcher == .srun, !hasProcessManager else { return nil }
-    // A script that srun starts several times is no shell in which somebody types.
+    // A script that srun starts several times is not an interactive shell.
     if isTask || (size > 1 && !isInteractive) {
       return "srun starts MPI programs only with the option --mpi=pmix; add it"
     }
@@ -60,7 +62,7 @@ public struct LaunchEnvironment: Sendable, Equatable {
     return "a step of Slurm, as this shell is, starts no MPI program by itself; type: mpirun -n \(size) \(line)"
   }
 
-  /// As a shell takes it for one word.
+  /// Quotes `word` for a shell.
   private static func quoted(_ word: String) -> String {
     let plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-"
     guard word.isEmpty || !word.allSatisfy(plain.contains) else { return word }

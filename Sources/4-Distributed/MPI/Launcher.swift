@@ -3,20 +3,20 @@ internal import Diagnostics
 import Glibc
 internal import Support
 
-/// Runs a program on the ranks of a job, and ends all of them together, whatever happens to one.
+/// Starts MPI, runs a program on every rank of a job, and ends all ranks together when one fails.
 ///
-/// Works under `mpirun`, under `srun --mpi=pmix`, and alone as a job of one rank.
+/// Works under `mpirun`, under `srun --mpi=pmix`, and without a launcher as a job of one rank.
 public enum Launcher {
   /// Initialises MPI for use by several threads, runs `body` on every rank, and ends the process.
   ///
-  /// When `body` returns on every rank, the job ends with the largest of the exit codes returned. When it throws, one
+  /// When `body` returns on every rank, the job ends with the max of the returned exit codes. When it throws, one
   /// sentence goes to standard error and the job ends within seconds with the error's exit code: that of a `ForgeError`
-  /// or an `MPIError`, and 70 for anything else. The same error on every rank, as of a wrong setting, is told once; an
-  /// error of some ranks is told by the lowest of them, with its rank and host.
+  /// or an `MPIError`, and 70 for anything else. The same error on every rank, such as a wrong setting, is printed
+  /// once; an error of some ranks is printed by the lowest of them, with its rank and host.
   ///
   /// - Parameters:
   ///   - program: the name that begins the sentence, such as `forge-dist`.
-  ///   - threads: the threads of each rank that compute, if known already; one more communicates.
+  ///   - threads: the compute threads of each rank, if known; one is added for communication.
   ///   - body: the program; its argument is the communicator of all ranks.
   public static func run(program: String, threads: Int = 1, _ body: (Communicator) throws -> Int32) -> Never {
     let environment = LaunchEnvironment.current
@@ -33,7 +33,7 @@ public enum Launcher {
     let world: Communicator
     let failures: FailureConsensus
     do {
-      // MPI ends a process without a word of ours when it cannot start its own threads.
+      // MPI ends the process without our message when it cannot start its own threads.
       try SystemThread.expectRoom(for: environment.launcher == .none ? aloneThreads : rankThreads)
       world = try initialize()
       failures = try FailureConsensus(world: world)
@@ -45,7 +45,7 @@ public enum Launcher {
     do {
       let code = try world.allReduce(body(world), .max)
       FlightRecorder.installed?.end(.normal, exitCode: code)
-      // Where every rank is well an ordinary end will do, unless it makes mpirun say more than the program.
+      // After a nonzero exit code of a normal end mpirun would print a notice of its own.
       guard code != 0 && environment.launcher == .mpirun else { finalizeAndLeave(code) }
       endJob(code: code, isLeader: world.rank == 0)
     } catch {
@@ -59,21 +59,21 @@ public enum Launcher {
     }
   }
 
-  /// Threads that MPI starts in a rank, and in one that nothing launched, with the daemon that it starts for itself.
+  /// The threads that MPI starts: in a launched rank, and without a launcher, where it starts a daemon too.
   private static let (rankThreads, aloneThreads) = (4, 12)
 
-  /// The name of the machine this rank runs on.
+  /// The host name of this rank.
   public static var hostName: String { ProcessTable.hostName }
 
-  /// Ends every rank of the job at once, from any thread, whatever the others are stuck in.
+  /// Aborts all ranks of the job, from any thread, even while other threads hang in MPI.
   ///
   /// - Parameters:
   ///   - code: not 0.
-  ///   - sentence: goes to standard error first; nil when another rank tells.
+  ///   - sentence: printed to standard error first; nil when another rank prints it.
   public static func abortJob(code: Int32, sentence: String?) -> Never {
     if let sentence { log(sentence) }
     if LaunchEnvironment.current.launcher == .none { _exit(code) }
-    // The abort itself may wait for what hangs; the alarm does not.
+    // The abort itself may hang; the alarm does not.
     signal(SIGALRM, SIG_DFL)
     alarm(10)
     usleep(50_000)  // lets the launcher collect what was printed
@@ -81,9 +81,9 @@ public enum Launcher {
     _exit(code)
   }
 
-  /// Gives each rank so many slots for small messages to its neighbours (MemoryPlan counts them). By default Open MPI adds
-  /// slots up to 512 while receivers are behind, and each rank that reads them has them in its memory: at 64 ranks of a
-  /// node it was more than all else. A choice made by the user stays.
+  /// Limits Open MPI's shared-memory slots for small messages (MemoryPlan counts them). By default Open MPI adds slots
+  /// up to 512 while receivers are behind, and each rank that reads them has them in its memory: at 64 ranks of a node
+  /// they were more than all else. Does not override a value set by the user.
   private static func boundSharedMemory() {
     setenv("OMPI_MCA_btl_vader_free_list_max", "72", 0)
     setenv("OMPI_MCA_btl_vader_free_list_inc", "8", 0)
@@ -108,8 +108,8 @@ public enum Launcher {
 
   /// Ends every rank of the job with `code`, which is not 0.
   ///
-  /// An ordinary exit would make `mpirun` explain the code in eleven lines and `MPI_Abort` in eight; the abort inside
-  /// the latter is silent. The leader calls it while the other ranks wait for their end, but not for ever.
+  /// After a normal exit `mpirun` would explain the code in eleven lines and `MPI_Abort` in eight; the abort inside the
+  /// latter is silent. The other ranks leave it to the leader for three seconds, then abort as well.
   private static func endJob(code: Int32, isLeader: Bool) -> Never {
     if LaunchEnvironment.current.launcher == .none { finalizeAndLeave(code) }
     fflush(nil)

@@ -2,7 +2,7 @@ internal import COpenMPI
 
 /// The MPI library that this process is linked to.
 public enum LibraryVersion {
-  /// Its name and version, such as `Open MPI v4.1.4`; needs no MPI session.
+  /// Its name and version, such as `Open MPI v4.1.4`; may be called before `MPI_Init`.
   public static var description: String {
     var text = [UInt8](repeating: 0, count: Int(MPI_MAX_LIBRARY_VERSION_STRING))
     var length: Int32 = 0

@@ -1,15 +1,15 @@
 internal import COpenMPI
 
-/// An operation among ranks that did not succeed, in the words of MPI where MPI carries it.
+/// A failed MPI operation, or one among in-process ranks, with the MPI function and an error text.
 public struct MPIError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The function's name in the MPI standard, such as `MPI_Allreduce`.
   public let call: String
-  /// The implementation's error code.
+  /// The MPI library's error code; `MPI_ERR_OTHER` among in-process ranks.
   public let code: Int32
-  /// What `MPI_Error_string` says about the code, or what became of ranks in one process.
+  /// The text of `MPI_Error_string` for the code, or the in-process error.
   public let text: String
 
-  /// 70 when this program called MPI wrongly, 75 when a machine or a peer failed.
+  /// 70 for a misuse of MPI by this program, 75 for a failure of a machine or a peer.
   public let exitCode: Int32
 
   public var description: String { "\(call) failed: \(text)" }
@@ -32,7 +32,7 @@ public struct MPIError: Error, Sendable, Equatable, CustomStringConvertible {
     exitCode = misuse.contains(errorClass) ? 70 : 75
   }
 
-  /// An operation among ranks of one process that did not succeed; such have no codes.
+  /// An error among in-process ranks.
   init(inProcess call: StaticString, text: String, isMisuse: Bool) {
     self.call = "\(call)"
     self.code = MPI_ERR_OTHER

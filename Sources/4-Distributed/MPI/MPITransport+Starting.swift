@@ -1,8 +1,7 @@
 internal import COpenMPI
 internal import Support
 
-// The nonblocking collectives of MPI. Here, too, is the only place that knows how operations too large for MPI's 32-bit
-// counts are cut up.
+// The nonblocking collectives of MPI, and how operations too large for MPI's 32-bit counts are split into parts.
 
 extension MPITransport {
   func start(_ collective: Collective, limit: Int, _ operation: Operation) throws(MPIError) -> any PendingOperation {
@@ -92,8 +91,8 @@ extension MPITransport {
     }
   }
 
-  /// `0..<count` cut into ranges one call can carry; a single empty range when there is nothing, so that every rank
-  /// makes the same number of calls.
+  /// Splits `0..<count` into ranges of up to `limit`; one empty range for a count of 0, so that every rank makes the
+  /// same number of calls.
   private func parts(of count: Int, _ limit: Int) -> [Range<Int>] {
     guard count > limit else { return [0..<count] }
     return stride(from: 0, to: count, by: limit).map { $0..<min($0 + limit, count) }
@@ -113,7 +112,7 @@ extension MPITransport {
 
   /// Starts a send and a receive for every pair of ranks, in as many parts as their counts need.
   ///
-  /// MPI keeps messages between two ranks in order, so the parts of several operations cannot be mixed up.
+  /// MPI messages between two ranks do not overtake each other, so parts of several operations match in order.
   private func startPairwise(
     _ source: UnsafeRawPointer?, _ send: RankCounts, into destination: UnsafeMutableRawPointer?, _ receive: RankCounts,
     _ datatype: Datatype, _ limit: Int, _ calls: PendingCalls
@@ -138,9 +137,9 @@ extension MPITransport {
   }
 }
 
-/// The MPI calls that make up one operation under way.
+/// The MPI requests of one pending operation.
 private final class PendingCalls: PendingOperation {
-  // Nearly always there is one call, which needs no array.
+  // Nearly always there is one request, which needs no array.
   private var only: MPI_Request? = forge_mpi_request_null()
   private var several: [MPI_Request?] = []
   // Holds the count arrays that MPI reads until the operation is complete.
@@ -184,7 +183,7 @@ private final class PendingCalls: PendingOperation {
     do {
       try wait()
     } catch {
-      // Its buffers may go, and the error that dropped it is another one's consequence.
+      // MPI may still access its buffers, which are about to be freed.
       endProcess(.tryAgain("an exchange that was under way could not be completed: \(error)"))
     }
   }

@@ -1,22 +1,22 @@
 internal import COpenMPI
 
-/// Ranks that are processes, by the MPI library. With `MPITransport+Starting.swift` the only place that calls it for what
-/// a communicator does.
+/// The MPI transport: ranks that are processes. Here and in `MPITransport+Starting.swift` are all MPI calls of a
+/// communicator.
 final class MPITransport: Transport {
   let rank: Int
   let size: Int
   let members: [Int]
-  // An opaque handle that never changes; MPI_THREAD_MULTIPLE makes using it from any thread the library's business.
+  // An opaque handle that never changes; with MPI_THREAD_MULTIPLE any thread may use it.
   nonisolated(unsafe) let handle: MPI_Comm
   private let isOwned: Bool
 
-  /// Takes over `handle`, which is freed with this object when `isOwned`.
+  /// Wraps `handle`, which is freed with this object when `isOwned`.
   ///
-  /// - Parameter members: the ranks of the job that belong to it; nil to ask MPI.
+  /// - Parameter members: its world ranks; nil to query MPI.
   private init(_ handle: MPI_Comm, isOwned: Bool, members: [Int]?) throws(MPIError) {
     var rank: Int32 = 0
     var size: Int32 = 0
-    // Every code is checked, so MPI must not end the process by itself.
+    // Every code is checked; the default handler would end the process.
     try check(MPI_Comm_set_errhandler(handle, forge_mpi_errors_return()), "MPI_Comm_set_errhandler")
     try check(MPI_Comm_rank(handle, &rank), "MPI_Comm_rank")
     try check(MPI_Comm_size(handle, &size), "MPI_Comm_size")
@@ -31,7 +31,7 @@ final class MPITransport: Transport {
     var finalized: Int32 = 0
     guard isOwned, MPI_Finalized(&finalized) == MPI_SUCCESS, finalized == 0 else { return }
     var handle: MPI_Comm? = self.handle
-    MPI_Comm_free(&handle)  // nobody is left to hear of a failure
+    MPI_Comm_free(&handle)  // a deinit cannot throw
   }
 
   /// All processes of the job. Valid between `MPI_Init` and `MPI_Finalize`.
@@ -39,7 +39,7 @@ final class MPITransport: Transport {
     try MPITransport(forge_mpi_comm_world(), isOwned: false, members: nil)
   }
 
-  /// The ranks of the job that belong to `handle`.
+  /// The world ranks of `handle`.
   private static func members(of handle: MPI_Comm, size: Int32) throws(MPIError) -> [Int] {
     var group: MPI_Group?
     var world: MPI_Group?

@@ -1,9 +1,9 @@
 internal import COpenMPI
 import Glibc
 
-/// The processor cores that this process may use.
+/// CPU affinity: the cores that this process may use.
 ///
-/// `mpirun` binds each rank of a small job to one core, and every thread of the rank with it, without a word.
+/// `mpirun` silently binds each rank of a small job, with all of its threads, to one core.
 public enum ProcessorAffinity {
   /// The cores that the calling thread, and the threads it starts, may run on.
   public static var allowedCores: Int {
@@ -15,17 +15,17 @@ public enum ProcessorAffinity {
   /// The cores of the machine.
   public static var onlineCores: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
-  /// Gives the calling thread, and the threads it starts later, room for `threads` threads: when fewer cores are
-  /// allowed, a binding made by `mpirun` is undone. Call it before starting threads.
+  /// Undoes a binding made by `mpirun` when it allows fewer than `threads` cores, for the calling thread and those it
+  /// starts later. Call it before starting threads.
   ///
-  /// - Returns: a sentence for the log when there still are fewer cores than threads, with what to do about it.
+  /// - Returns: a warning, with a remedy, when cores are still oversubscribed.
   public static func makeRoom(forThreads threads: Int) -> String? {
     if threads > allowedCores, getenv("OMPI_MCA_orte_bound_at_launch") != nil {
       var everything = cpu_set_t()
       withUnsafeMutableBytes(of: &everything) { bytes in
         for index in bytes.indices { bytes[index] = 0xff }
       }
-      // The kernel keeps to the cores of the job's control group. A refusal leaves the binding, which is told below.
+      // The kernel restricts this to the job's control group. On an error the binding stays, which is reported below.
       _ = forge_sched_setaffinity(0, MemoryLayout<cpu_set_t>.size, &everything)
     }
     let cores = allowedCores
@@ -42,8 +42,8 @@ public enum ProcessorAffinity {
     return nil
   }
 
-  /// Makes a waiting MPI call give its core away instead of spinning, when this node has fewer cores than busy threads.
-  /// To be called before `MPI_Init`; a choice made by the user stays.
+  /// Makes waiting MPI calls yield instead of spinning when this node has fewer cores than busy threads. Call it before
+  /// `MPI_Init`; it does not override a value set by the user.
   ///
   /// - Parameter threads: the threads of a rank that compute or communicate at the same time.
   static func yieldWhenCrowded(threads: Int) {

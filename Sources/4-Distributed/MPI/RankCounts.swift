@@ -1,6 +1,6 @@
-/// Where each rank's elements lie in a buffer: `counts[r]` of them from `offsets[r]` on.
+/// Counts and displacements of a collective: rank `r` has `counts[r]` elements from `offsets[r]` on.
 ///
-/// Made once and used every step: collectives that take a layout allocate nothing.
+/// Made once and used every step: it holds the arrays that MPI reads.
 public final class RankCounts: Sendable {
   public let counts: [Int]
   public let offsets: [Int]
@@ -9,12 +9,12 @@ public final class RankCounts: Sendable {
   /// The elements of all ranks together.
   public let total: Int
 
-  // The same as MPI wants them, at addresses that stay put while a nonblocking call is under way; nil when too large
-  // for MPI, which then never sees them. Written once here and only read afterwards.
+  // 32-bit copies for MPI, at addresses that stay valid during a nonblocking call; nil when they exceed 32 bits.
+  // Written once in `init` and only read afterwards.
   nonisolated(unsafe) let mpiCounts: UnsafeMutablePointer<Int32>?
   nonisolated(unsafe) let mpiOffsets: UnsafeMutablePointer<Int32>?
 
-  /// A layout with explicit places, which must not overlap in a buffer that is written to.
+  /// A layout with explicit offsets; ranges must not overlap in a receive buffer.
   public init(counts: [Int], offsets: [Int]) {
     precondition(counts.count == offsets.count, "a layout needs a count and an offset for every rank")
     precondition(counts.allSatisfy { $0 >= 0 } && offsets.allSatisfy { $0 >= 0 }, "a layout has no negative numbers")
@@ -54,22 +54,23 @@ public final class RankCounts: Sendable {
   public func range(of rank: Int) -> Range<Int> { offsets[rank]..<offsets[rank] + counts[rank] }
 }
 
-/// Who sends how much to whom in an all-to-all with counts of its own for each pair of ranks.
+/// Send and receive counts of an all-to-all with a count per pair of ranks (`MPI_Alltoallv`).
 public final class ExchangePlan: Sendable {
-  /// Place `r` of the layout is what rank `r` gets.
+  /// Range `r` is sent to rank `r`.
   public let send: RankCounts
-  /// Place `r` of the layout is what comes from rank `r`.
+  /// Range `r` is received from rank `r`.
   public let receive: RankCounts
-  /// Whether some rank's buffer is beyond what one MPI call can address; the same answer on every rank.
+  /// Whether any rank's buffer exceeds what one MPI call can address; the same on every rank.
   let needsParts: Bool
 
-  /// A plan whose numbers every rank has worked out for itself; both extents must be at most `Int32.max`.
+  /// A plan from counts that every rank has computed locally; both extents must be at most `Int32.max`.
   public convenience init(send: RankCounts, receive: RankCounts) {
     precondition(max(send.extent, receive.extent) <= Int(Int32.max), "an exchange this large is planned collectively")
     self.init(send: send, receive: receive, needsParts: false)
   }
 
-  /// A plan of which every rank knows the largest buffer anywhere, in elements: it decides whether the exchange is cut up.
+  /// A plan with the max buffer size over all ranks, in elements, which decides whether the exchange is split into
+  /// parts.
   public convenience init(send: RankCounts, receive: RankCounts, largest: Int) {
     self.init(send: send, receive: receive, needsParts: largest > Int(Int32.max))
   }
@@ -83,10 +84,9 @@ public final class ExchangePlan: Sendable {
 }
 
 extension Communicator {
-  /// Tells every rank how many elements it will receive. Collective.
+  /// Exchanges the counts of an all-to-all and returns its plan. Collective.
   ///
-  /// - Parameter sendCounts: the elements that this rank has for each rank, which lie contiguously in that order; what
-  ///   is received does too.
+  /// - Parameter sendCounts: the elements for each rank, contiguous in the order of ranks, as are the received ones.
   public func planExchange(sendCounts: [Int], file: StaticString = #fileID, line: UInt32 = #line) throws(MPIError)
     -> ExchangePlan
   {
@@ -96,7 +96,7 @@ extension Communicator {
     var incomingSpan = incoming.mutableSpan
     try allToAll(from: outgoing.span, into: &incomingSpan, file: file, line: line)
     let (send, receive) = (RankCounts(contiguous: sendCounts), RankCounts(contiguous: incoming.map { Int($0) }))
-    // All ranks must go the same way, in parts or not, so the largest buffer anywhere decides.
+    // All ranks must choose alike, in parts or not, so the max over all ranks decides.
     let largest = try allReduce(Int64(max(send.total, receive.total)), .max, file: file, line: line)
     return ExchangePlan(send: send, receive: receive, needsParts: largest > countLimit)
   }

@@ -1,14 +1,14 @@
 internal import Diagnostics
 import Glibc
 
-/// A nonblocking operation under way on memory that its caller keeps alive and leaves alone until `wait` returns.
+/// A request: a pending nonblocking operation, whose buffers the caller keeps alive and untouched until `wait` returns.
 ///
-/// It cannot be copied, and a request that is dropped before `wait` completes in its `deinit`: nothing is ever written to
-/// memory that has been given back. Started from spans, operations return the safer `BorrowingRequest`.
+/// It cannot be copied, and one dropped before `wait` completes in its `deinit`, so that MPI never writes to freed
+/// memory. Operations started from spans return the safer `BorrowingRequest`.
 public struct Request: ~Copyable {
-  // Nil once nobody has to wait for it.
+  // Nil once complete or abandoned.
   private var pending: (any PendingOperation)?
-  // The operation in the black box.
+  // The operation in the flight recorder.
   private let entry: FlightRecorder.Entry?
 
   init(_ pending: any PendingOperation, _ entry: FlightRecorder.Entry?) {
@@ -23,7 +23,7 @@ public struct Request: ~Copyable {
     entry?.finish()
   }
 
-  /// Returns when the operation is complete on this rank; its buffers may then be used again.
+  /// Waits until the operation is complete on this rank; its buffers may then be used again.
   public consuming func wait() throws(MPIError) {
     let operation = pending
     pending = nil
@@ -32,15 +32,14 @@ public struct Request: ~Copyable {
     entry?.finish()
   }
 
-  /// Returns when the operation is complete, for a thread that must leave its core to others while it waits. Unless it is
-  /// patient it moves the operation forward without a pause at first, as is best for a copy within a node; what takes longer
-  /// waits for the network, and then it sleeps between looks.
+  /// Waits until the operation is complete by polling, for a thread that must leave its core to others. It polls
+  /// without a pause for the first millisecond, as is best for a copy within a node, and then sleeps between polls.
   ///
   /// - Parameters:
-  ///   - interval: the time between looks in microseconds.
+  ///   - interval: the polling interval in microseconds.
   ///   - sleepsFirst: whether it sleeps from the beginning, because other ranks may start the operation much later.
-  ///   - longest: that a patient wait sleeps; it may be late by an eighth of the time waited so far, if that is more than
-  ///     the interval and not more than this.
+  ///   - longest: max sleep with `sleepsFirst`, in microseconds: a sleep is an eighth of the time waited so far, at
+  ///     least `interval` and at most this.
   public consuming func wait(
     lookingEvery interval: UInt32, sleepsFirst: Bool = false, longest: UInt32? = nil
   ) throws(MPIError) {
@@ -58,19 +57,19 @@ public struct Request: ~Copyable {
         }
       }
     } catch {
-      pending = nil  // as it will never be complete, nobody must wait for it
+      pending = nil  // it will never be complete, so `deinit` must not wait for it
       throw error
     }
     pending = nil
   }
 
-  /// Lets go of an operation that will never be complete, because another one has failed: nobody waits for it.
+  /// Abandons an operation that will never be complete because another one has failed: `deinit` does not wait for it.
   public consuming func abandon() { pending = nil }
 
-  /// What copying a chunk within a node takes at most.
+  /// How long it polls without a pause: the max time of a chunk's copy within a node.
   private static let urgency = Duration.milliseconds(1)
 
-  /// Whether the operation is complete, giving MPI a chance to move it forward.
+  /// Tests whether the operation is complete, and progresses it.
   public mutating func isComplete() throws(MPIError) -> Bool {
     guard try pending?.isComplete() ?? true else { return false }
     entry?.finish()
@@ -78,17 +77,17 @@ public struct Request: ~Copyable {
   }
 }
 
-/// A nonblocking operation that borrows its spans: the compiler refuses to touch their memory, or let it go, while the
-/// request exists.
+/// A request that borrows its spans: the compiler rejects access to their memory, and its release, while the request
+/// exists.
 public struct BorrowingRequest: ~Copyable, ~Escapable {
   private var request: Request
 
   @_lifetime(immortal)
   init(_ request: consuming Request) { self.request = request }
 
-  /// Returns when the operation is complete on this rank.
+  /// Waits until the operation is complete on this rank.
   public consuming func wait() throws(MPIError) { try request.wait() }
 
-  /// Whether the operation is complete, giving MPI a chance to move it forward.
+  /// Tests whether the operation is complete, and progresses it.
   public mutating func isComplete() throws(MPIError) -> Bool { try request.isComplete() }
 }

@@ -1,4 +1,4 @@
-/// Ranks that are threads of one process.
+/// The in-process transport: ranks that are threads of one process.
 final class ThreadTransport: Transport {
   let rank: Int
   private let group: InProcessGroup
@@ -46,7 +46,7 @@ final class ThreadTransport: Transport {
   }
 }
 
-/// A collective that one rank has begun.
+/// A collective that one rank has started.
 private final class PendingMeeting: PendingOperation {
   private let meeting: Meeting
   private let collective: Collective
@@ -78,8 +78,8 @@ private final class PendingMeeting: PendingOperation {
 
   func drop() {
     guard !isDelivered else { return }
-    // Nobody else touches this rank's memory, so that an operation that cannot be completed may be let go; the ranks that
-    // wait for it are told why.
+    // No other rank accesses this rank's memory, so an operation that cannot complete may be abandoned; a failed
+    // delivery becomes the job's error.
     do { try group.job.wait(for: meeting, group, operation) } catch { return }
     do { try deliver() } catch { group.job.end(group.members[rank], error) }
   }

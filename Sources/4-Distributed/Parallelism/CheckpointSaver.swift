@@ -5,37 +5,37 @@ public import MPI
 import Support
 import Synchronization
 
-/// Writes checkpoints behind training's back: training stops only while the state is copied; compressing, writing and
-/// committing go on in a thread that shares the cores with the next steps.
+/// Asynchronous checkpoint saver: training stalls only while the state is copied to a staging buffer. A background
+/// thread compresses, writes and commits during the next steps.
 ///
-/// One save is under way at a time, so at most one copy of the state exists. All ranks' threads save together, over a
-/// communicator of their own; while they wait for each other they sleep, and leave the cores to the computation.
+/// One save is in progress at a time, so at most one copy of the state exists. The threads of all ranks save together,
+/// over a communicator of their own; they sleep while they wait for each other, and leave the cores to the computation.
 public final class CheckpointSaver {
-  /// What became of a save; the same on every rank but for `notes`, which only rank 0 has.
+  /// The outcome of a save. Times are this rank's, and only rank 0 has `notes`; all else is the same on every rank.
   public struct Outcome: Sendable {
     public var step: Int
-    /// From the copy until the checkpoint was durable.
+    /// Seconds from the copy until the checkpoint was durable.
     public var seconds: Double
     public var stallSeconds: Double
-    /// Why it could not be written; nil when it was.
+    /// Why the save failed; nil on success.
     public var failure: ForgeError?
-    /// Whether it is on the nodes' own disks.
+    /// Whether it is a node-local checkpoint.
     public var isLocal = false
     public var notes: [String] = []
   }
 
-  /// What a save writes where.
+  /// The request of a save: what is written, and where.
   public struct Request: Sendable {
     public var step: Int
     public var folder: CheckpointFolder
-    /// zstd's compression level.
+    /// zstd compression level.
     public var level: Int
     public var metadata: JSONValue
-    /// Where the nodes keep copies of their own: the save goes there, and `folder` is the node's; nil for the shared disk.
+    /// The node-local checkpoints to save to, where `folder` is the node's; nil for the shared disk.
     public var copies: NodeLocalCheckpoints?
-    /// Runs on rank 0 before the checkpoint is committed; what it throws fails the save.
+    /// Runs on rank 0 before the commit; an error fails the save.
     public var beforehand: @Sendable () throws -> Void
-    /// Runs on rank 0 once the checkpoint is durable, behind training's back too; what it returns are notes for the log.
+    /// Runs on rank 0, in the background thread, once the checkpoint is durable; returns notes for the log.
     public var afterwards: @Sendable () -> [String]
 
     public init(
@@ -53,14 +53,14 @@ public final class CheckpointSaver {
     }
   }
 
-  /// How often a thread that waits for other ranks looks whether they have come, microseconds.
+  /// Polling interval of a thread that waits for other ranks, microseconds.
   private static let lookInterval: UInt32 = 2000
 
   private struct Job: Sendable {
     var request: Request
-    /// Memory that nobody changes before the job is done.
+    /// Memory that does not change before the job is done.
     nonisolated(unsafe) var pieces: [ChunkWriter.Piece]
-    /// Where they are, if not in the state itself: an error elsewhere may end everything else before the job is done.
+    /// Keeps the staging buffer alive: an error elsewhere may release its other owners before the job is done.
     nonisolated(unsafe) var memory: StagingBuffer?
     var started: ContinuousClock.Instant
     var stallSeconds: Double
@@ -71,7 +71,7 @@ public final class CheckpointSaver {
     case error(any Error)
   }
 
-  /// What the thread needs, and where it leaves what came of it.
+  /// The background thread's inputs and its result.
   private final class Worker: Sendable {
     let communicator: Communicator
     let tensors: [TensorDescription]
@@ -97,17 +97,17 @@ public final class CheckpointSaver {
         try write(job)
         if communicator.isLeader { outcome.notes = job.request.afterwards() }
       } catch let failure as ForgeError where failure.kind == .tryAgain {
-        if commits(job) { try? job.request.folder.recover() }  // gives a full disk its room back
+        if commits(job) { try? job.request.folder.recover() }  // frees the space of a full disk
         outcome.failure = failure
       }
       outcome.seconds = (ContinuousClock.now - job.started) / .seconds(1)
       return outcome
     }
 
-    /// Whether this rank changes the folder: rank 0, or one of every node.
+    /// Whether this rank changes the folder: rank 0, or for node-local checkpoints the leader of each node.
     private func commits(_ job: Job) -> Bool { job.request.copies?.isLeader ?? (communicator.isLeader) }
 
-    /// Every rank writes its pieces to its own shard, rank 0 makes the manifest and commits.
+    /// Every rank writes its pieces to its own shard file and rank 0 makes the manifest; each committing rank commits.
     private func write(_ job: Job) throws {
       let (step, folder) = (job.request.step, job.request.folder)
       try together { if commits(job) { try folder.begin(step: step) } }
@@ -132,7 +132,7 @@ public final class CheckpointSaver {
         manifest = try communicator.broadcast(manifest, root: 0)
       }
       try together { if commits(job) { try folder.commit(step: step, manifest: manifest) } }
-      // Older copies go when all nodes have this one: a crash in between may leave it on some of them only.
+      // Older copies are deleted once all nodes have this one: a crash in between may leave it on some of them only.
       if job.request.copies != nil { try together { if commits(job) { try folder.retire(keeping: step) } } }
     }
 
@@ -147,12 +147,12 @@ public final class CheckpointSaver {
   private let snapshot: StagingBuffer?
   private var job: Int?
 
-  /// Collective.
+  /// Starts the saver's thread, with a communicator of its own. Collective.
   ///
   /// - Parameters:
-  ///   - asynchronous: whether room for a copy of this rank's part of the state is kept; without it ``start(_:)``
-  ///     returns when the checkpoint is written.
-  ///   - threads: that compress.
+  ///   - asynchronous: whether a staging buffer for this rank's part of the state is allocated; without it
+  ///     ``start(_:)`` returns when the checkpoint is written.
+  ///   - backend: compresses with as many threads, and copies to the staging buffer.
   /// - Throws: `MPIError`; `ForgeError.tryAgain` when the system starts no further thread.
   public init(
     _ transfer: CheckpointTransfer, communicator: Communicator, asynchronous: Bool, backend: Backend
@@ -168,12 +168,12 @@ public final class CheckpointSaver {
       ? StagingBuffer(byteCount: transfer.pieces.reduce(0) { $0 + $1.bytes.count }, backend: backend) : nil
   }
 
-  /// Whether a save is under way, or done and its outcome not yet taken.
+  /// Whether a save is in progress, or done with its outcome not yet taken.
   public var isSaving: Bool { job != nil }
 
-  /// Begins a save; the state may change when this returns. Collective; no save may be under way.
+  /// Starts a save; the state may change when this returns. Collective; no save may be in progress.
   ///
-  /// - Returns: the time for which training stood still, seconds.
+  /// - Returns: the time that training stalled for the copy, seconds.
   @discardableResult
   public func start(_ request: Request) throws -> Double {
     precondition(job == nil, "one save at a time")
@@ -187,7 +187,7 @@ public final class CheckpointSaver {
     return stall
   }
 
-  /// What came of the save under way, once; nil while it goes on and when there is none.
+  /// Returns the outcome of the save, once; nil while it is in progress and without a save.
   ///
   /// - Throws: `MPIError`, and `ForgeError.badInput` when the run directory is no longer this job's.
   public func takeOutcome() throws -> Outcome? {
@@ -203,7 +203,7 @@ public final class CheckpointSaver {
     }
   }
 
-  /// Waits for the save under way; nil when there is none.
+  /// Waits for the save in progress and returns its outcome; nil without one.
   ///
   /// - Throws: as ``takeOutcome()``.
   public func wait() throws -> Outcome? {

@@ -6,11 +6,11 @@ import Optimizers
 import Sharding
 import Support
 
-/// A run's state as a checkpoint has it: what this rank writes, and reading it back with all ranks at work, each on the
-/// shards that it owns. ``CheckpointSaver`` does the writing.
+/// Sharded checkpoint state: the pieces that this rank writes, and a collective load in which each rank reads the
+/// shards that it owns. ``CheckpointSaver`` writes the pieces.
 ///
-/// Tensors go by their own names, moments by `optimizer.first.NAME` and `optimizer.second.NAME`, and a manifest knows
-/// nothing of ranks, so any number of them can read what any other number wrote.
+/// Parameters are stored by their names, moments as `optimizer.first.NAME` and `optimizer.second.NAME`. Manifests do
+/// not depend on ranks, so a checkpoint can be loaded on any number of ranks.
 public struct CheckpointTransfer {
   private let communicator: Communicator
   private let layout: ParameterLayout
@@ -24,7 +24,7 @@ public struct CheckpointTransfer {
 
   /// - Parameters:
   ///   - communicator: all ranks.
-  ///   - writes: false on a rank whose state another one has too and writes.
+  ///   - writes: false on a rank whose state is a duplicate that another one writes.
   public init(
     communicator: Communicator, parameters: Buffer<Float>, optimizer: ShardedOptimizer, threads: Int, writes: Bool
   ) {
@@ -36,7 +36,7 @@ public struct CheckpointTransfer {
     self.threads = threads
   }
 
-  /// A run of elements of one tensor that this rank owns.
+  /// A contiguous range of one tensor that this rank owns.
   private struct Slice {
     let description: TensorDescription
     let offset: Int
@@ -50,7 +50,7 @@ public struct CheckpointTransfer {
       Slice(
         description: describe(tensor), offset: range.lowerBound - tensor.range.lowerBound, values: parameters[range])
     }
-    // Without sharding a rank has more moments than it owns.
+    // Without sharding a rank has the moments of all parameters, and owns a shard of them.
     var next = 0
     for slice in optimizer.optimizer.slices {
       while next < shards.count, shards[next].upperBound <= slice.range.lowerBound { next += 1 }
@@ -72,13 +72,13 @@ public struct CheckpointTransfer {
     TensorDescription(name: prefix + tensor.name, dtype: .f32, shape: tensor.shape)
   }
 
-  /// All tensors of a checkpoint, whoever owns them.
+  /// All tensors of a checkpoint, over all ranks.
   var tensors: [TensorDescription] {
     layout.tensors.map { describe($0) } + layout.tensors.map { describe($0, Self.firstPrefix) }
       + zip(layout.tensors, optimizer.hasSecondMoment).filter(\.1).map { describe($0.0, Self.secondPrefix) }
   }
 
-  /// What this rank writes into a checkpoint.
+  /// The pieces that this rank writes.
   var pieces: [ChunkWriter.Piece] {
     guard writes else { return [] }
     return slices.map {
@@ -87,10 +87,10 @@ public struct CheckpointTransfer {
     }
   }
 
-  /// The shards that this rank reads.
+  /// The shard files that this rank reads.
   func files(_ reader: CheckpointReader) throws -> Set<String> { try reader.files(for: requests) }
 
-  /// What this rank reads from a checkpoint.
+  /// The read requests of this rank.
   private var requests: [CheckpointReader.Request] {
     slices.map {
       CheckpointReader.Request(
@@ -99,7 +99,7 @@ public struct CheckpointTransfer {
     }
   }
 
-  /// Reads this rank's shards and brings them to all who keep them. Collective.
+  /// Loads this rank's shards, and gathers them on all ranks where they are resident. Collective.
   ///
   /// - Throws: `ForgeError.badInput` on every rank when any of them found damage; parameters and moments are then
   ///   undefined.

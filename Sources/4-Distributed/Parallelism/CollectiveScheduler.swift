@@ -2,40 +2,40 @@ import Kernels
 import MPI
 import Sharding
 
-/// What the communication thread does with a unit: exchange, add, gather, by plans made beforehand.
+/// Runs the reductions and gathers of FSDP units on the communication thread, as pipelined chunks with plans made once.
 ///
-/// A unit's chunks are exchanged one after the other, the next one under way while this thread waits for one and adds it
-/// up; behind the last is the first of the unit that follows, so that a link carries bytes without a pause. Every rank
-/// starts the same chunks in the same order, each as early as it can.
+/// A unit's chunks are exchanged in order; while this thread waits for one and adds it, the next is in flight, and
+/// behind the last one the first of the following unit, so that the link stays busy. Every rank starts the same chunks
+/// in the same order, as early as it can.
 ///
-/// It is used by that thread alone and holds pointers into the arenas, hence `@unchecked`.
+/// Only that thread uses it, and it holds pointers into the arenas, hence `@unchecked`.
 final class CollectiveScheduler: @unchecked Sendable {
   enum Work: Sendable {
-    /// Adds the other ranks' contributions to this rank's owned range of a unit.
+    /// Reduces a unit's gradient: adds the other ranks' contributions to this rank's shard.
     case reduce(unit: Int)
-    /// Brings every rank's owned range of the parameters of a unit to all ranks.
+    /// Gathers a unit's parameters: every rank's shard on all ranks.
     case gather(unit: Int)
   }
 
-  /// Chunks that depend on nothing but what was there when they were submitted.
+  /// A part of work whose chunks do not depend on each other.
   fileprivate enum Transfer {
     case sums(unit: Int)
     case parameters(unit: Int)
-    /// The complete sums, from their owners.
+    /// The reduced sums, from their owners.
     case completeSums(unit: Int)
   }
 
-  /// A share of every rank's owned range: the `advance`-th element of each and those that follow.
+  /// A share of every rank's shard, from element `advance` of each on.
   private struct Chunk {
     let advance: Int
     let shares: [Int]
     let plan: ExchangePlan
-    // Where the plan's offsets count from, beyond `advance`.
+    // The origins of the plan's offsets, beyond `advance`.
     let source: Int
     let destination: Int
   }
 
-  /// A transfer that is under way: whether all ranks have come to it, and its first chunk.
+  /// A started transfer: the barrier of all ranks' arrival, and its first chunk.
   private struct Beginning: ~Copyable {
     let arrival: Request
     let chunk: Request
@@ -46,7 +46,7 @@ final class CollectiveScheduler: @unchecked Sendable {
     }
   }
 
-  // How long to sleep between looks whether all ranks have come to a unit: short against the time a unit takes.
+  // Polling interval in microseconds, short against the time of a unit.
   private static let lookInterval: UInt32 = 100
 
   private let groups: [Communicator]
@@ -54,17 +54,17 @@ final class CollectiveScheduler: @unchecked Sendable {
   private let gradient: Arena<Int64>
   private let parameters: Arena<Float>
   private let remainder: ExactGradientReducer.Remainder
-  // What the other ranks sent of the chunks that are under way, `[chunks, ranks - 1, share]`.
+  // Receive buffers of the chunks in flight, `[chunks, ranks - 1, share]`.
   private let received: Arena<Int64>
   private let underWay: Int
   private let room: Int
-  // Chunks of sums that were started, and that were added up.
+  // Numbers of chunks of sums started, and added.
   private var started = 0
   private var added = 0
   // By unit.
   private let exchanges: [[Chunk]]
   private let gathers: [[Chunk]]
-  // What is under way of the work that follows.
+  // The started transfer of the following work.
   private var ahead: Beginning?
   private var hasFailed = false
 
@@ -84,7 +84,7 @@ final class CollectiveScheduler: @unchecked Sendable {
     exchanges = units.map { unit in
       let (rank, share) = (groups[unit.group].rank, ExchangeChunk.share(ranks: unit.shards.count))
       return Self.chunks(of: unit, share: share) { shares, offsets in
-        // To each owner its share; from each rank its contribution to mine. Mine of mine is where it belongs already.
+        // Sends each owner its share; receives each rank's contribution to this rank's, whose own is in place already.
         let others = shares.indices.map { $0 != rank }
         let plan = ExchangePlan(
           send: RankCounts(counts: zip(shares, others).map { $1 ? $0 : 0 }, offsets: offsets),
@@ -94,12 +94,12 @@ final class CollectiveScheduler: @unchecked Sendable {
         return (plan, 0, 0)
       }
     }
-    // MPI_Iallgatherv would do too, but over TCP it reaches two thirds of the rate (Open MPI 4.1). Open MPI takes two equal
+    // Not MPI_Iallgatherv: over TCP it reaches two thirds of the rate (Open MPI 4.1). Open MPI takes two equal
     // addresses for MPI_IN_PLACE, hence the different starting points.
     gathers = units.map { unit in
       let (rank, share) = (groups[unit.group].rank, ExchangeChunk.parameterShare(ranks: unit.shards.count))
       return Self.chunks(of: unit, share: share) { shares, offsets in
-        // To each rank my share; from each owner its own.
+        // Sends this rank's share to every rank; receives each owner's.
         let others = shares.indices.map { $0 != rank }
         let isFirst = offsets[rank] == 0 && shares[rank] > 0
         let (source, destination) = isFirst ? (0, 1) : (max(1, offsets[rank]), 0)
@@ -114,12 +114,12 @@ final class CollectiveScheduler: @unchecked Sendable {
 
   deinit {
     ahead.take()?.abandon()
-    // After an error MPI may still be writing there.
+    // After an error MPI may still write there.
     if hasFailed { _ = Unmanaged.passRetained(received) }
   }
 
-  /// Cuts the owned ranges of a unit into shares, and plans the exchange of each rank's first share, then second, and
-  /// so on. Chunks that differ in nothing but `advance` use one plan.
+  /// Splits the shards of a unit into shares and plans the chunks: each rank's first share, then the second, and so on.
+  /// Chunks that differ only in `advance` use one plan.
   private static func chunks(
     of unit: ExchangedUnit, share: Int,
     plan: (_ shares: [Int], _ offsets: [Int]) -> (ExchangePlan, source: Int, destination: Int)
@@ -143,7 +143,9 @@ final class CollectiveScheduler: @unchecked Sendable {
 
   // MARK: Work
 
-  /// - Parameter following: the work that this will be called for next, as far as it is known by then.
+  /// Runs one piece of work, and starts the following one ahead.
+  ///
+  /// - Parameter following: returns the next work, if it is submitted by then.
   func perform(_ work: Work, following: () -> Work?) throws {
     let next = { following().map(Self.first) }
     do {
@@ -176,7 +178,7 @@ final class CollectiveScheduler: @unchecked Sendable {
     let beginning = try ahead.take() ?? begin(transfer)
     var next: Request? = beginning.chunk
     do {
-      // Ranks come here at different times. Waiting without a pause would take a core from the computation.
+      // Ranks arrive at different times; spinning would take a core from the computation.
       try beginning.arrival.wait(lookingEvery: Self.lookInterval, sleepsFirst: true)
       for number in 0..<count {
         let current = try next.take() ?? start(transfer, number)
@@ -243,7 +245,7 @@ final class CollectiveScheduler: @unchecked Sendable {
     }
   }
 
-  /// Adds what a chunk of sums has brought.
+  /// Adds a received chunk of sums to this rank's shard.
   private func finish(_ transfer: Transfer, _ number: Int) {
     guard case .sums(let index) = transfer else { return }
     let (unit, chunk) = (units[index], exchanges[index][number])

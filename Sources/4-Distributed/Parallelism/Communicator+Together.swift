@@ -2,13 +2,14 @@ public import MPI
 import Support
 
 extension Communicator {
-  /// Runs `body` on every rank; when it throws on any, all ranks throw the lowest one's error. Collective.
+  /// Collective error propagation: runs `body` on every rank; when it throws a `ForgeError` on any, all ranks throw the
+  /// lowest one's. Collective.
   ///
-  /// For work that may fail on one rank, such as reading a file: no rank goes on to a collective that another one will
-  /// never join, and all can choose the same way out.
+  /// For work that may fail on one rank, such as reading a file: no rank continues to a collective that another one
+  /// will never join, and all handle the error alike.
   ///
-  /// - Parameter interval: for a thread that must leave its core to others while it waits for the slowest rank: the
-  ///   microseconds it sleeps between looks.
+  /// - Parameter interval: polling interval in microseconds, for a thread that must leave its core to others while it
+  ///   waits for the slowest rank; nil to wait without sleeping.
   public func together<Result>(
     lookingEvery interval: UInt32? = nil, file: StaticString = #fileID, line: UInt32 = #line,
     _ body: () throws -> Result

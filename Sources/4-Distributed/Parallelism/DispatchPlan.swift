@@ -1,28 +1,28 @@
 public import Models
 
-/// Who sends how many rows to whom in one round.
+/// Token dispatch plan of one micro-step: which rows each rank sends and receives, and the shadowed experts.
 public struct DispatchPlan: Sendable {
-  /// By chunk, the rows that come from other ranks, ordered by source, then by expert; there are no empty segments.
+  /// By chunk, the rows received from other ranks, ordered by source, then by expert; without empty segments.
   public let received: [[ExpertSegment]]
-  /// By chunk and rank of the group, the own rows that it gets, and the visiting rows that come from it.
+  /// By chunk and rank of the group, the own rows sent to it, and the received rows that come from it.
   public let outgoing: [[Range<Int>]]
   public let incoming: [[Range<Int>]]
 
-  /// Experts that are computed with elsewhere than where they are, of all ranks.
+  /// The shadowed experts of all ranks.
   public let shadows: [ExpertShadow]
-  /// The own rows that this rank computes with a borrowed expert; they are the last of all.
+  /// The own rows that this rank computes with an expert it hosts; in memory they are behind all others.
   public let hosted: ExpertSegment?
-  /// Experts that this rank lends, one for each borrower, in the order of their gradients.
+  /// This rank's experts that are shadowed, one per host, in the order of their gradients.
   public let shadowed: [ExpertShadow]
 
-  /// The most rows that any rank of the group sends or gets.
+  /// An upper bound of the rows that any rank of the group sends or receives; the same on every rank.
   public let largest: Int
 
   /// - Parameters:
-  ///   - counts: `[ranks][experts]`: how many rows of each rank's micro-batch chose each expert.
-  ///   - experts: by rank, the experts that it computes: consecutive ranges that cover all of them.
-  ///   - chunks: into how many parts each rank's experts are cut.
-  ///   - shadows: experts that are lent, each first or last of its part.
+  ///   - counts: `[ranks][experts]`: the rows of each rank's micro-batch routed to each expert.
+  ///   - experts: by rank, its local experts: consecutive ranges that cover all of them.
+  ///   - chunks: the number of parts that each rank's experts are split into.
+  ///   - shadows: the shadowed experts, each first or last of its part.
   public init(
     counts: [[Int]], experts: [Range<Int>], rank: Int, chunks: Int, shadows: [ExpertShadow] = []
   ) {
@@ -30,7 +30,7 @@ public struct DispatchPlan: Sendable {
       shadows.contains { $0.expert == expert && $0.host == source }
     }
     let offsets = Self.offsets(counts[rank])
-    let first = counts[rank][experts[rank]].reduce(0, +)  // behind the own rows, which the round knows
+    let first = counts[rank][experts[rank]].reduce(0, +)  // behind the local rows of the dispatch
     var received: [[ExpertSegment]] = []
     var incoming: [[Range<Int>]] = []
     var next = 0
@@ -58,7 +58,7 @@ public struct DispatchPlan: Sendable {
     }
     shadowed = shadows.filter { $0.owner == rank }
     self.shadows = shadows
-    // Not fewer than travel with shadows.
+    // Shadows only reduce these.
     let arrivals = experts.map { experts in counts.reduce(0) { $0 + $1[experts].reduce(0, +) } }
     largest = max(arrivals.max() ?? 0, counts.map { $0.reduce(0, +) }.max() ?? 0)
     self.received = received
@@ -74,30 +74,30 @@ public struct DispatchPlan: Sendable {
     }
   }
 
-  /// `[experts + 1]`: where each expert's rows begin.
+  /// `[experts + 1]`: the offsets of the experts' rows.
   fileprivate static func offsets(_ counts: [Int]) -> [Int] {
     counts.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1) }
   }
 
-  /// Part `index` of a range that is cut into `parts` of about the same size.
+  /// Part `index` of a range that is split into `parts` of about the same size.
   public static func part(_ index: Int, of range: Range<Int>, parts: Int) -> Range<Int> {
     range.lowerBound + index * range.count / parts..<range.lowerBound + (index + 1) * range.count / parts
   }
 }
 
-/// A round under way: what this rank knows of it by itself, and then the plan.
+/// The token dispatch of one layer and micro-step: this rank's local rows, and the plan once counts are exchanged.
 public final class TokenDispatch: Sendable {
-  /// In parts, the own rows whose experts are here. In memory they stand in front of the rows that visit.
+  /// In parts, the own rows of local experts. In memory they precede the received rows.
   public let own: [[ExpertSegment]]
-  /// Chunks in which the others travel.
+  /// The number of chunks of the rows that are sent.
   public let chunks: Int
-  /// Set by the dispatcher, perhaps on a thread of its own; to be used when a transfer of the round has been waited for.
+  /// Set by the dispatcher, perhaps on its own thread; to be read after waiting for a transfer of this dispatch.
   public nonisolated(unsafe) var plan: DispatchPlan?
 
   /// - Parameters:
-  ///   - counts: `[experts]`: how many own rows chose each expert.
-  ///   - experts: those that are computed here.
-  ///   - parts: into which the own rows are cut.
+  ///   - counts: `[experts]`: the own rows routed to each expert.
+  ///   - experts: the local experts.
+  ///   - parts: the number of parts that the local rows are split into.
   public init(counts: [Int], experts: Range<Int>, rank: Int, chunks: Int, parts: Int) {
     self.chunks = chunks
     let offsets = DispatchPlan.offsets(counts)
@@ -112,10 +112,10 @@ public final class TokenDispatch: Sendable {
     self.own = own.filter { !$0.isEmpty }
   }
 
-  /// All of them, of this rank's own rows.
+  /// The range of the local rows among this rank's own rows.
   var local: Range<Int> { Array(own.joined()).origin }
 
-  /// The plan, once there is one.
+  /// The plan, which must have been set.
   public var agreed: DispatchPlan {
     guard let plan else { preconditionFailure("the round has not been agreed yet") }
     return plan

@@ -1,31 +1,31 @@
 import Kernels
 public import Models
 
-/// Expert parallelism: in what order a rank computes with the rows of an expert layer, and which experts it lends.
+/// Expert parallelism: overlaps the computation of an expert layer with token dispatch, return and expert shadowing.
 ///
-/// Rows stand in expert order at both ends of a dispatch. Rows that were received are computed with as soon as they are
-/// here, because their ranks wait for them; own rows whose experts are here are work until then and while the others travel
-/// home, so that ranks need not be level. The order leaves no trace in the numbers: a segment is one piece of arithmetic.
+/// Own rows are in expert order; received rows are ordered by source, then by expert. Received rows are computed as
+/// soon as they arrive, because their ranks wait for them; local rows fill the time until then and while results are
+/// returned, so that ranks need not be in step. The order does not change the results: the arithmetic is per segment.
 public final class DistributedExperts: ExpertExchange {
   public var localExperts: Range<Int> { dispatcher.localExperts }
   public let isDistributed = true
   private let dispatcher: any TokenDispatcher
-  /// `[expert size]` of a borrowed expert, its weights and then their gradient, and behind it the gradients of lent ones;
-  /// nil when no experts are lent.
+  /// `[expert size]` of a hosted expert, its weights and then their gradient, and behind it the gradients of this
+  /// rank's shadowed ones; nil without shadowing.
   private let shadows: Arena<Float>?
   private let expertSize: Int
   private var timer = ExpertTimer()
-  /// By layer, the last forward pass's round.
+  /// By layer, the dispatch of the last forward pass.
   private var tokenDispatches: [Int: TokenDispatch] = [:]
-  /// Whether the layer in progress keeps nothing of its forward pass but its rows.
+  /// Whether the layer in progress was recomputed from its rows.
   private var recomputes = false
   // Transfers of the layer in progress.
   private var dispatches: [Int] = []
   private var lastReturn = 0
 
   /// - Parameters:
-  ///   - dispatcher: moves the rows.
-  ///   - expertSize: parameters of an expert.
+  ///   - dispatcher: transfers the rows.
+  ///   - expertSize: the number of parameters of an expert.
   public init(_ dispatcher: any TokenDispatcher, expertSize: Int) {
     self.dispatcher = dispatcher
     self.expertSize = expertSize
@@ -72,7 +72,7 @@ public final class DistributedExperts: ExpertExchange {
 
   // MARK: Forward
 
-  /// Rows that leave are gathered first; those that stay are gathered while the others travel.
+  /// Gathers the rows to be sent first, and the local rows while the others are in flight.
   private func dispatchInputs(_ pass: ExpertPass) {
     let own = pass.own
     timer.reachExperts(rows: own.rows)
@@ -111,7 +111,7 @@ public final class DistributedExperts: ExpertExchange {
 
   // MARK: Backward
 
-  /// All rows are still here, own ones and received ones; a borrowed expert's weights come later.
+  /// Recomputes local and received rows, which are kept; the rows of a hosted expert follow when its weights arrive.
   public func recompute(_ pass: ExpertPass) {
     recomputes = true
     let tokenDispatch = tokenDispatch(pass)
@@ -139,7 +139,7 @@ public final class DistributedExperts: ExpertExchange {
     if let (hosted, segment) = hosted(pass) {
       if recomputes { equations.recompute([segment], weights: hosted) }
       equations.backward([segment], from: pass.own, to: pass.returned, weights: hosted)
-      // Over the weights, which are not needed any more.
+      // Overwrites the weights, which are not needed any more.
       equations.weightGradients([segment], from: pass.own, into: hosted)
     }
     let shadowed = startReturningShadowGradients(tokenDispatch)
@@ -147,9 +147,9 @@ public final class DistributedExperts: ExpertExchange {
     if let shadowed { try addShadowGradients(equations, tokenDispatch.agreed, shadowed) }
   }
 
-  /// Computes with what was received as soon as it is here, because others wait for it, and with own rows meanwhile.
+  /// Computes received rows as soon as they arrive, because their ranks wait for them, and local rows meanwhile.
   ///
-  /// - Returns: the own rows that are left.
+  /// - Returns: the local rows that are left.
   private func serveReceived(
     _ tokenDispatch: TokenDispatch, own: ([ExpertSegment]) -> Void, received: (_ chunk: Int) throws -> Void
   ) throws -> ArraySlice<[ExpertSegment]> {
@@ -162,7 +162,7 @@ public final class DistributedExperts: ExpertExchange {
     return rest
   }
 
-  // MARK: Lent experts
+  // MARK: Shadowed experts
 
   private func hosted(_ pass: ExpertPass) -> (memory: Buffer<Float>, segment: ExpertSegment)? {
     guard let shadows, let segment = tokenDispatch(pass).agreed.hosted else { return nil }
@@ -183,7 +183,7 @@ public final class DistributedExperts: ExpertExchange {
     }
   }
 
-  /// Adds what borrowers found to the exact sums of the experts that were lent to them.
+  /// Adds the hosts' gradients of this rank's shadowed experts to the exact sums.
   private func addShadowGradients(_ equations: ExpertLayer, _ plan: DispatchPlan, _ transfer: Int) throws {
     guard let shadows, !plan.shadowed.isEmpty else { return }
     try dispatcher.wait(for: transfer)

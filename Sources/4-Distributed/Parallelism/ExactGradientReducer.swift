@@ -2,12 +2,12 @@ import Glibc
 import Kernels
 public import MPI
 
-/// A part of the parameter arena that some ranks hold alike, and what each of them owns of it.
+/// An FSDP unit of the parameter arena, with the group of ranks that hold it and the shard that each of them owns.
 public struct ExchangedUnit: Sendable {
-  /// The index, in the reducer's groups, of the ranks that hold it.
+  /// The index of its group in the reducer's groups.
   public let group: Int
   public let range: Range<Int>
-  /// By rank of the group.
+  /// The shards, by rank of the group.
   public let shards: [Range<Int>]
 
   public init(group: Int, range: Range<Int>, shards: [Range<Int>]) {
@@ -17,47 +17,48 @@ public struct ExchangedUnit: Sendable {
   }
 }
 
-/// Sums the ranks' gradients exactly, and spreads the updated parameters, behind the computation.
+/// Exact reduce-scatter of gradients and all-gather of updated parameters, overlapped with computation.
 ///
-/// A rank's gradient is an arena of 64-bit fixed-point numbers, cut in units. When a unit is final on this rank,
-/// `submit` hands it to a communication thread, which exchanges it with the other ranks that hold the unit and adds up
-/// the range that this rank owns, in place. Sums of integers do not depend on any order, so neither does the result
-/// depend on the number of ranks. After the optimizer has updated a unit's owned range of the parameters,
-/// `submitGather` brings everybody's range to everybody, in place, while the next forward pass begins.
+/// A rank's gradient is an arena of 64-bit fixed-point numbers, split into units. When a unit is final on this rank,
+/// `submit` passes it to a communication thread, which exchanges it with the other ranks of its group and reduces this
+/// rank's shard in place. Integer sums do not depend on their order, so the result does not depend on the number of
+/// ranks. After the optimizer has updated a unit's shard of the parameters, `submitGather` gathers all shards on every
+/// rank, in place, during the next forward pass.
 ///
-/// Every rank of a group submits the same units in the same order, units to which it contributes nothing too. The
-/// methods are called by one thread of the rank. Where a group is one rank they return at once. A step allocates nothing.
+/// Every rank of a group submits the same units in the same order, also units to which it contributes nothing. The
+/// methods are called by one thread of the rank. For a group of one rank they return at once. Buffers and plans are
+/// made once.
 ///
-/// The arenas are the confined unsafe point of this target: the caller leaves a unit's memory untouched between
-/// `submit` and `wait`, and between `submitGather` and `waitGather`.
+/// The arenas are shared with the communication thread: the caller leaves a unit's memory untouched between `submit`
+/// and `wait`, and between `submitGather` and `waitGather`.
 ///
 /// The exchange is an all-to-all in chunks that stay in the processor's cache, followed by a local sum, which took a
 /// third of the time of `MPI_Allreduce` on the same numbers.
 public final class ExactGradientReducer {
-  /// What happens to a rank's sums outside of its owned range when a unit has been reduced.
+  /// What happens to a rank's sums outside of its shard when a unit has been reduced.
   public enum Remainder: Sendable {
-    /// They stay what they were, and are worth nothing.
+    /// They stay partial sums, not to be used.
     case keep
-    /// Their memory is given back, and they are zero.
+    /// Their pages are freed, and they read as zero.
     case discard
-    /// Everybody's complete sums replace them.
+    /// They are replaced by the other ranks' reduced shards.
     case gather
   }
 
-  /// The time that the waiting methods have kept their callers, in seconds.
+  /// Exposed communication: the time that callers have spent in the waiting methods, in seconds.
   public private(set) var exposedCommunicationSeconds = 0.0
 
   private let units: [ExchangedUnit]
   private let thread: SerialThread<CollectiveScheduler.Work>?
   private let isShared: [Bool]
-  // By unit, the number of its last reduction and of its last gather.
+  // By unit, the submission number of its last reduction and of its last gather.
   private var lastReduction: [Int]
   private var lastGather: [Int]
 
   /// Plans the exchange. Collective.
   ///
   /// - Parameters:
-  ///   - groups: the communicators that the units name; duplicates of them are used.
+  ///   - groups: the communicators that the units refer to; duplicates of them are used.
   ///   - units: disjoint ranges of both arenas, the same on all ranks of their group.
   ///   - gradient: the fixed-point accumulators, `[parameters]`.
   ///   - parameters: the parameters, `[parameters]`, in the same order.
@@ -80,25 +81,25 @@ public final class ExactGradientReducer {
     thread = try SerialThread(isUrgent: true, lookingAhead: exchange.perform)
   }
 
-  /// Says that this rank's gradient of `unit` is final, and starts its sum.
+  /// Starts the reduction of `unit`, whose gradient is final on this rank.
   public func submit(unit: Int) {
     if isShared[unit], let thread { lastReduction[unit] = thread.submit(.reduce(unit: unit)) }
   }
 
-  /// Returns when `unit` is summed, if it was submitted.
+  /// Waits until `unit` is reduced, if it was submitted.
   ///
   /// - Throws: the communication thread's `MPIError`.
   public func wait(unit: Int) throws { try wait(for: lastReduction[unit]) }
 
-  /// Returns when all submitted units are summed: this rank's owned ranges are complete.
+  /// Waits until all submitted units are reduced: this rank's shards are complete.
   public func wait() throws { try wait(for: lastReduction.max() ?? 0) }
 
-  /// Says that this rank's owned range of the parameters of `unit` is up to date, and starts bringing it to all ranks.
+  /// Starts the gather of the parameters of `unit`, of which this rank's shard is up to date.
   public func submitGather(unit: Int) {
     if isShared[unit], let thread { lastGather[unit] = thread.submit(.gather(unit: unit)) }
   }
 
-  /// Returns when all ranks' parameters of `unit` are here, if they were submitted.
+  /// Waits until the parameters of `unit` are gathered, if they were submitted.
   public func waitGather(unit: Int) throws { try wait(for: lastGather[unit]) }
 
   private func wait(for number: Int) throws {

@@ -3,15 +3,15 @@ public import MPI
 public import Models
 public import Sharding
 
-/// Expert parallelism: rows travel between the ranks that share the experts of every layer, by `MPI_Ialltoallv`.
+/// All-to-all token dispatcher (`MPI_Ialltoallv`) among the ranks that share the experts of every layer.
 ///
-/// A communication thread of its own runs the transfers in the order in which they were started, so that the experts of
-/// one chunk work while the rows of another are on their way: Open MPI moves nothing unless a thread waits in it. All
-/// ranks of the group start the same transfers in the same order, those without rows too. The caller leaves the rows of a
-/// transfer alone until it has waited for it: the dispatcher's confined unsafe point.
+/// A communication thread runs the transfers in the order in which they were started, so that one chunk is computed
+/// while another is in flight: Open MPI makes progress only while a thread waits in it. All ranks of the group start
+/// the same transfers in the same order, also without rows. The caller does not access the rows of a transfer until it
+/// has waited for it.
 public final class ExpertDispatcher: TokenDispatcher {
   public let localExperts: Range<Int>
-  /// The time that computation has waited for rows, seconds.
+  /// Exposed communication: the time that computation has waited for rows, seconds.
   public private(set) var exposedCommunicationSeconds = 0.0
 
   private let ownParts: Int
@@ -26,15 +26,15 @@ public final class ExpertDispatcher: TokenDispatcher {
 
   private typealias Transfer = @Sendable () throws -> Void
 
-  // How long to sleep between looks whether a transfer is complete, in microseconds: at first, and at most. Others need this
-  // core meanwhile, and have work while rows are late.
+  // Polling interval of a transfer in microseconds: first and max. Other threads need this core meanwhile, and have
+  // work while rows are late.
   private static let lookInterval: (first: UInt32, longest: UInt32) = (50, 200)
 
-  /// What a round is agreed with; the communication thread's alone.
+  /// The state of the count exchange; used by the communication thread only.
   private final class CountExchange: Sendable {
-    /// `[ranks, experts + 2]`: what every rank's micro-batch wants of every expert, and its pace.
+    /// `[ranks, experts + 2]`: the rows of every rank's micro-batch for every expert, and the rank's timing.
     nonisolated(unsafe) let told: UnsafeMutableBufferPointer<Int32>
-    /// nil when no experts are lent.
+    /// Nil without shadowing.
     nonisolated(unsafe) var shadowSelection: ShadowSelection?
 
     init(numbers: Int, shadowSelection: ShadowSelection?) {
@@ -46,13 +46,13 @@ public final class ExpertDispatcher: TokenDispatcher {
     deinit { told.deallocate() }
   }
 
-  /// Collective.
+  /// Starts the dispatcher's communication thread. Collective.
   ///
   /// - Parameters:
-  ///   - group: the ranks that share the experts, in the order of their places; a duplicate is used.
-  ///   - shadows: when busy ranks lend experts to others.
-  ///   - usesTimings: whether slower ranks lend more.
-  ///   - threads: that a rank computes with.
+  ///   - group: the ranks that share the experts, in the order of the placement; a duplicate is used.
+  ///   - shadows: when experts of busy ranks are shadowed.
+  ///   - usesTimings: whether measured timings count, so that experts of slower ranks are shadowed more.
+  ///   - threads: the compute threads of a rank.
   /// - Throws: `MPIError`.
   public init(
     _ placement: ExpertPlacement, group: Communicator, shadows: ExpertShadowing, usesTimings: Bool, threads: Int
@@ -68,8 +68,8 @@ public final class ExpertDispatcher: TokenDispatcher {
       switch shadows {
       case .never: nil
       case .always: 1
-      // Weights travel twice and their gradient once, 12 bytes a parameter, to save 6 floating-point operations a row.
-      // All ranks must choose alike, however many threads each has.
+      // Weights are sent twice and their gradient once, 12 bytes a parameter, to save 6 floating-point operations a
+      // row. All ranks must choose alike, so the max of their thread counts decides.
       case .auto: try Nodes(group).ranks.count == 1 ? 128 * Int(group.allReduce(Int64(threads), .max)) : nil
       }
     shadowsExperts = minRows != nil
@@ -124,7 +124,7 @@ public final class ExpertDispatcher: TokenDispatcher {
     }
   }
 
-  /// Starts what an exchange says that is made from the round's plan, once there is one; nil for nothing.
+  /// Starts the exchange that `exchange` derives from the plan of the dispatch; nil for none.
   private func start(
     _ tokenDispatch: TokenDispatch, from source: Buffer<Float>, to destination: Buffer<Float>,
     _ exchange: @escaping @Sendable (DispatchPlan) -> ExchangePlan?
@@ -153,7 +153,7 @@ public final class ExpertDispatcher: TokenDispatcher {
     start(tokenDispatch, from: hosted, to: shadowed, shadowExchange(size: hosted.count, toHosts: false))
   }
 
-  /// Who gives how much to whom when experts are lent, or their gradients returned.
+  /// The exchange of shadowed experts: weights to the hosts, or gradients back to the owners.
   private func shadowExchange(size: Int, toHosts: Bool) -> @Sendable (DispatchPlan) -> ExchangePlan? {
     { [rank = group.rank, ranks = group.size, placement, localExperts] plan in
       guard !plan.shadows.isEmpty else { return nil }

@@ -1,35 +1,36 @@
-/// An expert that a rank borrows for its own rows, so that the rank that holds it has less to do.
+/// A shadowed expert: the host computes it for its own rows, which reduces the load of the owner.
 ///
-/// Ranks wait for the busiest one, and how busy the experts are changes from micro-batch to micro-batch, so no fixed place
-/// of theirs evens it out. A borrower gets the expert's weights, computes with them what its micro-batch wants of that
-/// expert, and sends back the weights' gradient, which the lender adds to its exact sums: the same piece of arithmetic
-/// elsewhere, hence the same bits. (He et al. 2022, "FasterMoE", dynamic shadowing.)
+/// Ranks wait for the busiest one, and the experts' loads change from micro-batch to micro-batch, so no fixed placement
+/// balances them. The host receives the expert's weights, computes its own rows of that expert, and returns the
+/// weights' gradient, which the owner adds to its exact sums: the same arithmetic elsewhere, hence the same bits. (He
+/// et al. 2022, "FasterMoE", dynamic shadowing.)
 public struct ExpertShadow: Sendable, Equatable {
   public let expert: Int
-  /// Places in the group of ranks that share the experts.
+  /// Ranks in the group that shares the experts.
   public let owner: Int
   public let host: Int
 
-  /// Experts of a layer that a rank lends at most: so many gradients come back to it at a time. It borrows one at most.
+  /// Max shadowed experts per owner and layer, which is how many gradients return to it at a time. A rank hosts at most
+  /// one.
   public static let maxShadowed = 2
 }
 
-/// Chooses what is lent: the same on every rank that shares the experts.
+/// Selects the experts to shadow: the same on every rank that shares the experts.
 public struct ShadowSelection: Sendable {
-  /// By rank, the experts that it holds.
+  /// By rank, its local experts.
   private let experts: [Range<Int>]
   private let chunks: Int
   private let minRows: Int
-  /// By rank, the time by which it will be later than the least busy one, after the layers so far. Ranks need not be
-  /// level after each layer: what one has had too much of in this layer it can be spared in the next.
+  /// By rank, its lag behind the least busy rank after the layers so far. Ranks need not be in step after each layer:
+  /// an excess in this layer can be balanced in the next.
   private var backlog: [Int]
   private var knowsTimings = false
 
   /// - Parameters:
-  ///   - experts: by rank, the experts that it holds.
-  ///   - chunks: into how many parts each rank's experts are cut: an expert at an end of its part may be lent, so that
-  ///     the rows that travel stay one run of memory.
-  ///   - minRows: that lending must take off the busier of the two ranks.
+  ///   - experts: by rank, its local experts.
+  ///   - chunks: the number of parts that each rank's experts are split into: only an expert at an end of its part can
+  ///     be shadowed, so that the rows that are sent stay contiguous.
+  ///   - minRows: min reduction, in rows, of the later of the two ranks.
   public init(experts: [Range<Int>], chunks: Int, minRows: Int) {
     self.experts = experts
     self.chunks = chunks
@@ -37,22 +38,22 @@ public struct ShadowSelection: Sendable {
     backlog = experts.map { _ in 0 }
   }
 
-  /// Takes rows off the rank that would be the last, again and again, as long as that helps.
+  /// Greedily shadows an expert of the rank that would finish last, as long as that helps.
   ///
   /// - Parameters:
-  ///   - counts: `[ranks][experts]`: how many rows of each rank's micro-batch chose each expert of a layer.
-  ///   - timings: of the ranks, whole numbers so that all of them choose alike. All ranks count as equally fast until
-  ///     everybody's is known.
+  ///   - counts: `[ranks][experts]`: the rows of each rank's micro-batch routed to each expert of a layer.
+  ///   - timings: by rank, whole numbers so that all ranks choose alike. All ranks count as equally fast until all
+  ///     timings are known.
   public mutating func choose(_ counts: [[Int]], timings: [ExpertTiming] = []) -> [ExpertShadow] {
     let isKnown = timings.count == experts.count && timings.allSatisfy { $0.row > 0 }
-    if isKnown != knowsTimings { backlog = experts.map { _ in 0 } }  // it is in another unit
+    if isKnown != knowsTimings { backlog = experts.map { _ in 0 } }  // its unit of measure changes
     knowsTimings = isKnown
-    // Times, in nanoseconds once paces are known.
+    // Loads: nanoseconds once timings are known, rows before.
     let row = isKnown ? timings.map { Int($0.row) } : experts.map { _ in 1 }
     var loads = experts.indices.map { rank in
       counts.reduce(0) { $0 + $1[experts[rank]].reduce(0, +) } * row[rank]
     }
-    // No rank can be further ahead of another than the own rows that keep it busy.
+    // A rank can be ahead of another by no more than the time of its local rows.
     let most = loads.reduce(0, +) / (loads.count * loads.count)
     for rank in loads.indices {
       loads[rank] += min(backlog[rank], most)

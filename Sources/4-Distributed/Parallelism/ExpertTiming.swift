@@ -1,9 +1,9 @@
-/// How long a rank takes for its part of a sparse layer, lately: what ranks that share experts tell each other, so that
-/// a slower one lends more of them (``ShadowSelection``). No result depends on it.
+/// Recent times of a rank in a sparse layer. Ranks that share experts exchange them, so that experts of slower ranks
+/// are shadowed more (``ShadowSelection``). No result depends on them.
 public struct ExpertTiming: Sendable, Equatable {
-  /// From a block's beginning to its experts, with tokens: microseconds.
+  /// From the start of a block to its experts, for a micro-batch with tokens: microseconds.
   public var preExpert: Int32
-  /// For a row of an expert: nanoseconds; 0 when it has not been measured yet.
+  /// Per row of an expert: nanoseconds; 0 when not measured yet.
   public var row: Int32
 
   public init(preExpert: Int32, row: Int32) {
@@ -14,12 +14,12 @@ public struct ExpertTiming: Sendable, Equatable {
   public static let unknown = ExpertTiming(preExpert: 0, row: 0)
 }
 
-/// Measures a rank's ``ExpertTiming`` in its forward passes. Waiting for others must not be measured.
+/// Measures a rank's ``ExpertTiming`` in its forward passes, without the time spent waiting for other ranks.
 struct ExpertTimer {
   private var preExpert = RecentRate()
   private var row = RecentRate()
   private var blockStarted = ContinuousClock.now
-  // Of the round in progress.
+  // Of the micro-step in progress.
   private var seconds = 0.0
   private var rows = 0
 
@@ -29,7 +29,7 @@ struct ExpertTimer {
 
   mutating func beginBlock() { blockStarted = .now }
 
-  /// Begins a round, of a micro-batch with or without rows.
+  /// Ends the pre-expert part of a block, of a micro-batch with or without rows.
   mutating func reachExperts(rows own: Int) {
     if own > 0 { preExpert.add(Self.seconds(since: blockStarted), per: 1) }
     row.add(seconds, per: Double(rows))
@@ -46,8 +46,8 @@ struct ExpertTimer {
   }
 }
 
-/// A quotient of sums in which the last values weigh most: about the last 16. A value counts as twice the quotient at most,
-/// because a pause says nothing about what comes next.
+/// An exponentially decayed rate: a ratio of sums over about the last 16 values. A value is clipped to twice the rate,
+/// because a pause does not predict the next value.
 struct RecentRate {
   private static let kept = 1 - 1.0 / 16
   private var amount = 0.0
@@ -61,6 +61,6 @@ struct RecentRate {
     self.count = Self.kept * self.count + count
   }
 
-  /// In whole units of which `scale` make one; at least 1 when there is any.
+  /// The rate in units of `1 / scale`, at least 1; 0 without values.
   func rounded(_ scale: Double) -> Int { count == 0 ? 0 : max(1, Int(min(rate * scale, 1e15))) }
 }

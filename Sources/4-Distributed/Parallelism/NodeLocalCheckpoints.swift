@@ -3,29 +3,29 @@ import Foundation
 public import MPI
 import Support
 
-/// Checkpoints that the nodes keep on disks of their own: each the shards of its own ranks and those of the node before
-/// it, so that what one lost node had is on another.
+/// Node-local checkpoints with a partner copy: each node stores the shards of its own ranks and of the previous node's
+/// on its own disk, so that the shards of one lost node survive.
 ///
-/// A node's folder is an ordinary ``CheckpointFolder`` whose checkpoints have the same manifest on every node and only
-/// some of its shards. One rank of each node, its leader, changes the folder.
+/// A node's folder is an ordinary ``CheckpointFolder`` whose checkpoints have the same manifest on every node and some
+/// of its shards. One rank of each node, its leader, changes the folder.
 public final class NodeLocalCheckpoints: Sendable {
-  /// This node's.
+  /// This node's folder.
   public let folder: CheckpointFolder
   public let nodes: Nodes
   private let communicator: Communicator
   var isLeader: Bool { nodes.isLeader(communicator.rank) }
 
   /// - Parameters:
-  ///   - pattern: a folder; `%h` in it stands for the host's name.
-  ///   - run: the name of the run's own folder in it.
+  ///   - pattern: a folder, in which `%h` is replaced by the host name.
+  ///   - run: the name of the run's folder in it.
   public static func path(_ pattern: String, run: String) -> String {
     pattern.replacing("%h", with: Launcher.hostName) + "/" + run
   }
 
-  /// Makes the folders. Collective.
+  /// Creates the folders. Collective.
   ///
   /// - Parameters:
-  ///   - path: of this node's folder.
+  ///   - path: this node's folder.
   ///   - token: unique to the job.
   /// - Throws: `ForgeError.badInput` when a folder cannot be written, or is the same on two nodes.
   public init(path: String, files: any FileOperations, token: String, communicator: Communicator) throws {
@@ -54,14 +54,14 @@ public final class NodeLocalCheckpoints: Sendable {
 
   // MARK: Saving
 
-  /// The metadata of a copy made when the shared disk's newest checkpoint was that of `sharedStep`.
+  /// The metadata of a node-local checkpoint saved when `sharedStep` was the newest checkpoint on the shared disk.
   public static func metadata(_ metadata: JSONValue, sharedStep: Int) -> JSONValue {
     guard case .object(var entries) = metadata else { return metadata }
     entries[NodeLocalCheckpoint.sharedStepKey] = .integer(sharedStep)
     return .object(entries)
   }
 
-  /// Copies every rank's shard to its partner's node. Collective; `communicator` is the saving thread's.
+  /// Copies every rank's shard file to its partner's node. Collective; `communicator` is the saving thread's.
   ///
   /// - Parameter shard: this rank's; nil when it wrote none.
   func copyToPartners(
@@ -78,22 +78,22 @@ public final class NodeLocalCheckpoints: Sendable {
       .copy(transfers, from: partial, to: partial)
   }
 
-  /// Deletes everything: the run is complete. Collective.
+  /// Deletes all node-local checkpoints, when the run is complete. Collective.
   public func discard() throws {
     try communicator.together { if isLeader { try folder.discard() } }
   }
 
   // MARK: Restoring
 
-  /// What a node knows of its folder.
+  /// The contents of a node's folder.
   private struct Survey: Codable {
     var holdings: [NodeLocalHolding] = []
     var damage: [String] = []
   }
 
-  /// All checkpoints of which any node has a part, newest first. Collective.
+  /// Finds all checkpoints of which any node has a part, newest first. Collective.
   ///
-  /// - Parameter report: told of damaged manifests.
+  /// - Parameter report: called with each damaged manifest.
   public func find(report: (String) -> Void) throws -> [NodeLocalCheckpoint] {
     var survey = Survey()
     if isLeader {
@@ -104,10 +104,10 @@ public final class NodeLocalCheckpoints: Sendable {
     return NodeLocalCheckpoint.all(nodes.ranks.map { all[$0[0]].holdings })
   }
 
-  /// Brings to every node the manifest and the shards that its ranks need and it lacks. Collective.
+  /// Copies to every node the manifest and the shards that its ranks need and it lacks. Collective.
   ///
-  /// - Parameter checkpoint: one that lacks nothing.
-  /// - Returns: this node's part, which has all that this rank will read.
+  /// - Parameter checkpoint: a complete one.
+  /// - Returns: this node's part, with all shards that this rank reads.
   /// - Throws: `ForgeError`, on all ranks; `MPIError`.
   public func assemble(_ checkpoint: NodeLocalCheckpoint, for transfer: CheckpointTransfer) throws -> CheckpointReader {
     let step = checkpoint.step
@@ -137,11 +137,11 @@ public final class NodeLocalCheckpoints: Sendable {
     return try communicator.together { try CheckpointReader(partsIn: folder.path(step: step)) }
   }
 
-  /// Reads all shards of a checkpoint on all nodes, and removes damaged ones, so that the partner's copies are taken.
+  /// Verifies all shards of a checkpoint on all nodes, and removes damaged ones, so that the partner's copies are used.
   /// Collective.
   ///
-  /// - Parameter report: told what was removed.
-  /// - Returns: what is left of the checkpoint; nil when nothing was damaged, or too much.
+  /// - Parameter report: called with each removed file.
+  /// - Returns: the remaining checkpoint, if complete; nil also when nothing was damaged.
   public func withoutDamage(_ checkpoint: NodeLocalCheckpoint, threads: Int, report: (String) -> Void) throws
     -> NodeLocalCheckpoint?
   {

@@ -1,7 +1,7 @@
 import Foundation
 public import MPI
 
-/// Which ranks share a node. Nodes are told apart by the names of their hosts.
+/// The assignment of ranks to nodes, which are identified by host name.
 public struct Nodes: Sendable, Equatable {
   /// The ranks of each node, ascending; nodes in the order of their lowest ranks.
   public let ranks: [[Int]]
@@ -9,7 +9,7 @@ public struct Nodes: Sendable, Equatable {
   /// The node of each rank.
   public let nodeOfRank: [Int]
 
-  /// - Parameter hosts: of the ranks.
+  /// - Parameter hosts: by rank.
   init(hosts: [String]) {
     var names: [String] = []
     var ranks: [[Int]] = []
@@ -26,15 +26,15 @@ public struct Nodes: Sendable, Equatable {
     (self.hosts, self.ranks, self.nodeOfRank) = (names, ranks, nodeOfRank)
   }
 
-  /// Collective.
+  /// The nodes of a communicator's ranks. Collective.
   public init(_ communicator: Communicator) throws {
     self.init(hosts: try communicator.share(Launcher.hostName))
   }
 
-  /// Whether `rank` is the one that acts for its node.
+  /// Whether `rank` is the leader of its node: its lowest rank.
   func isLeader(_ rank: Int) -> Bool { ranks[nodeOfRank[rank]][0] == rank }
 
-  /// The rank on the next node that keeps a copy of what `rank` keeps; nil with a single node.
+  /// The rank on the next node that keeps a copy of the shards of `rank`; nil with a single node.
   func partner(of rank: Int) -> Int? {
     guard ranks.count > 1 else { return nil }
     let node = nodeOfRank[rank]
@@ -45,7 +45,7 @@ public struct Nodes: Sendable, Equatable {
 }
 
 extension Communicator {
-  /// One value of every rank, on every rank. Collective.
+  /// All-gather of one encoded value per rank. Collective.
   func share<Value: Codable>(_ value: Value) throws -> [Value] {
     let values = try gather(Array(JSONEncoder().encode([value])), root: 0)
       .flatMap { try JSONDecoder().decode([Value].self, from: Data($0)) }

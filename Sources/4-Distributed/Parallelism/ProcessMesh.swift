@@ -1,21 +1,21 @@
 public import MPI
 public import Sharding
 
-/// The ranks of a job arranged along named axes, such as data × expert.
+/// The device mesh of a job: its ranks along named axes, such as data × expert.
 ///
-/// Ranks that differ only in their place along an axis form one group of that axis, with a communicator of its own. Where
-/// nothing is asked for, an axis has size 1 and its group is the rank alone.
+/// Ranks that differ only in their coordinate along an axis form a group of that axis, with its own communicator. An
+/// axis has size 1 by default, and its group is then the rank alone.
 public struct ProcessMesh: Sendable {
   public typealias Axis = MeshShape.Axis
 
   public let shape: MeshShape
-  /// This rank's place along each axis.
+  /// This rank's coordinate along each axis.
   public let coordinate: MeshShape.Coordinate
-  /// All ranks of the mesh. What is computed depends on a rank of another group; this one is for what all must do alike.
+  /// All ranks of the mesh, for what all of them do together. What is computed never depends on a rank of this group.
   public let world: Communicator
-  /// The ranks among which the micro-batches of a global batch are dealt: those of the data and the expert axis.
+  /// The ranks among which the micro-batches of a global batch are divided: those of the data and the expert axis.
   public let batch: Communicator
-  /// Whether this rank is the first along every axis but those of `batch`: one rank of each that compute the same thing.
+  /// Whether this rank is the first along every axis but those of `batch`: one of the ranks that compute the same.
   public let isFirstOfDuplicates: Bool
   private let groups: [Axis: Communicator]
 
@@ -39,7 +39,7 @@ public struct ProcessMesh: Sendable {
     isFirstOfDuplicates = others.allSatisfy { coordinate[$0] == 0 }
     batch =
       others.allSatisfy { shape.size(of: $0) == 1 } ? world : try split(along: [.data, .expert], name: "batch")
-    // An axis nobody asked for shares the group of the rank alone.
+    // Axes of size 1 share the group of the rank alone.
     var groups: [Axis: Communicator] = [:]
     for axis in Axis.allCases where shape.size(of: axis) > 1 {
       groups[axis] = try split(along: [axis], name: axis.rawValue)
@@ -51,7 +51,7 @@ public struct ProcessMesh: Sendable {
 
   /// Arranges the ranks of `world` along the data and the expert axis. Collective.
   ///
-  /// - Parameter expert: the size of the expert axis, which divides the number of ranks; the data axis has the rest.
+  /// - Parameter expert: the size of the expert axis, which divides the number of ranks; the data axis is the quotient.
   public init(world: Communicator, expert: Int) throws {
     try self.init(world: world, shape: MeshShape(ranks: world.size, expert: expert))
   }
@@ -59,7 +59,7 @@ public struct ProcessMesh: Sendable {
   /// The number of ranks along `axis`.
   public func size(of axis: Axis) -> Int { shape.size(of: axis) }
 
-  /// This rank's place along `axis`.
+  /// This rank's coordinate along `axis`.
   public func place(along axis: Axis) -> Int { coordinate[axis] }
 
   /// The communicator of this rank's group along `axis`.

@@ -1,25 +1,26 @@
 import MPI
 import Support
 
-/// A thread of its own that does one piece of work after another, in the order they are submitted, and sleeps on a
-/// condition variable when there is none.
+/// A serial work queue on a dedicated thread: runs work in the order of submission, and sleeps on a condition variable
+/// when the queue is empty.
 ///
 /// Blocking MPI calls need it: a task on Swift's thread pool must not block.
 public final class SerialThread<Work: Sendable>: Sendable {
   private let state: State
 
-  /// Starts the thread, which runs `body` with each piece of work.
+  /// Starts the thread, which calls `body` with each work item.
   ///
-  /// - Parameter isUrgent: whether it mostly waits for other ranks, and they for it (``ThreadTurns``).
+  /// - Parameter isUrgent: whether it mostly waits for other ranks, and they for it; then its time slices are short
+  ///   (``ThreadTurns``).
   /// - Throws: `ForgeError.tryAgain` when the system starts no further thread.
   public convenience init(isUrgent: Bool = false, _ body: @escaping @Sendable (Work) throws -> Void) throws(ForgeError)
   {
     try self.init(isUrgent: isUrgent, lookingAhead: { work, _ in try body(work) })
   }
 
-  /// As above, for work that can be begun before the work in front of it is done.
+  /// As above, for work that can start before the preceding work is done.
   ///
-  /// - Parameter body: also takes a function that returns the work that is next, once it was submitted.
+  /// - Parameter body: also gets a function that returns the next work, once submitted.
   public init(
     isUrgent: Bool = false, lookingAhead body: @escaping @Sendable (Work, _ following: () -> Work?) throws -> Void
   ) throws(ForgeError) {
@@ -31,13 +32,13 @@ public final class SerialThread<Work: Sendable>: Sendable {
         state.run()
       }
     } catch {
-      state.hasEnded = true  // nobody waits for what never began
+      state.hasEnded = true  // deinit must not wait for it
       throw error
     }
   }
 
-  /// Ends the thread. One that is still busy, because an error is taking the job down, is left behind with everything
-  /// its body holds: it may be blocked in MPI until the job has ended.
+  /// Ends the thread. One that is still busy, because an error is ending the job, is leaked with everything its body
+  /// holds: it may be blocked in MPI until the job has ended.
   deinit {
     state.monitor.locked {
       state.isEnding = true
@@ -46,9 +47,9 @@ public final class SerialThread<Work: Sendable>: Sendable {
     }
   }
 
-  /// Adds work.
+  /// Enqueues work.
   ///
-  /// - Returns: its number in the order of submission, to wait for.
+  /// - Returns: its submission number, to wait for.
   @discardableResult
   public func submit(_ work: Work) -> Int {
     state.monitor.locked {
@@ -59,14 +60,14 @@ public final class SerialThread<Work: Sendable>: Sendable {
     }
   }
 
-  /// Whether `wait` would return, or throw, at once.
+  /// Whether `wait` would return or throw without waiting.
   public func isDone(_ number: Int) -> Bool {
     state.monitor.locked { state.completed >= number || state.error != nil }
   }
 
-  /// Returns when the work with this number, and so all before it, is done.
+  /// Waits until the work with this number, and all before it, is done.
   ///
-  /// - Throws: the first error thrown by any work; nothing is done after it.
+  /// - Throws: the first error of any work; no work runs after it.
   public func wait(for number: Int) throws {
     try state.monitor.locked {
       while state.completed < number && state.error == nil { state.monitor.wait() }
@@ -74,9 +75,9 @@ public final class SerialThread<Work: Sendable>: Sendable {
     }
   }
 
-  /// What the thread and its owner share; everything that changes is guarded by `monitor`, hence `@unchecked`.
+  /// The state shared by the thread and its owner, guarded by `monitor`, hence `@unchecked`.
   private final class State: @unchecked Sendable {
-    // Let go when the thread ends, while its owner still waits: what it holds must not outlive MPI.
+    // Released when the thread ends, while its owner still waits: what it holds must not outlive MPI.
     var body: (@Sendable (Work, () -> Work?) throws -> Void)?
     let monitor = Monitor()
     var queue: [Work] = []
@@ -92,7 +93,7 @@ public final class SerialThread<Work: Sendable>: Sendable {
       self.body = body
     }
 
-    /// What the thread does, all its life.
+    /// The thread's main loop.
     func run() {
       while let work = next() {
         do {
@@ -104,7 +105,7 @@ public final class SerialThread<Work: Sendable>: Sendable {
       }
     }
 
-    /// The next work, once there is some; nil when the thread is to end.
+    /// Dequeues the next work, waiting for it; nil when the thread is to end.
     private func next() -> Work? {
       monitor.locked {
         while nextIndex == queue.count && !isEnding { monitor.wait() }
@@ -120,7 +121,7 @@ public final class SerialThread<Work: Sendable>: Sendable {
       }
     }
 
-    /// The work that `next` will return when it is called again, if there is some.
+    /// The work that `next` will return, if submitted.
     private func following() -> Work? {
       monitor.locked { isEnding || nextIndex == queue.count ? nil : queue[nextIndex] }
     }
@@ -134,7 +135,7 @@ public final class SerialThread<Work: Sendable>: Sendable {
           isEnding = true
         }
         if nextIndex == queue.count {
-          queue.removeAll(keepingCapacity: true)  // so that a step allocates nothing
+          queue.removeAll(keepingCapacity: true)  // so that a step reuses its memory
           nextIndex = 0
         }
         monitor.broadcast()

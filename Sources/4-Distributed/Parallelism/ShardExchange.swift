@@ -4,16 +4,16 @@ import MPI
 import Sharding
 import Support
 
-/// A shard file that one rank reads from its node's folder and another one writes into its own.
+/// The transfer of a shard file from one rank's folder to another's.
 struct ShardTransfer: Equatable {
   var file: String
-  /// Bytes.
+  /// The file's length, bytes.
   var length: Int
   var source: Int
   var destination: Int
 
-  /// The transfers in groups in which no rank sends or receives more than one, so that a rank needs no more memory than
-  /// two blocks. The same on every rank.
+  /// Groups the transfers so that no rank sends or receives more than one at a time, and needs memory for two blocks
+  /// only. The same on every rank.
   static func waves(_ transfers: [ShardTransfer]) -> [[ShardTransfer]] {
     var waves: [[ShardTransfer]] = []
     for transfer in transfers {
@@ -27,15 +27,15 @@ struct ShardTransfer: Equatable {
 }
 
 extension NodeLocalCheckpoint {
-  /// Who sends which shard to whom, so that every node has what its ranks need. The same on every rank.
+  /// The transfers of shard files after which every node has those that its ranks need. The same on every rank.
   ///
-  /// - Parameter needs: shards, by node.
+  /// - Parameter needs: shard files by node.
   func transfers(needs: [Set<String>], nodes: Nodes) -> [ShardTransfer] {
     var transfers: [ShardTransfer] = []
     for (node, files) in needs.enumerated() {
       for file in files.sorted() {
         guard let holders = holders[file], !holders.contains(node), let length = lengths[file] else { continue }
-        // Each transfer another pair of ranks, as far as there are any.
+        // Rotates over the ranks of both nodes.
         let number = transfers.count
         let (from, to) = (nodes.ranks[holders[node % holders.count]], nodes.ranks[node])
         transfers.append(
@@ -50,17 +50,17 @@ extension NodeLocalCheckpoint {
 /// Copies shard files between the nodes' folders over MPI.
 struct ShardExchange {
   static let blockBytes = CopyBlock.bytes
-  /// How often a waiting thread looks, microseconds: a block on its way needs many looks.
+  /// Polling interval in microseconds: Open MPI progresses a block over many polls.
   private static let lookInterval: UInt32 = 100
 
   let communicator: Communicator
   let files: any FileOperations
 
-  /// Copies files that every rank knows of, and makes the copies durable but for their names. Collective.
+  /// Copies files, from the same list on every rank, and syncs the copies but not the folder. Collective.
   ///
   /// - Parameters:
-  ///   - source: the folder that this rank reads from.
-  ///   - destination: the folder that it writes to.
+  ///   - source: the folder that this rank reads.
+  ///   - destination: the folder that it writes.
   /// - Throws: `ForgeError`, on all ranks when one of them cannot read or write; `MPIError`.
   func copy(_ transfers: [ShardTransfer], from source: String, to destination: String) throws {
     var failure: ForgeError?
@@ -73,7 +73,7 @@ struct ShardExchange {
   private func copy(
     wave: [ShardTransfer], from source: String, to destination: String, failure: inout ForgeError?
   ) throws {
-    /// After a failure a rank goes on with the exchange, for the others' sake, and leaves the disk alone.
+    /// After a failure a rank continues the exchange, which is collective, without accessing the disk.
     func attempt(_ body: () throws -> Void) {
       guard failure == nil else { return }
       do { try body() } catch {
@@ -112,7 +112,7 @@ struct ShardExchange {
       }
     }
     attempt { try copy?.finish() }
-    // After an error of MPI they are never given back: an exchange may still be under way in them.
+    // Leaked after an MPI error: an exchange may still access them.
     sent.deallocate()
     received.deallocate()
   }

@@ -4,14 +4,14 @@ import Models
 import Optimizers
 import Sharding
 
-/// The optimizer on exact gradient sums, sharded as the state is.
+/// Sharded optimizer on exact gradient sums, by the sharding plan.
 ///
-/// The gradient's norm is built from blocks that do not depend on who owns them, added in block order, so every rank
-/// count gives the same bits.
+/// The gradient norm is the sum of blocks that do not depend on sharding, added in block order, so its bits are the
+/// same for any number of ranks.
 public final class ShardedOptimizer {
   public let optimizer: Optimizer
   public let state: ShardedParameters
-  /// By tensor, whether it has a running mean of squares beside that of gradients.
+  /// By tensor, whether it has a second moment (AdamW).
   let hasSecondMoment: [Bool]
   private let layout: ParameterLayout
   private let sums: Buffer<Int64>
@@ -19,11 +19,11 @@ public final class ShardedOptimizer {
   private let backend: Backend
   private let communicator: Communicator
   private let blockNorms: Arena<Double>
-  /// Where each tensor's blocks begin in `blockNorms`.
+  /// The index of each tensor's first block in `blockNorms`.
   private let firstBlock: [Int]
 
   /// - Parameters:
-  ///   - tensors: those of the layout, in order.
+  ///   - tensors: in the order of the layout.
   ///   - sums, parameters: `[layout.count]`.
   public init(
     settings: OptimizerSettings, tensors: [OptimizedTensor], state: ShardedParameters, sums: Buffer<Int64>,
@@ -50,7 +50,7 @@ public final class ShardedOptimizer {
     (elements + ShardingPlan.blockSize - 1) / ShardingPlan.blockSize
   }
 
-  /// The L2 norm of the whole gradient, the same bits on every rank. Collective; after `ShardedParameters.waitForGradients`.
+  /// The L2 norm of the full gradient, the same bits on every rank. Collective; after `waitForGradients`.
   ///
   /// - Throws: `MPIError`.
   public func gradientNorm() throws -> Double {
@@ -68,14 +68,14 @@ public final class ShardedOptimizer {
     return blockNorms.buffer.pointer.reduce(0, +).squareRoot()
   }
 
-  /// Updates what is this rank's to update.
+  /// Updates the parameters of this rank's update ranges.
   public func update(step: Int, learningRate: Double, gradientScale: Float) {
     optimizer.update(
       step: step, learningRate: learningRate, gradientScale: gradientScale, sums: sums, parameters: parameters,
       backend: backend)
   }
 
-  /// Moves the routers' selection biases, as far as this rank updates them, by the step's global loads.
+  /// Updates the expert biases within this rank's update ranges, by the step's global loads.
   ///
   /// - Parameter loads: `[sparse layers][experts]`.
   public func updateExpertBiases(loads: [[Int]], rate: Float) {
@@ -91,7 +91,7 @@ public final class ShardedOptimizer {
     }
   }
 
-  /// Brings the owners' moments to all ranks that keep them too. Collective.
+  /// Gathers the owners' moments on all ranks, without sharding; otherwise does nothing. Collective.
   public func gatherMoments() throws {
     guard state.shardingPlan.stage == .none else { return }
     var unit = 0
@@ -102,7 +102,8 @@ public final class ShardedOptimizer {
     }
   }
 
-  /// The whole gradient in fp32 on every rank: for comparing it, not for training. Collective; after a step's rounds.
+  /// The full gradient in fp32 on every rank, for comparisons, not for training. Collective; after a step's
+  /// micro-steps.
   ///
   /// - Throws: `MPIError`.
   public func completeGradients() throws -> Arena<Float> {

@@ -4,19 +4,20 @@ public import Models
 public import Sharding
 import Support
 
-/// Brings pieces of the parameters to where they are computed with, and their gradients to where they are owned.
+/// Fully sharded data parallelism (ZeRO): unshards and reshards the parameters of each unit, and reduces its gradients
+/// to their owners.
 ///
-/// With `ZeROStage.none` and `.optimizer` all that a rank computes with stays here; the last round of a step hands
-/// each finished gradient to the reducer, and updated parameters arrive behind the next forward pass. With `.full` a rank
-/// keeps what it owns: every unit is gathered just before it is used, the next one of the pass is prefetched meanwhile,
-/// and memory is given back when a pass is done with it; gradients are reduced in every round.
+/// With `ZeROStage.none` and `.optimizer` a rank's compute range is resident; the last micro-step reduces each finished
+/// gradient, and with `.optimizer` updated parameters are gathered during the next forward pass. With `.full` only a
+/// rank's shards are resident: every unit is gathered just before its use, the next one of the pass is prefetched, and
+/// its memory is freed after use; gradients are reduced in every micro-step.
 public final class ShardedParameters: ParameterSharding {
   public let shardingPlan: ShardingPlan
-  /// Among the ranks that the parameters are spread over.
+  /// This rank among those that the parameters are sharded over.
   public let rank: Int
-  /// All ranks of the job, those that compute the same thing included.
+  /// All ranks of the job, including those that compute the same.
   let world: Communicator
-  /// The ranks that the parameters are spread over, and those that hold the same experts.
+  /// The ranks that the parameters are sharded over, and the ranks with the same experts.
   let groups: [Communicator]
   private let units: [ExchangedUnit]
   private let reducer: ExactGradientReducer
@@ -25,15 +26,15 @@ public final class ShardedParameters: ParameterSharding {
   private let backend: Backend
 
   private var isLastMicroStep = false
-  /// With full sharding, what is here for a moment.
+  /// With full sharding, the units that are unsharded at the moment.
   private var window = UnitWindow()
-  /// The most memory that this process was seen to hold, bytes; measured where a fully sharded pass holds most.
+  /// Max measured resident memory of this process, bytes; measured at the peaks of a fully sharded pass, 0 otherwise.
   public private(set) var peakResidentBytes = 0
 
-  /// Collective.
+  /// Plans the collectives of all units. Collective.
   ///
   /// - Parameters:
-  ///   - mesh: its batch group is what the parameters are spread over; along its data axis are those with the same experts.
+  ///   - mesh: the parameters are sharded over its batch group; the ranks along its data axis have the same experts.
   ///   - parameters, accumulator: `[layout.count]`; without an accumulator the parameters are frozen.
   /// - Throws: `MPIError`.
   public init(
@@ -54,7 +55,7 @@ public final class ShardedParameters: ParameterSharding {
         group: shardingPlan.isExperts(unit) ? 1 : 0, range: shardingPlan.computeRange(unit: unit, by: rank),
         shards: shardingPlan.holders(unit: unit, of: rank).map { shardingPlan.shards[unit][$0] })
     }
-    for run in shardingPlan.residentRuns(by: rank) {  // the rest is not used, or not always
+    for run in shardingPlan.residentRuns(by: rank) {  // the rest is not resident
       parameters.useHugePages(in: run)
       accumulator?.memory.useHugePages(in: run)
     }
@@ -71,17 +72,17 @@ public final class ShardedParameters: ParameterSharding {
 
   private var isFull: Bool { shardingPlan.stage == .full }
 
-  /// The time that computation has waited for parameters and sums, seconds.
+  /// Exposed communication: the time that computation has waited for parameters and sums, seconds.
   public var exposedCommunicationSeconds: Double { reducer.exposedCommunicationSeconds }
 
-  /// This rank's owned ranges, by unit.
+  /// This rank's shards, by unit.
   public var shards: [Range<Int>] { shardingPlan.shards.map { $0[rank] } }
-  /// The ranges whose parameters and gradient sums this rank keeps between steps, by unit.
+  /// This rank's resident ranges, whose parameters and gradient sums it keeps between steps, by unit.
   public var resident: [Range<Int>] { units.indices.map { shardingPlan.resident(unit: $0, by: rank) } }
-  /// The ranges that this rank updates, by unit.
+  /// This rank's update ranges, by unit.
   public var updateRange: [Range<Int>] { units.indices.map { shardingPlan.updateRange(unit: $0, by: rank) } }
 
-  /// What a member of one of the groups owns of what the group holds.
+  /// The shards of a group's member, of the units that the group holds.
   func shards(by member: Int, inGroup group: Int) -> [Range<Int>] {
     units.filter { $0.group == group }.map { $0.shards[member] }
   }
@@ -93,22 +94,22 @@ public final class ShardedParameters: ParameterSharding {
     return accumulator
   }
 
-  /// With full sharding, the units whose parameters are here or on their way.
+  /// With full sharding, the units whose parameters are unsharded or being gathered.
   public var unshardedUnits: Set<Int> { window.unsharded }
 
   // MARK: A step
 
-  /// Begins the sums of a step.
+  /// Resets the gradient sums for a step.
   public func zeroGradients() {
-    // What a fully sharded pass gives back to the kernel reads as zero.
+    // Elsewhere a fully sharded pass has freed the pages, which read as zero.
     if isFull { trained.reset(resident, backend: backend) } else { trained.restart() }
   }
 
-  /// Announces a pass of all ranks, each with a micro-batch or without.
+  /// Begins a micro-step: a pass of all ranks, each with or without a micro-batch.
   ///
   /// - Parameters:
-  ///   - schedule: that the pass will follow.
-  ///   - last: whether it is the step's last, whose gradients are final.
+  ///   - schedule: the schedule of the pass.
+  ///   - last: whether it is the last of the step, after which gradients are final.
   public func beginMicroStep(_ schedule: PassSchedule, last: Bool) {
     isLastMicroStep = last
     if isFull { window.begin(schedule) }
@@ -141,10 +142,10 @@ public final class ShardedParameters: ParameterSharding {
     if isFull { window.reduceGradient(unit) }
   }
 
-  /// Returns when the gradient sums of what this rank updates are complete.
+  /// Waits until the gradient sums of this rank's update ranges are complete.
   public func waitForGradients() throws { try reducer.wait() }
 
-  /// Starts bringing what every rank has updated to where it is computed with, in the order of a forward pass.
+  /// Starts gathering the updated parameters with `.optimizer`, in the order of a forward pass; other stages need none.
   public func gatherParameters() {
     if shardingPlan.stage == .optimizer { gatherAll() }
   }
@@ -153,23 +154,23 @@ public final class ShardedParameters: ParameterSharding {
     for unit in units.indices { reducer.submitGather(unit: unit) }
   }
 
-  /// Returns when all parameters that this rank keeps are here.
+  /// Waits until all resident parameters are gathered.
   public func waitForParameters() throws {
     guard !isFull else { return }
     for unit in units.indices { try reducer.waitGather(unit: unit) }
   }
 
-  // MARK: Beginning and end
+  // MARK: Restoring and export
 
-  /// Brings the owners' parameters to all who keep them, after a start or a restart. Collective.
+  /// Gathers the owners' parameters on all ranks where they are resident, after initialising or restoring. Collective.
   public func gatherShards() throws {
     guard !isFull else { return }
     gatherAll()
     try waitForParameters()
   }
 
-  /// Brings the owners' values of other arenas, laid out as `range` of the parameters is, to all who hold that range.
-  /// Collective among them; nothing may be under way.
+  /// Gathers the owners' values of another arena, laid out as `range` of the parameters, on all ranks that hold the
+  /// unit. Collective among them; no other operation may be in progress.
   public func gatherShards(_ values: Buffer<Float>, of range: Range<Int>, unit: Int) throws {
     let parts = units[unit].shards.map {
       $0.overlaps(range) ? $0.clamped(to: range) : range.lowerBound..<range.lowerBound
@@ -178,7 +179,7 @@ public final class ShardedParameters: ParameterSharding {
     try groups[units[unit].group].allGather(arena: values.pointer, layout: layout)
   }
 
-  /// Visits all parameters in order, some at a time, on every rank; what it does not keep is let go. Collective.
+  /// Visits all parameters in order, in parts, on every rank; the pages that are not resident are freed. Collective.
   public func forEachParameters(_ body: (Buffer<Float>) -> Void) throws {
     let most = 1 << 24
     try waitForParameters()

@@ -2,24 +2,24 @@ public import Kernels
 import MPI
 import Models
 
-/// Finds memory that has changed by itself: ranks' copies of the same parameters must be equal bit for bit, and what a
-/// rank owns must be what its last update made it.
+/// Silent data corruption (SDC) check of parameters: replicas must be equal bit for bit, and a shard must not change
+/// between updates.
 ///
-/// After an update each owner keeps a fingerprint of what it owns. Just before the next update, when the parameters have
-/// done their work, every rank takes the fingerprints of its copies, and one reduction of some words tells whether all
-/// agree. What it cannot see is a change between an owner's update and its fingerprint, or within the moments.
+/// After an update each owner stores a fingerprint of its shards. Just before the next update, when the parameters have
+/// been used, every rank fingerprints its replicas, and a small max-reduction in each group compares them. It does not
+/// detect a change between an owner's update and its fingerprint, or one in the moments.
 public final class SilentDataCorruptionCheck {
   public struct Damage: Sendable {
-    /// Ranks whose parameters are not what their owners made them.
+    /// Ranks with corrupt parameters.
     public var ranks: [Int]
-    /// Whether every owner's own part is sound, so that the others can be had from there.
+    /// Whether every owner's shards are sound, so that the replicas can be recovered from them.
     public var ownersAreSound: Bool
   }
 
   private let state: ShardedParameters
   private let parameters: Buffer<Float>
   private let backend: Backend
-  /// By group, of this rank's own parts after the last update.
+  /// By group, the fingerprint of this rank's shards after the last update.
   private var witnesses: [UInt64] = []
 
   public init(state: ShardedParameters, parameters: Buffer<Float>, backend: Backend) {
@@ -28,26 +28,26 @@ public final class SilentDataCorruptionCheck {
     self.backend = backend
   }
 
-  /// Takes the fingerprints of what this rank owns; after an update, and before the first.
+  /// Fingerprints this rank's shards; after an update, and before the first.
   public func remember() {
     witnesses = state.groups.indices.map { fingerprint(of: state.groups[$0].rank, inGroup: $0) }
   }
 
-  /// Compares all copies. Collective; before an update, when gradients are complete.
+  /// Compares all replicas. Collective; before an update, when gradients are complete.
   ///
-  /// - Returns: nil when all is well; the same on every rank.
+  /// - Returns: nil when all are sound; the same on every rank.
   /// - Throws: `MPIError`.
   public func compare() throws -> Damage? {
     precondition(!witnesses.isEmpty, "nothing was remembered to compare with")
     let found = state.groups.indices.map { group in
       (0..<state.groups[group].size).map { copy(of: $0, inGroup: group) }
     }
-    // The largest value and the smallest, which is the complement of the largest complement, are one: all are equal.
+    // All values are equal when the max equals the min, which is the complement of the max complement.
     var isSound = true
     for group in state.groups.indices.dropFirst() where state.holdsUnits(inGroup: group) {
       isSound = try agree(found[group], witness: witnesses[group], state.groups[group], isSound) && isSound
     }
-    // The first group has all ranks that the parameters are spread over: there the others' verdicts are told too.
+    // The first group has all ranks that the parameters are sharded over, and also reduces the other groups' verdicts.
     isSound = try agree(found[0], witness: witnesses[0], state.groups[0], isSound)
     if state.world.size > state.groups[0].size {
       isSound = try state.world.allReduce(isSound ? 0 : 1 as Int64, .max) == 0
@@ -66,10 +66,10 @@ public final class SilentDataCorruptionCheck {
     return largest.last == 0 && (0..<group.size).allSatisfy { largest[$0] == ~largest[group.size + $0] }
   }
 
-  /// Whose copies changed.
+  /// Determines which ranks' replicas changed.
   private func judge(_ found: [[UInt64?]]) throws -> Damage {
     let world = state.world
-    // By rank of the job: 1 for a copy that changed, 2 for what the rank owns itself.
+    // By world rank: 1 for a corrupt replica, 2 for a corrupt shard of its own.
     var marks = [UInt64](repeating: 0, count: world.size)
     for (place, group) in state.groups.enumerated() where place == 0 || state.holdsUnits(inGroup: place) {
       let copies = try gather(found[place].map { $0 ?? 0 }, over: group)
@@ -88,15 +88,15 @@ public final class SilentDataCorruptionCheck {
     return Damage(ranks: marks.indices.filter { marks[$0] > 0 }, ownersAreSound: marks.allSatisfy { $0 < 2 })
   }
 
-  /// Which of the copies of one owner's part changed, and whether the owner's own is to be trusted.
+  /// Which replicas of one owner's shards changed, and whether the owner's own are sound.
   private func verdict(_ values: [UInt64], owner: Int, witness: UInt64) -> (changed: [Int], isOwnerSound: Bool) {
     guard Set(values + [witness]).count > 1 else { return ([], true) }
     guard state.shardingPlan.stage == .none else {
-      // The copies are the owner's: they are what it made them, or what it was when they were sent.
+      // The replicas were sent by the owner after its update, so its fingerprint decides.
       guard values[owner] == witness else { return ([owner], false) }
       return (values.indices.filter { values[$0] != witness }, true)
     }
-    // Every rank has computed its copy by itself, so most of them are right; of two, nobody can tell.
+    // Every rank has updated its replica independently, so the majority decides; two cannot be decided.
     guard let truth = values.first(where: { value in 2 * values.count { $0 == value } > values.count }) else {
       return (Array(values.indices), false)
     }
@@ -110,7 +110,7 @@ public final class SilentDataCorruptionCheck {
     return (0..<group.size).map { Array(all[$0 * values.count..<($0 + 1) * values.count]) }
   }
 
-  /// Of this rank's copy of what a member of a group owns; nil where it keeps none.
+  /// The fingerprint of this rank's replica of a member's shards; nil where it has none.
   private func copy(of member: Int, inGroup group: Int) -> UInt64? {
     state.shardingPlan.stage == .full && member != state.groups[group].rank
       ? nil : fingerprint(of: member, inGroup: group)

@@ -1,9 +1,10 @@
 import Checkpoints
 import Kernels
 
-/// Memory for a copy of a rank's part of the state: training changes the original while the copy is being written.
+/// Staging buffer of asynchronous checkpoints: a copy of a rank's part of the state, which is written while training
+/// changes the original.
 ///
-/// Its pages are touched once, when it is made, so that taking a copy costs what copying memory costs.
+/// Its pages are touched once, in `init`, so that a copy costs no page faults.
 final class StagingBuffer {
   private let memory: Arena<UInt8>
   private let backend: Backend
@@ -14,9 +15,9 @@ final class StagingBuffer {
     memory.buffer.fill(0)
   }
 
-  /// Copies what the pieces point to.
+  /// Copies the memory of the pieces.
   ///
-  /// - Returns: the same pieces of the copy, valid until the next one is taken.
+  /// - Returns: the same pieces in the copy, valid until the next call.
   func take(_ pieces: [ChunkWriter.Piece]) -> [ChunkWriter.Piece] {
     var copies: [ChunkWriter.Piece] = []
     var end = 0
@@ -27,9 +28,9 @@ final class StagingBuffer {
           tensor: piece.tensor, elementOffset: piece.elementOffset, bytes: UnsafeRawBufferPointer(room)))
       end += piece.bytes.count
     }
-    // One long stretch a thread: the system's copy of large blocks writes past the caches.
+    // One long range per thread: memcpy of large blocks bypasses the caches.
     let threads = backend.team.count
-    // The threads write disjoint ranges, which the compiler cannot see.
+    // The threads write disjoint ranges, which the compiler cannot verify.
     nonisolated(unsafe) let sources = pieces.map(\.bytes)
     let (memory, total) = (memory.buffer, end)
     backend.team.forEach(threads) { thread, _ in

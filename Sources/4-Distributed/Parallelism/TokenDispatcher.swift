@@ -1,49 +1,49 @@
 public import Kernels
 public import Models
 
-/// Moves the rows of a micro-batch to the experts that they chose, and what becomes of them back: the transfers of
+/// Token dispatcher: sends the rows of a micro-batch to the ranks of their experts, and the results back, for
 /// ``DistributedExperts``.
 ///
-/// Ranks that share the experts of a layer work in rounds, each with a micro-batch of its own or with none: everybody
-/// sends rows to the owners of their experts, computes with what arrived, and sends it back. What one expert computes for
-/// one micro-batch stays one piece of arithmetic wherever that is. Rows whose expert is on their own rank do not travel,
-/// and keep it busy while others do; those travel in chunks, so that one chunk's experts can work while another is on its
-/// way.
+/// Ranks that share the experts of a layer work in micro-steps, each rank with or without a micro-batch: every rank
+/// sends rows to the owners of their experts, computes the received ones, and returns the results. The arithmetic of
+/// one expert and micro-batch does not depend on where it is done. Rows of local experts are not sent, and are computed
+/// while others are in flight; those are sent in chunks, so that one chunk is computed while another is in flight.
 ///
-/// Transfers are started in order and waited for by their number. Rows in transfer must not be touched until then.
+/// Transfers are started in order and waited for by number. Rows in transfer must not be accessed until then.
 public protocol TokenDispatcher: AnyObject {
-  /// The experts that are computed here.
+  /// The experts that this rank owns.
   var localExperts: Range<Int> { get }
-  /// The most rows that are computed with here when every rank of the round has `rows`.
+  /// Max rows computed on this rank when every rank of the micro-step has `rows`.
   func receiveCapacity(of rows: Int) -> ReceiveCapacity
-  /// Starts to tell all ranks of the round who sends how much to whom. Collective.
+  /// Starts the exchange of row counts, from which every rank makes its plan. Collective.
   ///
   /// - Parameters:
-  ///   - offsets: `[experts + 1]`: expert e chose the own rows `offsets[e]..<offsets[e + 1]`.
-  ///   - timing: of this rank, for those who decide how much it is to do.
+  ///   - offsets: `[experts + 1]`: expert e has the own rows `offsets[e]..<offsets[e + 1]`.
+  ///   - timing: of this rank, for the selection of shadowed experts.
   func beginDispatch(_ offsets: Buffer<Int32>, timing: ExpertTiming) -> TokenDispatch
-  /// Starts to bring the own rows of a chunk, `[own rows, columns]`, to their experts, `[received rows, columns]`.
+  /// Starts sending a chunk's own rows, `[own rows, columns]`, to the ranks of their experts, `[received rows,
+  /// columns]`.
   func startDispatch(_ chunk: Int, of tokenDispatch: TokenDispatch, from own: Matrix, to received: Matrix) -> Int
-  /// Starts to bring a chunk's rows back to where they came from.
+  /// Starts returning a chunk's rows to their source ranks.
   func startReturn(_ chunk: Int, of tokenDispatch: TokenDispatch, from received: Matrix, to own: Matrix) -> Int
-  /// Whether plans may have shadows; there is then memory for borrowed experts.
+  /// Whether plans may have shadowed experts, which need memory on their hosts.
   var shadowsExperts: Bool { get }
-  /// Starts to bring the weights of a plan's shadows to their borrowers. Collective, where experts are lent.
+  /// Starts sending the weights of a plan's shadowed experts to their hosts. Collective, with shadowing.
   ///
   /// - Parameters:
   ///   - experts: `[local experts, expert size]`, of the layer.
   ///   - hosted: `[expert size]`
   func startShadowing(_ tokenDispatch: TokenDispatch, from experts: Buffer<Float>, to hosted: Buffer<Float>) -> Int
-  /// Starts to bring the gradients of a plan's shadows to their lenders. Collective, where experts are lent.
+  /// Starts returning the gradients of a plan's shadowed experts to their owners. Collective, with shadowing.
   ///
   /// - Parameters:
   ///   - hosted: `[expert size]`
-  ///   - shadowed: `[most shadowed, expert size]`, in the order of `plan.shadowed`.
+  ///   - shadowed: `[max shadowed, expert size]`, in the order of `plan.shadowed`.
   func startReturningShadowGradient(
     _ tokenDispatch: TokenDispatch, from hosted: Buffer<Float>, to shadowed: Buffer<Float>
   ) -> Int
-  /// Whether this transfer, and all before it, are complete: then waiting for it takes no time.
+  /// Whether this transfer and all before it are complete, or one has failed: then `wait` returns or throws at once.
   func isComplete(_ transfer: Int) -> Bool
-  /// Returns when this transfer, and all before it, are complete.
+  /// Waits until this transfer and all before it are complete.
   func wait(for transfer: Int) throws
 }

@@ -8,19 +8,20 @@ import Optimizers
 import RunConfiguration
 import Sharding
 
-/// Measures on this machine, in a few seconds, what a run of a configuration will take for each kind of work: with the
-/// decoder, the optimizer and the checkpoint writer themselves, on random weights and tokens.
+/// Microbenchmarks of this machine for a configuration: measures the rate of each kind of work in a few seconds, with
+/// the real decoder, optimizer and checkpoint writer, on random weights and tokens.
 ///
-/// Nothing is fitted to a whole step: a step's time is the sum of its parts' (`StepSimulation`).
+/// Nothing is fitted to a whole step: a step's time is the sum of its parts (`StepSimulation`).
 public enum Calibration {
-  /// Seconds for which passes are repeated.
+  /// How long passes are repeated, seconds.
   private static let passSeconds = 2.5
-  /// The least elements of the arenas that memory's speed is measured on: more than caches hold.
+  /// Elements of the arenas on which memory bandwidth is measured: larger than the caches.
   private static let streamed = 1 << 23
 
+  /// Measures the rates of this machine.
+  ///
   /// - Parameters:
-  ///   - ranksPerNode, threads: ranks of a node, and threads of each; at most as many as this machine has cores for are
-  ///     measured at the same time.
+  ///   - ranksPerNode, threads: ranks of a node, and threads of each, up to the cores of this machine.
   /// - Throws: `ForgeError.tryAgain` when the system does not start the threads.
   public static func measure(_ configuration: RunConfiguration, ranksPerNode: Int, threads: Int) throws -> MachineRates
   {
@@ -96,7 +97,7 @@ public enum Calibration {
     }
     let (denseWork, sparseWork) = (sum(false), sum(true))
 
-    // Take apart what an event holds together.
+    // Separate the parts that one event measures together.
     let accumulation =
       (dense.accumulation + sparse.accumulation) / max(1, denseWork.accumulation + sparseWork.accumulation)
     let scores = scores(shape, batch, backend, team, index)
@@ -120,7 +121,7 @@ public enum Calibration {
       sparse: rates(sparse, sparseWork))
   }
 
-  /// Seconds of an operation of attention's scores, forward and backward.
+  /// Seconds per operation of attention scores, forward and backward.
   private static func scores(
     _ shape: CalibrationShape, _ batch: TokenBatch, _ backend: Backend, _ team: ConcurrentRanks, _ index: Int
   ) -> (forward: Double, backward: Double) {
@@ -168,7 +169,7 @@ public enum Calibration {
     return batch
   }
 
-  /// Weights as they are at a run's start, but quickly made: only their size matters.
+  /// Fills in weights with the magnitude of initial ones, from a fast generator.
   private static func fill(_ parameters: Buffer<Float>, _ layout: ParameterLayout, deviation: Float, seed: UInt64) {
     fill(parameters.pointer, deviation: deviation, seed: seed)
     for tensor in layout.tensors where tensor.shape.count < 2 {
@@ -185,9 +186,9 @@ public enum Calibration {
     }
   }
 
-  // MARK: Memory's speed
+  // MARK: Optimizer, memory bandwidth and checkpoints
 
-  /// Seconds of an element by AdamW, and of a unit of Muon's work.
+  /// Seconds per element of AdamW, and per unit of `muonWork`.
   private static func updates(
     _ configuration: RunConfiguration, _ layout: ParameterLayout, _ parameters: Buffer<Float>,
     _ accumulator: FixedPointGradientAccumulator, _ backend: Backend, _ team: ConcurrentRanks, _ index: Int
@@ -216,7 +217,7 @@ public enum Calibration {
     )
   }
 
-  /// Norms, zeros, copies, sums and fresh pages, on more than caches hold.
+  /// Measures norms, zeroing, copies, sums, page faults and the oversleep of a short sleep.
   private static func stream(_ rates: inout MachineRates, _ backend: Backend, _ team: ConcurrentRanks, _ index: Int) {
     let count = streamed
     let sums = Arena<Int64>(count: count)
@@ -229,7 +230,7 @@ public enum Calibration {
         backend.sumsOfSquares(sums.buffer, blockSize: ShardingPlan.blockSize, into: norms.buffer)
       } / Double(count)
     rates.copy = team.medianSeconds(index: index) { sums.buffer.copy(from: source.buffer) } / Double(8 * count)
-    // A chunk arrives in a buffer that stays in the cache, and is added from there.
+    // A chunk is received in a buffer that stays in the cache, and added from there.
     let chunk = 1 << 17
     let received = Arena<Int64>(count: chunk)
     rates.copyAndAdd =
@@ -249,7 +250,7 @@ public enum Calibration {
     rates.oversleep = max(0, team.medianSeconds(index: index, seconds: 0.02) { usleep(UInt32(nap)) } - nap * 1e-6)
   }
 
-  /// Seconds of a byte of a checkpoint, where the run will write them; nil where that cannot be written.
+  /// Seconds per byte of a checkpoint written on the file system of the run directory; nil when it is not writable.
   private static func saveRate(_ configuration: RunConfiguration, threads: Int) -> Double? {
     var place = URL(filePath: configuration.run.directory).standardizedFileURL
     while !FileManager.default.fileExists(atPath: place.path), place.path != "/" { place.deleteLastPathComponent() }

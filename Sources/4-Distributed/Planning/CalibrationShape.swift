@@ -1,19 +1,19 @@
 import Models
 
-/// A small model of the same making, whose parts cost per operation what those of the real one cost: a few layers of each
-/// kind, and where even these are too much, narrower ones with as many rows for each expert.
+/// The proxy model of a calibration, whose parts cost as much per operation as those of the real model: a few layers of
+/// each kind, narrower ones where these exceed the limits, with as many rows per expert.
 struct CalibrationShape: Sendable, Equatable {
   private(set) var configuration: ModelConfiguration
   private(set) var sequences: Int
   private(set) var length: Int
-  /// Whether layers are as wide, and micro-batches as large, as the real ones.
+  /// Whether layers and micro-batches have their real size.
   private(set) var isExact = true
 
   var work: PassWork { PassWork(configuration, sequences: sequences, length: length) }
 
   /// - Parameters:
-  ///   - operations: the most that a pass may take.
-  ///   - parameters: the most elements that the model may have.
+  ///   - operations: max floating-point operations of a pass.
+  ///   - parameters: max parameters of the model.
   init(
     _ model: ModelConfiguration, sequences: Int, length: Int, operations: Double, parameters: Int
   ) {
@@ -37,7 +37,7 @@ struct CalibrationShape: Sendable, Equatable {
     configuration.windows = kept.map { c.windows[$0] }
   }
 
-  /// Halves something that its parts' speed depends on least; false when there is nothing left.
+  /// Halves the dimension that the rates depend on least; false when none is left.
   private mutating func shrink() -> Bool {
     if shrinkProportions() { return true }
     let c = configuration
@@ -68,7 +68,7 @@ struct CalibrationShape: Sendable, Equatable {
     return true
   }
 
-  /// Halves a width that is many times the residual stream's; false when none is.
+  /// Halves a width of more than 16 times the hidden size; false when there is none.
   private mutating func shrinkProportions() -> Bool {
     let most = 16 * configuration.hiddenSize
     if configuration.intermediateSize > most {
@@ -91,13 +91,13 @@ struct CalibrationShape: Sendable, Equatable {
     return true
   }
 
-  /// With fewer tokens fewer experts, so that each gets as many rows.
+  /// Reduces the experts with the tokens, so that each has as many rows.
   private mutating func halveExperts(tokensFrom before: Int, to after: Int) {
     guard let experts = configuration.experts else { return }
     setExperts(max(experts.perToken, experts.count * after / before))
   }
 
-  /// Groups of experts are let go: what choosing among them costs is little.
+  /// Sets the number of experts, without router groups, whose selection costs little.
   private mutating func setExperts(_ count: Int) {
     configuration.experts?.count = count
     configuration.experts?.router.groups = 1

@@ -1,18 +1,18 @@
 import Foundation
 import Sharding
 
-/// Where a run is to be placed: nodes, ranks and threads, and what connects them.
+/// The cluster of a planned run: nodes, ranks, threads and network.
 public struct Cluster: Sendable, Equatable {
   public var ranks: Int
   public var ranksPerNode: Int
-  /// Threads a rank computes with.
+  /// Compute threads per rank.
   public var threads: Int
   public var coresPerNode: Int
-  /// Bytes of memory of a node.
+  /// Memory of a node, bytes.
   public var memoryPerNode: Int
-  /// Bytes a second into, and out of, a node.
+  /// Network bandwidth of a node in each direction, bytes per second.
   public var bandwidth: Double
-  /// Seconds a message takes between nodes beside its bytes.
+  /// Latency of a message between nodes, seconds.
   public var latency: Double
 
   public init(
@@ -30,29 +30,29 @@ public struct Cluster: Sendable, Equatable {
 
   public var nodes: Int { (ranks + ranksPerNode - 1) / ranksPerNode }
 
-  /// How much slower computing gets when threads share cores.
+  /// The factor by which computation slows down when threads share cores.
   var oversubscription: Double {
     max(1, Double(min(ranks, ranksPerNode) * threads) / Double(coresPerNode))
   }
 
-  /// What the communication thread takes from computation while it works: 1 when each has no core but those that
-  /// compute, 0 when there are cores to spare.
+  /// The share of a rank's computation that its communication thread takes while it works: `1 / threads` when no core
+  /// is free for it, 0 when every rank has a spare core.
   var crowding: Double {
     let present = min(ranks, ranksPerNode)
     let missing = Double(present * (threads + 1) - coresPerNode) / Double(present)
     return min(1, max(0, missing)) / Double(threads)
   }
 
-  /// Ranks that exchange something: every `stride`-th of `size · stride` neighbours.
+  /// A group of ranks that communicate: every `stride`-th of `size · stride` consecutive ranks.
   struct Group {
     let size: Int
     let stride: Int
   }
 
-  /// Ranks of a group that are on one node.
+  /// The number of a group's ranks on one node.
   func neighbours(_ group: Group) -> Int { min(group.size, max(1, ranksPerNode / group.stride)) }
 
-  /// Whether ranks that share experts lend them to each other.
+  /// Whether experts are shadowed.
   func shadowsExperts(_ shadowing: ExpertShadowing, degree: Int) -> Bool {
     switch shadowing {
     case .auto: degree > 1 && neighbours(Group(size: degree, stride: 1)) == degree
@@ -61,18 +61,18 @@ public struct Cluster: Sendable, Equatable {
     }
   }
 
-  /// A message within a node; measured with Open MPI 4.1 over shared memory.
+  /// Latency of a message within a node, seconds; measured with Open MPI 4.1 over shared memory.
   static let localLatency = 1.5e-6
 
-  /// Of a network's bytes, those that are not headers: TCP's segments in Ethernet frames of 1,514 bytes.
+  /// The payload share of network bytes: TCP segments in Ethernet frames of 1,514 bytes.
   static let payload = 1448.0 / 1514
 
-  /// The time of an exchange in which a rank receives `bytes` in all, the same number from every other rank of its group,
+  /// The time of an all-to-all in which a rank receives `bytes` in total, equally from every other rank of its group,
   /// while all ranks of its node do the same.
   ///
   /// - Parameters:
-  ///   - messages: that a rank sends to each of the others, one after the other.
-  ///   - secondsPerByte: of handling a byte by the processor.
+  ///   - messages: number of messages to each other rank, in sequence.
+  ///   - secondsPerByte: processor time per byte.
   func exchange(_ group: Group, bytes: Double, messages: Double, secondsPerByte: Double) -> Double {
     guard group.size > 1 else { return 0 }
     let local = neighbours(group)
@@ -82,7 +82,7 @@ public struct Cluster: Sendable, Equatable {
     return max(bytes * secondsPerByte, wire) + messages * (Double(local - 1) * Self.localLatency + remote * latency)
   }
 
-  /// The time until all ranks of a group know that all have come, each looking every so often.
+  /// The time of a group's barrier when each rank polls with an interval of `look` seconds.
   func meeting(_ group: Group, look: Double) -> Double {
     guard group.size > 1 else { return 0 }
     let hop = neighbours(group) < group.size ? latency : Self.localLatency

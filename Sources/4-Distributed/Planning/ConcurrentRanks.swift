@@ -2,7 +2,7 @@ import Foundation
 import Support
 import Synchronization
 
-/// Threads that stand for the ranks of a node: they do the same at the same time, so that a measurement sees them share
+/// Threads that model the ranks of a node: they run the same work concurrently, so that measurements include shared
 /// memory bandwidth and clock speed.
 final class ConcurrentRanks: Sendable {
   let count: Int
@@ -11,7 +11,7 @@ final class ConcurrentRanks: Sendable {
 
   private init(_ count: Int) { self.count = count }
 
-  /// Runs `body` on `count` threads of its own and returns what each returned.
+  /// Runs `body` on `count` new threads and returns their results, in the order of completion.
   ///
   /// - Throws: `ForgeError.tryAgain` when the system does not start them all; `body` is not run then.
   static func run<Result: Sendable>(
@@ -40,14 +40,14 @@ final class ConcurrentRanks: Sendable {
     return results.withLock { $0 }
   }
 
-  /// Returns when all have come here.
+  /// A barrier of all threads.
   func meet() {
     let target = (arrived.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue + count - 1) / count * count
     while arrived.load(ordering: .acquiring) < target { sched_yield() }
   }
 
-  /// Repeats `body` at the same time everywhere, at least `least` times, until `seconds` have passed for the first of
-  /// them; returns the median of what it returned.
+  /// Repeats `body` on all threads until thread 0 has run it `least` times and for `seconds`, or `most` times; returns
+  /// the median of each of its results on this thread.
   func median(
     index: Int, seconds: Double, least: Int = 3, most: Int = 50, _ body: () -> [Double]
   ) -> [Double] {
@@ -73,7 +73,7 @@ final class ConcurrentRanks: Sendable {
     }
   }
 
-  /// As `median`, of the time that `body` takes.
+  /// As `median`, of the time of `body`, seconds.
   func medianSeconds(index: Int, seconds: Double = 0.1, _ body: () -> Void) -> Double {
     median(index: index, seconds: seconds) {
       let start = ContinuousClock.now

@@ -1,45 +1,45 @@
 import Models
 import Optimizers
 
-/// What this machine was measured to take for each kind of work, with as many ranks at work as a node has; seconds.
+/// Measured rates of this machine: seconds per unit of each kind of work, with all ranks of a node running.
 public struct MachineRates: Sendable {
-  /// Per unit of `PassWork`; layers of a kind are alike.
+  /// Per unit of `PassWork`; all layers of a kind have the same rates.
   struct Pass: Sendable {
     var embedding: Double
     var embeddingGradient: Double
     var head: Double
-    /// Of one gradient element into an exact sum.
+    /// Per gradient element added to an exact sum.
     var accumulation: Double
     var dense: PassWork.Layer
     var sparse: PassWork.Layer
   }
 
   var pass: Pass
-  /// Of one element that AdamW updates, and of one unit of `muonWork`.
+  /// Per element updated by AdamW, and per unit of `muonWork`.
   var adamW: Double
   var muon: Double
-  /// Of one element: the squared norm of the gradient, and setting its sum to zero.
+  /// Per element: the squared norm of the gradient, and zeroing its sum.
   var norm: Double
   var zero: Double
-  /// Of one byte: moving what another rank of the node sent, alone and with adding it to a sum.
+  /// Per byte received from another rank of the node: copying, and copying with adding to a sum.
   var copy: Double
   var copyAndAdd: Double
-  /// Of one byte of memory that is used for the first time.
+  /// Per byte of memory touched for the first time.
   var pageFault: Double
-  /// Of one byte of a rank's state, written to a checkpoint and synced.
+  /// Per byte of a node's state, compressed, written to a checkpoint and synced.
   var save: Double
-  /// By how much a short sleep is longer than asked for.
+  /// Excess of a short sleep over its nominal time.
   var oversleep: Double
   /// Whether layers and micro-batches were measured at their real size.
   public var isExact: Bool
-  /// Threads of a rank, and ranks at the same time, that were measured.
+  /// The measured number of threads per rank, and of concurrent ranks.
   public var threads: Int
   public var ranks: Int
-  /// Cores and bytes of memory of the machine.
+  /// Cores of the machine, and its memory in bytes.
   public var cores: Int
   public var memory: Int
 
-  /// What a rank with more threads than this machine has cores for would take: work that a team shares is divided.
+  /// Extrapolates to ranks with more threads than were measured, assuming linear scaling of the work of a thread team.
   func scaled(toThreads count: Int) -> MachineRates {
     guard count > threads else { return self }
     let factor = Double(threads) / Double(count)
@@ -50,14 +50,14 @@ public struct MachineRates: Sendable {
     return rates
   }
 
-  /// The numbers that describe what a team of threads does together, layers apart.
+  /// The rates of work that a thread team shares, without those of layers.
   static var sharedByThreads: [WritableKeyPath<Self, Double>] {
     [
       \.pass.embedding, \.pass.embeddingGradient, \.pass.head, \.pass.accumulation, \.adamW, \.muon, \.norm,
     ]
   }
 
-  /// The time of each part of a micro-batch's pass, with sums taken for what is accumulated.
+  /// The time of each part of a micro-batch's pass, accumulation into exact sums included.
   func seconds(_ work: PassWork, sparseLayers: [Bool]) -> PassWork {
     PassWork(
       embedding: work.embedding * pass.embedding, embeddingGradient: work.embeddingGradient * pass.embeddingGradient,
@@ -67,7 +67,7 @@ public struct MachineRates: Sendable {
       }, queryKeyValueShare: work.queryKeyValueShare)
   }
 
-  /// The time of updating the parts of tensors that a rank updates.
+  /// The time of the optimizer update of a rank's parts of tensors.
   func update(_ parts: [(tensor: OptimizedTensor, elements: Int)]) -> Double {
     parts.reduce(0) { sum, part in
       switch part.tensor.rule {
@@ -77,6 +77,6 @@ public struct MachineRates: Sendable {
     }
   }
 
-  /// Newton–Schulz iterations multiply a matrix with its own smaller side.
+  /// Muon's work on a matrix, in units of multiply-adds: Newton–Schulz iterations multiply it along its smaller side.
   static func muonWork(rows: Int, columns: Int) -> Double { Double(rows * columns * min(rows, columns)) }
 }

@@ -5,7 +5,7 @@ import Optimizers
 public import RunConfiguration
 public import Sharding
 
-/// A rank's memory, by role: from the formulas that lay it out.
+/// Predicted memory of a rank, by role, from the formulas that allocate it.
 public struct MemoryPlan: Sendable {
   public struct Component: Sendable, Equatable {
     public let role: String
@@ -19,26 +19,26 @@ public struct MemoryPlan: Sendable {
     components.reduce(0) { roles.contains($1.role) ? $0 : $0 + $1.bytes }
   }
 
-  /// How many rows arrive at the experts of the rank that gets most, for each that it sends, usually and at the worst
-  /// moment of a run: routers are never quite even, and the fewer experts a rank has, the less even.
+  /// Rows received by the busiest rank per row that it sends, typically and at the peak of a run: routers are not
+  /// perfectly balanced, and less so the fewer experts a rank has.
   static func usualReceivedRows(experts: Int) -> Double { 1 + 0.4 / Double(max(1, experts)) }
   static func peakReceivedRows(experts: Int) -> Double { 1 + 1.2 / Double(max(1, experts)) }
 
-  /// The role of what ranks of a node exchange through, which they have in common: each maps what the others send from.
+  /// The role of MPI's shared memory, which the ranks of a node have in common: each maps the others' segments.
   static let sharedRole = "shared with ranks of the node"
 
-  /// What a rank touches of each segment of shared memory, its own and its neighbours': Open MPI 4.1 sends small messages
-  /// (vader) from slots of a page and a header, eight at first and about two for each rank that is sent to, until there
-  /// are the 72 that `Launcher` permits. Used ones come round, so that each receiver sees them all. Measured at 8 to 64.
+  /// Bytes that a rank touches of each shared-memory segment, its own and its neighbours': Open MPI 4.1 (vader) sends
+  /// small messages from slots of a page and a header, eight at first and about two per receiver, up to the 72 that
+  /// `Launcher` permits. Slots are reused in turn, so each receiver maps them all. Measured at 8 to 64 ranks.
   static func sharedBytes(ofSegmentAmong neighbours: Int) -> Int { min(72, 8 + 2 * neighbours) * (4096 + 128) }
 
   /// - Parameters:
-  ///   - rank: of `shardingPlan.ranks`.
-  ///   - threads: of a rank.
-  ///   - neighbours: ranks on its node, itself included.
-  ///   - shadowsExperts: whether the ranks that share experts lend them to each other.
-  ///   - recompute: nil for what the configuration says.
-  ///   - schedule: of a training pass; nil for that of the layout.
+  ///   - rank: in `0..<shardingPlan.ranks`.
+  ///   - threads: per rank.
+  ///   - neighbours: the number of ranks on its node, itself included.
+  ///   - shadowsExperts: whether experts are shadowed.
+  ///   - recompute: nil for the configuration's.
+  ///   - schedule: the schedule of a training pass; nil for that of the layout and `recompute`.
   public init(
     _ configuration: RunConfiguration, shardingPlan: ShardingPlan, rank: Int, threads: Int, neighbours: Int = 1,
     shadowsExperts: Bool = false, recompute: Recomputation? = nil, schedule: PassSchedule? = nil
@@ -82,7 +82,7 @@ public struct MemoryPlan: Sendable {
             + Optimizer.plannedBytes(tensors: configuration.optimizer.tensors(of: layout), shards: shards)))
     }
     if shadowsExperts {
-      // One borrowed, and the gradient of one lent.
+      // One hosted expert, and the gradient of one shadowed one.
       components.append(Component(role: "lent experts", bytes: 8 * layout.expertSize))
     }
     if configuration.checkpoint.local != nil, shardingPlan.ranks > 1 {
@@ -97,7 +97,7 @@ public struct MemoryPlan: Sendable {
     self.components = components.sorted { $0.bytes > $1.bytes }
   }
 
-  /// The memory of the pages that some ranges of an arena touch.
+  /// The bytes of the pages that ranges of an arena touch.
   static func resident(_ ranges: [Range<Int>], elementSize: Int, page: Int) -> Int {
     var (pages, end) = (0, 0)
     for range in ranges where !range.isEmpty {
@@ -108,8 +108,8 @@ public struct MemoryPlan: Sendable {
     return pages * page
   }
 
-  /// With full sharding, the most that is here for a moment beyond what is kept: parameters that are used or prefetched,
-  /// and sums that are written or on their way.
+  /// With full sharding, max bytes beyond the resident ranges: parameters that are unsharded or prefetched, and
+  /// gradient sums that are written or being reduced.
   private static func unitsInUse(_ shardingPlan: ShardingPlan, _ schedule: PassSchedule, rank: Int) -> Int {
     guard shardingPlan.stage == .full else { return 0 }
     func extra(_ unit: Int) -> Int {
@@ -133,7 +133,7 @@ public struct MemoryPlan: Sendable {
     return largest
   }
 
-  /// The exchange's buffers: every other rank's numbers of the chunks that are under way.
+  /// Bytes of the receive buffers of gradient reductions: the other ranks' sums of the chunks in flight.
   private static func exchangeBytes(_ shardingPlan: ShardingPlan) -> Int {
     8 * ExchangeChunk.buffer(ranks: shardingPlan.ranks)
   }

@@ -2,28 +2,28 @@ import Models
 public import RunConfiguration
 public import Sharding
 
-/// What one way to lay out a run costs: memory, time, traffic.
+/// The predicted cost of one parallelism layout of a run: memory, time, traffic.
 public struct ParallelismPlan: Sendable {
   public let expertDegree: Int
   public let sharding: ZeROStage
-  /// What of the activations is computed a second time, and the memory that this saves a rank, bytes.
+  /// Activation recomputation, and the memory that it saves per rank, bytes.
   public let recompute: Recomputation
   public let recomputeSaves: Int
-  /// Of the rank that needs most.
+  /// Of the rank with max memory.
   public let memory: MemoryPlan
-  /// Bytes a node needs for all its ranks.
+  /// Memory of all ranks of a node, bytes.
   public let nodeMemory: Int
-  /// Of that rank.
+  /// The traffic of that rank.
   public let traffic: Traffic
   public let time: StepTime
-  /// What the step would lose if bytes, and if messages, cost nothing to send; seconds.
+  /// The step time that would be saved if bytes, or messages, cost nothing to send; seconds.
   public let bytesCost: Double
   public let messagesCost: Double
 
-  /// Bytes of the program and its libraries, MPI's among them, as `forge-dist` finds at its start.
+  /// Resident bytes of the program and its libraries, MPI included, at the start of `forge-dist`.
   public static let programBytes = 5 << 20
 
-  /// - Parameter recompute: nil for what the configuration says.
+  /// - Parameter recompute: nil for the configuration's.
   public init(
     _ configuration: RunConfiguration, shardingPlan: ShardingPlan, cluster: Cluster, rates: MachineRates,
     recompute: Recomputation? = nil
@@ -44,7 +44,7 @@ public struct ParallelismPlan: Sendable {
     }
     self.memory = memory(recompute)
     recomputeSaves = recompute == .none ? 0 : memory(.none).bytes - self.memory.bytes
-    // Each rank sees the others' shared memory, which the node has once.
+    // Each rank maps the others' shared memory, which counts once per node.
     let segment = neighbours > 1 ? MemoryPlan.sharedBytes(ofSegmentAmong: neighbours) : 0
     nodeMemory = (self.memory.bytes(besides: [MemoryPlan.sharedRole]) + segment + Self.programBytes) * neighbours
     let tokens = configuration.batch.microBatch * configuration.data.sequenceLength
@@ -64,7 +64,7 @@ public struct ParallelismPlan: Sendable {
     messagesCost = time.total - simulate(messagesAreFree: true).total
   }
 
-  /// The rank that keeps and updates most.
+  /// The rank with max resident state and update range.
   private static func fullestRank(_ shardingPlan: ShardingPlan) -> Int {
     func bytes(_ rank: Int) -> Int {
       shardingPlan.layout.units.indices.reduce(0) {
@@ -77,7 +77,7 @@ public struct ParallelismPlan: Sendable {
 
   public func fits(_ cluster: Cluster) -> Bool { nodeMemory <= cluster.memoryPerNode }
 
-  /// What to improve first, in words.
+  /// The bottleneck of a step, as text.
   public func bottleneck(_ configuration: RunConfiguration, _ cluster: Cluster) -> String {
     let dealing = MicroBatchAssignment(microBatches: configuration.batch.microBatches, ranks: cluster.ranks)
     let idle = time.total * (1 - Double(configuration.batch.microBatches) / Double(dealing.microSteps * cluster.ranks))

@@ -2,11 +2,10 @@ public import Models
 public import RunConfiguration
 import Sharding
 
-/// Tries every way to lay out a run on a cluster.
+/// Exhaustive search over the parallelism layouts of a run on a cluster.
 public enum ParallelismSearch {
-  /// The layouts that the trainer takes and that fit the nodes' memory, fastest first; of equally fast ones the one with less
-  /// memory. Activations are computed again where it does not fit otherwise, and no more of them than need be, at least
-  /// what the configuration says.
+  /// The valid layouts that fit the nodes' memory, fastest first; ties by less memory. Each has the least recomputation
+  /// with which it fits, and at least the configuration's.
   public static func run(
     _ configuration: RunConfiguration, _ layout: ParameterLayout, cluster: Cluster, rates: MachineRates
   ) -> [ParallelismPlan] {
@@ -24,7 +23,7 @@ public enum ParallelismSearch {
     }.sorted { ($0.time.total, $0.nodeMemory) < ($1.time.total, $1.nodeMemory) }
   }
 
-  /// Ranks that may share the experts of a layer: they divide the ranks, and each has an expert.
+  /// The valid expert-parallel degrees: divisors of the number of ranks with an expert for each.
   static func degrees(experts: Int, ranks: Int) -> [Int] {
     (1...max(1, min(experts, ranks))).filter { ranks % $0 == 0 }
   }

@@ -1,21 +1,21 @@
 import Models
 
-/// How much there is to do in one micro-batch's forward and backward pass, part by part, each in its own unit: what
-/// seconds are proportional to. Also used for the seconds themselves, and for seconds per unit.
+/// The work of a micro-batch's forward and backward pass, by part, each in a unit that its time is proportional to.
+/// Also used for the times in seconds, and for rates in seconds per unit.
 struct PassWork: Sendable, Equatable {
-  /// Of one layer, by part of the pass's schedule.
+  /// The work of one layer, by part of the pass schedule.
   struct Layer: Sendable, Equatable {
-    /// Attention's norms and projections: operations of products.
+    /// Attention's norms and projections: operations of the matrix products.
     var attention = 0.0
-    /// Attention's scores: operations.
+    /// Attention scores: operations.
     var scores = 0.0
-    /// What every token visits, a dense layer or shared experts: operations of products.
+    /// The dense feed-forward layer or shared experts: operations of the matrix products.
     var feedForward = 0.0
-    /// The router, and bringing rows to experts' order: elements that are multiplied or moved.
+    /// The router, and the permutation to expert order: elements multiplied or moved.
     var dispatch = 0.0
-    /// The experts' products, operations.
+    /// The experts' matrix products: operations.
     var experts = 0.0
-    /// Bringing rows back: elements.
+    /// The inverse permutation: elements.
     var combine = 0.0
     // The same in the backward pass.
     var attentionBackward = 0.0
@@ -24,27 +24,30 @@ struct PassWork: Sendable, Equatable {
     var dispatchBackward = 0.0
     var expertsBackward = 0.0
     var combineBackward = 0.0
-    /// Gradient elements that are added to exact sums, without and with the experts'.
+    /// Gradient elements added to exact sums: without the experts', and the experts'.
     var accumulation = 0.0
     var expertAccumulation = 0.0
   }
 
-  /// Rows of the embedding that are read and added to: elements.
+  /// Rows of the embedding that are read, and added to: elements.
   var embedding = 0.0
   var embeddingGradient = 0.0
-  /// Cross-entropy, forward and backward: operations of the products.
+  /// Cross-entropy, forward and backward: operations of the matrix products.
   var head = 0.0
   /// The head's gradient, added to exact sums: elements.
   var headAccumulation = 0.0
   var layers: [Layer] = []
-  /// The routers' products, forward and backward, which are in layers' `dispatch` and `combineBackward`: operations.
+  /// The routers' matrix products, forward and backward, whose time is in the layers' `dispatch` and `combineBackward`:
+  /// operations.
   var routers = 0.0
-  /// Of attention's projections, the part that makes queries, keys and values.
+  /// The share of queries, keys and values in attention's projections.
   var queryKeyValueShare = 0.0
 }
 
 extension PassWork {
-  /// - Parameters: `sequences`, `length`: of a micro-batch, documents as long as sequences.
+  /// - Parameters:
+  ///   - sequences: of a micro-batch.
+  ///   - length: of a sequence, taken to be one document.
   init(_ c: ModelConfiguration, sequences: Int, length: Int) {
     let tokens = Double(sequences * length)
     let hidden = Double(c.hiddenSize)
@@ -92,7 +95,7 @@ extension PassWork {
     }
   }
 
-  /// What of a layer's forward pass is done a second time.
+  /// The work of a part that is recomputed in the backward pass.
   func recomputed(_ part: PassSchedule.Part, _ recompute: Recomputation) -> Double {
     switch part {
     case .attention(let layer):
@@ -106,7 +109,7 @@ extension PassWork {
 }
 
 extension PassWork.Layer {
-  /// All numbers, in an order of their own.
+  /// All fields, in the order of `array`.
   static let numbers: [WritableKeyPath<Self, Double> & Sendable] = [
     \.attention, \.scores, \.feedForward, \.dispatch, \.experts, \.combine, \.attentionBackward, \.scoresBackward,
     \.feedForwardBackward, \.dispatchBackward, \.expertsBackward, \.combineBackward, \.accumulation,
@@ -120,7 +123,7 @@ extension PassWork.Layer {
     for (number, value) in Swift.zip(Self.numbers, array) { self[keyPath: number] = value }
   }
 
-  /// Combines two layers part by part.
+  /// Combines two layers field by field.
   func zip(_ other: Self, _ combine: (Double, Double) -> Double) -> Self {
     Self(Swift.zip(array, other.array).map(combine))
   }

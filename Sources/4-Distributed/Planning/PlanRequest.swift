@@ -1,22 +1,22 @@
 import Foundation
 import RunConfiguration
 
-/// What is asked of a plan beside the configuration; nil takes what suits.
+/// The options of a plan beside the configuration; nil selects a default.
 public struct PlanRequest: Sendable {
   public var ranksPerNode: Int?
   public var threads: Int?
   public var coresPerNode: Int?
-  /// GiB of a node.
+  /// Memory of a node, GiB.
   public var memory: Double?
-  /// GB/s into, and out of, a node.
+  /// Network bandwidth of a node in each direction, GB/s.
   public var bandwidth: Double?
-  /// Microseconds that a message between nodes takes beside its bytes.
+  /// Latency of a message between nodes, microseconds.
   public var latency: Double?
-  /// A job's time limit.
+  /// Time limit of a job, hours.
   public var hours: Double
-  /// A node's mean time between failures.
+  /// Mean time between failures of a node, hours.
   public var failureHours: Double
-  /// To train on; nil for the configuration's steps.
+  /// Tokens to train on; nil for the configuration's steps.
   public var tokens: Double?
 
   public init(hours: Double = 24, failureHours: Double = 43_800) {
@@ -24,12 +24,12 @@ public struct PlanRequest: Sendable {
     self.failureHours = failureHours
   }
 
-  /// What a network is taken to be that nobody described: 100 Gbit/s.
+  /// The assumed network when none is described: 100 Gbit/s (GB/s), and a latency in microseconds.
   public static let standardBandwidth = 12.5
   public static let standardLatency = 2.0
 
-  /// The cluster for so many ranks. A run that has one node is taken to be on this machine; of several, each has at least
-  /// a core for each thread.
+  /// The cluster for `ranks` ranks. A run on one node is taken to be on this machine; on several, each node has at
+  /// least a core per thread.
   func cluster(_ configuration: RunConfiguration, ranks: Int) -> Cluster {
     let cores = coresPerNode ?? max(1, ProcessInfo.processInfo.activeProcessorCount)
     let threads = threads ?? configuration.run.threads ?? max(1, cores / min(cores, ranksPerNode ?? ranks))

@@ -1,6 +1,6 @@
 import Foundation
 
-/// The plan as JSON, in seconds and bytes.
+/// The JSON report of a plan, in seconds and bytes.
 extension RunPlan {
   private struct Document: Encodable {
     struct Layout: Encodable {

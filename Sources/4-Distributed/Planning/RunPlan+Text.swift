@@ -1,7 +1,7 @@
 import Foundation
 import Models
 
-/// The plan as a page of text.
+/// The text report of a plan.
 extension RunPlan {
   public var text: String {
     ([heading, ""] + memoryLines + [""] + timeLines + [""] + trafficLines + [""] + alternativeLines + [""]
@@ -114,7 +114,8 @@ extension RunPlan {
     return lines
   }
 
-  /// Several numbers of ranks, one a line, each with its fastest layout that fits, or as configured where none does.
+  /// A scaling table with a line for each number of ranks, of its fastest layout that fits, or the configured one where
+  /// none does.
   public static func table(_ plans: [RunPlan]) -> String {
     guard let first = plans.first else { return "" }
     let columns = [
@@ -153,7 +154,7 @@ extension RunPlan {
       + "\n"
   }
 
-  // MARK: Numbers for people
+  // MARK: Formatting
 
   private static func row(_ name: String, _ value: String, _ more: String = "") -> String {
     "  " + pad(name, 34) + left(value, 12) + (more.isEmpty ? "" : left(more, 9))

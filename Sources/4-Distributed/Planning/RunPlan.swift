@@ -4,25 +4,26 @@ public import RunConfiguration
 import Sharding
 import Support
 
-/// The plan of a run on a cluster: the layout that its configuration asks for, the other ones, and the schedule.
+/// The plan of a run on a cluster: the configured parallelism layout, the alternatives, and the job schedule.
 public struct RunPlan: Sendable {
   public let configuration: RunConfiguration
   public let cluster: Cluster
   public let rates: MachineRates
-  /// Whether a network is involved that the user did not describe.
+  /// Whether the network is assumed, not described by the user.
   public let assumesNetwork: Bool
   public let parameters: Int
-  /// Micro-batches of the rank that has most, in a step.
+  /// Micro-steps of a step: max micro-batches per rank.
   public let microSteps: Int
   public let configured: ParallelismPlan
-  /// Those that fit, fastest first.
+  /// All layouts that fit, fastest first; the configured one included.
   public let alternatives: [ParallelismPlan]
-  /// Of the configured layout.
+  /// The schedule of the configured layout.
   public let schedule: Schedule
 
   /// Measures this machine, and plans for each number of ranks.
   ///
-  /// - Throws: `ForgeError.badInput` for a layout that cannot be.
+  /// - Throws: `ForgeError.badInput` for an invalid layout; `ForgeError.tryAgain` when the system does not start
+  ///   threads.
   public static func plan(_ configuration: RunConfiguration, _ request: PlanRequest, ranks: [Int]) throws -> [RunPlan] {
     for count in ranks { _ = try configuration.expertDegree(ranks: count) }
     let clusters = ranks.map { request.cluster(configuration, ranks: $0) }
@@ -33,8 +34,8 @@ public struct RunPlan: Sendable {
     return try clusters.map { try RunPlan(configuration, request, cluster: $0, rates: rates) }
   }
 
-  /// - Parameter rates: as measured; where the cluster's ranks have more threads they are taken to scale.
-  /// - Throws: `ForgeError.badInput` for a layout that cannot be.
+  /// - Parameter rates: as measured; scaled when the cluster's ranks have more threads.
+  /// - Throws: `ForgeError.badInput` for an invalid layout.
   public init(_ configuration: RunConfiguration, _ request: PlanRequest, cluster: Cluster, rates: MachineRates) throws {
     self.configuration = configuration
     self.cluster = cluster

@@ -1,29 +1,29 @@
 import Foundation
 
-/// How long a run takes and how it is cut into jobs.
+/// The schedule of a run: its duration, checkpoint interval and number of jobs.
 public struct Schedule: Sendable, Equatable {
   /// Tokens to train on.
   public let tokens: Double
   /// Seconds of training alone, without saving and failures.
   public let trainingSeconds: Double
-  /// Of one checkpoint, written by all ranks. Counted as if nothing were computed meanwhile, though
-  /// only copying the state stops training: compressing takes processor time from the steps that it hides behind.
+  /// Time of one checkpoint, written by all ranks, seconds. Counted as a stall, though only copying the state stalls
+  /// training: compression takes processor time from the steps that it overlaps.
   public let saveSeconds: Double
-  /// Between two checkpoints; nil when the run is over before the first is due.
+  /// Seconds between two checkpoints; nil when the run ends before the first is due.
   public let interval: Double?
-  /// Steps between two checkpoints: a wish for `checkpoint.every`.
+  /// Steps between two checkpoints: a suggestion for `checkpoint.every`.
   public let stepsBetweenCheckpoints: Int?
-  /// With saving, and with work that failures undo.
+  /// Seconds with saving, and with work lost to failures.
   public let seconds: Double
   public let tokensPerDay: Double
   public let coreHours: Double
-  /// Jobs of the hours that were asked for, one after the other.
+  /// The number of consecutive jobs within their time limit.
   public let jobs: Int
 
   /// - Parameters:
-  ///   - tokens: nil for the configuration's steps.
+  ///   - tokens: to train on.
   ///   - meanTimeBetweenFailures: of one node, seconds.
-  ///   - jobSeconds: a job's time limit.
+  ///   - jobSeconds: time limit of a job.
   public init(
     tokens: Double, tokensPerStep: Int, stepSeconds: Double, saveSeconds: Double, cluster: Cluster,
     meanTimeBetweenFailures: Double, jobSeconds: Double
@@ -46,10 +46,10 @@ public struct Schedule: Sendable, Equatable {
     jobs = max(1, Self.whole((seconds / max(1, jobSeconds - 2 * saveSeconds)).rounded(.up)))
   }
 
-  /// What is beyond all reason is only very many.
+  /// Converts to an integer, clamped to avoid overflow.
   private static func whole(_ number: Double) -> Int { Int(min(1e15, number)) }
 
-  /// The best time between checkpoints (Daly 2006, "A higher order estimate of the optimum checkpoint interval"; its
+  /// The optimal checkpoint interval (Daly 2006, "A higher order estimate of the optimum checkpoint interval"; its
   /// first term is Young's, 1974), seconds.
   public static func interval(save: Double, meanTimeBetweenFailures mean: Double) -> Double {
     guard save < 2 * mean else { return mean }

@@ -2,38 +2,40 @@ import Models
 import RunConfiguration
 import Sharding
 
-/// What each part of one rank's step takes, seconds: from measured rates and the cluster, before it is played through.
+/// The costs of the parts of a rank's step, in seconds, from measured rates and the cluster: the input of
+/// `StepSimulation`.
 ///
-/// All ranks are alike here, so a collective takes as long everywhere; what makes ranks unlike is in `imbalance`.
+/// All ranks are modelled alike, so a collective takes as long everywhere; differences between ranks are in
+/// `imbalance`.
 struct StepCosts {
-  /// A transfer's duration, and the part of it for which a core works.
+  /// A transfer's duration, and the processor time within it.
   struct Transfer {
     var seconds = 0.0
     var handling = 0.0
   }
 
-  // By unit.
+  // Parameter gathers and gradient reductions, by unit.
   let gathers: [Transfer]
   let reductions: [Transfer]
-  /// A chunk's rows to their experts or back, forward and backward.
+  /// The dispatch or return of a chunk of rows, forward and backward.
   let rowTransfers: (forward: Transfer, backward: Transfer)
-  /// Agreeing who sends how many rows to whom.
+  /// The exchange of row counts.
   let dispatchPlan: Double
-  /// Of a micro-batch's parts, on cores of their own.
+  /// The parts of a micro-batch's pass, on cores not shared with communication.
   let work: PassWork
-  /// Micro-batches of a rank.
+  /// Micro-steps of a step.
   let microSteps: Int
-  /// The excess of the busiest rank's experts.
+  /// The relative excess load of the busiest rank's experts.
   let imbalance: Double
-  /// Parts in which own rows are computed with.
+  /// The number of parts that local rows are computed in.
   let ownParts: Int
-  /// Of first uses of sums' memory in a round, by unit.
+  /// Page faults of gradient sums in a micro-step, by unit.
   let faults: [Double]
   let atStart: Double
   let atEnd: Double
   let collectives: Double
 
-  /// - Parameter messagesAreFree: for telling what a step spends on messages as such.
+  /// - Parameter messagesAreFree: whether latency and polling cost nothing, to isolate the cost of messages.
   init(
     _ configuration: RunConfiguration, shardingPlan: ShardingPlan, rank: Int, cluster: Cluster, rates: MachineRates,
     messagesAreFree: Bool
@@ -47,7 +49,7 @@ struct StepCosts {
     work = rates.seconds(PassWork(model, sequences: sequences, length: length), sparseLayers: model.sparseLayers)
       .scaled(by: slow)
     let degree = shardingPlan.experts.degree
-    // Lending experts leaves a quarter to 0.4 of the unevenness (counts of a real run, degrees 2 to 8).
+    // Shadowing leaves 0.25 to 0.4 of the imbalance (counts of a real run, degrees 2 to 8).
     let shadowsExperts = cluster.shadowsExperts(configuration.parallelism.shadowExperts, degree: degree)
     let unevenness = MemoryPlan.usualReceivedRows(experts: shardingPlan.experts.experts(of: rank).count) - 1
     imbalance = degree == 1 ? 0 : shadowsExperts ? 0.4 * unevenness : unevenness
@@ -117,13 +119,13 @@ struct StepCosts {
         (tensor: $0, elements: $0.range.clamped(to: range).count)
       }
     }
-    // A first contribution replaces what is there, except where tokens add to rows, and with full sharding.
+    // The first contribution overwrites sums, except where tokens add to rows, and with full sharding.
     let embedding = layout.head == layout.embedding ? 0 : Double(layout.embedding.count)
     atStart = (shardingPlan.stage == .full ? resident : embedding) * rates.zero
     atEnd = (shards * rates.norm + rates.update(parts)) * slow
 
     let world = Cluster.Group(size: shardingPlan.ranks, stride: 1)
-    // Blocks' squared norms, everybody's to everybody, and three short messages.
+    // The all-reduce of the blocks' squared norms, and three short ones.
     let norms = 8 * Double(layout.count / ShardingPlan.blockSize)
     let isAlone = shardingPlan.ranks == 1
     let hops = 2 * (cluster.neighbours(world) < world.size ? cluster.latency : Cluster.localLatency)

@@ -2,16 +2,15 @@ import Models
 import RunConfiguration
 import Sharding
 
-/// Plays a step of one rank through, event by event as the pass's schedule says: computation waits for units, hands over
-/// gradients and sends rows; communication threads serve them one after the other as `ShardedParameters` and
-/// `DistributedExperts` do.
+/// Discrete-event simulation of a rank's step by the pass schedule: computation waits for units, submits gradients and
+/// sends rows; communication threads process them in order, as `ShardedParameters` and `DistributedExperts` do.
 ///
-/// All ranks are alike here, so a collective takes as long everywhere; what makes ranks unlike is in the costs.
+/// All ranks are modelled alike, so a collective takes as long everywhere; differences between ranks are in the costs.
 struct StepSimulation {
-  /// A communication thread: what is submitted begins when everything before it is done.
+  /// A communication thread: work starts when all work before it is done.
   private struct Queue {
     var free = 0.0
-    /// The time it spent handling bytes.
+    /// Processor time spent on bytes.
     var busy = 0.0
 
     mutating func submit(at now: Double, taking seconds: Double, handling: Double) -> Double {
@@ -25,10 +24,10 @@ struct StepSimulation {
   private let shardingPlan: ShardingPlan
   private let schedule: PassSchedule
   private let recompute: Recomputation
-  /// The share of computation that waits when communication needs cores.
+  /// The slowdown of computation while communication needs its cores (`Cluster.crowding`).
   private let crowding: Double
 
-  // A run's state.
+  // The state of the simulation.
   private var now = 0.0
   private var time = StepTime()
   private var units = Queue()
@@ -40,9 +39,9 @@ struct StepSimulation {
   private var rows = RowsInFlight()
 
   /// - Parameters:
-  ///   - schedule: of a pass.
-  ///   - recompute: that the schedule was made for.
-  ///   - bytesAreFree, messagesAreFree: for telling what a step spends on bytes that travel, and on messages as such.
+  ///   - schedule: the schedule of a pass.
+  ///   - recompute: the recomputation of the schedule.
+  ///   - bytesAreFree, messagesAreFree: whether bytes, or messages, cost nothing to send, to isolate their cost.
   init(
     _ configuration: RunConfiguration, shardingPlan: ShardingPlan, schedule: PassSchedule, recompute: Recomputation,
     rank: Int, cluster: Cluster, rates: MachineRates, bytesAreFree: Bool = false, messagesAreFree: Bool = false
@@ -64,7 +63,7 @@ struct StepSimulation {
     reduced = gathered
   }
 
-  /// The time of a step in the middle of a run.
+  /// Simulates a step in the middle of a run.
   mutating func run() -> StepTime {
     time.optimizer += costs.atStart
     now += costs.atStart
@@ -75,7 +74,7 @@ struct StepSimulation {
     for unit in shardingPlan.layout.units.indices { wait(until: reduced[unit], \.reduction) }
     time.collectives += costs.collectives
     time.optimizer += costs.atEnd
-    // Cores that computation waits on are free for communication; the rest is taken from it.
+    // While computation waits its cores are free for communication; the rest slows it down.
     let waited = time.gather + time.reduction + time.dispatch
     time.sharedCores = crowding * max(0, units.busy + rowQueue.busy - waited)
     return time
@@ -136,7 +135,7 @@ struct StepSimulation {
 
   // MARK: An expert layer
 
-  /// When rows of other ranks arrive, and when the last own ones are back.
+  /// The arrival times of received chunks, and the time at which the last own rows have returned.
   private struct RowsInFlight {
     var arrivals: [Double] = []
     var returned = 0.0
@@ -150,8 +149,8 @@ struct StepSimulation {
     rows.returned = now
   }
 
-  /// Chunks of rows travel to their experts and back while others, and own rows that stay, are computed with: own ones part
-  /// by part until received ones have arrived, and what is left of them last.
+  /// Overlaps the transfers of chunks with computation, as `DistributedExperts`: local rows part by part until a chunk
+  /// has arrived, and what is left of them last.
   private mutating func experts(_ seconds: Double, _ transfer: StepCosts.Transfer, after: Double) {
     let local = 1 / Double(shardingPlan.experts.degree)
     let received = (1 - local) / Double(rows.arrivals.count)
@@ -195,7 +194,7 @@ struct StepSimulation {
     rowQueue.submit(at: now, taking: rows.seconds, handling: rows.handling)
   }
 
-  // MARK: Pieces, as ShardedParameters handles them
+  // MARK: Units, as in ShardedParameters
 
   private mutating func submitGather(_ unit: Int) {
     gathered[unit] = units.submit(

@@ -1,15 +1,15 @@
-/// The predicted time of a step, by what it is spent on, seconds.
+/// The predicted time of a step, broken down by part, seconds.
 public struct StepTime: Sendable, Equatable {
   public var embedding = 0.0
   /// Projections, norms, the router, and dense feed-forward layers or shared experts.
   public var layers = 0.0
-  /// Attention's scores.
+  /// Attention scores.
   public var attention = 0.0
   public var experts = 0.0
   public var crossEntropy = 0.0
-  /// Activations that are computed a second time.
+  /// Activation recomputation.
   public var recomputation = 0.0
-  /// Gradients into exact sums.
+  /// Accumulation of gradients into exact sums.
   public var accumulation = 0.0
   /// Zeroing of sums, norm, update.
   public var optimizer = 0.0
@@ -17,13 +17,13 @@ public struct StepTime: Sendable, Equatable {
   public var gather = 0.0
   /// Waiting for gradient sums.
   public var reduction = 0.0
-  /// Waiting for rows that travel to experts and back.
+  /// Waiting for token dispatch and return.
   public var dispatch = 0.0
-  /// Waiting for ranks whose experts have more rows, or that were held up.
+  /// Waiting for ranks whose experts have more rows.
   public var imbalance = 0.0
-  /// Computation that is slower because communication uses its cores.
+  /// Slowdown of computation because communication uses its cores.
   public var sharedCores = 0.0
-  /// Sums over all ranks at the end of a step.
+  /// All-reduces at the end of a step.
   public var collectives = 0.0
 
   public var parts: [(name: String, seconds: Double)] {
@@ -38,7 +38,7 @@ public struct StepTime: Sendable, Equatable {
   }
 
   public var total: Double { parts.reduce(0) { $0 + $1.seconds } }
-  /// What one rank alone would take for its share.
+  /// The time of computation alone, without communication.
   public var backend: Double {
     embedding + layers + attention + experts + crossEntropy + recomputation + accumulation + optimizer
   }

@@ -1,13 +1,13 @@
 import Models
 
-/// Times a decoder's pass by the events of its schedule.
+/// Measures the time of each event of a decoder's pass.
 final class Stopwatch {
-  /// Of the pass in progress, each event and the time since the one before, seconds.
+  /// Each event of the current pass, with the seconds since the previous one.
   private(set) var laps: [(event: PassSchedule.Event, seconds: Double)] = []
   private let isSparse: [Bool]
   private var last = ContinuousClock.now
 
-  /// - Parameter isSparse: by layer.
+  /// - Parameter isSparse: by layer, whether it has routed experts.
   init(isSparse: [Bool]) { self.isSparse = isSparse }
 
   /// Begins a pass.
@@ -23,8 +23,8 @@ final class Stopwatch {
     last = now
   }
 
-  /// What a pass took, by part, summed over the layers without and with experts. What an event holds together stays together:
-  /// attention's scores are in `attention`, an expert's accumulation is in `expertsBackward`, the head's in `head`.
+  /// The times of a pass by part, summed over dense and over sparse layers. Parts of one event are not separated:
+  /// attention scores are in `attention`, the experts' accumulation is in `expertsBackward`, the head's in `head`.
   struct Times {
     var embedding = 0.0
     var embeddingGradient = 0.0

@@ -1,24 +1,24 @@
 public import Models
 public import Sharding
 
-/// What a rank receives from other ranks in a step, bytes, by kind; it sends as much on average.
+/// The bytes that a rank receives from other ranks in a step, by kind; it sends as many on average.
 public struct Traffic: Sendable, Equatable {
-  /// Gradient sums, 64-bit integers, to their owners.
+  /// Gradient sums, 64-bit integers, reduced to their owners.
   public var gradients = 0.0
-  /// Without sharding, complete sums from their owners.
+  /// Without sharding, reduced sums gathered from their owners.
   public var sums = 0.0
-  /// Parameters, fp32, from their owners.
+  /// Parameters, fp32, gathered from their owners.
   public var parameters = 0.0
-  /// Rows to the experts and back, forward and backward, fp32.
+  /// Token dispatch and return, forward and backward, fp32.
   public var rows = 0.0
 
   public var total: Double { gradients + sums + parameters + rows }
 
   /// - Parameters:
-  ///   - schedule: of a pass.
-  ///   - rank: of the placement's ranks.
-  ///   - microSteps: micro-batches of a rank in a step.
-  ///   - slots: tokens of a micro-batch × experts each visits.
+  ///   - schedule: the schedule of a pass.
+  ///   - rank: in `0..<shardingPlan.ranks`.
+  ///   - microSteps: micro-steps of a step.
+  ///   - slots: tokens of a micro-batch × experts per token.
   public init(
     _ shardingPlan: ShardingPlan, _ schedule: PassSchedule, rank: Int, microSteps: Int, slots: Int, hidden: Int
   ) {
@@ -37,7 +37,7 @@ public struct Traffic: Sendable, Equatable {
       }
     }
     let degree = shardingPlan.experts.degree
-    // H columns to the experts and back; in the backward pass one more, for the row's weight and its gradient.
+    // `hidden` columns to the experts and back; one more in the backward pass, for the row's weight and its gradient.
     let travelling = Double(slots * (degree - 1)) / Double(degree)
     let columns = schedule.events.reduce(0) { sum, event in
       switch event {

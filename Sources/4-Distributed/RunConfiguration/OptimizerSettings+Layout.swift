@@ -2,17 +2,17 @@ public import Models
 public import Optimizers
 
 extension OptimizerSettings {
-  /// How a tensor is updated: with Muon matrices between hidden layers by it, and everything else by AdamW.
+  /// The update rule of a tensor: Muon, if configured, for hidden matrices, AdamW for all others.
   public func rule(_ tensor: ParameterTensor) -> UpdateRule {
     guard muon != nil, tensor.role == .hidden else { return .adamW(decays: tensor.decays) }
     return .muon(rows: tensor.shape[0], columns: tensor.shape[1])
   }
 
-  /// What an optimizer needs to know of a layout.
+  /// The tensors of a layout, with their update rules.
   public func tensors(of layout: ParameterLayout) -> [OptimizedTensor] {
     layout.tensors.map { OptimizedTensor(range: $0.range, rule: rule($0)) }
   }
 
-  /// Whether a matrix between hidden layers must be updated by one rank.
+  /// Whether hidden matrices must be updated whole, by one rank each (Muon).
   public var needsWholeMatrices: Bool { muon != nil }
 }

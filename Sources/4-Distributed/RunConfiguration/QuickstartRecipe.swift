@@ -1,4 +1,4 @@
-/// What `forge-dist` runs without a configuration; the same text as `configs/quickstart.yaml`.
+/// The configuration of `forge-dist` when none is given; the same text as `configs/quickstart.yaml`.
 public enum QuickstartRecipe {
   public static let yaml = """
     # A mixture of experts of 5.9 M parameters that learns an organisation's documents in minutes, on two cores.

@@ -4,7 +4,7 @@ extension RunConfiguration {
   public struct Validation: Sendable {
     /// Steps between validations; 0 never validates.
     public var every: Int
-    /// At most so many sequences each time, but one of each set.
+    /// Max sequences per validation, with at least one of each set.
     public var sequences: Int
 
     init(_ settings: SettingsReader) throws {
@@ -23,13 +23,13 @@ extension RunConfiguration {
     public var every: Int
     public var keepLast: Int
     public var keepEvery: Int?
-    /// So many of the lowest validation loss stay too.
+    /// The number of checkpoints with the lowest validation loss to keep.
     public var keepBest: Int
-    /// Training goes on while a copy of the state is written.
+    /// Whether checkpoints are written from a staging buffer while training continues.
     public var isAsynchronous: Bool
-    /// zstd's, for the bytes that compress; negative levels are its fast ones.
+    /// zstd compression level, for the bytes that compress; negative levels are its fast ones.
     public var level: Int
-    /// Where every node keeps copies of its own between checkpoints.
+    /// Node-local checkpoints; nil for none.
     public var local: Local?
 
     init(_ settings: SettingsReader) throws {
@@ -48,8 +48,8 @@ extension RunConfiguration {
         "asynchronous", .boolean, default: true,
         "Whether training goes on while a checkpoint is written, from a copy of the state in memory; if not, it waits and "
           + "needs no such memory.")
-      // On the exponents of weights and moments -50 compresses as well as 1 at twice the speed (the mean of all three within
-      // 1 %).
+      // On the exponents of weights and moments -50 compresses as well as 1 (the mean of all three within 1 %), at
+      // twice the speed.
       level = try settings.value(
         "level", .integer(.within(-100...22)), default: -50,
         "Compression level of zstd, for the bytes that compress; negative levels are its fast ones.")
@@ -57,14 +57,14 @@ extension RunConfiguration {
     }
   }
 
-  /// Copies of a node's own between checkpoints; declared in the section `checkpoint`.
+  /// Node-local checkpoints; declared in the section `checkpoint`.
   public struct Local: Sendable {
-    /// A folder on a disk of the node; `%h` in it stands for the host's name.
+    /// A folder on a disk of the node, in which `%h` is replaced by the host name.
     public var folder: String
-    /// Steps between copies.
+    /// Steps between node-local checkpoints.
     public var every: Int
 
-    /// - Returns: nil where none are wished.
+    /// - Returns: nil when none are configured.
     init?(_ settings: SettingsReader, every checkpoints: Int) throws {
       let (folderKey, stepsKey) = ("local", "local_every")
       let folder = try settings.optional(

@@ -7,7 +7,7 @@ extension RunConfiguration {
     public var shuffle: Bool
     public var documentMask: Bool
     public var train: [DataSource]
-    /// nil validates on what `forge data prepare` held out of `train`.
+    /// Validation sources; nil for the data that `forge data prepare` held out of `train`.
     public var validation: [DataSource]?
 
     init(_ settings: SettingsReader) throws {
@@ -29,7 +29,7 @@ extension RunConfiguration {
   }
 
   public struct Batch: Sendable {
-    /// Sequences in a global batch, and in each micro-batch of it.
+    /// Sequences of a global batch, and of each of its micro-batches.
     public var sequences: Int
     public var microBatch: Int
     public var microBatches: Int { sequences / microBatch }
@@ -57,5 +57,5 @@ extension DataSource {
   }
 }
 
-/// Sequences in a batch, and tokens in a sequence.
+/// Max sequences of a batch, and max tokens of a sequence.
 private let maxOfOneStep = 1 << 24

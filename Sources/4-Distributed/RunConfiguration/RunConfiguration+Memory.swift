@@ -3,7 +3,7 @@ public import Models
 
 extension RunConfiguration {
   public struct Memory: Sendable {
-    /// What of the activations is computed a second time instead of being kept.
+    /// Activation recomputation (checkpointing).
     public var recompute: Recomputation
 
     init(_ settings: SettingsReader) throws {

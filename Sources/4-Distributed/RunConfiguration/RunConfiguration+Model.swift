@@ -5,10 +5,10 @@ import Models
 import Support
 
 extension RunConfiguration {
-  /// The `model:` section: a folder, or the keys of a `config.json`, which `Models` declares.
+  /// The `model:` section: a folder, or the keys of a `config.json`, declared by `Models`.
   struct ModelSection {
     let folder: String?
-    /// Nil while settings are only listed.
+    /// Nil when settings are only listed.
     private let section: ConfigurationSection?
 
     init(_ settings: SettingsReader) throws {
@@ -22,8 +22,8 @@ extension RunConfiguration {
       ) { $0 }
     }
 
-    /// `from: FOLDER` takes the folder's `config.json`; other keys beside it are the run's own choices. A run that
-    /// continues has its model in its checkpoint, and does not need the folder.
+    /// The model configuration. `from: FOLDER` reads the folder's `config.json`, with the section's other keys as
+    /// overrides. A resumed run falls back to its checkpoint's model when the folder cannot be read.
     func configuration(
       run directory: String
     ) throws -> (ModelConfiguration, pretrained: String?, warnings: [String]) {

@@ -4,17 +4,17 @@ public import Sharding
 extension RunConfiguration {
   public struct Parallelism: Sendable {
     public enum Balance: String, Sendable, CaseIterable {
-      /// Slow ranks get fewer micro-batches, or lend more experts where these are shared.
+      /// Straggler balancing: slow ranks get fewer micro-batches, or have more experts shadowed where these are shared.
       case auto
-      /// All ranks are taken to be equally fast.
+      /// All ranks are assumed to be equally fast.
       case even
     }
 
-    /// Ranks that share the experts of a layer; nil takes as many as serve.
+    /// Expert-parallel degree: ranks that share the experts of a layer; nil selects it automatically.
     public var expert: Int?
     public var sharding: ZeROStage
     public var balance: Balance
-    /// Whether busy ranks lend experts to those that share a layer's experts with them.
+    /// When experts of busy ranks are shadowed.
     public var shadowExperts: ExpertShadowing
 
     init(_ settings: SettingsReader) throws {
@@ -37,9 +37,9 @@ extension RunConfiguration {
     }
   }
 
-  /// The ranks that share the experts of a layer, of `ranks` in all; 1 for a dense model.
+  /// The expert-parallel degree for `ranks` ranks: how many share the experts of a layer; 1 for a dense model.
   ///
-  /// - Throws: `ForgeError.badInput` when the degree that was asked for cannot be.
+  /// - Throws: `ForgeError.badInput` when the configured degree is invalid.
   public func expertDegree(ranks: Int) throws -> Int {
     let experts = model.experts?.count ?? 0
     guard let degree = parallelism.expert else {

@@ -4,15 +4,15 @@ extension RunConfiguration {
   public struct Run: Sendable {
     public var name: String
     public var directory: String
-    /// The checkpoint, or the run, that the run begins with; nil where it begins on its own.
+    /// The checkpoint or run that the run branches from; nil for none.
     public var branchFrom: String?
     public var seed: UInt64
     public var steps: Int
-    /// Threads a rank computes with; nil shares the node's cores between its ranks.
+    /// Compute threads per rank; nil divides the node's cores among its ranks.
     public var threads: Int?
-    /// Pins the CPU kernel family, so that machines of different age agree.
+    /// The pinned CPU kernel family, for the same bits on different CPUs.
     public var kernelFamily: String?
-    /// Steps between two comparisons of the ranks' copies of the parameters; 0 never compares.
+    /// Steps between silent data corruption checks of the parameters; 0 for none.
     public var compareReplicas: Int
 
     init(_ settings: SettingsReader) throws {
@@ -38,7 +38,7 @@ extension RunConfiguration {
         "Steps between two comparisons of the ranks' copies of the parameters; 0 never compares.")
     }
 
-    /// Where the run is, which is known before the rest is read.
+    /// The run's name and directory, which can be read before the other settings.
     static func place(_ settings: SettingsReader) throws -> (name: String, directory: String) {
       let name = try settings.value("name", .text, default: "run", "Name of the run.")
       let directory = try settings.value(

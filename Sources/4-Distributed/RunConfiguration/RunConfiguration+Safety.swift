@@ -1,22 +1,22 @@
 import ConfigurationFiles
 
-/// What a run does about steps that went wrong.
+/// Handling of bad steps and hangs.
 extension RunConfiguration {
-  /// Gradients and losses that are too large, or no numbers.
+  /// Loss-spike detection: losses and gradients that are too large or not finite.
   public struct Spikes: Sendable {
     public enum Policy: String, Sendable, CaseIterable {
-      /// The update is left out, and the run goes on with the next batch.
+      /// Skips the update and continues with the next batch.
       case skip
-      /// The run returns to its last checkpoint and leaves the batch out of its data.
+      /// Restores the last checkpoint and excludes the batch from the data.
       case rollback
     }
 
     public var policy: Policy
-    /// A loss so many standard deviations above the mean of those before it is a spike; nil never is.
+    /// The threshold of a loss spike, in standard deviations above the mean of the preceding losses; nil for none.
     public var zScore: Double?
-    /// Losses that the mean is of.
+    /// The number of losses in that mean.
     public var window: Int
-    /// A gradient whose norm, before clipping, is larger is a spike; nil only when it is not finite.
+    /// The max gradient norm before clipping; nil for no limit. A norm that is not finite is always bad.
     public var maximumGradientNorm: Double?
 
     public init(policy: Policy, zScore: Double?, window: Int, maximumGradientNorm: Double?) {
@@ -46,12 +46,13 @@ extension RunConfiguration {
     }
   }
 
-  /// When a step is taken for hung.
+  /// Hang detection: the timeouts of the watchdog.
   public struct Watchdog: Sendable {
-    /// So many times the usual step time, and at least so many seconds. A factor of 0 waits for ever.
+    /// Timeout of a step: a multiple of the usual step time, and at least some seconds. A factor of 0 disables it.
     public var factor: Double
     public var minimumSeconds: Double
-    /// What is not a step (restoring, saving, validating, recording) may take so many seconds.
+    /// Timeout of all that is not a step (restoring, saving, validating, recording) and of the first two steps,
+    /// seconds.
     public var pauseSeconds: Double
 
     init(_ settings: SettingsReader) throws {

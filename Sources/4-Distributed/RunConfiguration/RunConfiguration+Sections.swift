@@ -6,10 +6,10 @@ extension RunConfiguration {
   /// The declared settings of a run: every key with its type, range, default and documentation.
   public static let catalog = SettingsCatalog { _ = try Sections($0) }
 
-  /// The same for editors: `configs/run.schema.json`.
+  /// The JSON Schema of the settings, for editors: `configs/run.schema.json`.
   public static var schema: SettingsSchema { SettingsSchema(catalog, title: "Configuration of a forge-dist run") }
 
-  /// The sections of a configuration, in the order of its documentation.
+  /// The sections of a configuration, in the order of the documentation.
   struct Sections {
     let run: Run
     let model: ModelSection
@@ -56,7 +56,7 @@ extension RunConfiguration {
       readers = (runReader, dataReader, checkpointReader)
     }
 
-    /// The place for rules among settings of several sections.
+    /// Validates rules that involve settings of several sections.
     func check(with model: ModelConfiguration) throws {
       try readers.data.require(
         data.sequenceLength <= model.maximumPositions, "sequence_length",
@@ -78,9 +78,9 @@ extension RunConfiguration {
         "needs the validation loss of every checkpoint: make checkpoint.every a multiple of validation.every")
     }
 
-    /// Tokens of a whole run, of which there are counts in 64 bits.
+    /// Max tokens of a run, which are counted in 64 bits.
     private static let mostTokens = 0x1p60
-    /// Numbers that a micro-batch leaves for its backward pass: 1 PiB of them.
+    /// Max activations that a micro-batch keeps for its backward pass: 1 PiB.
     private static let maxActivations = 0x1p48
   }
 }

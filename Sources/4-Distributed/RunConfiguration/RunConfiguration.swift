@@ -4,13 +4,13 @@ import Models
 import Optimizers
 import Support
 
-/// Everything that decides a run, read from YAML and checked before any work starts.
+/// The configuration of a run, read from YAML and validated before any work starts.
 ///
 /// Each setting is declared once, by the call that reads it: in `init(_ settings:)` of its section's type.
 public struct RunConfiguration: Sendable {
   public var run: Run
   public var model: ModelConfiguration
-  /// A Hugging Face folder or a checkpoint to start from; nil starts from random weights.
+  /// A Hugging Face folder, a run or a checkpoint with the initial weights; nil for random ones.
   public var pretrained: String?
   public var data: Data
   public var batch: Batch
@@ -23,18 +23,18 @@ public struct RunConfiguration: Sendable {
   public var checkpoint: Checkpoint
   public var spikes: Spikes
   public var watchdog: Watchdog
-  /// What the user should know at the start, such as how the model was read: a sentence each.
+  /// Warnings to log at the start, such as how the model was read: a sentence each.
   public let warnings: [String]
-  /// The configuration as the user wrote it, overrides applied.
+  /// The configuration as written, with overrides applied.
   public let source: ConfigurationNode
 
-  /// Whether a rank keeps room for a copy of its state, which is written while training goes on.
+  /// Whether a rank has a staging buffer for asynchronous checkpoints.
   public var keepsSnapshot: Bool { checkpoint.isAsynchronous && (checkpoint.every > 0 || checkpoint.local != nil) }
 
   /// - Parameters:
-  ///   - path: a YAML file; nil is the built-in quickstart recipe.
+  ///   - path: a YAML file; nil for the built-in quickstart recipe.
   ///   - overrides: `key.path=value`, applied in order.
-  /// - Throws: `ForgeError.badInput` that names the file and line.
+  /// - Throws: `ForgeError.badInput` with the file and line.
   public static func load(path: String?, overrides: [String]) throws -> RunConfiguration {
     var node =
       if let path { try ConfigurationNode.load(path: path) } else {
@@ -45,7 +45,7 @@ public struct RunConfiguration: Sendable {
     return try RunConfiguration(node, recorded: recorded(of: node))
   }
 
-  /// What the run was started with, if it continues.
+  /// The recorded configuration of a run that is resumed; nil for a new one.
   private static func recorded(of node: ConfigurationNode) throws -> RecordedConfiguration? {
     guard let section = try ConfigurationSection(node).section("run"),
       let directory = try? Run.place(SettingsReader(section)).directory,
@@ -56,7 +56,7 @@ public struct RunConfiguration: Sendable {
     return (try? ConfigurationNode.load(path: run.configuration)).map(RecordedConfiguration.init)
   }
 
-  /// - Parameter recorded: what a run that continues was started with.
+  /// - Parameter recorded: the configuration that a resumed run was started with.
   public init(_ node: ConfigurationNode, recorded: RecordedConfiguration? = nil) throws {
     let node = Self.catalog.withText(node)
     let root = try ConfigurationSection(node, recorded: recorded)

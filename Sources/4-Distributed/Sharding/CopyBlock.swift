@@ -1,4 +1,5 @@
-/// What a rank has in memory of a shard that it sends to another node, and of one that comes from there.
+/// The block size of shard transfers between nodes: how much a rank has in memory of the shard it sends, and of the one
+/// it receives.
 public enum CopyBlock {
   public static let bytes = 4 << 20
 }

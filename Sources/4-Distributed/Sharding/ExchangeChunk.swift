@@ -1,18 +1,18 @@
-/// How gradient sums and parameters are cut up when they are exchanged.
+/// Chunk sizes of gradient reductions and parameter gathers.
 public enum ExchangeChunk {
-  // Sums of all ranks in one exchange, which stay in the processor's cache.
+  // Sums of all ranks in one chunk, which stay in the processor's cache.
   private static let elements = 256 * 1024
 
-  /// Gradient sums of each rank in one exchange: never messages so short that their number is what takes the time.
+  /// Gradient sums per rank in one chunk, with a minimum so that latency does not dominate.
   public static func share(ranks: Int) -> Int { max(4096, elements / ranks) }
 
-  /// Parameters of each rank in one exchange: as many bytes.
+  /// Parameters per rank in one chunk: as many bytes.
   public static func parameterShare(ranks: Int) -> Int { 2 * share(ranks: ranks) }
 
-  /// Exchanges of a unit that are under way at a time: with two, a link is busy also while ranks notice that one is
-  /// complete, add it up and start another. Of many ranks, one is long enough to make up for that.
+  /// Chunks in flight at a time: with two, a link stays busy while ranks detect that one is complete, add it and start
+  /// another. With more than 64 ranks a chunk is long enough to need only one.
   public static func underWay(ranks: Int) -> Int { ranks * share(ranks: ranks) > elements ? 1 : 2 }
 
-  /// Elements of the memory that the sums of other ranks arrive in.
+  /// Elements of the receive buffer of other ranks' sums.
   public static func buffer(ranks: Int) -> Int { underWay(ranks: ranks) * (ranks - 1) * share(ranks: ranks) }
 }

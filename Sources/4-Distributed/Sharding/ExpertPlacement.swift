@@ -1,12 +1,12 @@
-/// Which ranks compute with which experts.
+/// Expert placement: which ranks own which experts.
 ///
-/// `degree` neighbouring ranks share the experts of every layer: each holds a run of them, of nearly the same length. The
-/// other axis is data parallelism: ranks at the same place of different groups hold the same experts.
+/// `degree` consecutive ranks share the experts of every layer: each has a contiguous range of nearly the same length.
+/// The other axis is data parallelism: ranks at the same place of different groups have the same experts.
 public struct ExpertPlacement: Sendable, Equatable {
-  /// Experts of a sparse layer; 0 in a dense model.
+  /// Experts per sparse layer; 0 for a dense model.
   public let experts: Int
   public let ranks: Int
-  /// Ranks that share the experts; it divides `ranks`.
+  /// Expert-parallel degree: ranks that share the experts; it divides `ranks`.
   public let degree: Int
 
   public init(experts: Int, ranks: Int, degree: Int) {
@@ -16,9 +16,9 @@ public struct ExpertPlacement: Sendable, Equatable {
     self.degree = degree
   }
 
-  /// The largest degree that serves: it divides the ranks, and no rank has more than an eighth above an even share of the
-  /// experts, because all others would wait for it. Where only 1 is so even, the largest divisor that leaves no rank without
-  /// an expert: a run that has lost a rank may not have the memory for all experts on each.
+  /// The max balanced degree: it divides the ranks, and no rank has more than an eighth above an even share of the
+  /// experts, because all others would wait for it. When only 1 is balanced, the max divisor that leaves no rank
+  /// without an expert: a run that has lost a rank may not have the memory for all experts on each.
   public static func automaticDegree(experts: Int, ranks: Int) -> Int {
     let degrees = (1...max(1, min(experts, ranks))).filter { ranks % $0 == 0 }
     let largest = degrees.last ?? 1
@@ -32,21 +32,20 @@ public struct ExpertPlacement: Sendable, Equatable {
   /// A rank's place among those that share the experts.
   public func place(of rank: Int) -> Int { rank % degree }
 
-  /// The experts at a place.
+  /// The experts of a place.
   public func experts(at place: Int) -> Range<Int> {
     place * experts / degree..<(place + 1) * experts / degree
   }
 
   public func experts(of rank: Int) -> Range<Int> { experts(at: place(of: rank)) }
 
-  /// Chunks in which rows travel: enough to hide transfers, few enough to keep messages large. Where a rank has one expert
-  /// there is nothing to cut.
+  /// Chunks of token dispatch: enough to overlap transfers, few enough to keep messages large. One when a rank may have
+  /// a single expert.
   public var chunks: Int { degree > 1 && experts / degree >= 2 ? 2 : 1 }
 
-  /// Parts in which a rank computes with its own rows, between looks whether others' have arrived: small ones, but with
-  /// work for all `threads`.
+  /// Parts of a rank's local rows, between which it polls for received ones: small ones, with work for all `threads`.
   public func ownParts(of rank: Int, threads: Int) -> Int { max(chunks, experts(of: rank).count / threads) }
 
-  /// The ranks that hold the experts of a place, in order.
+  /// The ranks that have the experts of a place, in order.
   public func ranks(at place: Int) -> [Int] { Array(stride(from: place, to: ranks, by: degree)) }
 }

@@ -1,8 +1,8 @@
-/// When a rank lends experts to less busy ones of those that share a layer's experts.
+/// When experts of busy ranks are shadowed on less busy ranks that share the layer's experts.
 public enum ExpertShadowing: String, Sendable, CaseIterable {
-  /// Among ranks of one node, when enough rows are moved to be worth a copy of the expert.
+  /// Within one node, when the rows saved outweigh a copy of the expert.
   case auto
-  /// Whenever it makes the ranks more evenly busy.
+  /// Whenever it improves the balance.
   case always
   case never
 }

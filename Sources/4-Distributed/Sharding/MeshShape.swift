@@ -1,25 +1,25 @@
-/// The shape of a process mesh: how many ranks there are along each axis of parallelism.
+/// The shape of a process mesh: the number of ranks along each axis of parallelism.
 ///
-/// Rank numbers run fastest along the last axis. Training is data- and expert-parallel; along the other axes there is room
-/// for what is to come, and a mesh that has one of them above 1 computes the same thing at all of its places.
+/// Rank numbers vary fastest along the last axis. Data and expert parallelism are implemented; ranks that differ only
+/// along another axis compute the same.
 public struct MeshShape: Sendable, Equatable {
   public enum Axis: String, Sendable, CaseIterable {
-    /// Ranks that hold different layers.
+    /// Ranks with different layers.
     case pipeline
-    /// Ranks that hold the same weights and see different micro-batches.
+    /// Ranks with the same weights and different micro-batches.
     case data
-    /// Ranks that hold different parts of the same sequences.
+    /// Ranks with different parts of the same sequences.
     case context
-    /// Ranks that hold different experts of the same layers.
+    /// Ranks with different experts of the same layers, and different micro-batches.
     case expert
-    /// Ranks that hold different parts of the same matrices.
+    /// Ranks with different parts of the same matrices.
     case tensor
   }
 
-  /// Along each axis.
+  /// The number of ranks along each axis.
   public let sizes: [Axis: Int]
 
-  /// Arranges some ranks; the data axis has what the others leave.
+  /// The shape of a mesh of `ranks` ranks; the data axis is the quotient of the others.
   ///
   /// - Parameter ranks: a multiple of the other axes' sizes.
   public init(ranks: Int, expert: Int = 1, tensor: Int = 1, context: Int = 1, pipeline: Int = 1) {
@@ -30,10 +30,10 @@ public struct MeshShape: Sendable, Equatable {
 
   public func size(of axis: Axis) -> Int { sizes[axis] ?? 1 }
 
-  /// The ranks of the mesh.
+  /// The number of ranks of the mesh.
   public var ranks: Int { Axis.allCases.reduce(1) { $0 * size(of: $1) } }
 
-  /// Where a rank of the mesh is.
+  /// The coordinate of a rank.
   public func coordinate(ofRank rank: Int) -> Coordinate {
     precondition(rank >= 0 && rank < ranks, "a rank of the mesh")
     var rest = rank
@@ -45,12 +45,12 @@ public struct MeshShape: Sendable, Equatable {
     return Coordinate(places: places)
   }
 
-  /// The number of a coordinate among those that differ only along some axes, counted fastest along the last.
+  /// The index of a coordinate among those that differ only along `axes`, varying fastest along the last.
   public func index(of coordinate: Coordinate, along axes: [Axis]) -> Int {
     Axis.allCases.filter(axes.contains).reduce(0) { $0 * size(of: $1) + coordinate[$1] }
   }
 
-  /// A rank's place along each axis.
+  /// A rank's index along each axis.
   public struct Coordinate: Sendable, Equatable {
     private let places: [Axis: Int]
 

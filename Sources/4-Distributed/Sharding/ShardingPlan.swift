@@ -1,27 +1,27 @@
 public import Models
 
-/// Which rank holds and owns which elements of the parameter arena.
+/// Sharding plan of the parameter arena: by unit and rank, the shard and the compute, resident and update ranges.
 ///
-/// Every element has one *owner*: the rank that gets the complete sum of its gradient, writes it to checkpoints and, with
-/// sharded optimizer state, keeps its moments and updates it. A rank owns a contiguous range, perhaps empty, of every
-/// unit. Ranges are made of whole *blocks*, or of whole matrices where the optimizer needs them whole; sums over blocks do
-/// not depend on who owns them.
+/// Every element has one *owner*: the rank that gets its reduced gradient, writes it to checkpoints and, with sharded
+/// optimizer state, has its moments and updates it. A rank's *shard* of a unit is the contiguous range, perhaps empty,
+/// that it owns. Shards consist of whole *blocks*, or of whole matrices where the optimizer needs them; sums over
+/// blocks do not depend on the sharding.
 public struct ShardingPlan: Sendable {
-  /// The elements of a block. Blocks are counted from the start of each tensor; its last one may be shorter.
+  /// Elements of a block. Blocks start at the start of each tensor; its last one may be shorter.
   public static let blockSize = 16_384
 
   public let layout: ParameterLayout
   public let experts: ExpertPlacement
   public let stage: ZeROStage
-  /// By unit, then by rank.
+  /// The shards, by unit, then by rank.
   public let shards: [[Range<Int>]]
   public var ranks: Int { experts.ranks }
-  /// By unit made of experts, its layer.
+  /// The layer of each unit of experts.
   private let layerOfExperts: [Int: Int]
 
-  /// Deals the units to the ranks that hold them: each time those that own least so far get most.
+  /// Shards each unit over its holders, balancing the totals: ranks that own least so far get most.
   ///
-  /// - Parameter wholeMatrices: whether a matrix between hidden layers has one owner.
+  /// - Parameter wholeMatrices: whether each hidden matrix has one owner.
   public init(
     layout: ParameterLayout, experts: ExpertPlacement, stage: ZeROStage, wholeMatrices: Bool = false
   ) {
@@ -49,7 +49,7 @@ public struct ShardingPlan: Sendable {
     }
   }
 
-  /// Where a range of whole tensors may be cut, its ends included.
+  /// The allowed shard boundaries within a range of whole tensors, its ends included.
   private static func boundaries(of range: Range<Int>, _ layout: ParameterLayout, _ wholeMatrices: Bool) -> [Int] {
     [range.lowerBound]
       + layout.parts(of: range.isEmpty ? [] : [range]).flatMap { tensor, part -> [Int] in
@@ -58,11 +58,11 @@ public struct ShardingPlan: Sendable {
       }
   }
 
-  /// Cuts a range at some of its boundaries into a part for each rank, so that afterwards all own about the same.
+  /// Splits a range at some of its boundaries into a part per rank, so that the totals become about equal.
   private static func deal(_ boundaries: [Int], to ranks: [Int], _ totals: inout [Int]) -> [Range<Int>] {
     let (start, end) = (boundaries[0], boundaries[boundaries.count - 1])
     let order = ranks.indices.sorted { (totals[ranks[$0]], $0) < (totals[ranks[$1]], $1) }
-    // The level to which everybody is filled up.
+    // The common total to which the ranks with least are filled up.
     var (level, room, filled) = (0, end - start, 0)
     for (place, index) in order.enumerated() {
       let next = totals[ranks[index]]
@@ -86,15 +86,15 @@ public struct ShardingPlan: Sendable {
     return parts
   }
 
-  // MARK: What a rank holds
+  // MARK: Ranges of a rank
 
-  /// The part of a unit that a rank computes with: all of it, or its experts.
+  /// The compute range: the part of a unit that a rank computes with, which is all of it, or the rank's experts.
   public func computeRange(unit: Int, by rank: Int) -> Range<Int> {
     guard let layer = layerOfExperts[unit] else { return layout.units[unit] }
     return layout.experts(experts.experts(of: rank), layer: layer)
   }
 
-  /// Why no run can be placed so, in words; nil when it can.
+  /// The violated limit of the plan, as text; nil when it is valid.
   public var violation: String? {
     let isTooLarge = layout.units.indices.contains { unit in
       (0..<experts.degree).contains { computeRange(unit: unit, by: $0).count > Int(Int32.max) }
@@ -104,22 +104,22 @@ public struct ShardingPlan: Sendable {
         + "larger parallelism.expert, or a number of ranks that has one as a divisor" : nil
   }
 
-  /// The part of a unit whose parameters and gradient sums a rank keeps from one step to the next.
+  /// The resident range: the part of a unit whose parameters and gradient sums a rank keeps between steps.
   public func resident(unit: Int, by rank: Int) -> Range<Int> {
     stage == .full ? shards[unit][rank] : computeRange(unit: unit, by: rank)
   }
 
-  /// The part of a unit that a rank updates, and whose moments it keeps.
+  /// The update range: the part of a unit that a rank updates, and whose moments it has.
   public func updateRange(unit: Int, by rank: Int) -> Range<Int> {
     stage == .none ? computeRange(unit: unit, by: rank) : shards[unit][rank]
   }
 
-  /// The ranks that compute with the same part of a unit as `rank`, in order.
+  /// The ranks with the same compute range of a unit as `rank`, in order.
   public func holders(unit: Int, of rank: Int) -> [Int] {
     layerOfExperts[unit] == nil ? Array(0..<ranks) : experts.ranks(at: experts.place(of: rank))
   }
 
-  /// All that a rank keeps, in runs as long as they are in the arena.
+  /// The resident ranges of a rank, adjacent ones merged.
   public func residentRuns(by rank: Int) -> [Range<Int>] {
     let parts = layout.units.indices.map { resident(unit: $0, by: rank) }.filter { !$0.isEmpty }
     return parts.sorted { $0.lowerBound < $1.lowerBound }.reduce(into: []) { runs, part in
@@ -131,14 +131,14 @@ public struct ShardingPlan: Sendable {
     }
   }
 
-  /// Whether the arenas of parameters and gradient sums do well with huge pages everywhere: when they are used whole, or in
-  /// runs far longer than a page.
+  /// Whether the arenas of parameters and gradient sums use huge pages throughout: when they are fully resident, or in
+  /// ranges far longer than a page.
   public var usesHugePages: Bool {
     if stage != .full, experts.degree == 1 { return true }
     let longest = layout.units.indices.map { resident(unit: $0, by: 0).count }.max() ?? 0
     return 4 * longest >= 1 << 28
   }
 
-  /// Whether a unit is made of experts.
+  /// Whether a unit consists of experts.
   public func isExperts(_ unit: Int) -> Bool { layerOfExperts[unit] != nil }
 }

@@ -1,17 +1,18 @@
 public import Models
 
-/// The units that a fully sharded pass (ZeRO-3) holds for a moment beyond what ranks own: which are gathered when, and which
-/// gradient sums must be complete before others are written.
+/// The window of unsharded units in a fully sharded pass (ZeRO-3): when each is gathered and prefetched, and which
+/// reductions must be complete before the next gradient is written.
 ///
-/// The rule is written down here only: `ShardedParameters` acts by it, and memory, traffic and time are planned by it.
+/// The single definition of this rule: `ShardedParameters` follows it, and the planning of memory, traffic and time
+/// uses it.
 public struct UnitWindow: Sendable {
   private var order: [Int] = []
   private var position = 0
-  /// Pieces whose parameters are here or on their way.
+  /// Units whose parameters are unsharded or being gathered.
   public private(set) var unsharded: Set<Int> = []
-  /// The last two units whose sums were handed over to be reduced.
+  /// The last two units submitted for reduction.
   private var handedOver: (last: Int?, before: Int?) = (nil, nil)
-  /// Pieces whose sums are written or on their way.
+  /// Units whose gradient sums are being written or reduced.
   public private(set) var summed: Set<Int> = []
 
   public init() {}
@@ -22,22 +23,23 @@ public struct UnitWindow: Sendable {
     position = 0
   }
 
-  /// Needs a unit, which the schedule unshards next.
+  /// Unshards the next unit of the schedule.
   ///
-  /// - Returns: the units whose gathering begins now: this one unless it was prefetched, and the one that comes after it.
+  /// - Returns: the units whose gathers start now: this one and the next of the schedule, as far as they are not
+  ///   unsharded or being gathered.
   public mutating func unshard(_ unit: Int) -> [Int] {
     position += 1
     let wanted = [unit] + order[min(position, order.count)...].prefix(1)
     return wanted.filter { unsharded.insert($0).inserted }
   }
 
-  /// Lets a unit go.
+  /// Reshards a unit.
   public mutating func reshard(_ unit: Int) { unsharded.remove(unit) }
 
-  /// Begins to write a unit's sums.
+  /// Begins writing a unit's gradient sums.
   ///
-  /// - Returns: the units whose reductions must be complete first. One may be on its way while the next is written; with
-  ///   more, a slow network would fill the memory.
+  /// - Returns: the units whose reductions must be complete first. One reduction may be in flight while the next sums
+  ///   are written; with more, a slow network would fill the memory.
   public mutating func beginGradient(_ unit: Int) -> [Int] {
     let awaited = [unit] + [handedOver.before].compactMap(\.self)
     summed.subtract(awaited)
@@ -45,6 +47,6 @@ public struct UnitWindow: Sendable {
     return awaited
   }
 
-  /// Hands a unit's sums over.
+  /// Submits a unit's gradient sums for reduction.
   public mutating func reduceGradient(_ unit: Int) { handedOver = (unit, handedOver.last) }
 }

@@ -1,9 +1,9 @@
-/// How much of a run's state each rank keeps (Rajbhandari et al. 2020, "ZeRO").
+/// ZeRO stage: which state is sharded (Rajbhandari et al. 2020, "ZeRO").
 public enum ZeROStage: String, Sendable, CaseIterable {
-  /// Every rank keeps all moments and makes every update.
+  /// No sharding: every rank has all moments and updates all parameters.
   case none
-  /// Moments and updates are sharded (ZeRO-1); parameters are gathered behind the next forward pass.
+  /// ZeRO-1: moments and updates are sharded; parameters are gathered during the next forward pass.
   case optimizer
-  /// Parameters and gradient sums too (ZeRO-3): a unit is gathered before it is used and released after it.
+  /// ZeRO-3: parameters and gradient sums too; a unit is unsharded before its use and resharded after it.
   case full
 }

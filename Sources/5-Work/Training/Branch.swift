@@ -3,20 +3,20 @@ import Foundation
 import RunStore
 import Support
 
-/// Where a run branched off another one, its trunk: the checkpoint that it began with.
+/// The branch point of a run: the checkpoint of another run, its trunk, that it started from.
 ///
-/// The run's checkpoints carry it, and its ledger has it before the first start.
+/// Recorded in the run's checkpoints, and in its ledger before the first `start` entry.
 struct Branch: Codable, Equatable {
-  /// As `run.branch_from` named it: a checkpoint or a run.
+  /// The value of `run.branch_from`: a checkpoint or a run.
   var from: String
-  /// The checkpoint's own folder, and its root hash.
+  /// The checkpoint's folder, and its root hash.
   var checkpoint: String
   var root: String
-  /// Steps done there: the branch's first step is the next one, and its data stream begins with it.
+  /// Steps done in the trunk: the branch's first step is the next one, with which its data stream begins.
   var step: Int
-  /// Tokens that the model had been trained on.
+  /// Tokens trained on up to the branch point.
   var tokens: Int
-  /// Where the trunk's ledger was; nil where the checkpoint does not say.
+  /// The position in the trunk's ledger; nil when the checkpoint does not record it.
   var ledgerOffset: Int?
   var ledgerHash: String?
 
@@ -41,7 +41,7 @@ struct Branch: Codable, Equatable {
 
   static let metadataKey = "branch"
 
-  /// nil for the checkpoint of a run that did not branch off.
+  /// Nil for the checkpoint of a run that did not branch.
   init?(_ metadata: JSONValue) {
     guard let value = metadata[Self.metadataKey], let data = try? JSONEncoder().encode(value),
       let branch = try? JSONDecoder().decode(Self.self, from: data)
@@ -63,7 +63,7 @@ struct Branch: Codable, Equatable {
       + (ledgerOffset.map { [("ledger_offset", .integer($0))] } ?? []) + position
   }
 
-  /// Whether a path leads to the checkpoint that the run began with. Only one that is spelt differently is looked at.
+  /// Whether a path refers to the checkpoint that the run branched from: by name, or else by root hash.
   func isNamed(by path: String) -> Bool {
     RunSources.isSame(path, from) || RunSources.isSame(path, checkpoint)
       || (try? CheckpointReader(partsIn: path))?.root == root

@@ -9,18 +9,18 @@ import RunStore
 import Support
 import Tokenizers
 
-/// The sources of a run as they are found at a start: what they hold, and what is remembered of them for the next one.
+/// The identified sources of a run at a start: their content hashes, and what is cached of them for the next start.
 struct FoundSources {
   private(set) var sources = RunSources()
-  /// Chunks of data that were verified.
+  /// The number of verified data chunks.
   let verifiedChunks: Int
   private let datasets: [SourceIdentification.Dataset]
   private var memory: SourceMemory
   private let vocabularySize: Int
 
-  /// Collective.
+  /// Identifies the sources. Collective.
   ///
-  /// - Parameter start: counts the starts of the run.
+  /// - Parameter start: the number of this start of the run.
   /// - Throws: `ForgeError.badInput` when data is missing or damaged.
   init(
     _ configuration: RunConfiguration, _ directory: RunDirectory, communicator: Communicator, threads: Int, start: Int,
@@ -47,7 +47,7 @@ struct FoundSources {
     sources.tokenizer = found.compactMap(\.tokenizer).first ?? sources.model?.tokenizer
   }
 
-  /// What stands around the documents of each dataset, as rank 0 reads it.
+  /// The tokens before and after the documents of each dataset, as rank 0 reads them.
   private static func documentTokens(
     _ sources: [DataSource], _ communicator: Communicator
   ) throws -> [RunSources.DocumentTokens?] {
@@ -68,18 +68,19 @@ struct FoundSources {
     return tokens
   }
 
-  /// Of each dataset whose ids need not be looked at again, by its path without `.bin` and `.idx`: all are below this.
+  /// Exclusive upper bounds of the token ids of datasets that need not be checked again, by path without `.bin` and
+  /// `.idx`.
   var checkedVocabularies: [String: Int] {
     Dictionary(datasets.map { ($0.prefix, $0.vocabularySize) }, uniquingKeysWith: max).filter { $0.value > 0 }
   }
 
-  /// Takes over from the checkpoint what cannot be seen any more.
+  /// Adds the recorded model and tokenizer where they cannot be identified any more.
   mutating func complete(from recorded: RunSources) {
     sources.model = sources.model ?? recorded.model
     sources.tokenizer = sources.tokenizer ?? recorded.tokenizer
   }
 
-  /// What the next start need not read again, once all ids were found to be in the vocabulary.
+  /// The cache for the next start, valid once all ids were found to be in the vocabulary.
   var remembered: SourceMemory {
     var memory = memory
     var seen: Set<String> = []
@@ -93,7 +94,7 @@ struct FoundSources {
     return memory
   }
 
-  /// Leaves a line in every prepared folder, so that replacing it warns.
+  /// Records the use of every prepared folder, so that replacing it warns.
   func leaveMarks(run: String) {
     let path = URL(fileURLWithPath: run).standardizedFileURL.path
     for (dataset, root) in zip(datasets, datasets.map { $0.digest?.root }) {
@@ -102,15 +103,15 @@ struct FoundSources {
     }
   }
 
-  // MARK: The model to start from
+  // MARK: The initial model
 
-  /// nil where the folder is gone, which a run that continues does not need.
+  /// The model of `model.from`; nil when the folder is gone, which a resumed run does not need.
   private static func model(
     _ path: String, _ memory: inout SourceMemory, _ identification: SourceIdentification, _ communicator: Communicator
   ) throws -> RunSources.Model? {
     struct Seen: Codable {
       var model: RunSources.Model
-      /// Of a folder whose weights have to be read.
+      /// The weight files of a folder that must be read.
       var files: [String: SourceMemory.Status]?
     }
     var seen: [UInt8] = []
@@ -137,7 +138,7 @@ struct FoundSources {
     guard let found = try? JSONDecoder().decode(Seen?.self, from: Data(seen)) else { return nil }
     var model = found.model
     if let files = found.files {
-      // What cannot be read is told by whoever needs it: a run that continues does not.
+      // A read error is reported where the weights are loaded, which a resumed run does not do.
       do { model.sha256 = try identification.identify(weights: path, files: files) } catch is ForgeError { return nil }
       if !memory.models.isEmpty { memory.models[0].sha256 = model.sha256 }
     }
@@ -154,7 +155,7 @@ struct FoundSources {
 }
 
 extension RunConfiguration {
-  /// The datasets that the run is validated on; none when it is not.
+  /// The validation datasets; empty without validation.
   var validationSources: [DataSource] {
     guard validation.every > 0 else { return [] }
     return data.validation ?? data.train.filter(\.isPreparedFolder)

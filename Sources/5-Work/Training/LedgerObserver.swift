@@ -3,7 +3,7 @@ import RunConfiguration
 import RunStore
 import Support
 
-/// Writes the step ledger, and tells when a step that is computed again comes out differently.
+/// Writes the step ledger, and warns when a recomputed step differs from its record.
 final class LedgerObserver: RunObserver {
   private let configuration: RunConfiguration
   private let directory: RunDirectory
@@ -12,7 +12,7 @@ final class LedgerObserver: RunObserver {
   private var ranks = 1
   private var isLogged = false
 
-  /// - Parameter note: tells people.
+  /// - Parameter note: logs a sentence.
   init(
     _ ledger: StepLedger, _ configuration: RunConfiguration, _ directory: RunDirectory,
     note: @escaping (String) -> Void

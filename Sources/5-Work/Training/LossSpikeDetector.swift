@@ -1,13 +1,14 @@
 import Foundation
 import RunConfiguration
 
-/// Tells steps that would harm the model: gradients that are no numbers or too large, and losses far above those before.
+/// Loss-spike detector: rejects steps whose gradients are not finite or too large, or whose loss is far above the
+/// preceding ones.
 ///
-/// It remembers losses of steps, which are the same at any rank count, and a checkpoint keeps them: so a resumed run
-/// judges alike.
+/// Its state is the losses of recent steps, which are the same at any rank count and are saved in checkpoints, so a
+/// resumed run decides alike.
 struct LossSpikeDetector {
   private let settings: RunConfiguration.Spikes
-  /// Of the last steps that were applied, oldest first.
+  /// The losses of the last applied steps, oldest first.
   private(set) var losses: [Double]
 
   init(_ settings: RunConfiguration.Spikes, losses: [Double] = []) {
@@ -15,10 +16,10 @@ struct LossSpikeDetector {
     self.losses = losses.suffix(settings.window)
   }
 
-  /// What is wrong with a step, in words; nil when it may be applied.
+  /// The reason to skip a step, as text; nil when it is to be applied.
   ///
   /// - Parameters:
-  ///   - overflowCount: ranks with a gradient that was not finite or out of the exact sums' range.
+  ///   - overflowCount: number of losses and gradients that were not finite or outside the range of exact sums.
   ///   - gradientNorm: before clipping.
   func skipReason(loss: Double, gradientNorm: Double, overflowCount: Int64) -> String? {
     if overflowCount > 0 || !gradientNorm.isFinite { return "a gradient was not finite or too large" }
@@ -37,7 +38,7 @@ struct LossSpikeDetector {
     if losses.count > settings.window { losses.removeFirst() }
   }
 
-  /// Standard deviations above the mean; nil before half a window is known.
+  /// The z-score of a loss: standard deviations above the mean; nil until half a window is filled.
   private func zScore(_ loss: Double) -> Double? {
     guard losses.count >= settings.window / 2 else { return nil }
     let mean = losses.reduce(0, +) / Double(losses.count)

@@ -3,12 +3,12 @@ import Models
 import RunStore
 import Support
 
-/// Writes `metrics.jsonl`.
+/// Writes the metrics log, `metrics.jsonl`.
 final class MetricsObserver: RunObserver {
   private let path: String
   private var log: MetricsLog
 
-  /// Drops what the file has beyond a step.
+  /// Truncates the file after `step`.
   init(_ directory: RunDirectory, after step: Int) throws {
     path = directory.metrics
     log = try MetricsLog(path: path, resumingAfter: step)
@@ -27,10 +27,10 @@ final class MetricsObserver: RunObserver {
 }
 
 extension StepReport {
-  /// Every so many steps the tokens of every single expert are recorded too.
+  /// Steps between records of the tokens per expert.
   private static let loadInterval = 10
 
-  /// What is recorded of a step, by name.
+  /// The metrics of a step, by name.
   var values: [(name: String, value: JSONLine)] {
     var values: [(name: String, value: JSONLine)] = [
       ("step", .integer(step)), ("loss", .number(outcome.loss)), ("grad_norm", .number(outcome.gradientNorm)),
@@ -50,7 +50,7 @@ extension StepReport {
     return values
   }
 
-  /// How evenly the experts were used: the worst layer, each layer, and sometimes each expert.
+  /// Expert balance: of the worst layer, of each layer, and at intervals of each expert.
   private var loadValues: [(name: String, value: JSONLine)] {
     let layers = outcome.expertLoads.map { ExpertLoad(counts: $0) }
     guard let worst = layers.map(\.largestOverMean).max() else { return [] }

@@ -3,11 +3,11 @@ import MPI
 import Objectives
 
 extension NormalizedObjective {
-  /// An objective with the denominators of a global batch. Collective.
+  /// An objective with the denominators of a global batch, reduced over ranks. Collective.
   ///
   /// - Parameters:
-  ///   - batches: this rank's micro-batches of it.
-  ///   - microBatches: of the global batch.
+  ///   - batches: this rank's micro-batches of the global batch.
+  ///   - microBatches: the number of micro-batches of the global batch.
   /// - Throws: `MPIError`.
   init(
     _ objective: any Objective, of batches: [TokenBatch], microBatches: Int, over communicator: Communicator

@@ -1,9 +1,9 @@
 import Foundation
 import Support
 
-/// A fingerprint of the running program, so that ranks notice when a node has another build of it.
+/// A fingerprint of the running program, to detect different builds on different nodes.
 enum ProgramDigest {
-  /// FNV-1a over the executable's size and 64-bit words; empty where the system does not tell where it is. Not for security.
+  /// FNV-1a over the executable's size and 64-bit words; empty when the executable cannot be read. Not cryptographic.
   static func current() -> String {
     guard let program = try? Data(contentsOf: URL(fileURLWithPath: "/proc/self/exe"), options: .alwaysMapped) else {
       return ""

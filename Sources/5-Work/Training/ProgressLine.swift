@@ -1,8 +1,8 @@
 import Foundation
 import Support
 
-/// Tells how far a run is: one line that is drawn over and over on a terminal, and plain lines, one every few seconds,
-/// in the log file and on a standard error that is no terminal.
+/// Progress display of a run: a line redrawn in place on a terminal, and plain lines at intervals in the log file and
+/// on a standard error that is not a terminal.
 final class ProgressLine {
   private let steps: Int
   private let firstStep: Int
@@ -17,11 +17,11 @@ final class ProgressLine {
   private var lastLogged = -Double.infinity
 
   /// - Parameters:
-  ///   - firstStep: the step after which this process continues the run.
+  ///   - firstStep: the step after which this process starts or resumes the run.
   ///   - log: path of the log file; lines are appended.
   ///   - interval: seconds between two plain lines.
-  ///   - output: the file descriptor of the terminal, or of what stands for it.
-  ///   - clock: seconds since any moment.
+  ///   - output: the file descriptor of the terminal or its replacement.
+  ///   - clock: seconds since an arbitrary moment.
   /// - Throws: `ForgeError.tryAgain` when the log cannot be opened.
   init(
     steps: Int, firstStep: Int, log: String, interval: Double = 10, output: Int32 = STDERR_FILENO,
@@ -42,10 +42,12 @@ final class ProgressLine {
 
   deinit { close(log) }
 
+  /// Updates the display after a step.
+  ///
   /// - Parameters:
   ///   - loss: mean nats per token.
-  ///   - peakShare: this step's part of what the CPUs' matrix products reach, 0 to 1; nil when it is not known.
-  ///   - imbalance: an expert's largest over mean load, when that is worth telling.
+  ///   - peakShare: this step's share of the CPUs' peak (``PeakShare``), 0 to 1; nil when unknown.
+  ///   - imbalance: max over mean expert load; nil to omit it.
   func update(step: Int, loss: Double, tokensPerSecond: Double, peakShare: Double?, imbalance: Double? = nil) {
     let now = clock()
     let done = step - firstStep
@@ -65,14 +67,14 @@ final class ProgressLine {
     }
   }
 
-  /// A line that stays: above the progress on a terminal, and in the log.
+  /// Logs a permanent line: above the progress on a terminal, and in the log file.
   func note(_ sentence: String) {
     if isTerminal { write("\r\u{1B}[K\(sentence)\n", to: output) }
     writePlain(sentence)
     draw()
   }
 
-  /// Leaves the last state of the line on the terminal and goes to the next one.
+  /// Draws the last state on the terminal and ends the line.
   func finish() {
     guard isTerminal, status != nil else { return }
     draw()
@@ -95,7 +97,7 @@ final class ProgressLine {
     if !isTerminal { write("\(line)\n", to: output) }
   }
 
-  /// What cannot be written is lost: no run should end because its progress cannot be shown.
+  /// Errors are ignored: a run must not end because its progress cannot be displayed.
   private func write(_ text: String, to descriptor: Int32) {
     let bytes = Array(text.utf8)
     _ = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
@@ -112,7 +114,7 @@ final class ProgressLine {
   }
 }
 
-/// What the progress line says.
+/// The contents of the progress line.
 struct ProgressStatus {
   var step: Int
   var steps: Int
@@ -122,8 +124,8 @@ struct ProgressStatus {
   var secondsLeft: Double?
   var imbalance: Double?
 
-  /// `step 120/1000 · loss 3.2145 · 1,532 tokens/s · 71 % of peak · 3 min 20 s left`, without the least important parts
-  /// when the line has fewer columns.
+  /// `step 120/1000 · loss 3.2145 · 1,532 tokens/s · 71 % of peak · 3 min 20 s left`, omitting the least important
+  /// parts to fit `columns`.
   func text(columns: Int) -> String {
     var parts: [(text: String, importance: Int)] = [
       ("step \(step)/\(steps)", 5), ("loss \(String(format: "%.4f", loss))", 4),

@@ -7,7 +7,7 @@ import RunStore
 import Sharding
 import Support
 
-/// What people see of a run: the progress line, and notes, on the terminal and in `train.log`. Rank 0 speaks.
+/// Logs the progress of a run, on rank 0: the progress line and notes, on the terminal and in `train.log`.
 final class ProgressObserver: RunObserver {
   private let configuration: RunConfiguration
   private let directory: RunDirectory
@@ -21,14 +21,14 @@ final class ProgressObserver: RunObserver {
     self.isLeader = isLeader
   }
 
-  /// Notes go to the log, too, from now on.
+  /// Opens the log file, which notes are written to as well from now on.
   ///
-  /// - Parameter step: after which the run goes on.
+  /// - Parameter step: the step after which the run starts or resumes.
   func open(after step: Int) throws {
     line = try ProgressLine(steps: configuration.run.steps, firstStep: step, log: directory.log)
   }
 
-  /// A line for people: on the terminal and in the log.
+  /// Logs a line on the terminal and in the log file, on rank 0 only.
   func note(_ sentence: String) {
     guard isLeader else { return }
     if let line { line.note(sentence) } else { FileHandle.standardError.write(Data((sentence + "\n").utf8)) }
@@ -58,7 +58,7 @@ final class ProgressObserver: RunObserver {
     }
   }
 
-  /// `each expert group has 4 ranks; optimizer state is sharded over those that hold the same weights`
+  /// `each expert group has 4 ranks; optimizer state is sharded over the ranks that hold the same weights`
   private static func layout(_ shardingPlan: ShardingPlan) -> String {
     guard shardingPlan.ranks > 1 else { return "one rank keeps everything" }
     let experts =
@@ -87,18 +87,18 @@ final class ProgressObserver: RunObserver {
     log(report.slowRanks)
   }
 
-  /// The worst layer's largest over mean load, once it is worth a look: experts that get several times their share are
-  /// slow, and those without any learn nothing.
+  /// Max over mean expert load of the worst layer, if it is more than halfway to the worst possible; nil otherwise.
+  /// Overloaded experts are slow, and unused ones are not trained.
   private func imbalance(_ counts: [[Int]]) -> Double? {
     guard let experts = configuration.model.experts,
       let worst = counts.map({ ExpertLoad(counts: $0).largestOverMean }).max()
     else { return nil }
-    // All tokens on the fewest possible experts is experts / perToken.
+    // The maximum, with all tokens on the fewest possible experts, is experts / perToken.
     let most = Double(experts.count) / Double(experts.perToken)
     return worst > 1 + 0.5 * (most - 1) ? worst : nil
   }
 
-  /// Names ranks that have become slow, once each time.
+  /// Warns about ranks that have become slow, once each time.
   private func log(_ slow: [SlowRank]) {
     for rank in slow where !loggedSlow.contains(rank.rank) {
       let consequence =

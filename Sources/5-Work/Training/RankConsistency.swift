@@ -3,9 +3,12 @@ import MPI
 import RunConfiguration
 import Support
 
-/// What all ranks must have in common before they compute together.
+/// Consistency check over ranks: configuration, CPU kernel family, version and program must be the same.
 enum RankConsistency {
-  /// - Throws: `ForgeError.badInput` that names a rank whose configuration or CPU kernel family differs from rank 0's.
+  /// Collective.
+  ///
+  /// - Throws: `ForgeError.badInput` that names the first rank that differs from rank 0, or when this machine does not
+  ///   use the pinned kernel family.
   static func check(_ configuration: RunConfiguration, _ communicator: Communicator) throws {
     if let pinned = configuration.run.kernelFamily, pinned != KernelFamily.current.name {
       let choices = KernelFamily.choices.isEmpty ? [KernelFamily.current.name] : KernelFamily.choices

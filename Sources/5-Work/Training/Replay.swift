@@ -6,9 +6,9 @@ import RunConfiguration
 import RunStore
 import Support
 
-/// Computes steps of a run again and compares them with its ledger, bit by bit.
+/// Replays steps of a run and compares them with its ledger, bit by bit.
 public struct Replay {
-  /// What came of it.
+  /// The result of a replay.
   public enum Verdict: Equatable, Sendable {
     case identical(steps: Int)
     /// The first step that differs, and how.
@@ -18,14 +18,14 @@ public struct Replay {
   }
 
   private let state: RunState
-  /// Up to the last step that is compared; those before say which data was used.
+  /// The recorded steps up to the last one compared; earlier ones record which data was used.
   private let recorded: [Int: StepLedger.Step]
   private let steps: ClosedRange<Int>
-  /// The checkpoint that the run began with, when it branched off another.
+  /// The branch point; nil for a run that did not branch.
   private let beginning: (step: Int, checkpoint: String, root: String)?
 
   /// - Parameters:
-  ///   - configuration: the run's own; the layout over ranks may be another.
+  ///   - configuration: the run's own; parallelism may differ.
   ///   - steps: counted from 1.
   /// - Throws: `ForgeError.badInput` when the ledger is damaged, lacks one of the steps, or was computed with CPU
   ///   kernels that this machine does not use.
@@ -43,7 +43,7 @@ public struct Replay {
       return (step, checkpoint, root)
     }
     var recorded: [Int: StepLedger.Step] = [:]
-    // A step that was computed more than once counts as it was last.
+    // Of a step that was computed more than once the last record counts.
     for entry in file.entries {
       guard let step = entry.step, step.step <= steps.upperBound else { continue }
       recorded[step.step] = step
@@ -64,12 +64,12 @@ public struct Replay {
     state = try RunState(configuration, directory, communicator: communicator, start: 0, note: progress.note)
   }
 
-  /// Starts from the newest checkpoint before the interval, or from the run's beginning when there is none.
+  /// Replays from the newest checkpoint before the interval, or from the start of the run without one.
   ///
   /// - Throws: `ForgeError`, `MPIError`.
   public func run() throws -> Verdict {
     let verdict = try compare()
-    try state.engine.state.waitForParameters()  // what is on its way ends before the memory goes
+    try state.engine.state.waitForParameters()  // pending gathers complete before the memory is freed
     return verdict
   }
 
@@ -81,21 +81,21 @@ public struct Replay {
     let sequences = state.configuration.batch.sequences
     while state.step < steps.upperBound {
       let step = state.step + 1
-      // The data that the record names, also where a rollback has left a batch out.
+      // The recorded batch, also where a rollback has skipped one.
       let expected = recorded[step]
       let outcome = try state.trainingStep.run(
         step: step, batch: expected.map { $0.sequences.lowerBound / sequences }, wishes: .init())
       state.step = step
       guard let expected else { continue }
       let computed = StepLedger.Step(step: step, sequences: sequences, outcome)
-      // Other data before the interval are the reason for all that follows.
+      // Before the interval only the data are compared, which would explain every later difference.
       guard steps.contains(step) || !computed.hasData(of: expected) else { continue }
       if !computed.repeats(expected) { return .differs(step: step, how: Self.difference(expected, computed)) }
     }
     return .identical(steps: steps.count)
   }
 
-  /// Where the run began: at random, from a model, or with the checkpoint that it branched off from.
+  /// Initialises as the run did: at random, from a model, or from the checkpoint that it branched from.
   private func begin() throws {
     guard let beginning else { return try state.initialize() }
     do { _ = try state.branch(from: beginning.checkpoint, root: beginning.root) } catch let error as ForgeError {

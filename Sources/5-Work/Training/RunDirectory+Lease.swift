@@ -6,26 +6,27 @@ import RunConfiguration
 import RunStore
 import Support
 
-/// What all ranks do together before a run's directory is theirs.
+/// Acquiring the lease on a run's directory, by all ranks.
 extension RunDirectory {
-  /// Where this node keeps copies of the run's checkpoints; nil where it should not.
+  /// The folder of this node's node-local checkpoints; nil when none are configured.
   ///
-  /// - Parameter run: the identity that the lease has; a new run in the place of a former one must not find its copies.
+  /// - Parameter run: the run's identity in the lease, so that a new run in the same directory does not find the copies
+  ///   of a former one.
   func copiesPath(_ configuration: RunConfiguration, run: String?) -> String? {
     guard let local = configuration.checkpoint.local, let run else { return nil }
     return NodeLocalCheckpoints.path(local.folder, run: "\(configuration.run.name)-\(run.prefix(8))")
   }
 
-  /// The newest step that there is something of, 0 when there is nothing.
+  /// The newest step with a checkpoint, shared or node-local; 0 for none.
   private func newestStep(_ configuration: RunConfiguration) -> Int {
     let copies = copiesPath(configuration, run: RunLease.read(lock)?.run).map { CheckpointFolder(path: $0) }
     return max(checkpoints.steps().last ?? 0, copies?.steps().last ?? 0)
   }
 
-  /// Makes the directory and takes the lease on it for all ranks. Collective.
+  /// Creates the directory and acquires the lease on it for all ranks. Collective.
   ///
-  /// - Parameter log: told when the job has to wait.
-  /// - Throws: `ForgeError.badInput` when the directory cannot be written, or is another job's.
+  /// - Parameter log: called when the job has to wait.
+  /// - Throws: `ForgeError.badInput` when the directory cannot be written, or another job has the lease.
   func lease(
     _ configuration: RunConfiguration, communicator: Communicator, log: (String) -> Void
   ) throws -> RunLease {

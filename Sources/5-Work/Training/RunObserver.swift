@@ -1,10 +1,10 @@
 import RunStore
 import Support
 
-/// Hears of what a run does, on rank 0, and leaves it alone: reports are plain values, and nothing that an observer does
-/// changes what the run computes. An error that it throws ends the run.
+/// Observer of a run's events, on rank 0. Reports are plain values, so an observer cannot change what the run computes;
+/// an error that it throws ends the run.
 protocol RunObserver: AnyObject {
-  /// What it writes; a checkpoint is never ahead of these files.
+  /// The files that it writes, which are synced before a checkpoint is committed.
   var files: [AppendedFile] { get }
 
   func didStart(_ report: StartReport) throws
@@ -12,7 +12,7 @@ protocol RunObserver: AnyObject {
   func didSave(_ report: SaveReport) throws
   func didRollBack(_ report: RollbackReport) throws
   func didRecover(_ report: RecoveryReport) throws
-  /// The run was asked to stop, and has saved.
+  /// The run stops on request, and has saved a checkpoint.
   func didStop(_ report: StopReport) throws
   func didEnd(_ report: EndReport) throws
 }
@@ -29,7 +29,7 @@ extension RunObserver {
   func didEnd(_ report: EndReport) throws {}
 }
 
-/// The observers of a run, in the order in which they are told; none on ranks other than 0.
+/// The observers of a run, in the order in which they are notified; none on ranks other than 0.
 struct RunObservers {
   private let observers: [any RunObserver]
   private var isFailing = false
@@ -40,16 +40,16 @@ struct RunObservers {
 
   private var files: [AppendedFile] { observers.flatMap(\.files) }
 
-  /// What makes all that was recorded so far durable, to be called from any thread.
+  /// A closure that syncs all records so far, callable from any thread.
   func synchronization() -> @Sendable () throws -> Void {
     let files = files
     return { for file in files { try file.synchronize() } }
   }
 
-  /// The run directory is another job's: what is not written yet stays so.
+  /// Discards unwritten records, after another job has taken over the run directory.
   func abandon() { for file in files { file.abandon() } }
 
-  /// Why the disk takes no more, told once each time that it begins to refuse.
+  /// The error of a file that can no longer be written, once each time that writing starts to fail.
   mutating func newFailure() -> ForgeError? {
     let failure = files.lazy.compactMap(\.failure).first
     defer { isFailing = failure != nil }

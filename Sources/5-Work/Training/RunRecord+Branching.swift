@@ -6,14 +6,15 @@ import RunConfiguration
 import RunStore
 import Support
 
-/// What a run takes over from the checkpoint that it branches off from, and what must be the same there.
+/// Branching from another run's checkpoint: what is inherited, and what must match.
 extension RunRecord {
-  /// The record of a run that begins with another run's checkpoint: its count of updates goes on, its data stream begins.
+  /// The record of a run that branches from another run's checkpoint: it inherits the update count, and its data stream
+  /// starts anew.
   ///
   /// - Parameters:
-  ///   - path: what the configuration calls the checkpoint.
-  ///   - present: what the run is made from.
-  /// - Throws: `ForgeError.badInput` when model, optimizer, tokenizer or steps do not fit the checkpoint.
+  ///   - path: the checkpoint as configured.
+  ///   - present: the sources of the run.
+  /// - Throws: `ForgeError.badInput` when model, optimizer, tokenizer or steps do not match the checkpoint.
   init(
     _ reader: CheckpointReader, branchingFrom path: String, _ configuration: RunConfiguration,
     sources present: RunSources
@@ -36,7 +37,7 @@ extension RunRecord {
     continuedConfiguration = reader.metadata[Self.configurationKey]?.string
   }
 
-  /// Why the run cannot go on under what the configuration says of its beginning; nil when it can.
+  /// Why `run.branch_from` does not match the run's recorded branch point; nil when it does.
   var branchViolation: String? {
     guard let path = configuration.run.branchFrom else { return nil }
     guard let branch else {
@@ -51,13 +52,13 @@ extension RunRecord {
 }
 
 extension RunConfiguration {
-  /// An error about `run.branch_from`, with its line.
+  /// An error at the line of `run.branch_from`.
   func branchError(_ message: String) -> ForgeError {
     let section = try? ConfigurationSection(source).section("run")
     return section?.error("branch_from", message) ?? ForgeError.badInput("run.branch_from \(message)")
   }
 
-  /// Why a run cannot begin with a checkpoint, in words that follow the setting's name; nil when it can.
+  /// Why a run cannot branch from a checkpoint, as text that follows the setting's name; nil when it can.
   fileprivate func violation(
     toBranchFrom reader: CheckpointReader, _ path: String, _ settings: JSONValue, _ present: RunSources
   ) throws -> String? {
@@ -96,21 +97,21 @@ extension RunConfiguration {
     return nil
   }
 
-  /// Whether a model is the checkpoint itself, of its run, or what that run began with.
+  /// Whether a model is the checkpoint itself, of its run, or that run's initial model.
   private static func begins(
     _ reader: CheckpointReader, _ path: String, with model: RunSources.Model, _ given: String
   ) -> Bool {
     if model.sha256 == reader.root { return true }
     if RunSources.isSame(RunDirectory(containing: given).path, RunDirectory(containing: path).path) { return true }
     if let recorded = RunSources(reader.metadata) { return recorded.model?.sha256 == model.sha256 }
-    // Versions that recorded no contents have the path.
+    // Versions that did not record hashes recorded the path.
     let configuration = reader.metadata[RunRecord.configurationKey]?.string.flatMap {
       try? ConfigurationNode.parse($0, source: "the checkpoint")
     }
     return configuration?.leaves["model.from"].map { RunSources.isSame($0, given) } ?? false
   }
 
-  /// What makes the state of one model none of another's; nil when nothing does. Positions may be extended.
+  /// The difference that makes one model's state unusable for another; nil for none. Positions may be extended.
   private static func difference(_ recorded: ModelConfiguration, _ now: ModelConfiguration) -> String? {
     func named(_ model: ModelConfiguration) -> [(String, String)] {
       [

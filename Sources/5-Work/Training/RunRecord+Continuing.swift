@@ -6,17 +6,17 @@ import Models
 import RunConfiguration
 import Support
 
-/// What has changed since a checkpoint was written: by meaning, not by text.
+/// Semantic comparison of a run with the checkpoint that it resumes from.
 extension RunRecord {
-  /// Why the run cannot go on with another model or other data; nil when they are what they were.
+  /// The change of model or data that prevents resuming; nil for none.
   ///
-  /// - Parameter settings: as the checkpoint recorded them.
+  /// - Parameter settings: as recorded in the checkpoint.
   func violation(_ metadata: JSONValue, _ settings: JSONValue, _ present: RunSources) throws -> String? {
     if let text = (metadata[PretrainedModel.metadataKey] ?? settings["model"])?.string, !isSameModel(text) {
       return "was started with another model"
     }
     if let sources { return present.violation(to: sources) }
-    // Checkpoints of older versions know the data by its path only.
+    // Checkpoints of older versions recorded only the paths of the data.
     guard let recorded = settings["data.train"]?.string else { return nil }
     let before = recorded.components(separatedBy: ", ").map(Self.standardized).joined(separator: ", ")
     let now = present.train.map { Self.standardized("\($0.path) × \($0.weight)") }.joined(separator: ", ")
@@ -28,8 +28,8 @@ extension RunRecord {
     return ([RunSources.standardized(parts[0])] + parts.dropFirst()).joined(separator: " × ")
   }
 
-  /// Whether a recorded `config.json` computes what the run's model does. Which ids begin and end a text is not part of
-  /// that.
+  /// Whether a recorded `config.json` computes the same as the run's model, apart from the ids that begin and end a
+  /// text.
   private func isSameModel(_ text: String) -> Bool {
     if text == String(decoding: configuration.model.huggingFaceJSON(), as: UTF8.self) { return true }
     return (try? PretrainedModel.configuration(recorded: text, source: "the checkpoint"))?
@@ -38,7 +38,7 @@ extension RunRecord {
 
   // MARK: The configuration
 
-  /// Whether the checkpoint's configuration says the same about these keys.
+  /// Whether these keys have the same values in the checkpoint's configuration.
   func hasSame(_ keys: [String], as configuration: RunConfiguration) -> Bool {
     guard let before = recordedValues else { return false }
     let now = configuration.source.leaves
@@ -48,7 +48,7 @@ extension RunRecord {
     return concerned(before) == concerned(now)
   }
 
-  /// The keys that say something else than when the checkpoint was written: `optimizer.weight_decay: 0.1 → 0.05`.
+  /// The keys whose values differ from the checkpoint's: `optimizer.weight_decay: 0.1 → 0.05`.
   var changes: [String] {
     guard let before = recordedValues else { return [] }
     let now = configuration.source.leaves

@@ -7,26 +7,26 @@ import RunConfiguration
 import RunStore
 import Support
 
-/// What a checkpoint says about its run beside the tensors: enough to go on, and to refuse going on differently.
+/// The run metadata of a checkpoint: what is needed to resume, and to reject a resume with incompatible settings.
 struct RunRecord {
   var progress: TrainingStep.Progress
-  /// How much of the ledger there was; only rank 0 knows it of the present run.
+  /// The position in the ledger; of the current run on rank 0 only.
   var ledger: StepLedger.Position?
-  /// Of the checkpoint's own step; nil when it was not validated.
+  /// The validation loss of the checkpoint's step; nil when it was not validated.
   var validationLoss: Double?
-  /// What validation losses of the run are of, by ``Validation/identity(_:_:)``; nil where nothing is validated, and in
-  /// checkpoints of versions that did not say.
+  /// The identity of the validation sets (``Validation/identity(_:_:)``); nil without validation, and in checkpoints of
+  /// older versions.
   var validationSets: String?
-  /// The hash of what the run was told to compute when the checkpoint was written.
+  /// The settings hash of the configuration with which the checkpoint was written.
   var continuedSettings: String?
   var configuration: RunConfiguration
-  /// Where the run branched off another; nil for a run that began on its own.
+  /// The run's branch point; nil for a run that did not branch.
   var branch: Branch?
-  /// Whether the run begins here, with the other run's checkpoint.
+  /// Whether the run branches at this start.
   var beginsBranch = false
-  /// What the run was made from when the checkpoint was written; nil in checkpoints that recorded paths only.
+  /// The sources of the run when the checkpoint was written; nil in checkpoints that recorded paths only.
   var sources: RunSources?
-  /// The configuration, as YAML, with which the checkpoint was written.
+  /// The configuration with which the checkpoint was written, as YAML.
   var continuedConfiguration: String?
 
   static let updatesKey = "updates"
@@ -38,7 +38,7 @@ struct RunRecord {
   private static let settingsHashKey = "settings_sha256"
   private static let standardOptimizer = "adamw"
 
-  /// Settings that decide what the next step computes. Changing one inside a run would silently end its history.
+  /// Settings that must not change when a run is resumed, because they determine what the next step computes.
   private var settings: [(name: String, value: String)] {
     get throws {
       let data = configuration.data
@@ -57,7 +57,7 @@ struct RunRecord {
         PretrainedModel.metadataKey: .string(
           String(decoding: configuration.model.huggingFaceJSON(), as: UTF8.self)),
         Self.updatesKey: .integer(progress.updates),
-        // As bits: a resumed run must judge the next loss by the same numbers.
+        // As bits, so that a resumed run detects loss spikes alike.
         Self.lossesKey: .array(progress.spikes.losses.map { .string(StepLedger.bits($0)) }),
         Self.skippedKey: .array(progress.skippedBatches.map { .integer($0) }),
         StepLedger.Position.key: ledger?.metadata ?? .null,
@@ -77,9 +77,9 @@ struct RunRecord {
     }
   }
 
-  /// Reads the record back.
+  /// Reads the record of a checkpoint to resume from.
   ///
-  /// - Parameter present: what the run is made from now.
+  /// - Parameter present: the current sources of the run.
   /// - Throws: `ForgeError.badInput` when the run was started with other settings, data or CPU kernels.
   init(_ reader: CheckpointReader, continuing configuration: RunConfiguration, sources present: RunSources) throws {
     self.configuration = configuration
@@ -112,7 +112,7 @@ struct RunRecord {
       )
     }
     for (name, value) in try settings {
-      // Checkpoints of the first version do not name it.
+      // Checkpoints of the first version do not record it.
       let before = recorded[name]?.string ?? (name == "optimizer.name" ? Self.standardOptimizer : "nothing")
       guard before != value else { continue }
       throw ForgeError.badInput(
@@ -128,7 +128,7 @@ struct RunRecord {
     }
   }
 
-  /// The hash of everything that decides what steps compute, so that a record of other settings is not compared.
+  /// The hash of all settings that determine what steps compute, so that records of other settings are not compared.
   static func settingsHash(_ configuration: RunConfiguration) -> String {
     let without: Set = ["run", "parallelism", "memory", "checkpoint", "validation", "watchdog"]
     var node = configuration.source

@@ -1,91 +1,91 @@
 import Sharding
 
-/// A run begins, or goes on.
+/// Report of a start or resume of a run.
 struct StartReport {
-  /// Steps done before.
+  /// The number of steps done before.
   var step: Int
-  /// Where the run branches off another, at its beginning; nil at every other start.
+  /// The branch point, at the first start of a branch; nil at every other start.
   var branch: Branch?
-  /// Of the lease.
+  /// The epoch of the lease.
   var epoch: Int
   var ranks: Int
-  /// Of a rank.
+  /// Compute threads per rank.
   var threads: Int
-  /// Of the model.
+  /// The number of the model's parameters.
   var parameters: Int
   var shardingPlan: ShardingPlan
-  /// Of a rank, predicted; and of these what the program has before anything is laid out.
+  /// Predicted memory of a rank, and the part of it that the program has before allocation, bytes.
   var memoryBytes: Int
   var baselineBytes: Int
-  /// The parts of the prediction, in words.
+  /// The parts of the prediction, as text.
   var memory: String
-  /// Root hashes of the training datasets, and how many of their chunks were compared.
+  /// Root hashes of the training datasets, and the number of verified chunks of all data.
   var data: [String]
   var verifiedChunks: Int
-  /// What the configuration says differently since the checkpoint, or than the trunk's: `optimizer.weight_decay: 0.1 → 0.05`.
+  /// Changes of the configuration since the checkpoint, or from the trunk's: `optimizer.weight_decay: 0.1 → 0.05`.
   var changes: [String]
-  /// What somebody might want to change.
+  /// Warnings and suggestions.
   var advice: [String]
 }
 
-/// A step is done, or its update left out.
+/// Report of a step, applied or skipped.
 struct StepReport {
-  /// From 1.
+  /// Counted from 1.
   var step: Int
   var outcome: StepOutcome
   var seconds: Double
-  /// Of the global batch, and of all steps up to this one, the trunk's included.
+  /// Tokens of the global batch, and of all steps up to this one, the trunk's included.
   var tokens: Int
   var allTokens: Int
-  /// nil when nothing was validated after this step.
+  /// The validation loss; nil when this step was not validated.
   var validated: Validation.Loss?
-  /// What the step got out of the cores, 0 to 1; nil when it is not known.
+  /// The step's share of the cores' peak (``PeakShare``), 0 to 1; nil when unknown.
   var peakShare: Double?
-  /// Of the batch, by dataset, when the update was left out.
+  /// The documents of the batch, by dataset, when the update was skipped.
   var documents: [String]
   var slowRanks: [SlowRank]
 
   var tokensPerSecond: Double { Double(tokens) / seconds }
 }
 
-/// A rank that takes clearly longer than the others for a micro-batch.
+/// A straggler: a rank that takes clearly longer than the others for a micro-batch.
 struct SlowRank {
-  /// Of the job, and its host.
+  /// The world rank, and a description with its host.
   var rank: Int
   var name: String
-  /// How many times longer than the median rank.
+  /// Its time relative to the median rank.
   var factor: Double
-  /// Whether it gets fewer micro-batches now; nil where they are dealt evenly in any case.
+  /// Whether it gets fewer micro-batches now; nil when they are always assigned evenly.
   var hasLess: Bool?
 }
 
-/// A checkpoint is durable.
+/// Report of a durable checkpoint.
 struct SaveReport {
   var step: Int
-  /// From the copy of the state until then, and how long of that training stood still.
+  /// Seconds from the copy of the state until the checkpoint was durable, and of that the stall of training.
   var seconds: Double
   var stallSeconds: Double
-  /// The checkpoint's root hash; nil where it could not be read back.
+  /// The checkpoint's root hash; nil when it could not be read back.
   var root: String?
 }
 
-/// The run has gone back to a checkpoint, and leaves a batch out from now on.
+/// Report of a rollback to a checkpoint, after which a batch is skipped.
 struct RollbackReport {
-  /// Whose batch was bad.
+  /// The step whose batch is skipped.
   var step: Int
   var toStep: Int
   var reason: String
-  /// Of the batch, by dataset.
+  /// The documents of the batch, by dataset.
   var documents: [String]
 }
 
-/// Parameters had changed by themselves in memory, and are what they should be again.
+/// Report of a recovery from silent data corruption of parameters.
 struct RecoveryReport {
-  /// Which is computed again.
+  /// The step that is recomputed.
   var step: Int
-  /// Those concerned, with their hosts.
+  /// The corrupt ranks, with their hosts.
   var ranks: String
-  /// The checkpoint that was restored; nil when other ranks had sound copies.
+  /// The step of the restored checkpoint; nil when the parameters were gathered from sound shards.
   var toStep: Int?
 
   var how: String {
@@ -93,17 +93,17 @@ struct RecoveryReport {
   }
 }
 
-/// The run has stopped on request.
+/// Report of a stop on request.
 struct StopReport {
   var step: Int
 }
 
-/// The run is complete.
+/// Report of a complete run.
 struct EndReport {
   var step: Int
   /// SHA-256 of the final weights.
   var weights: String
-  /// Of the rank that needed most.
+  /// Max over ranks, bytes.
   var peakBytes: Int
   var predictedBytes: Int
 }

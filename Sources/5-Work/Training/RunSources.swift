@@ -3,18 +3,18 @@ import Foundation
 import RunConfiguration
 import Support
 
-/// What a run is made from, by content: its checkpoints carry it, and a run that continues is compared with it.
+/// The sources of a run by content hash: recorded in its checkpoints, and compared when it is resumed.
 struct RunSources: Codable, Equatable {
-  /// A dataset as the run uses it: one part of a prepared folder, or a `.bin/.idx` pair.
+  /// A dataset of the run: one part of a prepared folder, or a `.bin/.idx` pair.
   struct Dataset: Codable, Equatable {
-    /// As the configuration names it.
+    /// The path in the configuration.
     var path: String
     var weight: Double
-    /// The root of its `DatasetDigest`.
+    /// The root hash of its `DatasetDigest`.
     var sha256: String
-    /// The fingerprint of the tokenizer that made it; nil when nobody knows.
+    /// The fingerprint of the tokenizer that encoded it; nil when unknown.
     var tokenizer: String?
-    /// What stands around its documents; nil when nobody knows, as in checkpoints of older versions.
+    /// The tokens around its documents; nil when unknown, as in checkpoints of older versions.
     var around: DocumentTokens?
   }
 
@@ -24,28 +24,28 @@ struct RunSources: Codable, Equatable {
     var end: Int32?
   }
 
-  /// What `model.from` held when the run began.
+  /// The model of `model.from` when the run was started.
   struct Model: Codable, Equatable {
     var path: String
-    /// Of the weights: a checkpoint's root hash, or a hash over all safetensors files.
+    /// The hash of the weights: a checkpoint's root hash, or a hash over all safetensors files.
     var sha256: String
-    /// The name of the checkpoint, where it was one.
+    /// The name of the checkpoint; nil for a Hugging Face folder.
     var checkpoint: String?
-    /// The fingerprint of the tokenizer beside it.
+    /// The fingerprint of the model's tokenizer.
     var tokenizer: String?
   }
 
   var train: [Dataset] = []
   var validation: [Dataset] = []
   var model: Model?
-  /// The fingerprint of the run's tokenizer: that of its data, or of the model where the data's is not known.
+  /// The fingerprint of the run's tokenizer: that of its data, or of the model if unknown.
   var tokenizer: String?
 
   // MARK: In a checkpoint's metadata
 
   static let metadataKey = "sources"
 
-  /// nil for a checkpoint of a version that recorded paths only.
+  /// Nil for a checkpoint of a version that recorded paths only.
   init?(_ metadata: JSONValue) {
     guard let value = metadata[Self.metadataKey], let data = try? JSONEncoder().encode(value),
       let sources = try? JSONDecoder().decode(Self.self, from: data)
@@ -61,7 +61,7 @@ struct RunSources: Codable, Equatable {
 
   // MARK: Comparing
 
-  /// Why a run that was started with `recorded` cannot go on with these sources; nil when it can.
+  /// Why a run that was started with `recorded` cannot be resumed with these sources; nil when it can.
   func violation(to recorded: RunSources) -> String? {
     guard train.count == recorded.train.count else {
       return "was started with \(recorded.train.count) training datasets, not \(train.count)"
@@ -74,14 +74,14 @@ struct RunSources: Codable, Equatable {
     }
     for (index, now) in validation.enumerated() where !recorded.validation.contains(where: { $0.sha256 == now.sha256 })
     {
-      // Another set may be named at any time; the same name must mean the same documents.
+      // The validation sets may change at any time, but a set at the same path must have the same content.
       guard let before = recorded.validation.first(where: { Self.isSame($0.path, now.path) }) else { continue }
       return Self.difference(now, before, key: "data.validation.\(index)")
     }
     if let tokenizer, let before = recorded.tokenizer, tokenizer != before {
       return "was started with data of another tokenizer"
     }
-    // A run that serves as a model may have newer checkpoints by now.
+    // A run that is used as the initial model may have newer checkpoints by now.
     if let model, let before = recorded.model, model.checkpoint == before.checkpoint, model.sha256 != before.sha256 {
       return Self.isSame(model.path, before.path)
         ? "was started from another model: '\(model.path)' (model.from) has been replaced since"
@@ -90,7 +90,7 @@ struct RunSources: Codable, Equatable {
     return nil
   }
 
-  /// Datasets that are at another place now, in words.
+  /// Notes on datasets whose paths have changed.
   func moves(since recorded: RunSources) -> [String] {
     zip(train, recorded.train).filter { !Self.isSame($0.path, $1.path) }
       .map { "'\($0.path)' has the same content as '\($1.path)', with which the run was started" }
@@ -103,20 +103,20 @@ struct RunSources: Codable, Equatable {
       : "was started with '\(before.path)', and '\(now.path)' (\(key)) is not the same data; \(hashes)"
   }
 
-  /// Whether two paths lead to the same place from here, be they spelt `data`, `./data/` or in full.
+  /// Whether two paths are the same after standardising, such as `data`, `./data/` and the absolute path.
   static func isSame(_ left: String, _ right: String) -> Bool { standardized(left) == standardized(right) }
 
   static func standardized(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
 
   // MARK: Tokenizers
 
-  /// Whether a run that was started with `recorded` has no other data by now.
+  /// Whether all datasets were already recorded in `recorded`.
   func hasOnlyData(of recorded: RunSources) -> Bool {
     let known = Set((recorded.train + recorded.validation).map(\.sha256))
     return (train + validation).allSatisfy { known.contains($0.sha256) }
   }
 
-  /// Why these datasets, or they and the model, cannot be in one run: their ids were made by different tokenizers.
+  /// Why these datasets and the model cannot be in one run, because their tokenizers differ; nil when they can.
   var mixedTokenizers: String? {
     let known = (train + validation).compactMap { set in set.tokenizer.map { (name: "'\(set.path)'", hash: $0) } }
     guard let first = known.first else { return nil }

@@ -5,16 +5,16 @@ import Parallelism
 import RunConfiguration
 import Support
 
-/// How a run begins with another run's checkpoint.
+/// Starting a run from another run's checkpoint.
 extension RunState {
-  /// Begins with the weights, the optimizer's state and the step of a checkpoint of another run; the data stream begins at
-  /// its beginning. Collective.
+  /// Branches from another run's checkpoint: loads its weights, optimizer state and step; the data stream starts anew.
+  /// Collective.
   ///
   /// - Parameters:
-  ///   - path: a checkpoint, or a run, whose newest sound one is taken.
-  ///   - root: the root hash of the only checkpoint that will do; nil for any.
-  /// - Returns: what the run's own checkpoints will say of it.
-  /// - Throws: `ForgeError.badInput` when there is none, it is damaged, or the run cannot begin with it.
+  ///   - path: a checkpoint, or a run, of which the newest sound checkpoint is loaded.
+  ///   - root: the required root hash; nil for any.
+  /// - Returns: the record of the branch.
+  /// - Throws: `ForgeError.badInput` when there is no checkpoint, it is damaged, or the run cannot branch from it.
   func branch(from path: String, root: String? = nil) throws -> RunRecord {
     var damage: ForgeError?
     for candidate in try checkpointPaths(at: path).reversed() {
@@ -46,7 +46,7 @@ extension RunState {
       "checkpoint '\(path)' is another one by now: its root hash is \(reader.root), not \(root)")
   }
 
-  /// The checkpoints that a path means, in ascending order of their steps, as rank 0 sees them.
+  /// The checkpoints that a path refers to, in ascending order of steps, as rank 0 finds them.
   private func checkpointPaths(at path: String) throws -> [String] {
     var found: [UInt8] = []
     try communicator.together {

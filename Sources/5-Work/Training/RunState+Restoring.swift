@@ -5,21 +5,21 @@ import RunStore
 import Support
 
 extension RunState {
-  /// What a run continues from.
+  /// The restored checkpoint that a run is resumed from.
   struct Restored {
     let record: RunRecord
-    /// The newest checkpoint on the shared disk.
+    /// The step of the newest checkpoint on the shared disk; nil for none.
     let sharedStep: Int?
-    /// Whether the state is that of the nodes' own copies.
+    /// Whether the state was restored from node-local checkpoints.
     let isFromCopies: Bool
   }
 
-  /// A checkpoint that the run may continue from.
+  /// A checkpoint that the run may be resumed from.
   private enum Candidate {
     case shared(step: Int)
     case copies(NodeLocalCheckpoint)
 
-    /// In the order in which they are tried: of one step, the nodes' copies are read faster.
+    /// The preference, highest first: newest step, and of one step node-local checkpoints, which are read faster.
     var rank: (step: Int, isLocal: Int) {
       switch self {
       case .shared(let step): (step, 0)
@@ -27,18 +27,18 @@ extension RunState {
       }
     }
 
-    /// Whether an error speaks for trying another one. A node's disk may also be full.
+    /// Whether another candidate is to be tried after an error. For node-local checkpoints any error, such as a full
+    /// disk.
     func isLost(by error: ForgeError) -> Bool {
       if case .copies = self { true } else { error.kind == .badInput }
     }
   }
 
-  /// Reads the newest checkpoint of which every chunk is sound, from the nodes' own disks or the shared one; a damaged one
-  /// is named and the one before it tried.
+  /// Restores the newest sound checkpoint, node-local or shared; damaged ones are reported and skipped. Collective.
   ///
   /// - Parameters:
   ///   - last: the newest step to consider.
-  ///   - copies: on the nodes' own disks, when the run has some.
+  ///   - copies: the node-local checkpoints, if the run has any.
   /// - Returns: nil when there is no checkpoint.
   /// - Throws: `ForgeError.badInput` when all are damaged, or when the run was started with other settings.
   func restore(upTo last: Int = .max, copies: NodeLocalCheckpoints? = nil) throws -> Restored? {
@@ -77,16 +77,16 @@ extension RunState {
       throw ForgeError.badInput(
         "none of the \(shared.count) checkpoints in '\(folder.path)' is sound; remove the folder to start the run anew")
     }
-    // A part of it is in the state already, which is neither what it was nor a beginning.
+    // The state is partly loaded, so it cannot be initialised as at a new start.
     guard !isTouched else {
       throw ForgeError.tryAgain("the nodes' copies are damaged, and there is no checkpoint yet; start the run again")
     }
     return nil
   }
 
-  /// Names what is damaged.
+  /// Reports the damage of a candidate.
   ///
-  /// - Returns: the same copies without what is damaged, if the partners' make them whole.
+  /// - Returns: the same node-local checkpoint without its damaged shards, if the partners' copies complete it.
   private func remains(
     of candidate: Candidate, _ copies: NodeLocalCheckpoints?, _ damage: ForgeError
   ) throws -> [Candidate] {
@@ -99,7 +99,7 @@ extension RunState {
     return try copies.withoutDamage(checkpoint, threads: threads, report: note).map { [.copies($0)] } ?? []
   }
 
-  /// The steps of the checkpoints on the shared disk, as rank 0 sees them.
+  /// The steps of the checkpoints on the shared disk, as rank 0 finds them.
   private func sharedSteps(in folder: CheckpointFolder) throws -> [Int] {
     let steps = communicator.isLeader ? folder.steps() : []
     let found = try communicator.broadcast(steps.flatMap { withUnsafeBytes(of: $0, Array.init) }, root: 0)
@@ -108,8 +108,8 @@ extension RunState {
     }
   }
 
-  /// The nodes' copies that the run may continue from. Copies that followed a checkpoint on the shared disk that is not
-  /// there any more are of a course that somebody wanted undone.
+  /// The complete node-local checkpoints. Those that followed a shared checkpoint that has been removed are skipped:
+  /// removing it was meant to undo them.
   private func soundCopies(_ copies: NodeLocalCheckpoints?, after sharedStep: Int) throws -> [NodeLocalCheckpoint] {
     guard let copies else { return [] }
     var newest = sharedStep

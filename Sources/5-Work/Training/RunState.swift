@@ -13,9 +13,9 @@ import RunConfiguration
 import RunStore
 import Support
 
-/// What a run computes with on one rank, and how far it is: data, engine, step. Training drives it, and so does replaying.
+/// The state of a run on one rank: data, engine and step. Used by training and by replay.
 ///
-/// It reads checkpoints (`restore`) and writes nothing.
+/// It restores checkpoints, and does not write to the run directory.
 final class RunState {
   let configuration: RunConfiguration
   let communicator: Communicator
@@ -26,25 +26,25 @@ final class RunState {
   let trainingStep: TrainingStep
   let checkpoints: CheckpointTransfer
   let memory: MemoryPlan
-  /// Bytes that the process had before anything was laid out: program and libraries.
+  /// Resident bytes of the process before allocation: program and libraries.
   let baselineBytes: Int
-  /// What to tell a user whose launcher leaves this rank fewer cores than threads; nil when it does not.
+  /// A warning when cores are oversubscribed; nil otherwise.
   let threadAdvice: String?
-  /// Tells people, on rank 0.
+  /// Logs a sentence, on rank 0.
   let note: (String) -> Void
-  /// What the run is made from, as it was found at this start.
+  /// The sources of the run, as identified at this start.
   var found: FoundSources
   /// Steps done.
   var step = 0
-  /// Where the run branched off another; nil for a run that began on its own.
+  /// The run's branch point; nil for a run that did not branch.
   private(set) var branch: Branch?
 
-  /// Collective.
+  /// Identifies the data and allocates the engine. Collective.
   ///
   /// - Parameters:
-  ///   - start: counts the starts of the run.
-  ///   - dataRead: called when the data have been looked at, which may take long, and before anything is laid out.
-  /// - Throws: `ForgeError.badInput` for data or settings that cannot be used; what `dataRead` throws.
+  ///   - start: the number of this start of the run.
+  ///   - dataRead: called after the data have been verified, which may take long, and before allocation.
+  /// - Throws: `ForgeError.badInput` for data or settings that cannot be used; errors of `dataRead`.
   init(
     _ configuration: RunConfiguration, _ directory: RunDirectory, communicator: Communicator, start: Int,
     note: @escaping (String) -> Void, dataRead: () throws -> Void = {}
@@ -68,7 +68,7 @@ final class RunState {
 
     baselineBytes = ResidentMemory.bytes()
     let backend = Backend(threads: threads)
-    // All ranks were promised so many, and the others would wait for the slow one.
+    // A rank with fewer threads would slow down all others.
     try communicator.together { if let shortage = backend.team.shortage { throw shortage } }
     var plan: MemoryPlan?
     let options = try EngineOptions(configuration, ranks: ranks, duplicates: Self.duplicates(ranks: ranks))
@@ -78,7 +78,7 @@ final class RunState {
         neighbours: min(ranks, LaunchEnvironment.current.localSize), shadowsExperts: dispatcher?.shadowsExperts ?? false
       )
       plan = planned
-      // Parameters and gradient sums are laid out whole, however little of them this rank keeps, and rows for the worst case.
+      // Address space: parameters and gradient sums of the whole model, and received rows for the worst case.
       let laidOut = Decoder.plannedBytes(
         model, sequences: configuration.batch.microBatch, length: settings.sequenceLength, training: true,
         recompute: options.recompute, experts: shardingPlan.experts.experts(of: rank).count,
@@ -101,7 +101,7 @@ final class RunState {
       writes: engine.mesh.isFirstOfDuplicates)
   }
 
-  /// Ranks that compute the same thing: none but in tests of the mesh, which set a variable of the environment.
+  /// Ranks that compute the same: 1 except in tests of the mesh, which set an environment variable.
   private static func duplicates(ranks: Int) throws -> Int {
     guard let text = ProcessInfo.processInfo.environment["FORGE_TEST_DUPLICATES"] else { return 1 }
     guard let duplicates = Int(text), duplicates > 0, ranks % duplicates == 0 else {
@@ -110,14 +110,14 @@ final class RunState {
     return duplicates
   }
 
-  /// The node's cores, shared between its ranks; at most the cores that this rank is bound to.
+  /// The node's cores divided by its ranks; at most the cores that this rank is bound to.
   private static func defaultThreads() -> Int {
     max(1, min(ProcessorAffinity.allowedCores, ProcessorAffinity.onlineCores / LaunchEnvironment.current.localSize))
   }
 
-  /// Starts from a pretrained model or at random. Collective.
+  /// Initialises the parameters from a pretrained model or at random. Collective.
   func initialize() throws {
-    // Every rank reads or computes what it owns; the rest comes from the other ranks.
+    // Every rank reads or computes its shards; the rest is gathered.
     let shards = engine.state.shards.filter { !$0.isEmpty }
     try communicator.together {
       if let folder = configuration.pretrained {
@@ -133,7 +133,7 @@ final class RunState {
     trainingStep.parametersChanged()
   }
 
-  /// Takes over what the record of a checkpoint says, whose tensors have been read.
+  /// Adopts the record of a checkpoint whose tensors have been loaded.
   func adopt(_ record: RunRecord, step: Int) {
     trainingStep.progress = record.progress
     trainingStep.parametersChanged(to: step)
@@ -141,7 +141,7 @@ final class RunState {
     self.step = step
   }
 
-  /// The documents of a step's batch, by dataset; on rank 0 only, who records them.
+  /// The documents of a step's batch, by dataset; empty on ranks other than 0.
   func documents(of outcome: StepOutcome) -> [String] {
     guard communicator.isLeader else { return [] }
     return (0..<configuration.batch.sequences).map { place in
@@ -151,8 +151,8 @@ final class RunState {
     }
   }
 
-  /// Writes the first step's gradients, before clipping, under their Hugging Face names, and leaves the weights alone:
-  /// for comparing with another implementation. Collective; rank 0 writes.
+  /// Writes the gradients of the next step, before clipping, under their Hugging Face names, without updating weights:
+  /// for comparison with other implementations. Collective; rank 0 writes.
   func dumpGradients(to path: String) throws {
     _ = try trainingStep.gradients(batch: trainingStep.progress.batch(ofStep: step + 1))
     let gradients = try engine.optimizer.completeGradients()

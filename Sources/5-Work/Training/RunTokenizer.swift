@@ -6,16 +6,16 @@ import RunStore
 import Support
 import Tokenizers
 
-/// The run's own copy of the tokenizer that its data was made with, `RUN/tokenizer`: what `forge export` and
-/// `forge generate` take, whatever becomes of the data and of the model that the run started from.
+/// The run's copy of its data's tokenizer, `RUN/tokenizer`, which `forge export` and `forge generate` use even when the
+/// data or the initial model are gone.
 enum RunTokenizer {
-  /// What a tokenizer consists of, beside its `tokenizer.json`.
+  /// The files of a tokenizer besides `tokenizer.json`.
   private static let companions = [
     "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "vocab.json",
     "merges.txt", "tokenizer.model",
   ]
 
-  /// The folder to copy: that of the first dataset whose tokenizer is known, or of what the run began with.
+  /// The folder to copy: that of the first dataset with a known tokenizer, or of the initial model or checkpoint.
   static func source(_ configuration: RunConfiguration, _ sources: RunSources) -> String? {
     for set in sources.train + sources.validation where set.tokenizer != nil {
       let source = DataSource(path: set.path)
@@ -24,15 +24,15 @@ enum RunTokenizer {
     return (configuration.pretrained ?? configuration.run.branchFrom).flatMap(ModelTokenizer.folder(model:))
   }
 
-  /// Copies a tokenizer's files, unless the run has a copy; the folder appears when it is complete.
+  /// Copies a tokenizer's files atomically, unless the run has a copy.
   ///
-  /// - Throws: `ForgeError.badInput` when it, or the folder, has another tokenizer than the data was made with;
-  ///   `tryAgain` when the run directory cannot be written.
+  /// - Throws: `ForgeError.badInput` when the copy, or `folder`, has a tokenizer other than the data's; `tryAgain` when
+  ///   the run directory cannot be written.
   static func keep(_ folder: String?, expected fingerprint: String?, in run: RunDirectory) throws {
     let manager = FileManager.default
     let target = run.tokenizer
     if manager.fileExists(atPath: target) {
-      // It may be the user's, so it stays.
+      // It may be the user's, so it is not replaced.
       guard let fingerprint, TokenizerFingerprint.hash(folder: target) != fingerprint else { return }
       throw ForgeError.badInput(
         "'\(target)' is not the tokenizer that the data was made with; remove it, and the next start keeps the right one"

@@ -1,8 +1,8 @@
 import Batches
 import Support
 
-/// The SHA-256 of each sequence of a global batch, as integers whose sum over ranks is the whole list: a rank puts those of
-/// its own sequences at their places among zeros.
+/// The SHA-256 digests of a global batch's sequences as integers, gathered over ranks by summation: each rank writes
+/// those of its own sequences, and zeros elsewhere.
 struct SequenceDigests {
   /// `[sequences · 4]`
   var words: [Int64]
@@ -10,7 +10,9 @@ struct SequenceDigests {
   /// - Parameter sequences: of the global batch.
   init(sequences: Int) { words = Array(repeating: 0, count: 4 * sequences) }
 
-  /// - Parameter first: the place in the global batch of the micro-batch's first sequence.
+  /// Adds the digests of a micro-batch.
+  ///
+  /// - Parameter first: the index in the global batch of the micro-batch's first sequence.
   mutating func add(_ batch: TokenBatch, first: Int) {
     for sequence in 0..<batch.sequences {
       let digest = batch.digest(ofSequence: sequence).words
@@ -20,7 +22,7 @@ struct SequenceDigests {
     }
   }
 
-  /// Of the global batch, once the words of all ranks are added up.
+  /// The digest of the global batch, after the words have been summed over ranks.
   var batch: SHA256.Digest {
     let words = words.map { UInt64(bitPattern: $0) }
     return TokenBatch.digest(

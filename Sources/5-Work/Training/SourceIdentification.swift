@@ -8,11 +8,11 @@ import RunStore
 import Support
 import Tokenizers
 
-/// Finds out, on all ranks together, what the datasets of a run hold.
+/// Identifies the datasets of a run by content hash, on all ranks together.
 ///
-/// A prepared dataset brings its digest, and one that was read before is remembered: of both only the sizes and one
-/// chunk in a hundred are read, different ones at every start. What is new or has been touched is read whole, by all ranks
-/// together, and so is what is small.
+/// Of a dataset with a known digest, prepared or cached, only the sizes and about one chunk in a hundred are verified,
+/// different ones at every start. A dataset without a digest, or one modified since it was cached, is read whole, by
+/// all ranks together; so are small ones.
 struct SourceIdentification {
   /// A dataset that the run reads.
   struct Dataset: Codable {
@@ -21,28 +21,28 @@ struct SourceIdentification {
     var prefix: String
     var tokenizer: String?
     var status: [SourceMemory.Status] = []
-    /// What it should hold; nil when that is not known.
+    /// The expected digest; nil when unknown.
     var digest: DatasetDigest?
     /// Whether all of it has to be read.
     var isWhole = false
-    /// All ids are known to be below this.
+    /// Exclusive upper bound of the token ids, if known; 0 otherwise.
     var vocabularySize = 0
   }
 
   let communicator: Communicator
   let threads: Int
   let seed: UInt64
-  /// Counts the starts of the run, so that each looks at other chunks.
+  /// The number of this start of the run, so that each start verifies other chunks.
   let start: Int
   let note: (String) -> Void
 
-  /// After so many seconds no further chunk of the sample is begun, so that a start is never held up by it.
+  /// Time limit of the sample, seconds: no further chunk is started after it.
   static let sampleSeconds = 8.0
   private static let worthLogging = 8 << 30
-  /// Data of a run that is read whole at every start, which takes no second.
+  /// Max bytes of a run's data that are read whole at every start, which takes under a second.
   private static let smallBytes = 1 << 30
 
-  /// Chunks that were verified, by all ranks.
+  /// The number of chunks verified, over all ranks.
   private(set) var verified = 0
 
   init(
@@ -51,10 +51,10 @@ struct SourceIdentification {
     (self.communicator, self.threads, self.seed, self.start, self.note) = (communicator, threads, seed, start, note)
   }
 
-  /// Collective.
+  /// Identifies datasets. Collective.
   ///
   /// - Returns: the datasets in the same order, each with its digest.
-  /// - Throws: `ForgeError.badInput` when one is missing or is not what its digest says.
+  /// - Throws: `ForgeError.badInput` when one is missing or does not match its digest.
   mutating func identify(
     _ sources: [(source: DataSource, split: DatasetSplit)], memory: SourceMemory
   ) throws -> [Dataset] {
@@ -76,7 +76,7 @@ struct SourceIdentification {
     return datasets
   }
 
-  // MARK: What is known
+  // MARK: Known digests
 
   private func describe(
     _ sources: [(source: DataSource, split: DatasetSplit)], _ memory: SourceMemory
@@ -84,7 +84,7 @@ struct SourceIdentification {
     var seen: Set<String> = []
     var datasets = try sources.map {
       var dataset = try describe($0.source, $0.split, memory)
-      // What stands in the configuration twice is read once.
+      // A dataset that is configured twice is read once.
       if !seen.insert(dataset.prefix).inserted { (dataset.digest, dataset.isWhole) = (nil, false) }
       return dataset
     }
@@ -92,7 +92,7 @@ struct SourceIdentification {
     return datasets
   }
 
-  /// Little data is read whole at every start.
+  /// Marks the datasets to be read whole when all data are small.
   private static func markSmall(_ datasets: inout [Dataset]) {
     let bytes = datasets.filter { $0.digest != nil }.flatMap(\.status).reduce(0) { $0 + $1.size }
     guard bytes <= smallBytes else { return }
@@ -128,10 +128,10 @@ struct SourceIdentification {
     return dataset
   }
 
-  /// The fingerprint of the tokenizer that made a dataset; nil when it cannot be known.
+  /// The fingerprint of the tokenizer that encoded a dataset; nil when unknown.
   static func tokenizer(of source: DataSource, _ description: DatasetDescription?) -> String? {
     guard let recorded = description?.tokenizer else { return nil }
-    // Older datasets know the bytes of the file only, and where it was.
+    // Older datasets recorded only the hash of the tokenizer file and its path.
     return recorded.fingerprint ?? source.tokenizerFolder(description).flatMap(TokenizerFingerprint.hash(folder:))
   }
 
@@ -160,7 +160,7 @@ struct SourceIdentification {
         ChunkVerification.Task(prefix: dataset.prefix, chunk: $0, expected: digest[$0])
       }
     }
-    // Where time is short, it is not always the same datasets that are left out.
+    // A random order, so that the time limit does not always cut off the same datasets.
     let order = Permutation(count: max(1, tasks.count), key: key)
     let deadline = ContinuousClock.now + .seconds(Self.sampleSeconds)
     let mine = stride(from: communicator.rank, to: tasks.count, by: communicator.size).map { tasks[order($0)] }
@@ -196,9 +196,9 @@ struct SourceIdentification {
     }
   }
 
-  /// The hash of every safetensors file of a folder together. Collective.
+  /// One hash over all safetensors files of a folder. Collective.
   ///
-  /// - Parameter files: sizes by name.
+  /// - Parameter files: the files' status by name.
   func identify(weights folder: String, files: [String: SourceMemory.Status]) throws -> String {
     let names = files.keys.sorted()
     let parts = names.flatMap { name in
@@ -213,7 +213,7 @@ struct SourceIdentification {
     return SHA256.hash("forge-weights 1\n" + text.joined()).hexadecimal
   }
 
-  /// The hash of every chunk, each read by one of the ranks.
+  /// The hash of every chunk, each read by one rank.
   private func hash(_ tasks: [ChunkVerification.Task]) throws -> [String] {
     guard !tasks.isEmpty else { return [] }
     let bytes = tasks.reduce(0) { $0 + $1.bytes.count }
@@ -231,7 +231,7 @@ struct SourceIdentification {
         }
       }
     }
-    // Of every word one rank has the value and the others 0.
+    // Each word is nonzero on one rank only.
     try words.withUnsafeMutableBufferPointer { try communicator.allReduce(arena: $0, .sum) }
     return tasks.indices.map { place in
       let word = (0..<4).map { UInt64(bitPattern: words[4 * place + $0]) }

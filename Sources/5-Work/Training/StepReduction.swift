@@ -3,28 +3,28 @@ import Models
 import Objectives
 import Parallelism
 
-/// What is summed over a step's micro-batches and ranks. Integers throughout, so that order does not matter.
+/// The reduction of a step's sums over micro-batches and ranks, all integers, so that their order does not matter.
 struct StepReduction {
-  /// By term of the objective.
+  /// The loss sums by term of the objective.
   private(set) var losses: [Int64]
   var auxiliaryLoss: Int64 = 0
   var overflowCount: Int64 = 0
   var stops: Int64 = 0
   var saves: Int64 = 0
   var exposedCommunicationMicroseconds: Int64 = 0
-  /// By rank, what its micro-batches took, and their number.
+  /// By rank, the time and number of its micro-batches.
   private var microseconds: [Int64]
   private var microBatches: [Int64]
   /// Tokens per expert, `[sparse layers · experts]`.
   private var loads: [Int64]
-  /// What the global batch held.
+  /// The digests of the global batch's sequences.
   var digests: SequenceDigests
   private let rank: Int
   private let experts: Int
 
   /// - Parameters:
   ///   - objective: with the denominators of the global batch.
-  ///   - sequences: of the global batch, when its hash is wanted.
+  ///   - sequences: of the global batch; 0 to omit its hash.
   init(_ configuration: ModelConfiguration, _ objective: NormalizedObjective, mesh: ProcessMesh, sequences: Int = 0) {
     digests = SequenceDigests(sequences: sequences)
     rank = mesh.batch.rank
@@ -46,15 +46,15 @@ struct StepReduction {
     for (place, load) in result.expertLoads.enumerated() { loads[place] += Int64(load) }
   }
 
-  /// What one micro-batch took this rank, without waiting for others.
+  /// Adds the time of one micro-batch of this rank, without exposed communication.
   mutating func add(seconds: Double) {
     microseconds[rank] += Int64(seconds * 1e6)
     microBatches[rank] += 1
   }
 
-  /// Adds up what all ranks found. Collective.
+  /// All-reduces the sums. Collective.
   ///
-  /// What is computed is summed over the ranks that compute different things; what ranks measure and wish, over all.
+  /// Computed values are summed over the ranks of the batch group, measurements and requests over all ranks.
   ///
   /// - Throws: `MPIError`.
   mutating func reduce(over mesh: ProcessMesh) throws {
@@ -80,7 +80,7 @@ struct StepReduction {
     microBatches = Array(told[(3 + ranks)...])
   }
 
-  /// By rank; nil for one that had no micro-batch.
+  /// The mean seconds per micro-batch by rank; nil for a rank without one.
   var secondsPerMicroBatch: [Double?] {
     zip(microseconds, microBatches).map { $1 > 0 ? Double($0) / 1e6 / Double($1) : nil }
   }

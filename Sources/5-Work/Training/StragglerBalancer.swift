@@ -1,15 +1,16 @@
 import Sharding
 
-/// Deals micro-batches in proportion to how fast ranks are, once one is clearly slower than the others.
+/// Straggler balancing: assigns micro-batches in proportion to the speed of ranks, once one is clearly slower than the
+/// others.
 ///
-/// All ranks see the same measurements, so all deal alike. A slow rank may have a hot or busy machine, an older CPU, or
-/// neighbours; who computes a micro-batch leaves no trace in the result.
+/// All ranks have the same measurements, so all make the same assignment, which does not change the results. A slow
+/// rank may have a hot or busy machine, an older CPU, or other jobs on its node.
 struct StragglerBalancer {
-  /// The share of a step's time that an uneven dealing must save to be worth it: measurements waver.
+  /// The min share of a step's time that an uneven assignment must save, because measurements are noisy.
   private static let worthwhile = 0.1
-  /// Steps that a rank's speed is the median of.
+  /// The number of steps in the median of a rank's speed.
   private static let window = 8
-  /// How much slower than the median rank is told.
+  /// The time relative to the median rank above which a rank is reported as slow.
   private static let slowFactor = 1.3
 
   private let microBatches: Int
@@ -18,11 +19,11 @@ struct StragglerBalancer {
   private var history: [[Double]]
   private(set) var dealing: MicroBatchAssignment
   private var even: MicroBatchAssignment { MicroBatchAssignment(microBatches: microBatches, ranks: ranks) }
-  /// Whether all ranks get the same number, as far as possible.
+  /// Whether the assignment is even.
   var isEven: Bool { dealing == even }
   /// Whether a rank gets less than its even share.
   func hasLess(_ rank: Int) -> Bool { dealing.counts[rank] < even.counts[rank] }
-  /// Ranks that are slow now, and how much slower than the median rank.
+  /// The slow ranks, with their time relative to the median rank.
   private(set) var stragglers: [Int: Double] = [:]
 
   init(microBatches: Int, ranks: Int, isAutomatic: Bool) {
@@ -33,7 +34,9 @@ struct StragglerBalancer {
     dealing = MicroBatchAssignment(microBatches: microBatches, ranks: ranks)
   }
 
-  /// - Parameter secondsPerMicroBatch: of the last step, by rank; nil for a rank that had no micro-batch.
+  /// Records the times of a step, and updates the assignment.
+  ///
+  /// - Parameter secondsPerMicroBatch: of the last step, by rank; nil for a rank without a micro-batch.
   mutating func record(secondsPerMicroBatch: [Double?]) {
     for (rank, seconds) in secondsPerMicroBatch.enumerated() {
       guard let seconds else { continue }
@@ -52,14 +55,14 @@ struct StragglerBalancer {
     let balanced = MicroBatchAssignment(microBatches: microBatches, seconds: seconds)
     let isBetter = balanced.duration(seconds) < (1 - Self.worthwhile) * even.duration(seconds)
     let wanted = isBetter ? balanced : even
-    // A new dealing must also beat the present one, or ranks would trade places for ever.
+    // A new assignment must also beat the current one, to prevent oscillation.
     if wanted.duration(seconds) < (1 - Self.worthwhile) * dealing.duration(seconds) || !isBetter { dealing = wanted }
-    // A rank that gets nothing is not measured any more: what is known of it must fade, so that it is tried again.
+    // A rank without micro-batches is not measured: its history decays, so that it is tried again.
     for rank in 0..<ranks where dealing.counts[rank] == 0 && even.counts[rank] > 0 {
       history[rank] = history[rank].map { usual + 0.98 * ($0 - usual) }
     }
   }
 
-  /// The lower one of the two in the middle: of two ranks, the fast one is the usual.
+  /// The lower median, so that of two ranks the faster one is the reference.
   private static func median(_ values: [Double]) -> Double { values.sorted()[(values.count - 1) / 2] }
 }

@@ -1,12 +1,12 @@
 import RunStore
 import Support
 
-/// Writes the numbers of `metrics.jsonl` as curves for TensorBoard.
+/// Writes the floating-point metrics of `metrics.jsonl` as TensorBoard scalars.
 final class TensorBoardObserver: RunObserver {
   private let directory: RunDirectory
   private var log: EventLog
 
-  /// Drops what the run's files have beyond a step.
+  /// Truncates the run's event files after `step`.
   init(_ directory: RunDirectory, after step: Int) throws {
     self.directory = directory
     log = try EventLog(directory, resumingAfter: step)

@@ -5,14 +5,14 @@ import RunConfiguration
 import RunStore
 import Support
 
-/// What a run knows of the copies on the nodes' own disks.
+/// The state of a run's node-local checkpoints.
 struct CopyState {
-  /// The last step that was copied, or that the run began with.
+  /// The step of the last node-local checkpoint, or the restored one.
   var step = 0
   var isLogged = false
 }
 
-/// Copies on the nodes' own disks, between the checkpoints on the shared one.
+/// Node-local checkpoints, between the checkpoints on the shared disk.
 extension Trainer {
   static func openCopies(
     _ directory: RunDirectory, _ configuration: RunConfiguration, _ lease: RunLease, _ communicator: Communicator
@@ -22,8 +22,8 @@ extension Trainer {
       path: path, files: GuardedFiles(check: lease.check), token: lease.record.holder, communicator: communicator)
   }
 
-  /// Whether the nodes should copy the state now. One that falls due while another save is under way comes after it:
-  /// training does not wait for the shared disk. Collective.
+  /// Whether a node-local checkpoint is due. While another save is in progress it is deferred, so that training does
+  /// not wait for the shared disk. Collective.
   func isCopyDue() throws -> Bool {
     guard copies != nil, let interval = configuration.checkpoint.local?.every, step - lastCopy.step >= interval else {
       return false
@@ -31,7 +31,7 @@ extension Trainer {
     return try communicator.allReduce(saver.isSaving ? 1 : 0 as Int64, .max) == 0
   }
 
-  /// Begins a copy of the present step on the nodes' own disks. Collective.
+  /// Starts a node-local checkpoint of the current step. Collective.
   func startCopy(_ validated: Validation.Loss?) throws {
     guard let copies else { return }
     lastCopy.step = step
@@ -56,7 +56,7 @@ extension Trainer {
     }
   }
 
-  /// The run is complete, and the shared disk has its last checkpoint.
+  /// Deletes the node-local checkpoints of a complete run, whose last checkpoint is on the shared disk.
   func discardCopies() {
     do { try copies?.discard() } catch { note("the nodes' copies were not deleted: \(error)") }
   }

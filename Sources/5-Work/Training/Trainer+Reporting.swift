@@ -6,12 +6,11 @@ import RunConfiguration
 import RunStore
 import Support
 
-/// What a run tells its observers.
+/// Reports to the run's observers.
 extension Trainer {
-  /// Opens the run's files, drops what they have beyond the step that the run continues from, and introduces the run.
-  /// Collective.
+  /// Opens the run's files, truncates them after the restored step, and reports the start. Collective.
   ///
-  /// - Parameter record: of the checkpoint that the run continues from, or branches off from.
+  /// - Parameter record: of the checkpoint that the run resumes or branches from.
   func begin(continuing record: RunRecord?) throws {
     hosts = try communicator.gather(Array(ProcessTable.hostName.utf8), root: 0).map {
       String(decoding: $0, as: UTF8.self)
@@ -52,9 +51,9 @@ extension Trainer {
       advice: [state.threadAdvice, kernels].compactMap(\.self) + configuration.warnings)
   }
 
-  /// Tells of a step.
+  /// Reports a step.
   ///
-  /// - Throws: `ForgeError.tryAgain` when a file cannot be written, `badInput` when another job has the run directory, or
+  /// - Throws: errors of observers; `ForgeError.badInput` when another job has taken over the run directory, or
   ///   training has diverged.
   func report(_ outcome: StepOutcome, seconds: Double, _ validated: Validation.Loss?) throws {
     try checkLease()
@@ -91,10 +90,10 @@ extension Trainer {
     }
   }
 
-  /// The run is complete: its peak of memory beside the prediction, and the weights' hash. Collective.
+  /// Reports the end of a complete run: peak memory, measured and predicted, and the hash of the weights. Collective.
   func reportEnd() throws {
     let engine = state.engine
-    // Without full sharding memory only grows, so what is resident at the end is the peak.
+    // Without full sharding memory only grows, so resident memory at the end is the peak.
     let peak = max(engine.state.peakResidentBytes, ResidentMemory.bytes())
     var bytes = [Int64(peak), Int64(state.baselineBytes + state.memory.bytes)]
     try bytes.withUnsafeMutableBufferPointer { try communicator.allReduce(arena: $0, .max) }
@@ -103,11 +102,11 @@ extension Trainer {
     try observers.notify { try $0.didEnd(report) }
   }
 
-  /// `rank 3 (host node17)`, and so on.
+  /// A list of ranks with their hosts: `rank 3 (host node17), …`
   func describe(ranks: [Int]) -> String {
     ranks.map { $0 < hosts.count ? "rank \($0) (host \(hosts[$0]))" : "rank \($0)" }.joined(separator: ", ")
   }
 
-  /// A line for people: on the terminal and in the log.
+  /// Logs a line on the terminal and in the log file, on rank 0.
   func note(_ sentence: String) { progress.note(sentence) }
 }

@@ -6,17 +6,17 @@ import RunStore
 import Support
 import Synchronization
 
-/// What a run knows about its checkpoints.
+/// The state of a run's checkpoints on the shared disk.
 struct SaveState {
-  /// The newest one that is durable on the shared disk.
+  /// The step of the newest durable checkpoint on the shared disk.
   private(set) var savedStep: Int?
   private(set) var retention = Retention()
-  /// Rank 0's clock for trying again after a failure.
+  /// The time of the next retry after a failed save, by this rank's clock.
   private var retry: (at: ContinuousClock.Instant, delay: Double)?
 
   private static let retryDelays = (first: 10.0, longest: 600.0)
 
-  /// Whether a save that failed should be tried again now.
+  /// Whether a failed save is to be retried now.
   var isRetryDue: Bool { retry.map { ContinuousClock.now >= $0.at } ?? false }
 
   mutating func restored(step: Int) {
@@ -24,7 +24,7 @@ struct SaveState {
     retention.verified.withLock { $0 = step }
   }
 
-  /// The run continues from the nodes' copies, and the shared disk has an older checkpoint, or none.
+  /// Records a restore from node-local checkpoints, where the shared disk has an older checkpoint or none.
   mutating func restoredFromCopies(sharedStep: Int?) { savedStep = sharedStep }
 
   mutating func saved(step: Int) {
@@ -37,15 +37,15 @@ struct SaveState {
     retry = (ContinuousClock.now + .seconds(delay), delay)
   }
 
-  /// No further try before the one that now begins has ended.
+  /// Suspends retries while a save is in progress.
   mutating func began() { if let retry { self.retry = (ContinuousClock.now + .seconds(1e6), retry.delay) } }
 
-  /// Deletes old checkpoints, behind training's back.
+  /// Retention: deletes old checkpoints, in the background.
   final class Retention: Sendable {
-    /// A checkpoint that this process has read back.
+    /// The step of a checkpoint that this process has verified by reading.
     let verified = Mutex<Int?>(nil)
 
-    /// - Returns: what should be noted; failing to delete is no reason to stop.
+    /// - Returns: notes for the log; an error does not stop the run.
     func prune(_ folder: CheckpointFolder, _ settings: RunConfiguration.Checkpoint, threads: Int) -> [String] {
       var notes: [String] = []
       do {
@@ -63,7 +63,7 @@ struct SaveState {
 }
 
 extension Trainer {
-  /// Begins a checkpoint of the present step; training goes on while it is written. Collective.
+  /// Starts a checkpoint of the current step, asynchronously if so configured. Collective.
   func startSave(_ validated: Validation.Loss?) throws {
     try settleSave(waiting: true)  // one copy of the state at a time
     let folder = directory.checkpoints(under: lease)
@@ -72,13 +72,13 @@ extension Trainer {
     try saver.start(
       CheckpointSaver.Request(
         step: step, folder: folder, level: settings.level, metadata: record(validated).metadata,
-        // A checkpoint is never ahead of what is recorded of its steps.
+        // Records of the steps are durable before the checkpoint.
         beforehand: observers.synchronization(),
         afterwards: { retention.prune(folder, settings, threads: threads) }))
     if !configuration.keepsSnapshot { try settleSave() }
   }
 
-  /// What a checkpoint of the present step says of the run.
+  /// The run record of a checkpoint of the current step.
   func record(_ validated: Validation.Loss?) -> RunRecord {
     RunRecord(
       progress: state.trainingStep.progress, ledger: ledger?.position, validationLoss: validated?.overall,
@@ -86,9 +86,9 @@ extension Trainer {
       branch: state.branch)
   }
 
-  /// Takes note of what became of the last save, if that is known.
+  /// Processes the outcome of the last save, if known.
   ///
-  /// - Returns: why it failed.
+  /// - Returns: the error of a failed save.
   @discardableResult
   func settleSave(waiting: Bool = false) throws -> ForgeError? {
     guard let outcome = try waiting ? saver.wait() : saver.takeOutcome() else { return nil }
@@ -110,7 +110,7 @@ extension Trainer {
     return outcome.failure
   }
 
-  /// A checkpoint that must be there before the program ends.
+  /// Saves a checkpoint synchronously, as before the program ends.
   ///
   /// - Throws: `ForgeError.tryAgain` when it could not be written.
   func saveAndWait(_ validated: Validation.Loss?) throws {

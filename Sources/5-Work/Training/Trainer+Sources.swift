@@ -3,21 +3,21 @@ import RunConfiguration
 import RunStore
 import Support
 
-/// What the run is made from: that it is what it was, and what is kept of it.
+/// The sources of the run: consistency checks, and what is stored of them.
 extension Trainer {
-  /// Checks a run that begins.
+  /// Validates the sources of a new run.
   ///
-  /// - Throws: `ForgeError.badInput` when its sources do not belong together, or a wish cannot be granted.
+  /// - Throws: `ForgeError.badInput` when tokenizers differ, or the configured validation is impossible.
   func checkSources() throws {
     if let mixed = state.found.sources.mixedTokenizers { throw ForgeError.badInput(mixed) }
     if let violation = validationViolation { throw violation }
   }
 
-  /// Checks a run that continues. What its recorded configuration asked for already is only warned of, whatever is refused
-  /// of new runs today.
+  /// Validates the sources of a resumed run. What its recorded configuration had already is a warning, even where it is
+  /// an error for new runs.
   func checkSources(continuing record: RunRecord) throws {
     if let mixed = state.found.sources.mixedTokenizers {
-      // A version that did not look for it started the run.
+      // The run was started by a version without this check.
       guard record.sources.map(state.found.sources.hasOnlyData) ?? true else { throw ForgeError.badInput(mixed) }
       note("warning: \(mixed)")
     }
@@ -38,10 +38,11 @@ extension Trainer {
     }
   }
 
-  /// What the run's validation losses are of; nil where nothing is validated.
+  /// The identity of the validation sets; nil without validation.
   var validationIdentity: String? { validation?.identity(state.found.sources.validation, configuration) }
 
-  /// Keeps, on rank 0, what the run needs of its sources later. A disk that takes nothing costs no more than that.
+  /// Stores, on rank 0, the source cache and the tokenizer in the run directory, and records the use of prepared
+  /// folders. An error is logged only.
   func keepSources() {
     guard communicator.isLeader else { return }
     do {

@@ -5,10 +5,10 @@ import Parallelism
 import RunStore
 import Support
 
-/// How a run starts and goes back.
+/// Starting, rollback and recovery of a run.
 extension Trainer {
-  /// Continues from the newest sound checkpoint of the run directory, branches off from another run's, or starts from a
-  /// pretrained model or at random.
+  /// Resumes from the newest sound checkpoint, branches from another run's, or initialises from a pretrained model or
+  /// at random.
   ///
   /// - Returns: the checkpoint's record; nil at a start without one.
   func restoreOrInitialize() throws -> RunRecord? {
@@ -23,7 +23,7 @@ extension Trainer {
     return branch
   }
 
-  /// Continues from the newest sound checkpoint.
+  /// Restores the newest sound checkpoint.
   ///
   /// - Parameter last: the newest step to consider.
   /// - Returns: nil when there is none.
@@ -39,7 +39,7 @@ extension Trainer {
     return restored.record
   }
 
-  /// Keeps what the folder of `model.from`, or the trunk of a branch, holds beside the weights, for the exports of this run.
+  /// Copies the files besides weights of `model.from`, or of a branch's trunk, for exports of this run.
   private func keepModelFiles() throws {
     try communicator.together {
       guard communicator.isLeader else { return }
@@ -51,16 +51,15 @@ extension Trainer {
     }
   }
 
-  // MARK: Going back
+  // MARK: Rollback and recovery
 
   private static let maxRollbacks = 10
 
-  /// Returns to the last checkpoint and takes a step's batch out of the data.
+  /// Rolls back to the last checkpoint and skips a step's batch from then on.
   ///
-  /// Nothing of this has to survive a crash: a run that starts again from the same checkpoint meets the same batch, and
-  /// decides the same.
+  /// This need not survive a crash: a run resumed from the same checkpoint computes the same batch, and decides alike.
   ///
-  /// - Returns: false when there is no checkpoint to return to; the update is then only left out.
+  /// - Returns: false when there is no checkpoint; then only the update is skipped.
   func rollBack(_ outcome: StepOutcome) throws -> Bool {
     try settleSave(waiting: true)
     let (from, skipped) = (step, state.trainingStep.progress.skippedBatches)
@@ -83,7 +82,7 @@ extension Trainer {
 
   private static let maxRecoveries = 3
 
-  /// Mends parameters that changed by themselves; the step is computed again.
+  /// Recovers from silent data corruption of parameters, from sound shards or a checkpoint; the step is recomputed.
   func recover(_ damage: SilentDataCorruptionCheck.Damage) throws {
     let hosts = describe(ranks: damage.ranks)
     recoveries += 1
@@ -92,7 +91,8 @@ extension Trainer {
         "\(hosts): parameters in memory change by themselves again and again; exclude the machine, and start the run again"
       )
     }
-    // With copies that every rank updates by itself, a change before the last comparison is in all gradients since.
+    // Replicas that every rank updates itself are compared at intervals: with longer ones, gradients since the change
+    // are wrong.
     let isFresh = configuration.parallelism.sharding != .none || configuration.run.compareReplicas == 1
     if damage.ownersAreSound, isFresh {
       try checkLease()
@@ -104,7 +104,7 @@ extension Trainer {
     try settleSave(waiting: true)
     try state.engine.state.waitForParameters()
     try checkLease()
-    // What was saved since the last comparison may hold the change.
+    // Checkpoints since the last comparison may be corrupt.
     let (from, sound) = (step, state.trainingStep.comparedStep)
     try communicator.together {
       guard communicator.isLeader else { return }

@@ -7,50 +7,50 @@ import RunConfiguration
 import RunStore
 import Support
 
-/// A training run on one rank. It only sequences: what happens in a step is `TrainingStep`'s affair, what is summed and
-/// sharded `Parallelism`'s, and what is computed `Models`'.
+/// The trainer: the main loop of a training run on one rank. It only sequences; a step is in `TrainingStep`, reduction
+/// and sharding are in `Parallelism`, the model is in `Models`.
 public final class Trainer {
   let configuration: RunConfiguration
   let communicator: Communicator
   let directory: RunDirectory
-  /// The right to write there.
+  /// The lease on the run directory.
   let lease: RunLease
-  /// Keeps the record of what this rank does, and ends a job that hangs.
+  /// Updates this rank's flight record, and ends a job that hangs.
   let watchdog: Watchdog
   /// Data, engine and step.
   let state: RunState
   let validation: Validation?
-  /// Why the validation that was asked for cannot be.
+  /// Why the configured validation is impossible; nil when it is not.
   let validationViolation: ForgeError?
   let saver: CheckpointSaver
-  /// Checkpoints on the nodes' own disks; nil where there are none.
+  /// Node-local checkpoints; nil when none are configured.
   let copies: NodeLocalCheckpoints?
-  /// Speaks to people, on rank 0; one of the observers.
+  /// Logs on rank 0; one of the observers.
   let progress: ProgressObserver
-  /// Those who are told what happens.
+  /// The observers of the run; none on ranks other than 0.
   var observers = RunObservers()
-  /// What checkpoints remember the place in; rank 0 has it.
+  /// The step ledger, whose position checkpoints record; on rank 0 only.
   var ledger: StepLedger?
   var peak: PeakShare?
-  /// The ranks' hosts; known to rank 0.
+  /// The ranks' hosts; on rank 0 only.
   var hosts: [String] = []
   /// Steps done.
   var step: Int { state.step }
   var saves = SaveState()
-  /// Of memory, since the last step that was done.
+  /// Recoveries from silent data corruption since the last completed step.
   var recoveries = 0
   var skippedInARow = 0
   var lastCopy = CopyState()
 
   /// The main loop.
   ///
-  /// - Returns: the process's exit code: 0 when the run is complete, 75 when it was asked to stop and can be continued.
+  /// - Returns: the process's exit code: 0 when the run is complete, 75 when it stopped on request and can be resumed.
   /// - Throws: `ForgeError`, `MPIError`.
   public func run() throws -> Int32 {
     let restored = try during(.restoring) { try restoreOrInitialize() }
     try begin(continuing: restored)
     keepSources()
-    // From here on a branch needs its trunk no more.
+    // After this checkpoint a branch no longer needs its trunk.
     if restored?.beginsBranch == true { try during(.checkpoint) { try saveAndWait(nil) } }
     var validated: Validation.Loss?
     while step < configuration.run.steps {
@@ -88,12 +88,12 @@ public final class Trainer {
     return 0
   }
 
-  /// Something that is no step, and may take longer.
+  /// Runs a phase that is not a step, and may take longer.
   private func during<Result>(_ phase: FlightRecorder.Phase, _ body: () throws -> Result) rethrows -> Result {
     try watchdog.phase(phase, body)
   }
 
-  /// One step; nil when the run had to go back instead, and continues from where it is now.
+  /// Runs one step; nil after a rollback or recovery, which may have changed `step`.
   private func nextStep() throws -> StepOutcome? {
     do {
       let wishes = TrainingStep.StepRequests(stop: StopSignals.requested, save: saves.isRetryDue)
@@ -109,7 +109,7 @@ public final class Trainer {
     }
   }
 
-  /// Ends a run whose directory another job has taken over, before it writes anything more.
+  /// Throws when another job has taken over the run directory, before anything more is written; checked on rank 0.
   func checkLease() throws {
     guard communicator.isLeader else { return }
     do { try lease.check() } catch {
@@ -118,12 +118,12 @@ public final class Trainer {
     }
   }
 
-  /// Every so many steps, and at the end; never for 0.
+  /// Whether the current step is a multiple of `interval`, or the last; never for 0.
   func isDue(_ interval: Int) -> Bool {
     interval > 0 && (step % interval == 0 || step == configuration.run.steps)
   }
 
-  /// Collective.
+  /// Acquires the run directory, reads the data, and allocates the engine. Collective.
   ///
   /// - Parameter communicator: all ranks of the run.
   /// - Throws: `ForgeError.badInput` for data, weights or a run directory that cannot be used.
@@ -136,7 +136,7 @@ public final class Trainer {
     try RankConsistency.check(configuration, communicator)
     let progress = ProgressObserver(configuration, directory, isLeader: communicator.isLeader)
     self.progress = progress
-    // Before all else that may fail: an automatic restart that comes to nothing is counted there.
+    // Before data and model are read, which may fail: the lease counts automatic restarts without progress.
     let lease = try directory.lease(configuration, communicator: communicator, log: progress.note)
     self.lease = lease
     var watchdog: Watchdog?
@@ -157,8 +157,8 @@ public final class Trainer {
     copies = try Self.openCopies(directory, configuration, lease, communicator)
   }
 
-  /// Writes the first step's gradients, before clipping, under their Hugging Face names, and leaves the weights alone:
-  /// for comparing with another implementation. Collective; rank 0 writes.
+  /// Writes the gradients of the next step, before clipping, under their Hugging Face names, without updating weights:
+  /// for comparison with other implementations. Collective; rank 0 writes.
   public func dumpGradients(to path: String) throws {
     _ = try restoreOrInitialize()
     try state.dumpGradients(to: path)

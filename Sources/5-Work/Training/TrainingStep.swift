@@ -9,31 +9,31 @@ import Parallelism
 import RunConfiguration
 import Sharding
 
-/// What a step did, the same on every rank.
+/// The outcome of a step, the same on every rank.
 struct StepOutcome {
-  /// Mean over the target tokens of the global batch, nats.
+  /// The mean loss over the target tokens of the global batch, nats.
   var loss: Double
-  /// The balancing losses, mean over micro-batches; nil for a dense model.
+  /// The auxiliary load-balancing losses, mean over micro-batches; nil for a dense model.
   var auxiliaryLoss: Double?
-  /// Before clipping; NaN when the step was skipped.
+  /// The gradient norm before clipping; NaN when the step was skipped.
   var gradientNorm: Double
   var learningRate: Double
   var targets: Int
-  /// Of the stream; a multiple of the batch's size.
+  /// The index in the data stream of the batch's first sequence; a multiple of the batch size.
   var firstSequence: Int
   /// SHA-256 of the global batch, hexadecimal.
   var batchDigest: String
-  /// Why the update was left out, in words; nil when it was made.
+  /// Why the update was skipped, as text; nil when it was applied.
   var skipReason: String?
-  /// False when weights and moments stayed as they were.
+  /// Whether weights and moments were updated.
   var isApplied: Bool { skipReason == nil }
-  /// Whether a rank was asked to stop.
+  /// Whether any rank received a stop request.
   var stopRequested: Bool
-  /// Whether rank 0 wants a checkpoint beyond those that are due.
+  /// Whether any rank requested a checkpoint, to retry a failed save.
   var saveRequested: Bool
-  /// Tokens that went to each expert, `[sparse layers][experts]`.
+  /// Tokens per expert, `[sparse layers][experts]`.
   var expertLoads: [[Int]]
-  /// How long a rank's computation waited for other ranks, seconds, mean over ranks.
+  /// Exposed communication, seconds, mean over ranks.
   var exposedCommunicationSeconds: Double
 }
 
@@ -43,38 +43,38 @@ final class TrainingStep {
   private let engine: Engine
   private let loader: BatchLoader
   private let data: TrainingData
-  /// Who computes how much. Where ranks work in lockstep, layer by layer, because experts or parameters are spread over
-  /// them, a slow one holds up every round that there is: fewer micro-batches for it would mean more rounds.
+  /// Assigns micro-batches to ranks. Only evenly where ranks synchronise in every layer, because experts or parameters
+  /// are sharded over them: fewer micro-batches for a slow rank would only mean more micro-steps.
   private(set) var balance: StragglerBalancer
   private let replicas: SilentDataCorruptionCheck
-  /// The last step after which all copies of the parameters were found equal, or that the run began with.
+  /// The last step after which all replicas were found equal, or the restored step.
   private(set) var comparedStep = 0
-  /// What the next steps depend on besides parameters and moments.
+  /// The state besides parameters and moments that later steps depend on.
   var progress: Progress
 
-  /// What a checkpoint keeps of the steps done.
+  /// Progress of a run, as saved in checkpoints.
   struct Progress {
-    /// Updates so far: what Adam's bias correction counts.
+    /// The number of updates applied, for Adam's bias correction.
     var updates = 0
     var spikes: LossSpikeDetector
-    /// Steps done when the data stream began: 0, or where the run branched off.
+    /// The step at which the data stream starts: 0, or the branch point.
     var streamStart = 0
-    /// Batches of the stream, in ascending order, that a rollback has taken out of it.
+    /// Batches of the stream that rollbacks have skipped, ascending.
     var skippedBatches: [Int] = []
 
-    /// The place in the stream of a step's batch.
+    /// The index in the stream of a step's batch.
     func batch(ofStep step: Int) -> Int {
       skippedBatches.reduce(step - 1 - streamStart) { batch, skipped in skipped <= batch ? batch + 1 : batch }
     }
   }
 
-  /// What a rank would like the others to know.
+  /// A rank's requests, which the step's all-reduce combines.
   struct StepRequests {
     var stop = false
     var save = false
   }
 
-  /// Memory that has changed by itself; nothing was updated.
+  /// Silent data corruption of parameters; nothing was updated.
   struct CorruptReplicas: Error {
     var damage: SilentDataCorruptionCheck.Damage
   }
@@ -92,9 +92,9 @@ final class TrainingStep {
         && configuration.parallelism.sharding != .full)
   }
 
-  /// Must be called before the first step, and after parameters were changed by anything but a step.
+  /// Must be called before the first step, and after parameters were changed other than by a step.
   ///
-  /// - Parameter step: the step that they belong to, when they were read anew.
+  /// - Parameter step: the restored step; nil when parameters were not restored.
   func parametersChanged(to step: Int? = nil) {
     if let step { comparedStep = step }
     if configuration.run.compareReplicas > 0 { replicas.remember() }
@@ -104,11 +104,13 @@ final class TrainingStep {
     configuration.run.compareReplicas > 0 && step % configuration.run.compareReplicas == 0
   }
 
+  /// Runs a step. Collective.
+  ///
   /// - Parameters:
-  ///   - step: counted from 1; with the seed it decides the data.
-  ///   - batch: the place in the stream of the data; nil for the step's own.
-  ///   - wishes: of this rank; told to all.
-  /// - Throws: `CorruptReplicas` on all ranks, with weights and moments as they were; `MPIError`.
+  ///   - step: counted from 1; with the seed it determines the data.
+  ///   - batch: the index in the data stream; nil for the step's own.
+  ///   - wishes: the requests of this rank.
+  /// - Throws: `CorruptReplicas` on all ranks, without an update; `MPIError`.
   func run(step: Int, batch: Int? = nil, wishes: StepRequests) throws -> StepOutcome {
     let exposedBefore = engine.exposedCommunicationSeconds
     let batch = batch ?? progress.batch(ofStep: step)
@@ -150,12 +152,13 @@ final class TrainingStep {
       exposedCommunicationSeconds: Double(sums.exposedCommunicationMicroseconds) / 1e6 / Double(engine.mesh.world.size))
   }
 
-  /// The exact gradient sums of a step, complete in this rank's shards when `Engine.finishGradients` has returned.
+  /// Computes the exact gradient sums of a step, which are complete in this rank's shards after
+  /// `Engine.finishGradients`.
   ///
-  /// Ranks compute in rounds, each with its next micro-batch or without one.
+  /// Ranks compute in micro-steps, each with its next micro-batch or without one.
   ///
-  /// - Parameter batch: the place in the stream of the global batch.
-  /// - Returns: what this rank's micro-batches add up to, and the objective with the denominators of the global batch.
+  /// - Parameter batch: the index in the stream of the global batch.
+  /// - Returns: the sums of this rank's micro-batches, and the objective with the denominators of the global batch.
   func gradients(batch: Int) throws -> (StepReduction, NormalizedObjective) {
     let microBatches = balance.dealing.microBatches(of: engine.mesh.batch.rank)
     let first = batch * configuration.batch.sequences
@@ -163,7 +166,7 @@ final class TrainingStep {
     let batches = loader.load(
       microBatches.map { all[$0] }, microSteps: balance.dealing.microSteps,
       read: { data.read($0, into: $1, sequence: $2) })
-    // Denominators are those of the global batch, so they must be known before the first backward pass.
+    // The global batch's denominators are needed before the first backward pass.
     let objective = try NormalizedObjective(
       LanguageModeling(), of: batches, microBatches: configuration.batch.microBatches, over: engine.mesh.batch)
     var sums = StepReduction(

@@ -9,24 +9,24 @@ import RunStore
 import Sharding
 import Support
 
-/// The loss on documents that training never sees; the same bits at any rank count, as for training.
+/// Validation loss on held-out documents; the same bits at any rank count, as for training.
 struct Validation {
-  /// What a validation found, mean nats per token.
+  /// The result of a validation, mean nats per token.
   struct Loss {
-    /// The mean of the sets' losses by their weights.
+    /// The weighted mean of the sets' losses.
     var overall: Double
-    /// Of each set, over all targets in the sequences that are used of it.
+    /// The loss of each set, over all targets of its used sequences.
     var sets: [(name: String, loss: Double)]
   }
 
   private let data: ValidationData
   private let loader: BatchLoader
-  /// Every micro-batch is of one set.
+  /// The micro-batches, each of one set.
   private let microBatches: [(set: Int, sequences: Range<Int>)]
 
-  /// nil when the configuration wants none, or when there is nothing to validate on (see ``violation(_:_:)``).
+  /// Nil without validation, or without validation data (see ``violation(_:_:)``).
   ///
-  /// - Parameter checkedVocabularies: of datasets whose ids are known to be below this.
+  /// - Parameter checkedVocabularies: exclusive upper bounds of token ids, of datasets that need not be checked.
   init?(
     _ configuration: RunConfiguration, loader: BatchLoader, checkedVocabularies: [String: Int]
   ) throws {
@@ -44,9 +44,9 @@ struct Validation {
     }
   }
 
-  /// Why a validation that was asked for cannot be, or leaves out a set that was named; nil when nothing is wrong.
+  /// Why the configured validation is impossible, or a configured set is empty; nil when it is valid.
   ///
-  /// - Parameter validation: what came of the configuration.
+  /// - Parameter validation: made from the configuration.
   /// - Throws: `ForgeError.badInput` when the configuration is not a mapping.
   static func violation(_ configuration: RunConfiguration, _ validation: Validation?) throws -> ForgeError? {
     let root = try ConfigurationSection(configuration.source)
@@ -74,16 +74,16 @@ struct Validation {
         + "be validated on; name a longer dataset, or leave it out")
   }
 
-  /// What the losses are of: the same for two validations whose losses can be compared.
+  /// The identity of the validated sequences: the same for two validations whose losses are comparable.
   ///
-  /// - Parameter sources: the sets as they were found.
+  /// - Parameter sources: the identified sets.
   func identity(_ sources: [RunSources.Dataset], _ configuration: RunConfiguration) -> String {
     let sets = zip(data.sets, sources).map { "\($1.sha256) \($0.weight) \($0.used)/\($0.available)\n" }
     let cut = "evenly \(data.sequenceLength) \(configuration.data.documentMask)\n"
     return StepLedger.hash((cut + sets.joined()).utf8)
   }
 
-  /// The loss of the model as it is now; NaN where a loss is no number. Collective.
+  /// The current loss of the model; NaN where a loss is not finite. Collective.
   ///
   /// - Throws: `MPIError`.
   func loss(_ engine: Engine) throws -> Loss {
@@ -116,18 +116,18 @@ struct Validation {
     let used = data.sets.indices.filter { data.sets[$0].used > 0 }
     let weight = used.reduce(0) { $0 + data.sets[$1].weight }
     return Loss(
-      // One set's share is 1, and the mean its loss, to the bit.
+      // For a single set the share is 1, and the mean is its loss, to the bit.
       overall: used.reduce(0) { $0 + data.sets[$1].weight / weight * losses[$1] },
       sets: used.map { (data.sets[$0].name, losses[$0]) })
   }
 }
 
-/// What the micro-batches of a set add up to; whole numbers, so that order does not matter.
+/// The sums over a set's micro-batches; integers, so that their order does not matter.
 private struct SetSums {
   /// Fixed point at 2⁻³² nats.
   var loss: Int64 = 0
   var targets: Int64 = 0
-  /// Micro-batches whose loss is no number, or has no exact sum.
+  /// Micro-batches whose loss is not finite, or outside the range of exact sums.
   var overflowCount: Int64 = 0
 
   var mean: Double { overflowCount > 0 ? .nan : LossDenominator(count: Int(targets)).mean(ofSum: loss) }

@@ -6,36 +6,36 @@ import RunStore
 import Support
 import Synchronization
 
-/// Keeps the black box of a rank alive, and ends a job that hangs.
+/// Hang watchdog of a rank: updates the heartbeat of its flight recorder, and ends a job that hangs.
 ///
-/// A thread gives a sign of life every second and looks how long the present step has taken. Beyond the limit the rank
-/// says whom the records of all ranks blame, and the whole job ends with exit code 75: a requeue continues the run. No
-/// message is exchanged for that; ranks see each other's records in the run directory.
+/// A thread writes a heartbeat every second and checks the time of the current step. Beyond the timeout the rank logs
+/// the diagnosis from the records of all ranks, and the job ends with exit code 75, so that a requeue resumes the run.
+/// This needs no messages; ranks read each other's records in the run directory.
 final class Watchdog: Sendable {
-  /// What the rank is doing and how long that may take. Guarded by the mutex.
+  /// The rank's current phase and its timeout. Guarded by the mutex.
   private struct State {
     var phase = FlightRecorder.Phase.starting
     var step = 0
     var began = ContinuousClock.now
     var limit: Double
     var durations: RecentDurations = RecentDurations()
-    /// Until when it need not be asked again whether another rank pauses.
+    /// Until when the check for pausing ranks is skipped, after one was found.
     var pauseSeen: ContinuousClock.Instant?
   }
 
   private static let firstSteps = 2
   /// Seconds between two syncs of the record to the disk.
   private static let syncInterval = 10.0
-  /// How long a rank that has found the job hanging waits for a lower one to say so first, seconds.
+  /// How long a rank that has detected a hang waits for a lower one to report it first, seconds.
   private static let grace = 1.5
 
-  /// A rank of this node that has given no sign of life for so many seconds does not pause: it has stopped. Of other
-  /// nodes' ranks signs come late, through the disk that may be the slow one.
+  /// Heartbeat timeout of ranks on this node, seconds. Heartbeats of other nodes arrive late, through a disk that may
+  /// be the slow part.
   private static let timeout = 15.0
   private static let pauseInterval = Duration.seconds(10)
 
-  /// A step may take so many times the median of the last ones, and at least so long. What is not a step, and the first
-  /// steps, have a limit of their own; and while a rank is busy with that, so do the steps of those that wait for it.
+  /// The timeouts: of a step a multiple of the recent median, with a minimum; of other phases and the first steps
+  /// `pauseSeconds`, which also holds for the steps of ranks that wait for a rank in such a phase.
   private let settings: RunConfiguration.Watchdog
   private let box: FlightRecorder?
   private let run: RunDirectory
@@ -43,11 +43,11 @@ final class Watchdog: Sendable {
   private let rank: Int
   private let state: Mutex<State>
 
-  /// Opens this rank's black box and starts to watch. Collective.
+  /// Opens this rank's flight recorder and starts the watchdog threads. Collective.
   ///
   /// - Parameters:
-  ///   - directory: of the run, which exists; the reason for an end is appended to its log.
-  ///   - warn: told when there can be no black box, which is no reason not to train.
+  ///   - directory: of the run, which exists; the reason for ending a job is appended to its log.
+  ///   - warn: called when the flight recorder cannot be opened; training continues without it.
   /// - Throws: `MPIError`; `ForgeError.tryAgain` when the system starts no further thread.
   init(
     _ settings: RunConfiguration.Watchdog, _ directory: RunDirectory, communicator: Communicator,
@@ -58,12 +58,12 @@ final class Watchdog: Sendable {
     run = directory
     rank = communicator.rank
     state = Mutex(State(limit: settings.pauseSeconds))
-    // All ranks of this start have one number, and a later start has a larger one, even when a clock was set back.
+    // The attempt number is the same on all ranks and increases with every start, even when a clock was set back.
     let folder = run.blackBoxes
     var last: Int64 = 0
     if rank == 0 {
       last = (try? FlightRecord.newest(in: folder))?.first?.attempt ?? 0
-      // Ranks of an earlier start that wake up write to files without a name.
+      // Stale ranks of an earlier start then write to unlinked files.
       Self.removeRecords(in: folder)
     }
     let attempt = try communicator.allReduce(max(last + 1, Int64(Date().timeIntervalSince1970 * 1000)), .max)
@@ -75,7 +75,7 @@ final class Watchdog: Sendable {
     }
     FlightRecorder.install(box)
     try SystemThread.start(name: "watchdog") { self.watch() }
-    // On a disk that hangs, too, somebody must watch.
+    // A thread of its own, so that a hanging disk does not block the watchdog.
     try SystemThread.start(name: "black-box") { self.synchronize() }
   }
 
@@ -85,9 +85,9 @@ final class Watchdog: Sendable {
     }
   }
 
-  // MARK: What the trainer says
+  // MARK: Calls of the trainer
 
-  /// A step begins.
+  /// Records the start of a step.
   func beginStep(_ step: Int) {
     enter(.training, step: step) { state in
       state.durations.count < Self.firstSteps
@@ -96,7 +96,7 @@ final class Watchdog: Sendable {
     }
   }
 
-  /// The step is done; its time counts for the limits of the next ones.
+  /// Records the end of a step, whose time counts for the timeouts of the next ones.
   func endStep() {
     let (usual, step) = state.withLock { state in
       state.durations.add((ContinuousClock.now - state.began) / .seconds(1))
@@ -106,7 +106,7 @@ final class Watchdog: Sendable {
     enter(.training, step: step) { _ in self.settings.pauseSeconds }
   }
 
-  /// Runs `body`, which is no step, under the generous limit; afterwards the rank is again where it was before.
+  /// Runs `body`, which is not a step, with the timeout `pauseSeconds`, and then restores the previous phase.
   func phase<Result>(_ phase: FlightRecorder.Phase, _ body: () throws -> Result) rethrows -> Result {
     let before = state.withLock { $0 }
     enter(phase, step: before.step) { _ in self.settings.pauseSeconds }
@@ -124,9 +124,9 @@ final class Watchdog: Sendable {
     box?.enter(phase, step: step)
   }
 
-  // MARK: The thread
+  // MARK: Threads
 
-  /// Brings the record to where other nodes see it, until the process ends.
+  /// Syncs the record at intervals, so that other nodes see it, until the process ends.
   private func synchronize() {
     while let box {
       Thread.sleep(forTimeInterval: Self.syncInterval)
@@ -134,7 +134,7 @@ final class Watchdog: Sendable {
     }
   }
 
-  /// Runs until the process ends.
+  /// The watchdog's loop, until the process ends.
   private func watch() {
     var last = ContinuousClock.now
     while true {
@@ -142,7 +142,7 @@ final class Watchdog: Sendable {
       box?.beat()
       let gap = (ContinuousClock.now - last) / .seconds(1)
       last = .now
-      // The time for which a process was stopped is not what its step took.
+      // The time for which the process was suspended does not count.
       if gap > 2 {
         state.withLock { $0.began += .seconds(gap) }
       } else if settings.factor > 0, let reason = overdue() {
@@ -151,10 +151,10 @@ final class Watchdog: Sendable {
     }
   }
 
-  /// Why the job has to end, once it has to: `step 41 takes longer than 120 s, where 3.2 s is usual`.
+  /// The reason to end the job, once a timeout has expired: `step 41 takes longer than 120 s, where 3.2 s is usual`.
   private func overdue() -> String? {
     guard let reason = exceeded() else { return nil }
-    // Rank 0 alone writes to the run directory; on a slow disk the others wait for it in the next step.
+    // Rank 0 may be recording or saving on a slow disk, while the others wait for it in the next step.
     let (mayPause, pauseSeen) = state.withLock {
       let elapsed = (ContinuousClock.now - $0.began) / .seconds(1)
       return ($0.phase == .training && elapsed < settings.pauseSeconds, $0.pauseSeen)
@@ -168,10 +168,10 @@ final class Watchdog: Sendable {
     return nil
   }
 
-  /// Whether one of the other ranks is alive and busy with something that is no step.
+  /// Whether another rank is alive in a phase that is not a step.
   ///
   /// - Parameters:
-  ///   - limit: how old a sign of life from another node may be, seconds.
+  ///   - limit: max age of a heartbeat from another node, seconds.
   ///   - now: seconds since 1970.
   static func isPausing(
     _ records: [FlightRecord], besides rank: Int, atMost limit: Double, now: Double = Date().timeIntervalSince1970
@@ -195,7 +195,7 @@ final class Watchdog: Sendable {
     }
   }
 
-  /// The disk may be what hangs; the alarm then ends this process, and the launcher the job.
+  /// Sets an alarm that ends this process, and with it the job, if the disk hangs.
   private static func setAlarm() {
     signal(SIGALRM, SIG_DFL)
     alarm(30)
@@ -206,7 +206,7 @@ final class Watchdog: Sendable {
     let sentence = firstSentence() ?? "\(reason): \(finding())"
     box?.end(.consequence, exitCode: ForgeError.Kind.tryAgain.exitCode, sentence: sentence)
     box?.synchronize()
-    // The lowest of those who have found this out speaks and ends the job; the others only if that does not happen.
+    // The lowest rank that has detected the hang reports it and ends the job; the others only if it does not.
     Thread.sleep(forTimeInterval: Self.grace)
     if records().contains(where: { $0.rank < rank && $0.ending != nil }) { Thread.sleep(forTimeInterval: 10) }
     do { try lease?.check() } catch let lost as ForgeError where lost.kind == .badInput {
@@ -218,7 +218,7 @@ final class Watchdog: Sendable {
 
   private func records() -> [FlightRecord] { (try? FlightRecord.newest(in: run.blackBoxes)) ?? [] }
 
-  /// What another rank has found before this one, which was perhaps what it found.
+  /// The ending sentence of another rank, if any has ended already.
   private func firstSentence() -> String? { records().lazy.compactMap(\.ending?.sentence).first { !$0.isEmpty } }
 
   private func finding() -> String {
@@ -247,6 +247,6 @@ struct RecentDurations {
     }
   }
 
-  /// 0 when there are none.
+  /// The median; 0 without values.
   var median: Double { values.isEmpty ? 0 : values.sorted()[values.count / 2] }
 }

@@ -3,7 +3,7 @@ import Kernels
 import Parallelism
 import Support
 
-/// One hash over all weights: every tensor's fp32 values in the layout's order, little-endian.
+/// SHA-256 over all weights: every tensor's fp32 values in the order of the layout, little-endian.
 public enum WeightsDigest {
   /// Collective; the same on every rank.
   ///
