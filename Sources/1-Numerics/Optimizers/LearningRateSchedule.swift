@@ -1,6 +1,6 @@
 import Foundation
 
-/// The learning rate as a function of the step: linear warm-up, then one of three shapes.
+/// The learning-rate schedule: linear warm-up, then one of three shapes.
 public struct LearningRateSchedule: Sendable, Equatable {
   public enum Shape: String, Sendable, CaseIterable {
     case constant
@@ -12,10 +12,10 @@ public struct LearningRateSchedule: Sendable, Equatable {
 
   public var shape: Shape
   public var peak: Double
-  /// What cosine and wsd end at, as a fraction of the peak.
+  /// The final learning rate of cosine and wsd, as a fraction of the peak.
   public var minimumRatio: Double
   public var warmupSteps: Int
-  /// wsd only: steps of the final descent.
+  /// wsd only: steps of the final decay.
   public var decaySteps: Int
   public var totalSteps: Int
 
