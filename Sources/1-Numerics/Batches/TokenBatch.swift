@@ -3,7 +3,7 @@ public import Kernels
 /// A micro-batch of tokens: packed sequences, each with its own length, and columns with a value per token.
 ///
 /// It is the unit of arithmetic: the shapes of its matrix products depend on the micro-batch only, so its numbers are
-/// the same on any rank. The data loader selects the trained targets by `lossWeights`.
+/// the same on any rank. Loss weights, set where the batch is filled in, select the targets that are trained on.
 public struct TokenBatch: Sendable {
   /// The name of a float column.
   public struct Column: Hashable, Sendable {

@@ -115,8 +115,8 @@ extension ModelConfiguration {
     return Float(rate)
   }
 
-  /// Reads the auxiliary losses. The load-balancing loss is on when the run sets a coefficient, or when a model
-  /// folder's `config.json` has `output_router_logits: true`.
+  /// Reads the auxiliary losses. The load-balancing loss is on when the run sets its coefficient, or when the run or a
+  /// model folder's `config.json` has `output_router_logits: true`.
   private static func balancing(
     _ section: ConfigurationSection, overrides: ConfigurationSection?, scoring: Router.Scoring,
     coefficient standard: Double
