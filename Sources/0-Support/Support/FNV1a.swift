@@ -8,7 +8,7 @@ public struct FNV1a {
   /// - Parameter seed: changes every hash; 0 is the standard function.
   @inlinable public init(seed: UInt64 = 0) { state = 0xcbf2_9ce4_8422_2325 ^ seed }
 
-  /// Adds a word as one unit, which the standard function does byte by byte.
+  /// Adds a 64-bit word in one step; the standard function adds single bytes.
   @inlinable public mutating func add(_ word: UInt64) { state = (state ^ word) &* 0x100_0000_01b3 }
 
   /// The standard hash of these bytes.

@@ -17,8 +17,8 @@ public struct MuonStep: Sendable {
     rows * columns + NewtonSchulz.scratchFloats(rows: rows, columns: columns)
   }
 
-  /// The learning rate of an orthogonal `[rows, columns]` update. Its root mean square is (max(rows, columns))^(−1/2); this
-  /// makes it 0.2, about that of AdamW's updates, so that one learning rate serves both (Liu et al. 2025, "Muon is
+  /// The learning rate of an orthogonal `[rows, columns]` update. Its root mean square is (max(rows, columns))^(−1/2);
+  /// this makes it 0.2, about that of AdamW's updates, so that one learning rate serves both (Liu et al. 2025, "Muon is
   /// scalable for LLM training").
   static func matchedLearningRate(_ learningRate: Double, rows: Int, columns: Int) -> Double {
     0.2 * Double(max(rows, columns)).squareRoot() * learningRate

@@ -1,7 +1,8 @@
 import Batches
 import Kernels
 
-/// The attention layer: projections, biases, QK-norm, clamping, rotation, scaling of queries, attention, output projection.
+/// The attention layer: projections, biases, QK-norm, clamping, rotary embedding, query scaling, attention, output
+/// projection.
 extension Decoder {
   func attentionShape(_ layer: Int, _ batch: TokenBatch) -> AttentionShape {
     AttentionShape(

@@ -44,7 +44,7 @@ public struct ModelConfiguration: Sendable, Equatable {
 
   /// The auxiliary losses of load balancing; a coefficient of 0 turns one off (formulas in docs/arithmetic.md).
   public struct Balancing: Sendable, Equatable {
-    /// Over which tokens the load is measured: those of all layers together, as transformers does it, or layer by layer.
+    /// The tokens whose load is balanced: those of all layers together, as in transformers, or layer by layer.
     public enum Scope: String, Sendable, CaseIterable { case model, layer }
 
     /// Whether the load-balancing loss is on.

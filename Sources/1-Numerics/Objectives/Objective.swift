@@ -3,9 +3,9 @@ public import Kernels
 
 /// A training objective: the loss as a function of the log-probabilities of a batch's targets and of its columns.
 ///
-/// A loss is the sum of one or more terms, and each term is a sum over the global batch divided by a denominator of its own.
-/// Denominators and sums are integers (fixed point at 2⁻³²), so they are exact at any number of ranks. On an overflow
-/// all ranks skip the step.
+/// A loss is the sum of one or more terms; each term is a sum over the global batch divided by a denominator of its
+/// own. Denominators and sums are integers (fixed point at 2⁻³²), so they are exact at any number of ranks. On an
+/// overflow all ranks skip the step.
 public protocol Objective: Sendable {
   /// Names of the terms, in the order of denominators and sums.
   var terms: [String] { get }

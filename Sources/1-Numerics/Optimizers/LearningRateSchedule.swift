@@ -30,7 +30,9 @@ public struct LearningRateSchedule: Sendable, Equatable {
     self.totalSteps = totalSteps
   }
 
-  /// - Parameter step: counted from 1. The last warm-up step has the peak; the last step of all has the minimum.
+  /// The learning rate of a step. The last warm-up step has the peak; the last step of a decay has the minimum.
+  ///
+  /// - Parameter step: counted from 1.
   public func learningRate(step: Int) -> Double {
     if step < warmupSteps { return peak * Double(step) / Double(warmupSteps) }
     switch shape {
