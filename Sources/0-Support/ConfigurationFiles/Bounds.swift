@@ -1,10 +1,10 @@
 import Support
 
-/// A number that a setting can be: an integer or a floating-point number.
+/// The number type of a setting: an integer or a floating-point number.
 public protocol BoundedNumber: Comparable, AdditiveArithmetic, Sendable {
-  /// The noun of tables and messages.
+  /// The noun in tables and messages.
   static var noun: String { get }
-  /// More than any use of such a number: what a setting is at most, unless it says otherwise.
+  /// The default max of a setting, beyond any sensible value.
   static var usualLimit: Self { get }
   var isFinite: Bool { get }
   var value: ConfigurationNode.Value { get }
@@ -12,7 +12,7 @@ public protocol BoundedNumber: Comparable, AdditiveArithmetic, Sendable {
 
 extension Int: BoundedNumber {
   public static var noun: String { "integer" }
-  /// Steps of a microsecond for thirty years.
+  /// The microseconds of thirty years.
   public static var usualLimit: Int { 1 << 50 }
   public var isFinite: Bool { true }
   public var value: ConfigurationNode.Value { .integer(self) }
@@ -20,7 +20,7 @@ extension Int: BoundedNumber {
 
 extension Double: BoundedNumber {
   public static var noun: String { "number" }
-  /// What can be computed with in 32 bits.
+  /// About the largest fp32 number.
   public static var usualLimit: Double { 1e38 }
   public var value: ConfigurationNode.Value { Int(exactly: self).map { .integer($0) } ?? .number(self) }
 }
@@ -36,11 +36,11 @@ public struct Bounds<Number: BoundedNumber>: Sendable {
   }
 
   let interval: Interval
-  /// A number outside of the interval that is allowed too, such as 0 for never.
+  /// A number outside the interval that is valid too, such as 0 for never.
   var exception: Number?
-  /// The largest number of new runs. Earlier versions had no such limit, so a run that was started with more goes on.
+  /// The max of new runs. Earlier versions had no such limit, so a run that was started with more may continue.
   var limit: Number?
-  /// Whether infinity is refused of every run, and not of new ones only.
+  /// Whether infinity is rejected for every run, not only for new ones.
   var isFinite = false
 
   public static var any: Bounds { Bounds(interval: .any) }
@@ -66,7 +66,7 @@ public struct Bounds<Number: BoundedNumber>: Sendable {
   func contains(_ number: Number) -> Bool {
     if let exception, number == exception { return true }
     if isFinite, !number.isFinite { return false }
-    // NaN is in none of them: its comparisons are false.
+    // NaN is in none of the others: its comparisons are false.
     return switch interval {
     case .any: true
     case .positive: number > .zero
@@ -76,8 +76,9 @@ public struct Bounds<Number: BoundedNumber>: Sendable {
     }
   }
 
-  /// - Throws: `ForgeError` (bad input), located, for a number outside of the range. Beyond the limit alone it may be what
-  ///   the run that continues was started with.
+  /// Validates a setting. A number beyond the limit alone is accepted if the run to continue was started with it.
+  ///
+  /// - Throws: `ForgeError` (bad input), located, for a number outside the range.
   func check(_ number: Number, _ key: String, in section: ConfigurationSection, hint: String = "") throws {
     guard contains(number) else {
       let requirement =
@@ -102,7 +103,7 @@ public struct Bounds<Number: BoundedNumber>: Sendable {
 
   // MARK: Description
 
-  /// The range as tables show it: `integer ≥ 1`, `number in [0, 1)`.
+  /// The range as in tables: `integer ≥ 1`, `number in [0, 1)`.
   var words: String {
     let isWhole = Number.self == Int.self
     let interval =

@@ -1,9 +1,9 @@
 import Support
 
 extension ConfigurationNode {
-  /// The tree as JSON text, in the order in which it is held, indented by two spaces; ends with a line break.
+  /// Serializes the tree as JSON text, keys in order, indented by two spaces, with a final line break.
   ///
-  /// Lists of plain values stand on one line. Numbers that are not finite, which JSON has not, become null.
+  /// Lists of scalars are on one line. Numbers that are not finite, which JSON does not have, become null.
   public func json() -> String { json(indent: "") + "\n" }
 
   private func json(indent: String) -> String {

@@ -1,6 +1,6 @@
 extension ConfigurationNode {
-  /// Every scalar by its dotted key (`data.train.0.path`), spelled one way: `1e3`, `1000` and `1000.0` are `1000`. Nulls are
-  /// left out.
+  /// Every scalar by its dotted key (`data.train.0.path`), in one spelling: `1e3`, `1000` and `1000.0` are `1000`.
+  /// Nulls are left out.
   public var leaves: [String: String] {
     var leaves: [String: String] = [:]
     func add(_ node: ConfigurationNode, _ key: String) {

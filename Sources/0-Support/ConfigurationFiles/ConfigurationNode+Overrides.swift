@@ -1,10 +1,10 @@
 import Support
 
 extension ConfigurationNode {
-  /// Applies one override as given on the command line.
+  /// Applies one command-line override.
   ///
-  /// `optimizer.learning_rate=3e-4` sets a key (sections are made where there are none), `data.train.0.weight=2` an
-  /// item of a list, and the index one past the end appends. The value is read as YAML, so `betas=[0.9, 0.95]` works.
+  /// `optimizer.learning_rate=3e-4` sets a key (missing sections are created), `data.train.0.weight=2` an item of a
+  /// list, and the index one past the end appends. The value is parsed as YAML, so `betas=[0.9, 0.95]` works.
   ///
   /// - Throws: `ForgeError` (bad input) when there is no `=`, the value is not YAML, or the path leads through a value
   ///   that is neither a mapping nor a list.
@@ -61,7 +61,7 @@ extension ConfigurationNode {
     }
   }
 
-  /// Everything in an override stands on the command line, which has no line numbers.
+  /// Sets the location of a whole tree to the command line, which has no line numbers.
   private mutating func relocate(to location: Location) {
     self.location = location
     switch value {

@@ -24,7 +24,7 @@ extension ConfigurationNode {
     return try parse(text, source: path)
   }
 
-  /// Parses YAML or JSON text, less a leading byte order mark; `source` names it in messages.
+  /// Parses YAML or JSON text, without a leading byte order mark; `source` names it in messages.
   public static func parse(_ text: String, source: String) throws -> ConfigurationNode {
     do {
       let mark: Unicode.Scalar = "\u{FEFF}"
@@ -39,10 +39,10 @@ extension ConfigurationNode {
     }
   }
 
-  /// Aliases of aliases make a few lines stand for more values than there is memory.
+  /// The max values of a file: aliases of aliases could expand a few lines beyond the memory.
   private static let maxValues = 1 << 20
 
-  /// - Parameter room: how many more values there may be.
+  /// - Parameter room: how many more values are allowed.
   private init(_ node: Node, source: String, room: inout Int) throws {
     let location = Location(source: source, line: node.mark?.line)
     room -= 1
@@ -80,8 +80,8 @@ extension ConfigurationNode {
     }
   }
 
-  /// The value of an unquoted scalar by YAML 1.2's core schema, which contains JSON's: `1e-05` is a number (YAML 1.1
-  /// wants a point in it) and `no` is text.
+  /// Resolves an unquoted scalar by YAML 1.2's core schema, a superset of JSON's: `1e-05` is a number (YAML 1.1
+  /// requires a point in it) and `no` is text.
   static func resolve(_ text: String) -> Value {
     switch text {
     case "", "~", "null", "Null", "NULL": return .null
@@ -95,7 +95,7 @@ extension ConfigurationNode {
     if text.hasPrefix("0x"), let integer = Int(text.dropFirst(2), radix: 16) { return .integer(integer) }
     if text.hasPrefix("0o"), let integer = Int(text.dropFirst(2), radix: 8) { return .integer(integer) }
     if let integer = Int(text) { return .integer(integer) }
-    // Double's own parser also takes `nan`, `inf` and hexadecimal, which are text in YAML.
+    // Double's own parser also accepts `nan`, `inf` and hexadecimal, which are text in YAML.
     let looksNumeric = text.utf8.allSatisfy { "0123456789+-.eE".utf8.contains($0) }
     if looksNumeric, let number = Double(text) { return .number(number) }
     return .string(text)

@@ -1,6 +1,6 @@
 extension ConfigurationNode {
-  /// The value where text is expected: a number or a truth value is the text that was written, `4711` or `007`. Null stays
-  /// what it is.
+  /// The value where text is expected: a number or a boolean becomes its original spelling, `4711` or `007`. Null stays
+  /// null.
   func asText() -> ConfigurationNode {
     guard let spelling else { return self }
     switch value {
@@ -39,7 +39,7 @@ extension ConfigurationNode {
 }
 
 extension SettingsCatalog {
-  /// The configuration with text wherever text is declared, however it looks.
+  /// Converts every value that is declared as text to text.
   public func withText(_ root: ConfigurationNode) -> ConfigurationNode {
     sections.reduce(root) { node, section in
       node.mapping(section.name) { $0.withText(section.settings) }

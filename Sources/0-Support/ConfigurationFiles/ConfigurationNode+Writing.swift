@@ -1,9 +1,9 @@
 import Yams
 
 extension ConfigurationNode {
-  /// The tree as YAML text that reads back to the same values, in the order in which it is held.
+  /// Serializes the tree as YAML text that parses back to the same values, keys in order.
   ///
-  /// Lists of plain values stand on one line, everything else in block style.
+  /// Lists of scalars are on one line, everything else is in block style.
   public func yaml() -> String {
     do {
       return try Yams.serialize(node: yamlNode(), width: -1, allowUnicode: true)
@@ -19,7 +19,7 @@ extension ConfigurationNode {
     case .integer(let value): return plain("\(value)")
     case .number(let value): return plain(Self.text(value))
     case .string(let text):
-      // Text that would read as another type without quotes gets them; the emitter adds those that syntax needs.
+      // Quotes text that would parse as another type; the emitter adds quotes that the syntax requires.
       if case .string = Self.resolve(text) { return Node(text, .implicit, .any) }
       return Node(text, .implicit, .doubleQuoted)
     case .sequence(let items):
@@ -40,7 +40,7 @@ extension ConfigurationNode {
 
   private func plain(_ text: String) -> Node { Node(text, .implicit, .plain) }
 
-  /// The shortest text that reads back to the same number, in YAML's spelling.
+  /// The shortest text that parses back to the same number, in YAML's spelling.
   private static func text(_ number: Double) -> String {
     if number.isNaN { return ".nan" }
     if number.isInfinite { return number < 0 ? "-.inf" : ".inf" }

@@ -1,7 +1,7 @@
-/// One value of a configuration file together with the place where the user wrote it.
+/// A node of a parsed configuration file: a value with its source location.
 ///
-/// YAML and JSON become the same tree, so a Hugging Face `config.json` and the `model:` section of a run's
-/// configuration are read by the same code. Mappings keep the order of the file.
+/// YAML and JSON parse to the same tree, so one code reads a Hugging Face `config.json` and the `model:` section of a
+/// run's configuration. Mappings keep the order of the file.
 public struct ConfigurationNode: Sendable {
   public enum Value: Sendable {
     case null
@@ -16,7 +16,7 @@ public struct ConfigurationNode: Sendable {
   /// One `key: value` of a mapping.
   public struct Entry: Sendable {
     public var key: String
-    /// Where the key stands (a long value may begin on a later line).
+    /// The location of the key (a long value may begin on a later line).
     public var location: Location
     public var node: ConfigurationNode
 
@@ -27,7 +27,7 @@ public struct ConfigurationNode: Sendable {
     }
   }
 
-  /// Where a value was written: a line of a file, or an override on the command line (which has no lines).
+  /// A source location: a line of a file, or an override on the command line (which has no lines).
   public struct Location: Sendable, Equatable, CustomStringConvertible {
     public var source: String
     /// Counted from 1.
@@ -45,7 +45,7 @@ public struct ConfigurationNode: Sendable {
 
   public var value: Value
   public var location: Location
-  /// An unquoted scalar of YAML as it was written: what it says where text is expected.
+  /// The original spelling of an unquoted YAML scalar, for settings that expect text.
   public let spelling: String?
 
   public init(_ value: Value, at location: Location, spelling: String? = nil) {
@@ -54,10 +54,10 @@ public struct ConfigurationNode: Sendable {
     self.spelling = spelling
   }
 
-  /// The value of `key`; nil when there is none or this is no mapping.
+  /// The value of `key`; nil when it is absent or this is not a mapping.
   public subscript(key: String) -> ConfigurationNode? { entry(key)?.node }
 
-  /// The key and value of `key`; nil when there is none or this is no mapping.
+  /// The entry of `key`; nil when it is absent or this is not a mapping.
   public func entry(_ key: String) -> Entry? {
     guard case .mapping(let entries) = value else { return nil }
     return entries.first { $0.key == key }
@@ -65,7 +65,7 @@ public struct ConfigurationNode: Sendable {
 }
 
 extension ConfigurationNode: Equatable {
-  /// Equal values, wherever they were written. An integer and a number differ (`1` and `1.0`).
+  /// Compares values, not locations. An integer and a number differ (`1` and `1.0`).
   public static func == (left: ConfigurationNode, right: ConfigurationNode) -> Bool {
     switch (left.value, right.value) {
     case (.null, .null): true
@@ -82,7 +82,7 @@ extension ConfigurationNode: Equatable {
 }
 
 extension ConfigurationNode.Value: CustomStringConvertible {
-  /// How a message shows the value: `'abc'`, `3`, `a list`.
+  /// The value in messages: `'abc'`, `3`, `a list`.
   public var description: String {
     switch self {
     case .null: "null"

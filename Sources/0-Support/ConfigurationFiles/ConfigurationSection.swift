@@ -1,7 +1,7 @@
 import Support
 
-/// Reads one mapping of a configuration strictly: every value must have the right type, and every key must be one that
-/// somebody asked for.
+/// A strict reader of one mapping of a configuration: it rejects values of a wrong type and keys that no reader
+/// declares.
 ///
 /// ```swift
 /// let optimizer = try root.section("optimizer")
@@ -11,7 +11,7 @@ import Support
 ///
 /// A key that is absent, or present with the value `null`, reads as nil.
 public final class ConfigurationSection {
-  /// The dotted name of the section, as messages show it: `optimizer`, `data.train.0`; empty for the whole file.
+  /// The dotted name of the section: `optimizer`, `data.train.0`; empty for the whole file.
   public let path: String
   public let location: ConfigurationNode.Location
   /// The keys in the order of the file.
@@ -22,7 +22,7 @@ public final class ConfigurationSection {
   private var children: [ConfigurationSection] = []
   private var isFinished = false
 
-  /// - Parameter recorded: what a run that continues was started with.
+  /// - Parameter recorded: the configuration that the run to continue was started with.
   /// - Throws: `ForgeError` (bad input) unless `node` is a mapping or null (a section without keys).
   public init(_ node: ConfigurationNode, path: String = "", recorded: RecordedConfiguration? = nil) throws {
     switch node.value {
@@ -43,7 +43,7 @@ public final class ConfigurationSection {
     try read(key, "true or false") { if case .boolean(let value) = $0 { value } else { nil } }
   }
 
-  /// A whole number; `1e6` counts as one.
+  /// A whole number; `1e6` is one.
   public func integer(_ key: String) throws -> Int? { try read(key, "a whole number", as: Self.integer) }
 
   public func number(_ key: String) throws -> Double? { try read(key, "a number", as: Self.number) }
@@ -56,7 +56,7 @@ public final class ConfigurationSection {
 
   public func strings(_ key: String) throws -> [String]? { try readList(key, "texts", as: Self.string) }
 
-  /// The value as it stands, for what the typed readers do not cover. Its own keys are not checked by `finish`.
+  /// The raw value, for types without a reader; nil for null. `finish` does not check its own keys.
   public func node(_ key: String) -> ConfigurationNode? {
     known.insert(key)
     guard let node = entry(key)?.node else { return nil }
@@ -85,32 +85,32 @@ public final class ConfigurationSection {
 
   // MARK: Checks
 
-  /// Whether the key is written at all, be it as null.
+  /// Whether the key is present, with any value or null.
   public func mentions(_ key: String) -> Bool {
     known.insert(key)
     return entry(key) != nil
   }
 
-  /// Whether the key is present with a value other than null. Does not make an unknown key a known one.
+  /// Whether the key is present with a value other than null. Does not mark the key as known.
   public func contains(_ key: String) -> Bool {
     guard let entry = entry(key) else { return false }
     if case .null = entry.node.value { return false }
     return true
   }
 
-  /// A user's error about `key`, with the line on which it stands (or the section's, when it is absent):
-  /// `configs/x.yaml:12: optimizer.learning_rate must be positive`.
+  /// A bad-input error about `key`, with its line (or the section's, when it is absent): `configs/x.yaml:12:
+  /// optimizer.learning_rate must be positive`.
   public func error(_ key: String, _ message: String) -> ForgeError {
     ForgeError.badInput("\(entry(key)?.location ?? location): \(dotted(key)) \(message)")
   }
 
-  /// Throws `error` about a value that earlier versions took, unless the run that continues was started with it.
+  /// Rejects a value that earlier versions accepted, unless the run to continue was started with it.
   public func refuse(_ key: String, _ message: String) throws {
     let error = error(key, message)
     guard let recorded, recorded.tolerates(entry(key)?.node, at: dotted(key), error) else { throw error }
   }
 
-  /// Throws for the first key, here or in a section handed out, that nobody has asked for.
+  /// Throws for the first unknown key, here or in a subsection: one that was neither read nor is allowed.
   ///
   /// - Parameter alsoAllowed: keys of this section that are accepted without being read.
   public func finish(alsoAllowed: Set<String> = []) throws {

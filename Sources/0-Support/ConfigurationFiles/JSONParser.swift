@@ -4,9 +4,9 @@ import Support
 extension ConfigurationNode {
   /// Reads a JSON file, such as a model folder's `config.json`.
   ///
-  /// JSON is not quite a part of YAML (tabs between values, characters beyond U+FFFF written as surrogates), hence a
-  /// parser of its own. Like Python's it takes `NaN`, `Infinity` and `-Infinity`; a byte order mark is dropped. An
-  /// integer stays apart from a number (`1` and `1.0`), and a key that stands twice is refused.
+  /// JSON is not quite a subset of YAML (tabs between values, characters beyond U+FFFF as surrogates), so it has a
+  /// parser of its own. Like Python's it accepts `NaN`, `Infinity` and `-Infinity`; a byte order mark is dropped.
+  /// Integers and numbers (`1` and `1.0`) are distinct, and duplicate keys are rejected.
   ///
   /// - Throws: ``Support/ForgeError`` (bad input) when the file cannot be read or is not JSON; the sentence names the
   ///   file and the line.
@@ -25,14 +25,14 @@ extension ConfigurationNode {
   }
 }
 
-/// A recursive-descent parser of JSON (RFC 8259) with lines.
+/// A recursive-descent JSON parser (RFC 8259) that tracks line numbers.
 private struct JSONParser {
   let bytes: [UInt8]
   let source: String
   private var place = 0
   private var line = 1
   private var depth = 0
-  /// Far beyond any configuration, and well within any stack.
+  /// The max nesting depth: far beyond any configuration, and well within any stack.
   private static let deepest = 128
 
   init(bytes: [UInt8], source: String) {
@@ -122,7 +122,7 @@ private struct JSONParser {
     }
   }
 
-  /// A number, or one of the words that stand for a value.
+  /// Parses a number or a literal name.
   private mutating func word() throws -> ConfigurationNode.Value {
     let start = place
     while let byte = next, !#"{}[]",: "#.utf8.contains(byte), byte > 0x20 { place += 1 }
@@ -162,7 +162,7 @@ private struct JSONParser {
     }
   }
 
-  /// What follows a backslash. Half of a surrogate pair becomes U+FFFD.
+  /// Parses an escape after its backslash. Half of a surrogate pair becomes U+FFFD.
   private mutating func escape() throws -> Unicode.Scalar {
     guard let byte = next else { throw failure("a text has no closing quote") }
     place += 1

@@ -1,12 +1,12 @@
 /// The candidate that `key` is most likely a misspelling of, or nil when none is close.
 ///
-/// Close means at most a third of the key's letters (and at least two) away in ``editDistance(_:_:)``. Ties go to the
-/// candidate that comes first in the alphabet.
+/// Close means an ``editDistance(_:_:)`` of at most a third of the key's letters, or 2. Ties go to the alphabetically
+/// first candidate.
 func nearestKey(to key: String, among candidates: some Collection<String>) -> String? {
   let allowed = max(2, key.count / 3)
   let distances = candidates.map { (distance: editDistance(Array(key.utf8), Array($0.utf8)), key: $0) }
   guard let nearest = distances.min(by: { ($0.distance, $0.key) < ($1.distance, $1.key) }) else { return nil }
-  // A short candidate may not be replaced as a whole: 'x' is no misspelling of 'id'.
+  // Not when every letter of a short candidate differs: 'x' is not a misspelling of 'id'.
   return nearest.distance <= allowed && nearest.distance < nearest.key.count ? nearest.key : nil
 }
 

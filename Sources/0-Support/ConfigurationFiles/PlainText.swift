@@ -1,8 +1,8 @@
-/// Documentation without the backticks around code, for terminals and editors.
+/// Strips the backticks around code from documentation, for terminals and editors.
 func plainText(_ documentation: String) -> String { documentation.filter { $0 != "`" } }
 
 extension SettingDeclaration.Default {
-  /// The default in words; a value as it would stand in a configuration.
+  /// The default in words; a value as in a configuration.
   var words: String {
     switch self {
     case .required: "required"

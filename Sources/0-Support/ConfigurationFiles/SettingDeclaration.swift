@@ -1,10 +1,10 @@
-/// A setting as it is declared: its key, type, range, default and one sentence of documentation.
+/// The declaration of a setting: its key, type, range, default and one sentence of documentation.
 public struct SettingDeclaration: Sendable {
-  /// What holds where the key is left out.
+  /// The default, for a key that is left out.
   public enum Default: Sendable {
     case required
     case value(ConfigurationNode.Value)
-    /// What the program finds out, or that there is nothing, in words.
+    /// A default that the program determines, or none, in words.
     case words(String)
   }
 
@@ -25,15 +25,15 @@ public struct SettingDeclaration: Sendable {
   public var isRequired: Bool { if case .required = standard { true } else { false } }
 }
 
-/// A section of a configuration with the settings that are declared in it.
+/// The declaration of a section: its settings.
 public struct SectionDeclaration: Sendable {
   public let name: String
   public let isRequired: Bool
   public let summary: String
   public internal(set) var settings: [SettingDeclaration] = []
-  /// Keys that are accepted and left alone.
+  /// Keys that are accepted and ignored.
   public internal(set) var ignored: [String] = []
-  /// A setting beside which only some others may stand.
+  /// A setting that excludes all others but some.
   public internal(set) var exclusive: (key: String, besides: [String])?
 
   var keys: Set<String> { Set(settings.map(\.key) + ignored) }

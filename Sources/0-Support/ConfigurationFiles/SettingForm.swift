@@ -1,11 +1,11 @@
-/// The type of a setting's value, with its range or its cases: what tables, help and the JSON Schema say of it.
+/// The type of a setting's value with its range or cases, as tables, help and the JSON Schema describe it.
 public indirect enum SettingForm: Sendable {
   case boolean
   case integer(Bounds<Int>)
   case number(Bounds<Double>)
   case text
   case choice([String])
-  /// - Parameter count: nil where it is free.
+  /// - Parameter count: nil for any.
   case list(SettingForm, count: Int?)
   /// A list of mappings, each with these settings; it may not be empty.
   case sections([SettingDeclaration])
@@ -13,7 +13,7 @@ public indirect enum SettingForm: Sendable {
   case mapping
   case either(SettingForm, SettingForm)
 
-  /// As tables show it; names that stand in a configuration are in backticks.
+  /// The type as in tables; literal names are in backticks.
   public var words: String {
     switch self {
     case .boolean: "`true` or `false`"
@@ -28,13 +28,15 @@ public indirect enum SettingForm: Sendable {
     }
   }
 
-  /// As the elements of a list.
+  /// The plural, for the elements of a list.
   private var plural: String {
     let nouns = [Int.noun, Double.noun]
     return nouns.reduce(words) { $0.replacing($1, with: "\($1)s", maxReplacements: 1) }
   }
 
-  /// - Throws: `ForgeError` (bad input), located, unless the value is of this type, whatever its range.
+  /// Validates a value's type, not its range.
+  ///
+  /// - Throws: `ForgeError` (bad input), located, for a value of another type.
   public func checkType(of key: String, in section: ConfigurationSection) throws {
     switch self {
     case .boolean: _ = try section.boolean(key)

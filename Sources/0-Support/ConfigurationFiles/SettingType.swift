@@ -1,14 +1,14 @@
 import Foundation
 import Support
 
-/// The type of a setting: how its value is read and checked, and what is said of it.
+/// The type of a setting: how its value is read, validated and described.
 public struct SettingType<Value: Sendable>: Sendable {
   let form: SettingForm
-  /// Stands for a value while settings are only listed.
+  /// A placeholder value while settings are only listed.
   let blank: Value
-  /// - Parameter hint: ends a sentence about a number that is out of range.
+  /// - Parameter hint: the end of a message about a number out of range.
   let read: @Sendable (_ section: ConfigurationSection, _ key: String, _ hint: String) throws -> Value?
-  /// A default as it would stand in a configuration.
+  /// Converts a default to its value in a configuration.
   let write: @Sendable (Value) -> ConfigurationNode.Value
 }
 
@@ -47,9 +47,9 @@ extension SettingType<Double> {
 }
 
 extension SettingType<[Double]> {
-  /// So many numbers.
+  /// A list of `count` numbers.
   ///
-  /// - Parameter words: the number of them in a message: `two`.
+  /// - Parameter words: the count in messages: `two`.
   public static func numbers(_ count: Int, _ words: String, _ bounds: Bounds<Double>) -> SettingType {
     SettingType(
       form: .list(.number(bounds), count: count), blank: Array(repeating: 0, count: count),
@@ -71,8 +71,8 @@ extension SettingType<String> {
 }
 
 extension SettingType<String> {
-  /// The path of a file or folder. Variables and `~` are the shell's: they are not expanded, and refused unless there is
-  /// something of that name.
+  /// The path of a file or folder. Shell variables and `~` are not expanded, and are rejected unless a file of that
+  /// name exists.
   public static var path: SettingType {
     SettingType(
       form: .text, blank: "",
@@ -89,7 +89,7 @@ extension SettingType<String> {
     ) { .string($0) }
   }
 
-  /// What a shell would replace: `~` at the beginning, `$NAME` or `${NAME}`.
+  /// A shell expansion in a path: `~` at the beginning, `$NAME` or `${NAME}`.
   private static func shellExpansion(in path: String) -> String? {
     if path == "~" || path.hasPrefix("~/") { return "~" }
     guard let match = path.firstMatch(of: /\$(\{[A-Za-z_][A-Za-z_0-9]*\}|[A-Za-z_][A-Za-z_0-9]*)/) else { return nil }
@@ -100,7 +100,7 @@ extension SettingType<String> {
 extension SettingType<Int?> {
   /// `auto`, which reads as nil, or an integer.
   ///
-  /// - Parameter meaning: what the integer is: `the number of ranks`.
+  /// - Parameter meaning: the integer in messages: `the number of ranks`.
   public static func automatic(or bounds: Bounds<Int>, _ meaning: String) -> SettingType {
     let word = "auto"
     return SettingType(
@@ -120,9 +120,9 @@ extension SettingType<Int?> {
 extension SettingType where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
   public static var choice: SettingType { choice() }
 
-  /// One of an enumeration's names.
+  /// One of an enumeration's raw values.
   ///
-  /// - Parameter refusal: what is said of another name.
+  /// - Parameter refusal: the message about another name.
   public static func choice(refusal: String = "is not supported") -> SettingType {
     let cases = Array(Value.allCases)
     guard let blank = cases.first else { preconditionFailure("an enumeration without cases") }
@@ -144,7 +144,7 @@ extension SettingType where Value: RawRepresentable & CaseIterable, Value.RawVal
 extension SettingType {
   /// A list of mappings, each read by `element`, which declares their settings.
   ///
-  /// - Parameter refusal: what is said of an empty list.
+  /// - Parameter refusal: the message about an empty list.
   public static func list<Element: Sendable>(
     refusal: String, of element: @escaping @Sendable (SettingsReader) throws -> Element
   ) -> SettingType where Value == [Element] {

@@ -1,13 +1,13 @@
 import Support
 
-/// All that a program declares of its configuration, section by section.
+/// The catalog of a program's declared settings, section by section.
 public struct SettingsCatalog: Sendable {
   public let sections: [SectionDeclaration]
 
-  /// - Parameter read: reads a whole configuration; what it declares is listed.
+  /// - Parameter read: reads a whole configuration, and so declares its settings.
   public init(of read: (SettingsReader) throws -> Void) { sections = SettingsReader.sections(of: read) }
 
-  /// Every setting by its dotted key, in the order of declaration; `N` stands for an index: `data.train.N.path`.
+  /// Every setting by its dotted key, in order of declaration; `N` is any index: `data.train.N.path`.
   public var settings: [(key: String, declaration: SettingDeclaration)] {
     sections.flatMap { section in
       section.settings.flatMap { Self.flattened($0, below: section.name) }
@@ -27,10 +27,10 @@ public struct SettingsCatalog: Sendable {
     Dictionary(grouping: settings.map(\.key) + sections.map(\.name)) { $0 }.filter { $0.value.count > 1 }.keys.sorted()
   }
 
-  /// Checks the keys of a configuration before any value is read, so that a misspelt key is told as such and not as the
-  /// absence of the right one.
+  /// Validates the keys of a configuration before any value is read, so that a misspelt key is reported as such and not
+  /// as a missing one.
   ///
-  /// - Throws: `ForgeError` (bad input), located, for the first key that is not declared, with what may have been meant.
+  /// - Throws: `ForgeError` (bad input), located, for the first key that is not declared, with a suggestion.
   public func checkKeys(of root: ConfigurationSection) throws {
     try root.finish(alsoAllowed: Set(sections.map(\.name)))
     for declared in sections {

@@ -1,18 +1,18 @@
 import Support
 
-/// The declared settings as text for a terminal.
+/// The help text of the declared settings, for a terminal.
 public struct SettingsHelp {
   private let catalog: SettingsCatalog
   private let width = 80
 
   public init(_ catalog: SettingsCatalog) { self.catalog = catalog }
 
-  /// Every section with its settings.
+  /// The help of all sections.
   public var text: String { catalog.sections.map(text(of:)).joined(separator: "\n") }
 
-  /// A section, or one setting, by its dotted key; an index may stand for `N`: `data.train.0.weight`.
+  /// The help of a section, or of one setting by its dotted key, with any index for `N`: `data.train.0.weight`.
   ///
-  /// - Throws: `ForgeError` (bad input) with what may have been meant when there is none.
+  /// - Throws: `ForgeError` (bad input), with a suggestion, when there is none.
   public func text(of key: String) throws -> String {
     if let section = catalog.sections.first(where: { $0.name == key }) { return text(of: section) }
     let wanted = key.split(separator: ".").map { Int($0) == nil ? String($0) : "N" }.joined(separator: ".")
@@ -44,7 +44,7 @@ public struct SettingsHelp {
       + wrapped(plainText(setting.summary), indent: indent + 4)
   }
 
-  /// The words on lines of the width, each begun by `indent` spaces.
+  /// Wraps text to lines of the width, each indented by `indent` spaces.
   private func wrapped(_ text: String, indent: Int) -> [String] {
     var lines: [String] = []
     var line = ""

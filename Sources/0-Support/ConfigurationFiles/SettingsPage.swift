@@ -1,6 +1,6 @@
 import Support
 
-/// The tables of a documentation page. Each stands between two comments, and what is around them is written by hand:
+/// The generated tables of a documentation page. Each is between two comments; the text around them is written by hand:
 ///
 /// ```
 /// <!-- settings: optimizer -->
@@ -15,10 +15,10 @@ public struct SettingsPage {
 
   private static func beginning(_ section: String) -> String { "<!-- settings: \(section) -->" }
 
-  /// The page with its tables as the declarations say.
+  /// Regenerates the tables of a page from the declarations.
   ///
-  /// - Throws: `ForgeError` (bad input) when a section has no place on the page, or more than one, or the page one for a
-  ///   section that there is not.
+  /// - Throws: `ForgeError` (bad input) when a section has no place on the page or more than one, or when the page has
+  ///   a place for an unknown section.
   public func updated(_ page: String) throws -> String {
     var sections = catalog.sections
     var lines: [String] = []
@@ -55,7 +55,7 @@ public struct SettingsPage {
 }
 
 extension SectionDeclaration {
-  /// What is said of the section after its settings, with code in backticks.
+  /// Remarks after a section's settings, with code in backticks.
   var remarks: [String] {
     func list(_ keys: [String]) -> String { keys.map { "`\($0)`" }.joined(separator: ", ") }
     let beside = exclusive.map { "Beside `\($0.key)` there may only be \(list($0.besides))." }

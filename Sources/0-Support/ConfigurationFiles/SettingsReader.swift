@@ -1,6 +1,6 @@
 import Support
 
-/// Reads the settings of a section; the call that reads a setting is its only declaration.
+/// Declares and reads the settings of a section: the call that reads a setting is its only declaration.
 ///
 /// ```swift
 /// init(_ settings: SettingsReader) throws {
@@ -10,8 +10,8 @@ import Support
 /// }
 /// ```
 ///
-/// The same calls are also made without a configuration, only to list what is declared: ``SettingsCatalog``. They get blank
-/// values then, and rules among settings are not asked.
+/// ``SettingsCatalog`` makes the same calls without a configuration, to list the declarations. They return placeholder
+/// values then, and rules among settings are not evaluated.
 public struct SettingsReader {
   private enum Mode {
     /// - Parameter isWritten: false where the configuration leaves the section out.
@@ -42,12 +42,12 @@ public struct SettingsReader {
     }
   }
 
-  /// Whether the configuration has the section at all.
+  /// Whether the configuration has the section.
   public var isWritten: Bool { if case .reading(_, let isWritten) = mode { isWritten } else { false } }
 
   // MARK: Settings
 
-  /// A setting without which there is no run.
+  /// A required setting.
   public func required<Value>(_ key: String, _ type: SettingType<Value>, _ summary: String) throws -> Value {
     switch mode {
     case .listing(let listing): return listing.add(key, type, default: .required, summary)
@@ -57,9 +57,9 @@ public struct SettingsReader {
     }
   }
 
-  /// A setting that has a default.
+  /// A setting with a default.
   ///
-  /// - Parameter words: how to tell a default that depends on something else.
+  /// - Parameter words: the description of a default that depends on something else.
   public func value<Value>(
     _ key: String, _ type: SettingType<Value>, default standard: Value, words: String? = nil, _ summary: String
   ) throws -> Value {
@@ -70,9 +70,9 @@ public struct SettingsReader {
     }
   }
 
-  /// A setting that may be left out.
+  /// An optional setting.
   ///
-  /// - Parameter absence: what holds then, in words.
+  /// - Parameter absence: the default, in words.
   public func optional<Value>(
     _ key: String, _ type: SettingType<Value>, without absence: String, _ summary: String
   ) throws -> Value? {
@@ -84,11 +84,11 @@ public struct SettingsReader {
     }
   }
 
-  /// Settings that are declared elsewhere and read by `read`, which is given the section.
+  /// Settings that are declared elsewhere and read by `read` from the section.
   ///
   /// - Parameters:
-  ///   - ignored: keys that are accepted and left alone.
-  ///   - exclusive: a key beside which only some others may stand.
+  ///   - ignored: keys that are accepted and ignored.
+  ///   - exclusive: a key that excludes all others but some.
   public func foreign<Value>(
     _ declarations: [SettingDeclaration], ignored: [String], exclusive: (key: String, besides: [String]),
     _ read: (ConfigurationSection) throws -> Value
@@ -105,7 +105,7 @@ public struct SettingsReader {
 
   // MARK: Rules among settings
 
-  /// Whether the key is written with a value other than null.
+  /// Whether the key is present with a value other than null.
   public func contains(_ key: String) -> Bool {
     if case .reading(let section, _) = mode { section.contains(key) } else { false }
   }
@@ -116,7 +116,7 @@ public struct SettingsReader {
     throw section.error(key, message())
   }
 
-  /// The same about what earlier versions took: a run that was started with it goes on.
+  /// As `require`, for what earlier versions accepted: a run that was started with it may continue.
   public func requireOfNewRuns(
     _ rule: @autoclosure () -> Bool, _ key: String, _ message: @autoclosure () -> String
   ) throws {
@@ -126,12 +126,12 @@ public struct SettingsReader {
 
   // MARK: Listing
 
-  /// What `read` declares, which gets blank values.
+  /// The sections that `read` declares.
   static func sections(of read: (SettingsReader) throws -> Void) -> [SectionDeclaration] {
     listing(of: read).children.map(\.declaration)
   }
 
-  /// What the reader of one section declares.
+  /// The settings that the reader of one section declares.
   static func settings<Value>(of read: (SettingsReader) throws -> Value) -> [SettingDeclaration] {
     listing { _ = try read($0) }.declaration.settings
   }
@@ -145,7 +145,7 @@ public struct SettingsReader {
   }
 }
 
-/// Collects what a reader declares.
+/// Collects a reader's declarations.
 private final class SettingsListing {
   var declaration: SectionDeclaration
   var children: [SettingsListing] = []

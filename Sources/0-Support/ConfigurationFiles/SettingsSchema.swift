@@ -1,6 +1,6 @@
-/// The declared settings as a JSON Schema (draft 2020-12), by which editors complete and check a configuration.
+/// The JSON Schema (draft 2020-12) of the declared settings, for completion and validation in editors.
 ///
-/// It says of every key what the reader says; rules among settings are the reader's alone.
+/// It covers every key's type and range; rules among settings are in the reader only.
 public struct SettingsSchema {
   private let catalog: SettingsCatalog
   private let title: String
@@ -37,7 +37,7 @@ public struct SettingsSchema {
       members[index].value = Self.mapping(entries.map { ($0.key, $0.node) } + ignored)
     }
     guard let exclusive = section.exclusive else { return Self.mapping(members) }
-    // What is required otherwise is not beside the exclusive key.
+    // Required keys are required only without the exclusive key.
     let required = members.firstIndex { $0.key == "required" }.map { members.remove(at: $0) }
     let isSet = Self.mapping(
       [
@@ -50,7 +50,7 @@ public struct SettingsSchema {
     return Self.mapping(members)
   }
 
-  /// A mapping with these settings.
+  /// The members of a mapping with these settings.
   private static func members(of settings: [SettingDeclaration], isNullable: Bool) -> [Member] {
     let required = settings.filter(\.isRequired).map(\.key)
     var members: [Member] = [
@@ -72,7 +72,7 @@ public struct SettingsSchema {
     case .words(let words):
       members[0].value = text("\(plainText(setting.summary)) Default: \(plainText(words)).")
     }
-    // A null says the same as no key at all.
+    // Null is the same as no key.
     members += form(setting.form, isNullable: !setting.isRequired)
     return mapping(members)
   }
@@ -81,7 +81,7 @@ public struct SettingsSchema {
     func type(_ name: String) -> Member { ("type", isNullable ? texts([name, "null"]) : text(name)) }
     switch form {
     case .boolean: return [type("boolean")]
-    // A number or a truth value is the text that was written.
+    // A number or a boolean is read as its original spelling.
     case .text: return [("type", texts(["string", "number", "boolean"] + (isNullable ? ["null"] : [])))]
     case .mapping: return [type("object")]
     case .integer(let bounds): return numeric(bounds, type("integer"), isNullable)
@@ -116,7 +116,7 @@ public struct SettingsSchema {
     return [("anyOf", node(.sequence([mapping([("const", node(exception.value))]), mapping(members)])))]
   }
 
-  /// Where a range has no upper end, an integer has that of its 64 bits.
+  /// The max of a range without an upper end: for an integer that of 64 bits.
   private static func limit<Number>(_ bounds: Bounds<Number>) -> [Member] {
     let largest = bounds.limit?.value ?? (Number.self == Int.self ? .integer(.max) : nil)
     return largest.map { [("maximum", node($0))] } ?? []

@@ -2,21 +2,21 @@ import Foundation
 import Support
 import Synchronization
 
-/// What a rank's black box says, as it was at one moment. Times are seconds since 1970.
+/// A snapshot of a rank's flight recorder (its black box). Times are seconds since 1970.
 public struct FlightRecord: Sendable {
   public struct Operation: Sendable, Equatable {
     /// The number in its communicator, from 1.
     public var sequence: UInt64
-    /// MPI's name for it.
+    /// Its MPI name.
     public var name: String
-    /// What this rank brought.
+    /// Bytes that this rank contributes.
     public var bytes: Int
     /// File and line of the call.
     public var site: String
     public var began: Double
-    /// nil until it is complete on this rank.
+    /// nil until the operation is complete on this rank.
     public var finished: Double?
-    /// Whether a thread waits, or waited, for it.
+    /// Whether a thread waits, or waited, for the operation.
     public var isWaiting: Bool
     public var isOpen: Bool { finished == nil }
   }
@@ -26,7 +26,7 @@ public struct FlightRecord: Sendable {
     public var name: String
     /// Ranks of the job.
     public var members: [Int]
-    /// The last ones, oldest first.
+    /// The most recent operations, oldest first.
     public var operations: [Operation]
   }
 
@@ -39,7 +39,7 @@ public struct FlightRecord: Sendable {
   public var rank: Int
   public var ranks: Int
   public var host: String
-  /// Equal where process ids mean the same.
+  /// `ProcessTable.place`: equal where process ids are of one namespace.
   public var place: UInt64
   public var pid: Int32
   public var processStart: UInt64
@@ -49,15 +49,15 @@ public struct FlightRecord: Sendable {
   public var step: Int
   /// When phase or step last changed.
   public var progressed: Double
-  /// What a step usually takes and may take, seconds; 0 while that is not known.
+  /// The usual duration and the timeout of a step, seconds; 0 while unknown.
   public var usualSeconds: Double
   public var limitSeconds: Double
-  /// The signal that asked the process to save and end, if any did: SIGTERM for good, or another.
+  /// The stop signal that the process received, if any; SIGTERM is not overwritten by later ones.
   public var signal: Int32?
   public var ending: Ending?
   public var communicators: [Communicator]
 
-  /// The last moment at which the process is known to have done anything.
+  /// The time of the last sign of life: a heartbeat, progress or an operation.
   public var lastSign: Double {
     let operations = communicators.flatMap(\.operations).map { $0.finished ?? $0.began }
     return max(lastBeat, progressed, operations.max() ?? 0)
@@ -82,7 +82,7 @@ extension FlightRecord {
     return all.filter { $0.attempt == attempt }.sorted { $0.rank < $1.rank }
   }
 
-  /// Reads a record, while its rank may write to it; nil when the file is none.
+  /// Reads a record that its rank may be writing to; nil when the file is not a record.
   init?(path: String) {
     let file = open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return nil }
@@ -135,7 +135,7 @@ extension FlightRecord {
   }
 }
 
-/// Typed reads of memory that another process writes.
+/// A typed view of memory that another process writes.
 private struct FlightRecordView {
   let base: UnsafeRawPointer
 
@@ -149,7 +149,7 @@ private struct FlightRecordView {
     String(decoding: UnsafeRawBufferPointer(start: base + offset, count: room).prefix { $0 != 0 }, as: UTF8.self)
   }
 
-  /// The entry, or nil where there is none or it is being written.
+  /// The entry; nil when it is empty or being written.
   func operation(at offset: Int) -> FlightRecord.Operation? {
     let entry = FlightRecordView(base: base + offset)
     let sequence: UInt64 = entry.load(FlightRecordOperation.sequence)

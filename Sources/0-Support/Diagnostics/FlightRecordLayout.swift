@@ -1,5 +1,5 @@
-// Where everything lies in a black box file. docs/blackbox.md is the description for people; all numbers are
-// little-endian, all texts UTF-8 and NUL-padded, all times nanoseconds since 1970.
+// The file layout of a flight recorder (black box), which docs/blackbox.md describes. All numbers are little-endian,
+// all texts UTF-8 and NUL-padded, all times nanoseconds since 1970.
 
 /// The header, at the start of the file.
 enum FlightRecordHeader {
@@ -32,9 +32,9 @@ enum FlightRecordHeader {
   static let sentenceSize = 768
 }
 
-/// A communicator's part of the file: what it is, its ring of operations, and the set of its ranks.
+/// A communicator's slot of the file: its name, its ring buffer of operations, and the set of its ranks.
 enum FlightRecordSlot {
-  /// Communicators that are in use at once; operations of more are not recorded.
+  /// The max communicators at one time; operations of further ones are not recorded.
   static let count = 16
 
   // 0: free, 1: being written, 2: in use.
@@ -47,11 +47,11 @@ enum FlightRecordSlot {
   static let operations = 32
   static var members: Int { ring + operations * FlightRecordOperation.size }
 
-  /// Bytes of a slot of a job of so many ranks: a bit for each follows the ring.
+  /// Bytes of a slot in a job of `ranks`: a bit per rank follows the ring.
   static func size(ranks: Int) -> Int { members + (ranks + 511) / 512 * 64 }
 }
 
-/// One operation of a ring.
+/// An entry of a ring: one operation.
 enum FlightRecordOperation {
   static let size = 128
   /// 0 while the entry is being written; stored last.

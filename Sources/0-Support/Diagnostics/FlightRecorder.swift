@@ -2,42 +2,43 @@ import Foundation
 import Support
 import Synchronization
 
-/// A rank's memory-mapped record of where it is and of its last collectives, which survives the process, however it ends.
+/// The flight recorder of a rank: a memory-mapped record of its progress and its last collectives, which survives the
+/// process, however it ends.
 ///
-/// The kernel owns the pages: what was stored before a SIGKILL is in the file. Nothing is allocated and no system call is
-/// made to record an operation. A ring is written by the one thread that uses its communicator at that time; everything
-/// else is single stores of aligned words, and a sentence that is written before the word that says so. A reader in
-/// another process takes an entry only when its sequence number was the same before and after.
+/// The kernel owns the pages: what was stored before a SIGKILL is in the file. Recording an operation allocates nothing
+/// and makes no system call. A ring is written by the one thread that uses its communicator at that time; everything
+/// else is single stores of aligned words, and a text that is stored before the word that publishes it. A reader in
+/// another process accepts an entry only when its sequence number was the same before and after.
 public struct FlightRecorder: Sendable {
-  /// What a rank is doing, beside the step's number.
+  /// The phase of a rank, beside the step's number.
   public enum Phase: UInt8, Sendable, CaseIterable {
     case starting, restoring, training, validation, checkpoint, ending, recording
   }
 
-  /// How a process said that it ends.
+  /// The recorded end of a process.
   public enum Ending: UInt32, Sendable {
-    /// By itself, with an exit code.
+    /// It ended by itself, with an exit code.
     case normal = 1
-    /// With an error of its own.
+    /// It ended with an error of its own.
     case failure = 2
-    /// Because of what other ranks did or did not do.
+    /// It ended because of other ranks.
     case consequence = 3
   }
 
-  // The shared memory: who may write what in it is said above.
+  // The shared memory; the rules of writing are above.
   nonisolated(unsafe) private let base: UnsafeMutableRawPointer
   private let size: Int
   private let slotSize: Int
 
   static func path(folder: String, rank: Int) -> String { folder + String(format: "/rank-%05d", rank) }
 
-  /// Makes the record of a rank; one of an earlier attempt is replaced, and a process that still has that one mapped
-  /// writes to a file without a name.
+  /// Creates the record of a rank. It replaces that of an earlier attempt; a process that still has the old one mapped
+  /// writes to an unlinked file.
   ///
   /// - Parameters:
-  ///   - folder: made when it is missing.
-  ///   - attempt: what all ranks of this start of the run agree on, larger than that of any earlier start.
-  /// - Throws: `ForgeError.tryAgain` when the file cannot be made.
+  ///   - folder: created when it is missing.
+  ///   - attempt: the number of this start of the run, equal on all ranks and larger than that of any earlier start.
+  /// - Throws: `ForgeError.tryAgain` when the file cannot be created.
   public init(folder: String, rank: Int, ranks: Int, attempt: Int64) throws {
     let path = Self.path(folder: folder, rank: rank)
     func failure(_ code: Int32) -> ForgeError {
@@ -50,7 +51,7 @@ public struct FlightRecorder: Sendable {
     defer { close(file) }
     slotSize = FlightRecordSlot.size(ranks: ranks)
     size = FlightRecordHeader.size + FlightRecordSlot.count * slotSize
-    // A hole in the file would become a SIGBUS when the disk is full.
+    // Allocates the blocks now: on a full disk, a hole in the file would raise SIGBUS.
     let code = posix_fallocate(file, 0, off_t(size))
     let memory = code == 0 ? mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED
     guard let memory, memory != MAP_FAILED else {
@@ -79,13 +80,13 @@ public struct FlightRecorder: Sendable {
     }
   }
 
-  // MARK: The process's own
+  // MARK: The recorder of this process
 
   private static let installedBox = Mutex<FlightRecorder?>(nil)
-  // The same as an address, for the one load that an operation costs when there is none.
+  // Its address, so that an operation costs one load when there is none.
   private static let installedBase = Atomic<UInt>(0)
 
-  /// The record of this process; nil when there is none.
+  /// The recorder of this process; nil when there is none.
   public static var installed: FlightRecorder? {
     installedBase.load(ordering: .relaxed) == 0 ? nil : installedBox.withLock { $0 }
   }
@@ -93,13 +94,13 @@ public struct FlightRecorder: Sendable {
   /// Whether operations are recorded.
   @inline(__always) public static var isInstalled: Bool { installedBase.load(ordering: .relaxed) != 0 }
 
-  /// From now on the operations of this process are recorded in `box`, or nowhere.
+  /// Installs `box` as the recorder of this process; nil stops recording.
   public static func install(_ box: FlightRecorder?) {
     installedBox.withLock { $0 = box }
     installedBase.store(box.map { UInt(bitPattern: $0.base) } ?? 0, ordering: .releasing)
   }
 
-  /// Notes that the process was sent a signal, as launchers do before they kill. May be called in a signal handler.
+  /// Records a signal that the process received, as launchers send before SIGKILL. Async-signal-safe.
   public static func noteSignal(_ signal: Int32) {
     guard let base = UnsafeMutableRawPointer(bitPattern: installedBase.load(ordering: .acquiring)),
       base.load(fromByteOffset: FlightRecordHeader.signal, as: UInt32.self) != UInt32(SIGTERM)
@@ -110,26 +111,26 @@ public struct FlightRecorder: Sendable {
 
   // MARK: Progress
 
-  /// Says what the rank is doing from now on.
+  /// Records the phase and step that the rank enters.
   public func enter(_ phase: Phase, step: Int) {
     store(clockNanoseconds(), FlightRecordHeader.progressTime)
     atomic(FlightRecordHeader.progress).pointee.store(
       UInt64(phase.rawValue) << 56 | UInt64(step) & (1 << 56 - 1), ordering: .releasing)
   }
 
-  /// A sign of life, by a thread that does nothing else.
+  /// Records a heartbeat, from a thread of its own.
   public func beat() {
     atomic(FlightRecordHeader.beats).pointee.add(1, ordering: .relaxed)
     atomic(FlightRecordHeader.beatTime).pointee.store(clockNanoseconds(), ordering: .relaxed)
   }
 
-  /// Says what a step usually takes and may take, seconds.
+  /// Records the usual duration and the timeout of a step, seconds.
   public func setExpectation(usual: Double, limit: Double) {
     store(UInt64(max(0, usual) * 1e9), FlightRecordHeader.usualNanoseconds)
     store(UInt64(min(1e9, max(0, limit)) * 1e9), FlightRecordHeader.limitNanoseconds)
   }
 
-  /// Says how and why the process ends; the first to say so is believed.
+  /// Records how and why the process ends; only the first call has an effect.
   public func end(_ ending: Ending, exitCode: Int32, sentence: String = "") {
     guard base.load(fromByteOffset: FlightRecordHeader.ending, as: UInt32.self) == 0 else { return }
     write(sentence, at: FlightRecordHeader.sentence, room: FlightRecordHeader.sentenceSize)
@@ -139,13 +140,13 @@ public struct FlightRecorder: Sendable {
     beat()
   }
 
-  /// Brings the record to the disk, where other nodes can read it; the process's end does not need it. May wait for the
-  /// disk.
+  /// Syncs the record to disk, where other nodes can read it; the record survives the process without it. May wait for
+  /// the disk.
   public func synchronize() { msync(base, size, MS_SYNC) }
 
   // MARK: Operations
 
-  /// The ring of one communicator.
+  /// The ring buffer of one communicator's operations.
   public struct Ring: Sendable {
     nonisolated(unsafe) fileprivate let slot: UnsafeMutableRawPointer
 
@@ -153,18 +154,18 @@ public struct FlightRecorder: Sendable {
 
     /// The ring as a number, which fits an atomic variable.
     public var address: UInt { UInt(bitPattern: slot) }
-    /// - Parameter address: that of a ring that has not been given back.
+    /// - Parameter address: of a ring that was not released.
     public init?(address: UInt) {
       guard let slot = UnsafeMutableRawPointer(bitPattern: address) else { return nil }
       self.slot = slot
     }
 
-    /// Records that this rank begins an operation.
+    /// Records the start of an operation on this rank.
     ///
     /// - Parameters:
     ///   - sequence: its number in the communicator, from 1, the same on every rank.
-    ///   - bytes: what this rank brings.
-    ///   - waits: whether a thread waits until the operation is complete, from now on.
+    ///   - bytes: that this rank contributes.
+    ///   - waits: whether a thread waits for the operation from now on.
     public func enter(
       _ operation: StaticString, sequence: UInt64, bytes: Int, file: StaticString, line: UInt32, waits: Bool
     ) -> Entry {
@@ -190,7 +191,7 @@ public struct FlightRecorder: Sendable {
       if count < room { memory.storeBytes(of: 0, toByteOffset: count, as: UInt8.self) }
     }
 
-    /// Gives the ring back: its communicator is no more.
+    /// Releases the slot of a freed communicator.
     public func release() { state.pointee.store(0, ordering: .releasing) }
 
     fileprivate var state: UnsafeMutablePointer<Atomic<UInt32>> {
@@ -198,12 +199,12 @@ public struct FlightRecorder: Sendable {
     }
   }
 
-  /// An operation that has been recorded as begun.
+  /// The entry of an operation that has started.
   public struct Entry {
     fileprivate let entry: UnsafeMutableRawPointer
     fileprivate let sequence: UInt64
 
-    // A ring that has come round holds another operation by now.
+    // The ring may have wrapped around and overwritten the entry.
     private var isMine: Bool { entry.load(fromByteOffset: FlightRecordOperation.sequence, as: UInt64.self) == sequence }
 
     /// Records that a thread waits for the operation from now on.
@@ -219,10 +220,10 @@ public struct FlightRecorder: Sendable {
     }
   }
 
-  /// A ring for a communicator; nil when too many are in use.
+  /// Claims a ring for a communicator; nil when all slots are in use.
   ///
   /// - Parameters:
-  ///   - id: the same on all its ranks, and no other communicator's.
+  ///   - id: unique to the communicator, and the same on all its ranks.
   ///   - members: the ranks of the job that belong to it.
   public func claim(id: UInt64, name: String, members: [Int]) -> Ring? {
     for index in 0..<FlightRecordSlot.count {
@@ -265,7 +266,7 @@ public struct FlightRecorder: Sendable {
   }
 }
 
-/// The time on the wall, nanoseconds since 1970: the one clock that nodes share.
+/// Wall-clock time, nanoseconds since 1970: the clock that nodes share.
 @inline(__always) func clockNanoseconds() -> UInt64 {
   var now = timespec()
   clock_gettime(CLOCK_REALTIME, &now)

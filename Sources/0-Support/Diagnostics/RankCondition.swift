@@ -1,31 +1,31 @@
 import Foundation
 import Support
 
-/// Whether a rank still lives, judged by its record, by the kernel where its process is on this node, and otherwise by
-/// its last sign of life.
+/// The liveness of a rank: from its record, from the process table if it is on this node, and otherwise from its last
+/// sign of life.
 public enum RankCondition: Sendable, Equatable {
-  /// The process is there, or was a moment ago.
+  /// The process exists, or gave a recent sign of life.
   case running
-  /// SIGSTOP, or a debugger, holds the process.
+  /// The process is stopped by SIGSTOP or a debugger.
   case stopped
-  /// The process is gone without a word.
+  /// The process is gone without a recorded end.
   case dead
-  /// The process is gone after SIGTERM had asked it to end, as launchers do when another rank is lost.
+  /// The process is gone, or on another node silent, after SIGTERM, which launchers send when another rank is lost.
   case terminated
-  /// On another node, and without a sign of life for long: dead or stopped, or its node is.
+  /// On another node and without a sign of life for `remoteTimeout`: it is dead or stopped, or its node is.
   case silent
-  /// The process said that it ends.
+  /// The process recorded its end.
   case ended(FlightRecorder.Ending)
 
   public var isAlive: Bool { self == .running || self == .stopped }
 
-  /// Records reach other nodes some time after they were written: the writer syncs every ten seconds, and network file
-  /// systems look for changes up to a minute later. Seconds.
+  /// The timeout of records of other nodes, seconds: the writer syncs every ten seconds, and network file systems may
+  /// cache for up to a minute.
   static let remoteTimeout = 75.0
 
   /// - Parameters:
   ///   - now: seconds since 1970.
-  ///   - place: where `state` is asked.
+  ///   - place: of the process table that `state` reads.
   init(
     _ record: FlightRecord, now: Double, place: UInt64,
     state: (_ pid: Int32, _ start: UInt64) -> ProcessTable.State

@@ -1,7 +1,7 @@
 import Foundation
 
 extension RunDiagnosis {
-  /// A line for every rank, then the verdict.
+  /// The report: a line per rank, then the verdict.
   public func text() -> String {
     var rows = [["rank", "host", "pid", "step", "state"]]
     for index in records.indices {
@@ -18,13 +18,13 @@ extension RunDiagnosis {
     return (lines + ["", sentence]).joined(separator: "\n") + "\n"
   }
 
-  /// Who is to blame and where the others wait, without a full stop.
+  /// The culprits and where the others wait, without a full stop.
   public var finding: String {
     let waiting = waitingText
     return verdict + (waiting.isEmpty ? "" : "; \(waiting)")
   }
 
-  /// The verdict: what was found, and what to do.
+  /// The verdict: the finding, and what to do.
   public var sentence: String {
     let present = Set(records.map(\.rank))
     let absent = (0..<(records.first?.ranks ?? 0)).filter { !present.contains($0) }
@@ -154,7 +154,7 @@ extension RunDiagnosis {
     }
   }
 
-  // MARK: Words
+  // MARK: Phrases
 
   private static func place(_ record: FlightRecord) -> String {
     switch record.phase {

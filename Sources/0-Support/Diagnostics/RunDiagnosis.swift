@@ -1,18 +1,19 @@
 import Foundation
 import Support
 
-/// Who stopped where, and who is to blame: what the records of all ranks say together.
+/// The diagnosis of a hung or failed run, from the flight recorders of all ranks: where each rank is, and which are the
+/// culprits.
 public struct RunDiagnosis: Sendable {
-  /// A rank that waits, or waited when it died, in a collective.
+  /// A collective in which a rank waits, or waited when it died.
   public struct Wait: Sendable, Equatable {
     public var rank: Int
     public var communicator: String
     public var operation: FlightRecord.Operation
-    /// Ranks of the communicator that have not come to this operation.
+    /// Ranks of the communicator that have not started this operation.
     public var missing: [Int]
-    /// Ranks that have come to it and are not through: one that is stopped or dead there keeps the others.
+    /// Ranks that have started it and not completed it; one that is stopped or dead there blocks the others.
     public var inside: [Int]
-    /// Ranks that did something else under the same number, and what.
+    /// Ranks that started another operation under the same number, and which.
     public var mismatched: [Int: String]
   }
 
@@ -24,15 +25,15 @@ public struct RunDiagnosis: Sendable {
 
   public let records: [FlightRecord]
   public let conditions: [RankCondition]
-  /// By record; the one that has others missing first, then the oldest.
+  /// By record; waits with missing ranks first, then the oldest.
   public let waits: [[Wait]]
   public let kind: Kind
-  /// The ranks to blame, ascending.
+  /// The culprit ranks, ascending.
   public let culprits: [Int]
-  /// The moment that durations count to, seconds since 1970: now, or when the last rank died.
+  /// The end of durations, seconds since 1970: now, or when the last rank died.
   public let moment: Double
 
-  /// Reads and judges the newest attempt of a run.
+  /// Reads the records of a run's newest attempt and diagnoses them.
   ///
   /// - Parameter run: the run directory.
   /// - Throws: `ForgeError.badInput` when it holds no records.
@@ -61,7 +62,7 @@ public struct RunDiagnosis: Sendable {
   // MARK: Waits
 
   private static func waits(_ records: [FlightRecord]) -> [[Wait]] {
-    // By communicator and rank, what the rank has done there.
+    // Operations by communicator and rank.
     var done: [UInt64: [Int: [FlightRecord.Operation]]] = [:]
     for record in records {
       for communicator in record.communicators {
@@ -70,7 +71,7 @@ public struct RunDiagnosis: Sendable {
     }
     return records.map { record in
       record.communicators.compactMap { communicator in
-        // Others may have been started behind the one that is waited for.
+        // Later ones may have been started behind the one that is waited for.
         guard let last = communicator.operations.first(where: { $0.isOpen && $0.isWaiting }) else { return nil }
         let ranks = done[communicator.id] ?? [:]
         let others = communicator.members.filter { $0 != record.rank }
@@ -93,14 +94,14 @@ public struct RunDiagnosis: Sendable {
     }
   }
 
-  /// Operations to which every rank brings the same number of bytes.
+  /// Operations to which every rank contributes the same number of bytes.
   private static let equalBytes: Set<String> = [
     "MPI_Allreduce", "MPI_Iallreduce", "MPI_Bcast", "MPI_Ibcast", "MPI_Alltoall", "MPI_Ialltoall",
   ]
 
   // MARK: Verdict
 
-  /// How long a rank may stay at one thing before somebody who asks is told that it does, seconds.
+  /// The timeout without progress before a running rank is reported, seconds.
   private static func timeout(_ record: FlightRecord) -> Double {
     record.phase == .training && record.usualSeconds > 0 ? max(5, 3 * record.usualSeconds) : 60
   }
@@ -111,12 +112,12 @@ public struct RunDiagnosis: Sendable {
     func ranks(_ condition: RankCondition) -> [Int] {
       zip(records, conditions).filter { $1 == condition }.map(\.0.rank)
     }
-    /// Those among `ranks` that fell silent clearly before the last rank did, if some did and some did not.
+    /// The ranks whose last sign of life is more than 3 s before the newest of all; all of `ranks` if none is.
     func first(_ ranks: [Int]) -> [Int] {
       let early = records.filter { ranks.contains($0.rank) && $0.lastSign < newestSign - 3 }.map(\.rank)
       return early.isEmpty ? ranks : early
     }
-    // A rank that failed by itself took the others with it, whatever became of them.
+    // A rank that failed by itself is the cause, whatever happened to the others.
     for (condition, kind) in [(RankCondition.ended(.failure), Kind.failed), (.dead, .dead), (.stopped, .stopped)] {
       let found = ranks(condition)
       if !found.isEmpty { return (kind, kind == .dead ? first(found) : found) }
@@ -132,7 +133,7 @@ public struct RunDiagnosis: Sendable {
     return judgeRunning(records.filter { running.contains($0.rank) }, waits.flatMap { $0 }, moment: moment)
   }
 
-  /// All that have not ended are alive: whom do those who wait wait for?
+  /// Diagnoses live ranks: for which ranks do the waiting ones wait?
   private static func judgeRunning(_ records: [FlightRecord], _ waits: [Wait], moment: Double) -> (Kind, [Int]) {
     let odd = Set(waits.flatMap { wait in wait.mismatched.isEmpty ? [] : [wait.rank] + wait.mismatched.keys })
     if !odd.isEmpty { return (.mismatched, odd.sorted()) }

@@ -4,13 +4,12 @@
   import Musl
 #endif
 
-/// What the system lets a process map.
+/// The address space that the system allows a process.
 public enum AddressSpace {
-  /// Asks for room and gives it back, so that a run that cannot have its arenas is told before they are made: an `Arena`
-  /// itself has nobody to tell.
+  /// Checks that arenas can be mapped, by mapping and unmapping as much, since `Arena.init` itself cannot throw.
   ///
-  /// - Parameter bytes: of all arenas together, as they are laid out, used or not.
-  /// - Throws: `ForgeError.badInput` when the system refuses.
+  /// - Parameter bytes: the size of all arenas together, used or not.
+  /// - Throws: `ForgeError.badInput` when the mapping fails.
   public static func check(bytes: Int) throws {
     guard bytes > 0 else { return }
     let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)

@@ -1,17 +1,17 @@
-/// A failure that a user or a machine can cause, told in one sentence: what happened, where, and what to do.
+/// An error that a user or a machine can cause, described in one sentence: what happened, where, and what to do.
 ///
-/// A bug in this code is a `precondition` instead and never becomes a `ForgeError`.
+/// A bug in this code is usually a `precondition` failure instead.
 public struct ForgeError: Error, Sendable, CustomStringConvertible {
-  /// What the caller can do about the failure; decides the exit code.
+  /// The kind of error, which sets the exit code.
   public enum Kind: Sendable {
     /// The user's input is wrong; the same command will fail again (exit code 64, `EX_USAGE`).
     case badInput
     /// A machine or a peer failed; the same command may succeed later (exit code 75, `EX_TEMPFAIL`).
     case tryAgain
-    /// The program contradicts itself (exit code 70, `EX_SOFTWARE`).
+    /// An internal inconsistency (exit code 70, `EX_SOFTWARE`).
     case bug
 
-    /// From `sysexits.h`.
+    /// The exit code, from `sysexits.h`.
     public var exitCode: Int32 {
       switch self {
       case .badInput: 64
@@ -29,7 +29,7 @@ public struct ForgeError: Error, Sendable, CustomStringConvertible {
     self.description = Self.oneLine(description)
   }
 
-  /// A message that quotes what stands in a file is still one line: control characters in it become U+FFFD.
+  /// Keeps a message that quotes a file on one line: control characters become U+FFFD.
   private static func oneLine(_ text: String) -> String {
     func isControl(_ scalar: Unicode.Scalar) -> Bool { scalar.value < 0x20 || scalar.value == 0x7F }
     guard text.unicodeScalars.contains(where: isControl) else { return text }

@@ -1,12 +1,12 @@
-/// A JSON value as the run's files and the commands' `--json` have it: members in the order in which they are given.
+/// A JSON value for JSON Lines files and the commands' `--json`, with members in the given order.
 ///
-/// Numbers have the fewest digits that read back to the same value, so two lines are equal when their numbers are, bit for
-/// bit. JSON has no NaN or infinity: they become `null`.
+/// Numbers have the shortest digits that parse back to the same value, so two lines are equal when their numbers are,
+/// bit for bit. NaN and infinity, which JSON does not have, become `null`.
 public indirect enum JSONLine: Sendable {
   case null
   case integer(Int)
   case number(Double)
-  /// Printed with the digits that a `Float` needs.
+  /// Printed with the shortest digits of a `Float`.
   case single(Float)
   case boolean(Bool)
   case string(String)

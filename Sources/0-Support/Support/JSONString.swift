@@ -1,6 +1,6 @@
 /// Strings of JSON text.
 public enum JSONString {
-  /// `text` as a JSON string (RFC 8259), in quotation marks: what must be escaped is, in the shortest way, and nothing else.
+  /// Quotes `text` as a JSON string (RFC 8259), with only the required escapes, in their shortest form.
   public static func quoted(_ text: String) -> String {
     var result = "\""
     for scalar in text.unicodeScalars {

@@ -1,9 +1,9 @@
-/// Any JSON value: what a checkpoint carries besides tensors (configuration, versions, the sampler's position).
+/// A decoded JSON value, such as the metadata of a checkpoint.
 public enum JSONValue: Sendable, Equatable {
   case null
   case boolean(Bool)
   case integer(Int)
-  /// Must be finite: JSON has no other numbers.
+  /// Must be finite to be encoded: JSON has no other numbers.
   case number(Double)
   case string(String)
   case array([JSONValue])
@@ -17,7 +17,7 @@ public enum JSONValue: Sendable, Equatable {
     if case .integer(let value) = self { value } else { nil }
   }
 
-  /// An integer is a number, too.
+  /// The value of a number or an integer.
   public var number: Double? {
     switch self {
     case .integer(let value): Double(value)

@@ -1,9 +1,9 @@
-/// Text files that may begin with a byte order mark, as Windows writes them.
+/// Decoding of text files that may begin with a byte order mark, as on Windows.
 public enum MarkedText {
-  /// The UTF-8 of a file: UTF-16 by its mark is converted, and a mark is no part of the text. Bytes without a mark stay as
-  /// they are, be they UTF-8 or not.
+  /// Converts a file to UTF-8: UTF-16 by its mark is converted, and a mark is dropped. Bytes without a mark are
+  /// returned as they are, valid UTF-8 or not.
   ///
-  /// - Returns: nil for UTF-16 that is damaged.
+  /// - Returns: nil for invalid UTF-16.
   public static func utf8(_ bytes: [UInt8]) -> [UInt8]? {
     if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { return Array(bytes.dropFirst(3)) }
     let isBigEndian = bytes.starts(with: [0xFE, 0xFF])

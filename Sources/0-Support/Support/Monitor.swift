@@ -1,10 +1,10 @@
 import Glibc
 
-/// A monitor: a lock, and a condition variable to wait on for a change while holding it (Hoare 1974).
+/// A monitor: a lock with a condition variable (Hoare 1974).
 ///
-/// What it guards is its owner's, who touches it within `locked` only.
+/// Its owner accesses the guarded state within `locked` only.
 package final class Monitor: Sendable {
-  // Made in `init` and destroyed in `deinit`; in between only pthread functions use them, from any thread.
+  // Initialised in `init` and destroyed in `deinit`; in between only pthread functions use them, from any thread.
   nonisolated(unsafe) private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   nonisolated(unsafe) private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
@@ -26,13 +26,13 @@ package final class Monitor: Sendable {
     return try body()
   }
 
-  /// Wakes all who wait.
+  /// Wakes all waiting threads.
   package func broadcast() { pthread_cond_broadcast(changed) }
 
-  /// Lets go of the lock until somebody calls `broadcast`, or for no reason.
+  /// Releases the lock until `broadcast` is called, or until a spurious wake-up. Call it within `locked`.
   package func wait() { pthread_cond_wait(changed, mutex) }
 
-  /// The same, but not for longer than so many milliseconds, below a second.
+  /// As `wait()`, for at most `milliseconds`, which are below a second.
   package func wait(milliseconds: Int) {
     var end = timespec()
     clock_gettime(CLOCK_REALTIME, &end)

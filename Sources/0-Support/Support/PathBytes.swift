@@ -1,13 +1,13 @@
 import Glibc
 
-/// Paths as the system has them: bytes that need not be UTF-8.
+/// Lossless strings for file system paths, whose bytes need not be UTF-8.
 ///
-/// A `String` of these programs carries such a path whole: every byte that is not of UTF-8 is one private character, from
-/// U+10FF80 to U+10FFFF (as Python's `surrogateescape` does with other characters).
+/// Every byte that is not valid UTF-8 is escaped as one private-use character, from U+10FF80 to U+10FFFF (as Python's
+/// `surrogateescape` does with other characters).
 public enum PathBytes {
   private static let base: UInt32 = 0x10FF00
 
-  /// A path, or any argument of a command, as a string that carries all of its bytes.
+  /// Encodes the bytes of a path, or of a command's argument, as a string.
   public static func string(of bytes: some Collection<UInt8>) -> String {
     let text = String(decoding: bytes, as: UTF8.self)
     if text.utf8.elementsEqual(bytes), !text.unicodeScalars.contains(where: isEscape) { return text }
@@ -30,7 +30,7 @@ public enum PathBytes {
     return String(result)
   }
 
-  /// The bytes that a string carries.
+  /// Decodes a string to the bytes of a path.
   public static func bytes(of path: String) -> [UInt8] {
     guard path.unicodeScalars.contains(where: isEscape) else { return Array(path.utf8) }
     return path.unicodeScalars.flatMap { scalar in
@@ -38,12 +38,12 @@ public enum PathBytes {
     }
   }
 
-  /// With the terminator that system calls need.
+  /// The bytes with a NUL terminator, for system calls.
   public static func cString(of path: String) -> [CChar] { bytes(of: path).map(CChar.init(bitPattern:)) + [0] }
 
-  /// Makes a folder, and those above it that are missing.
+  /// Creates a folder and its missing parents.
   ///
-  /// - Returns: whether it is there now; `errno` says why not.
+  /// - Returns: whether it exists now; `errno` has the reason if not.
   public static func makeFolder(_ path: String) -> Bool {
     var status = stat()
     if stat(cString(of: path), &status) == 0 {
@@ -55,20 +55,20 @@ public enum PathBytes {
     return mkdir(cString(of: path), 0o777) == 0 || errno == EEXIST
   }
 
-  /// For people: bytes that are not of UTF-8 are U+FFFD.
+  /// A path for display: bytes that are not UTF-8 become U+FFFD.
   public static func display(_ path: String) -> String { String(decoding: bytes(of: path), as: UTF8.self) }
 
-  /// Whether a string carries bytes that are not of UTF-8.
+  /// Whether a path has bytes that are not UTF-8.
   public static func isEscaped(_ path: String) -> Bool { path.unicodeScalars.contains(where: isEscape) }
 
-  /// Throws `badInput` when a path is not UTF-8 that must be.
+  /// Throws `badInput` when a path is not UTF-8.
   public static func requireUTF8(_ path: String, for use: String) throws {
     guard !isEscaped(path) else {
       throw ForgeError.badInput("the path '\(display(path))' is not UTF-8, which \(use) needs: rename it")
     }
   }
 
-  /// The arguments that this process was started with, the program's name not among them.
+  /// The command-line arguments of this process, without the program's name.
   public static var arguments: [String] {
     CommandLine.unsafeArgv.withMemoryRebound(
       to: UnsafeMutablePointer<CChar>?.self, capacity: Int(CommandLine.argc)

@@ -1,7 +1,7 @@
 extension String {
-  /// The folder that holds what a path names: `a/b` gives `a`, a bare name `.`, and the root itself.
+  /// The parent folder of a path: `a/b` gives `a`, a bare name `.`, and the root itself.
   ///
-  /// Slashes at the end do not count.
+  /// Trailing slashes are ignored.
   public var parentFolder: String {
     var path = self[...]
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }

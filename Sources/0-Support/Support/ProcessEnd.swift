@@ -1,14 +1,14 @@
 import Foundation
 
-/// Ends the process with a sentence on standard error, and the error's exit code: for what the system refuses where there
-/// is nobody to throw to, as memory in an initialiser that cannot fail.
+/// Ends the process with the error's sentence on standard error and its exit code, where code cannot throw, such as for
+/// memory in an initialiser.
 ///
-/// A launcher ends the other ranks of a job when one of them ends so.
+/// The launcher then ends the other ranks of the job.
 public func endProcess(_ error: ForgeError) -> Never {
   let program = (CommandLine.arguments.first ?? "forge").split(separator: "/").last ?? "forge"
   let line = Array("\(program): \(error)\n".utf8)
   fflush(nil)
   _ = write(STDERR_FILENO, line, line.count)
-  // Without the handlers of libraries, which may wait for threads that cannot be.
+  // Skips libraries' exit handlers, which may wait for threads that cannot start.
   _exit(error.exitCode)
 }

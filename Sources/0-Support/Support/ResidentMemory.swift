@@ -4,10 +4,10 @@
   import Musl
 #endif
 
-/// What the kernel counts as this process's own memory.
+/// The resident memory of this process.
 public enum ResidentMemory {
-  /// Resident anonymous and shared pages, bytes. Mapped data files are not counted: their pages are the page cache's and
-  /// leave when somebody needs the room. 0 where the kernel does not tell.
+  /// Resident anonymous and shared pages, bytes. Mapped data files do not count: their pages belong to the page cache
+  /// and can be evicted. 0 if unknown.
   public static func bytes() -> Int {
     guard let file = fopen("/proc/self/status", "r") else { return 0 }
     defer { fclose(file) }

@@ -1,17 +1,17 @@
 import Foundation
 
-/// The layout of a run's directory: what every file in it is called, and nothing of what is in it.
+/// The layout of a run's directory: the path of every file in it.
 ///
-/// It stands here, below everything that reads or writes one of them, so that each name is written once. The contents are
-/// `RunStore`'s; checkpoints are those of `Checkpoints`, black boxes those of this module.
+/// It is in `Support`, below every reader and writer, so that each name is defined once. `RunStore` has the formats of
+/// the files, `Checkpoints` that of checkpoints, `Diagnostics` that of black boxes.
 public struct RunDirectory: Sendable, Equatable {
   public let path: String
 
   public init(path: String) { self.path = path }
 
-  /// The run that a path means: a run's directory, its `checkpoints` folder, or a checkpoint in that.
+  /// The run directory of a path: of a run's directory itself, its `checkpoints` folder, or a checkpoint in that.
   public init(containing path: String) {
-    // Absolute, for who stands in such a folder and says `.`.
+    // Absolute, so that `.` in such a folder works.
     let place = URL(filePath: path).standardizedFileURL
     let parent = place.deletingLastPathComponent()
     self.path =
@@ -26,17 +26,17 @@ public struct RunDirectory: Sendable, Equatable {
 
   private static let checkpointsName = "checkpoints"
 
-  /// The configuration as it was started, with every override (YAML).
+  /// The configuration of the run, with every override (YAML).
   public var configuration: String { path + "/config.yaml" }
   /// An object for each step (JSON Lines).
   public var metrics: String { path + "/metrics.jsonl" }
-  /// What every step computed, in a chain of hashes (JSON Lines).
+  /// The ledger: the result of every step, in a hash chain (JSON Lines).
   public var ledger: String { path + "/ledger.jsonl" }
-  /// What the terminal showed.
+  /// A copy of the terminal's output.
   public var log: String { path + "/train.log" }
-  /// The lease: which job may write here.
+  /// The lease, which gives one job the right to write here.
   public var lock: String { path + "/.lock" }
-  /// What is remembered of data and models that were read.
+  /// The cache of hashes of data and models.
   public var sources: String { path + "/sources.json" }
   /// The folder of checkpoints.
   public var checkpointsPath: String { "\(path)/\(Self.checkpointsName)" }
@@ -44,6 +44,6 @@ public struct RunDirectory: Sendable, Equatable {
   public var blackBoxes: String { path + "/blackbox" }
   /// The folder with the run's copy of its data's tokenizer.
   public var tokenizer: String { path + "/tokenizer" }
-  /// The folder with what stood beside the weights that the run began with.
+  /// The folder with the files beside the weights of the pretrained model (`model.from`).
   public var pretrained: String { path + "/pretrained" }
 }

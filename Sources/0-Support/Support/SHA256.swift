@@ -1,7 +1,7 @@
 internal import CLibCrypto
 
-/// The SHA-256 hash function (FIPS 180-4), fed piece by piece; computed by the system's libcrypto, so a site's own
-/// validated build of OpenSSL is the one that counts.
+/// The SHA-256 hash function (FIPS 180-4), incremental, computed by the system's libcrypto, so that a site's validated
+/// build of OpenSSL is used.
 ///
 /// ```swift
 /// var hash = SHA256()
@@ -14,7 +14,7 @@ public struct SHA256: ~Copyable {
 
   public init() {
     guard let context = EVP_MD_CTX_new() else { endProcess(.tryAgain("there is no memory left for a hash function")) }
-    // Fails only where OpenSSL's own configuration forbids SHA-256, which FIPS 140 requires.
+    // Fails only where OpenSSL's configuration disables SHA-256, which FIPS 140 requires.
     guard EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
       endProcess(.badInput("this machine's libcrypto refuses SHA-256; see the configuration of OpenSSL (openssl.cnf)"))
     }
@@ -30,7 +30,7 @@ public struct SHA256: ~Copyable {
 
   public mutating func update(_ bytes: [UInt8]) { bytes.withUnsafeBytes { update($0) } }
 
-  /// The digest of everything that `update` was given.
+  /// Returns the digest of all bytes passed to `update`.
   public consuming func finalize() -> Digest {
     Digest(
       bytes: withUnsafeTemporaryAllocation(byteCount: Digest.byteCount, alignment: 8) { digest in
@@ -42,7 +42,7 @@ public struct SHA256: ~Copyable {
 }
 
 extension SHA256 {
-  /// The digest of one piece.
+  /// The digest of one buffer.
   public static func hash(_ bytes: UnsafeRawBufferPointer) -> Digest {
     var hash = SHA256()
     hash.update(bytes)
@@ -53,11 +53,11 @@ extension SHA256 {
 
   public static func hash(_ text: String) -> Digest { hash(Array(text.utf8)) }
 
-  /// The 32 bytes that SHA-256 makes of any input.
+  /// A SHA-256 digest, 32 bytes.
   public struct Digest: Hashable, Sendable, CustomStringConvertible {
     public static let byteCount = 32
 
-    /// The digest's bytes, the first in the highest place of the first word.
+    /// The digest as big-endian words.
     public let words: (UInt64, UInt64, UInt64, UInt64)
 
     /// - Parameter bytes: ``byteCount`` of them.

@@ -1,8 +1,9 @@
 /// The output function of the SplitMix64 generator (Steele, Lea & Flood 2014).
 public enum SplitMix64 {
-  /// A bijection of 64-bit words that flips half of the output's bits, on average, when one of the input's is flipped.
+  /// A bijective mixing function of 64-bit words: flipping one input bit flips half of the output's bits, on average.
   ///
-  /// - Parameter state: the generator's state; the function adds its increment, 2⁶⁴ over the golden ratio, first.
+  /// - Parameter state: the generator's state, to which the function first adds the increment, 2⁶⁴ over the golden
+  ///   ratio.
   @inlinable public static func output(_ state: UInt64) -> UInt64 {
     var bits = state &+ 0x9e37_79b9_7f4a_7c15
     bits = (bits ^ (bits >> 30)) &* 0xbf58_476d_1ce4_e5b9
@@ -10,7 +11,7 @@ public enum SplitMix64 {
     return bits ^ (bits >> 31)
   }
 
-  /// The output that comes `count` numbers after the first of a generator that begins with `state`.
+  /// Output number `count`, from 0, of a generator with the initial state `state`.
   @inlinable public static func output(_ state: UInt64, after count: UInt64) -> UInt64 {
     output(state &+ count &* 0x9e37_79b9_7f4a_7c15)
   }

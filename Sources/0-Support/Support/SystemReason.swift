@@ -1,13 +1,13 @@
 import Foundation
 
-/// `cannot write 'runs/x/metrics.jsonl': No space left on device`, from the last system call's `errno`.
+/// The error of the last system call, from `errno`: `cannot write 'runs/x/metrics.jsonl': No space left on device`.
 public func systemError(_ action: String, _ path: String) -> ForgeError {
   ForgeError.tryAgain("cannot \(action) '\(path)': \(String(cString: strerror(errno)))")
 }
 
-/// Why a file operation failed, in the system's own few words: `Permission denied`.
+/// The system's reason of a failed file operation: `Permission denied`.
 ///
-/// Foundation wraps the system's error into one that says only that the operation could not be completed.
+/// It unwraps Foundation's error, whose own description has no reason.
 public func systemReason(of error: any Error) -> String {
   if let system = (error as? CocoaError)?.underlying as? POSIXError {
     return String(cString: strerror(system.code.rawValue))

@@ -1,17 +1,17 @@
 import Foundation
 
-/// A thread of the system (POSIX).
+/// A POSIX thread.
 ///
-/// Where a container or `ulimit -u` allows no further process, a thread of Foundation's never begins and Dispatch tries
-/// for ever; so all threads of this package begin here.
+/// All threads of this package are started here: where a container or `ulimit -u` allows no further thread, one of
+/// Foundation's never starts and Dispatch retries for ever.
 public struct SystemThread {
   private let handle: pthread_t
 
-  /// Starts a thread that runs `body`, with the scheduling and processor affinity of the caller. It must be joined.
+  /// Starts a thread that runs `body`, with the scheduling policy and CPU affinity of the caller. It must be joined.
   ///
   /// - Parameters:
-  ///   - name: what `top -H` and debuggers show, 15 bytes of it.
-  ///   - stackBytes: of its stack.
+  ///   - name: the name in `top -H` and debuggers, cut to 15 bytes.
+  ///   - stackBytes: the size of its stack.
   /// - Throws: ``ForgeError`` (try again) when the system starts no further thread.
   public init(
     name: String? = nil, stackBytes: Int = 8 << 20, _ body: @escaping @Sendable () -> Void
@@ -40,17 +40,17 @@ public struct SystemThread {
     self.handle = handle
   }
 
-  /// Waits for the thread's end.
+  /// Waits for the thread to end.
   public func join() { pthread_join(handle, nil) }
 
-  /// Starts a thread that works apart from its maker and is never joined; else as ``init(name:stackBytes:_:)``.
+  /// Starts a detached thread, otherwise as ``init(name:stackBytes:_:)``.
   public static func start(
     name: String? = nil, stackBytes: Int = 8 << 20, _ body: @escaping @Sendable () -> Void
   ) throws(ForgeError) {
     pthread_detach(try SystemThread(name: name, stackBytes: stackBytes, body).handle)
   }
 
-  /// Throws ``ForgeError`` (try again) unless the system would start so many threads at once.
+  /// Checks that the system can start `count` threads at once; throws ``ForgeError`` (try again) if not.
   public static func expectRoom(for count: Int) throws(ForgeError) {
     let gate = DispatchSemaphore(value: 0)
     var started: [SystemThread] = []

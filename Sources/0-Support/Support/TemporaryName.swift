@@ -1,7 +1,6 @@
-/// Names for what is written beside its place until it is complete.
+/// Names of temporary files and folders that are renamed when they are complete.
 public enum TemporaryName {
-  /// `PATH.partial-` and letters that nobody can foresee. To be created exclusively: what has the name already is not
-  /// ours.
+  /// `PATH.partial-` and ten random characters. Create it exclusively, since a file of that name may exist.
   public static func beside(_ path: String) -> String {
     let letters = Array("abcdefghijklmnopqrstuvwxyz0123456789")
     return path + ".partial-" + String((0..<10).map { _ in letters[Int.random(in: 0..<letters.count)] })

@@ -1,12 +1,12 @@
 import Kernels
 public import Support
 
-/// The content hash of a batch: what was trained on, whoever computed it.
+/// The content hash of a batch of training data, independent of the rank that computes it.
 ///
-/// A sequence's SHA-256 is over its columns, each a line `NAME TYPE COUNT` and its values as they stand in memory
-/// (little-endian): `inputs`, `targets`, `document_starts` and `positions` (int32), `loss_weights` and then the other columns
-/// by name (float32). A global batch's is over a line `sequences COUNT` and its sequences' hashes, 32 bytes each, in the order
-/// of the stream. So it is the same at any number of ranks, and for every way to deal sequences among them.
+/// A sequence's SHA-256 is over its columns, each a line `NAME TYPE COUNT` and its values as in memory (little-endian):
+/// `inputs`, `targets`, `document_starts` and `positions` (int32), `loss_weights` and then the other columns by name
+/// (float32). A global batch's is over a line `sequences COUNT` and its sequences' hashes, 32 bytes each, in the order
+/// of the stream. So it is the same at any number of ranks, for any assignment of sequences to them.
 extension TokenBatch {
   public func digest(ofSequence sequence: Int) -> SHA256.Digest {
     let rows = packing.tokens(of: sequence)

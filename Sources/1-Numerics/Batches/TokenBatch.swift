@@ -1,33 +1,33 @@
 public import Kernels
 
-/// A micro-batch of tokens: packed sequences, each with its own length, and columns that hold a value for every token.
+/// A micro-batch of tokens: packed sequences, each with its own length, and columns with a value per token.
 ///
-/// It is the unit of arithmetic: every matrix product of a micro-batch has a shape that only the micro-batch decides, so its
-/// numbers are the same whichever rank computes it. What is trained on is decided where it is filled in: by `lossWeights`.
+/// It is the unit of arithmetic: the shapes of its matrix products depend on the micro-batch only, so its numbers are
+/// the same on any rank. Loss weights, set where the batch is filled in, select the targets that are trained on.
 public struct TokenBatch: Sendable {
-  /// The name of a column of fractions.
+  /// The name of a float column.
   public struct Column: Hashable, Sendable {
     public let name: String
 
     public init(_ name: String) { self.name = name }
 
-    /// How much a token's target counts in the loss; 0: it is not trained on. Every batch has it.
+    /// The loss weight of a token's target; 0 masks it. Every batch has this column.
     public static let lossWeights = Column("loss_weights")
-    /// How much better than expected a sampled token turned out to be.
+    /// The advantage of a sampled token, in policy-gradient objectives.
     public static let advantages = Column("advantages")
-    /// log p(target) under a model that is not trained.
+    /// log p(target) under a frozen reference model.
     public static let referenceLogProbabilities = Column("reference_log_probabilities")
   }
 
   public let packing: SequencePacking
-  /// The columns of fractions, `lossWeights` first.
+  /// The float columns, `lossWeights` first.
   public let columns: [Column]
   private let integers: Arena<Int32>
   private let fractions: Arena<Float>
 
-  /// An empty batch of packed sequences: all ids and fractions are 0.
+  /// A zero-filled batch of packed sequences.
   ///
-  /// - Parameter columns: columns of fractions besides `lossWeights`.
+  /// - Parameter columns: float columns besides `lossWeights`.
   public init(_ packing: SequencePacking, columns: [Column] = []) {
     self.packing = packing
     self.columns = [.lossWeights] + columns
@@ -50,7 +50,7 @@ public struct TokenBatch: Sendable {
 
   /// Token ids that the model reads, `[tokens]`.
   public var inputs: Buffer<Int32> { integerColumn(0) }
-  /// The ids that it is to predict, `[tokens]`; -1 where there is none.
+  /// Token ids to predict, `[tokens]`; -1 where there is none.
   public var targets: Buffer<Int32> { integerColumn(1) }
   /// The first position of each token's document within its sequence, `[tokens]`: earlier tokens are not attended to.
   public var documentStarts: Buffer<Int32> { integerColumn(2) }
@@ -59,7 +59,7 @@ public struct TokenBatch: Sendable {
   /// See `Column.lossWeights`, `[tokens]`.
   public var lossWeights: Buffer<Float> { self[.lossWeights] }
 
-  /// A column of fractions, `[tokens]`.
+  /// A float column, `[tokens]`.
   public subscript(column: Column) -> Buffer<Float> {
     guard let place = columns.firstIndex(of: column) else {
       preconditionFailure("the batch has no column '\(column.name)'")
@@ -71,7 +71,7 @@ public struct TokenBatch: Sendable {
     integers.buffer[place * tokenCount..<(place + 1) * tokenCount]
   }
 
-  /// Fills in a sequence that is one document, of which every target counts.
+  /// Fills in a sequence of one document, with loss weight 1 for every target.
   ///
   /// - Parameter tokens: `[length + 1]`; inputs are all but the last, targets all but the first.
   public func set(sequence: Int, tokens: [Int32]) {
@@ -86,7 +86,7 @@ public struct TokenBatch: Sendable {
     }
   }
 
-  /// Tokens of one sequence that continue what was read before; there are no targets.
+  /// A batch of tokens that continue a cached sequence, without targets.
   public init(inputs tokens: some Collection<Int32>, firstPosition: Int) {
     self.init(sequences: 1, length: tokens.count)
     targets.fill(-1)

@@ -1,6 +1,6 @@
 import CKernels
 
-/// The numbers of one AdamW step; the same for every element of a range.
+/// The hyperparameters of one AdamW step, the same for every element of a range.
 public struct AdamWStep: Sendable {
   public var learningRate: Double
   public var beta1: Double
@@ -26,7 +26,7 @@ public struct AdamWStep: Sendable {
       second_correction: Float(1 / (1 - power(beta2, step)).squareRoot()), epsilon: Float(epsilon))
   }
 
-  /// By repeated squaring, so that no math library has a say in it.
+  /// Exponentiation by squaring, so that the bits do not depend on a math library.
   private func power(_ base: Double, _ exponent: Int) -> Double {
     var (result, factor, rest) = (1.0, base, exponent)
     while rest > 0 {
@@ -42,7 +42,7 @@ extension Backend {
   /// One AdamW update (Loshchilov & Hutter 2019, "Decoupled weight decay regularization") of a range.
   ///
   /// - Parameters:
-  ///   - accumulator: the exact gradient sum; converted to fp32 on its way.
+  ///   - accumulator: the exact gradient sum, which is converted to fp32 by chunks.
   ///   - gradientScale: the clipping factor.
   ///   - first, second, parameters: moments and weights, updated in place.
   public func adamW(
@@ -58,7 +58,7 @@ extension Backend {
     }
   }
 
-  /// The same update for a gradient in fp32: what exact sums are measured against.
+  /// The same update from an fp32 gradient; the baseline of `Benchmarks`.
   public func adamW(
     _ step: AdamWStep, gradientScale: Float, gradient: Buffer<Float>, first: Buffer<Float>, second: Buffer<Float>,
     parameters: Buffer<Float>

@@ -4,13 +4,13 @@
   import Musl
 #endif
 
-/// What an attention layer sees of a micro-batch.
+/// The shape of an attention layer's operands.
 public struct AttentionShape: Sendable {
   public var packing: SequencePacking
   public var heads: Int
   public var keyValueHeads: Int
   public var headDimension: Int
-  /// Tokens a position sees, itself included; nil sees all before it.
+  /// Sliding window: the tokens a position attends to, itself included; nil for all before it.
   public var window: Int?
 
   public init(_ packing: SequencePacking, heads: Int, keyValueHeads: Int, headDimension: Int, window: Int? = nil) {
@@ -28,7 +28,7 @@ public struct AttentionShape: Sendable {
   public var columns: Int { (heads + 2 * keyValueHeads) * headDimension }
 }
 
-/// Where one head's rows begin: queries and outputs at the first query's position, keys and values at position 0.
+/// Pointers to one head's rows: queries and outputs at the first query's position, keys and values at position 0.
 struct AttentionOperands {
   let query: UnsafeMutablePointer<Float>
   let queryStride: Int
@@ -39,21 +39,21 @@ struct AttentionOperands {
   let outStride: Int
 }
 
-/// Grouped-query causal attention by blocks (Dao et al. 2022): a block of queries meets blocks of keys, softmax is kept
-/// online, and no tokens × tokens matrix exists. Blocks that the causal, window and document masks hide are skipped.
+/// FlashAttention (Dao et al. 2022) with causal grouped queries: a block of queries × blocks of keys, with online
+/// softmax and no tokens × tokens matrix. Blocks outside the causal, window and document masks are skipped.
 extension Backend {
   package static let queryBlock = 96
-  /// No more than OpenBLAS sums up at a time, so that hidden keys at a block's end leave no trace in a sum.
+  /// At most what OpenBLAS sums at a time, so that masked keys at a block's end do not change a sum.
   package static let keyBlock = 384
 
-  /// A block of queries `[first, end)` of one sequence and the keys `[firstKey, end)` that any of them sees.
+  /// A block of queries `[first, end)` of one sequence and the keys `[firstKey, end)` that any of them attends to.
   private struct QueryBlock {
     let first: Int
     let end: Int
     let firstKey: Int
   }
 
-  /// The first key that query `position` sees. It never decreases with the position.
+  /// The first key that query `position` attends to; non-decreasing in the position.
   @inline(__always)
   private static func firstKey(_ position: Int, _ documentStarts: UnsafeMutablePointer<Int32>, _ window: Int?) -> Int {
     let start = Int(documentStarts[position])
@@ -70,8 +70,11 @@ extension Backend {
     return QueryBlock(first: first, end: min(length, first + queryBlock), firstKey: firstKey)
   }
 
+  /// Computes attention of packed sequences.
+  ///
   /// - Parameters:
-  ///   - qkv: `[tokens, (heads + 2 · keyValueHeads) · headDimension]`: queries, keys, values, rotated already.
+  ///   - qkv: `[tokens, (heads + 2 · keyValueHeads) · headDimension]`: queries, keys, values, after the rotary
+  ///     embedding.
   ///   - documentStarts: `[tokens]`, the first position of each token's document within its sequence.
   ///   - out: `[tokens, heads · headDimension]`.
   ///   - logSumExp: `[tokens, heads]`, kept for the backward pass.
@@ -110,11 +113,11 @@ extension Backend {
       logSumExp: logSumExp.base + (token + block.first) * shape.heads + head, scratch: scratch, rowScratch: rowScratch)
   }
 
-  /// One head's queries at `positions` (at most a block of them) meet `keys`, block by block.
+  /// Computes attention of one head's queries at `positions` (at most a block) to `keys`, block by block.
   ///
   /// - Parameters:
-  ///   - firstVisible: the first key that a position sees; it sees all up to itself.
-  ///   - logSumExp: one number for each position, `shape.heads` apart; nil where nobody needs it.
+  ///   - firstVisible: the first key that a position attends to; the last is its own.
+  ///   - logSumExp: a number per position, `shape.heads` apart; nil to leave it out.
   func attend(
     _ shape: AttentionShape, _ operands: AttentionOperands, positions: Range<Int>, keys allKeys: Range<Int>,
     firstVisible: (Int) -> Int, logSumExp: UnsafeMutablePointer<Float>?, scratch: Buffer<Float>,
@@ -160,9 +163,10 @@ extension Backend {
     }
   }
 
-  /// The gradient of `attention` with respect to `qkv`, scores recomputed from `logSumExp` block by block.
+  /// The backward pass of `attention`: the gradient of `qkv`, with scores recomputed from `logSumExp` block by block.
   ///
-  /// A task owns one key-value head of one sequence, so the gradients of its keys and values gather in one fixed order.
+  /// A task has one key-value head of one sequence, so the gradients of its keys and values are summed in one fixed
+  /// order.
   /// With D = rowsum(dO ∘ O): dV = Pᵀ dO, dP = dO Vᵀ, dS = scale · P ∘ (dP − D), dQ = dS K, dK = dSᵀ Q.
   ///
   /// - Parameters: `out`, `outGradient` `[tokens, heads · headDimension]`; `qkvGradient` as `qkv`, replaced.

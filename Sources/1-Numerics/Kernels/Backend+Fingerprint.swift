@@ -3,13 +3,14 @@ import Support
 extension Backend {
   private static let fingerprintBlock = 1 << 16
 
-  /// A 64-bit fingerprint of some numbers' bits: any single changed bit changes it, and what changes more escapes with
-  /// a probability of 2⁻⁶⁴. The same for any number of threads; reads memory at its full speed. Not for security.
+  /// A 64-bit checksum of some numbers' bits, to detect silent data corruption: any single flipped bit changes it, and
+  /// larger changes go undetected with a probability of 2⁻⁶⁴. The same for any number of threads; runs at memory
+  /// bandwidth. Not for security.
   public func fingerprint(_ values: Buffer<Float>) -> UInt64 {
     let blocks = (values.count + Self.fingerprintBlock - 1) / Self.fingerprintBlock
     var sums = [UInt64](repeating: 0, count: team.count)
     sums.withUnsafeMutableBufferPointer { sums in
-      // Every thread adds to its own sum, which the compiler cannot see.
+      // Every thread adds to its own sum only, which the compiler cannot verify.
       nonisolated(unsafe) let sums = sums
       team.forEach(blocks) { block, thread in
         let start = block * Self.fingerprintBlock
@@ -20,7 +21,7 @@ extension Backend {
     return sums.reduce(UInt64(values.count), &+)
   }
 
-  /// Fletcher's two sums (1982), in sixteen lanes.
+  /// Fletcher's checksum (1982), in sixteen lanes.
   private static func checksum(_ values: Buffer<Float>) -> UInt64 {
     var (sum, sumOfSums) = (SIMD16<UInt32>(), SIMD16<UInt32>())
     let memory = UnsafeRawPointer(values.base)

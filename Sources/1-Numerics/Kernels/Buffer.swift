@@ -6,12 +6,13 @@ import Support
   import Musl
 #endif
 
-/// A range of an arena: where an array lives, never its owner.
+/// A non-owning view of a range of an arena.
 ///
-/// This is the package's one unsafe handle. It is valid while the `Arena` it came from is alive; the models keep their
-/// arenas for as long as they compute. Only `Kernels` turns a buffer into loads and stores.
+/// `Buffer` and `Matrix` are the package's unsafe handles, valid while the `Arena` they came from is alive. Kernels
+/// dereference `base`; other modules use subscripts, and `pointer` where docs/architecture.md lists it.
 ///
-/// Sendable without checking: the thread team's tasks write disjoint ranges of a buffer, which the compiler cannot see.
+/// Sendable without checking: the thread team's tasks write disjoint ranges of a buffer, which the compiler cannot
+/// verify.
 public struct Buffer<Element: BitwiseCopyable>: @unchecked Sendable {
   public let base: UnsafeMutablePointer<Element>
   public let count: Int
@@ -56,7 +57,7 @@ public struct Buffer<Element: BitwiseCopyable>: @unchecked Sendable {
     base.update(from: other.base, count: count)
   }
 
-  /// For boundaries that speak in pointers: files, MPI.
+  /// For interfaces that take pointers: files, MPI.
   @inlinable
   public var pointer: UnsafeMutableBufferPointer<Element> { UnsafeMutableBufferPointer(start: base, count: count) }
 
@@ -93,7 +94,7 @@ public struct Matrix: @unchecked Sendable {  // as Buffer
     return Matrix(base: base + range.lowerBound * stride, rows: range.count, columns: columns, stride: stride)
   }
 
-  /// Copies whole rows that lie one directly behind the other in both matrices.
+  /// Copies all elements; both matrices must be contiguous.
   @inlinable
   public func copy(from other: Matrix) {
     precondition(rows == other.rows && columns == other.columns && stride == columns && other.stride == columns)
@@ -107,18 +108,18 @@ public struct Matrix: @unchecked Sendable {  // as Buffer
   }
 }
 
-/// One contiguous, zero-filled allocation for one role: parameters, moments, activations, …
+/// An arena: one contiguous, zero-filled allocation for one role (parameters, moments, activations, …).
 ///
-/// Pages come straight from the kernel, so memory that is never touched costs nothing: an arena may be laid out for the
-/// whole model, or for the worst case, and hold only what is used. Large arenas ask for huge pages. Sendable without
-/// checking: it only owns the memory, whose ranges are shared as `Buffer`.
+/// Pages come from the operating system at the first touch, so untouched ranges take no memory: an arena may be laid
+/// out for the whole model, or for the maximum, and hold only what is used. Large arenas ask for huge pages. Sendable
+/// without checking: it only owns the memory, whose ranges are shared as `Buffer`.
 public final class Arena<Element: BitwiseCopyable>: @unchecked Sendable {
   public let buffer: Buffer<Element>
   private let bytes: Int
 
   /// - Parameters:
   ///   - count: elements; 0 is allowed.
-  ///   - hugePages: false for an arena of which scattered parts are used: a huge page is 2 MiB, or nothing.
+  ///   - hugePages: false for an arena of which scattered parts are used, since a huge page is 2 MiB.
   public init(count: Int, hugePages: Bool = true) {
     precondition(count >= 0)
     bytes = max(1, count) * MemoryLayout<Element>.stride
@@ -144,14 +145,14 @@ public final class Arena<Element: BitwiseCopyable>: @unchecked Sendable {
     if last > first, let start = memory.baseAddress { madvise(start + first, last - first, MADV_HUGEPAGE) }
   }
 
-  /// Where the pages begin and end that some memory fills, in bytes from its start.
+  /// The range of whole pages inside some memory, in bytes from its start.
   private static func pages(of size: Int, in memory: UnsafeMutableRawBufferPointer) -> (first: Int, last: Int) {
     let address = Int(bitPattern: memory.baseAddress)
     let first = min(memory.count, (address + size - 1) / size * size - address)
     return (first, max(first, (address + memory.count) / size * size - address))
   }
 
-  /// Gives the memory of a range back to the kernel, as far as it fills pages; all of it reads as zero afterwards.
+  /// Returns the whole pages of a range to the operating system; all of the range reads as zero afterwards.
   public func discard(_ range: Range<Int>) {
     guard !range.isEmpty else { return }
     let memory = UnsafeMutableRawBufferPointer(buffer[range].pointer)

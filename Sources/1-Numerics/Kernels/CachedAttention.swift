@@ -1,13 +1,15 @@
-/// Attention of new tokens to a sequence whose keys and values are kept, block for block as `attention` computes it.
+/// Attention of new tokens to a key-value cache, in the same blocks as `attention`.
 extension Backend {
-  /// Rows of a cache come in multiples of this.
+  /// The rows of a cache are a multiple of this.
   public static let cacheRowMultiple = queryBlock
 
+  /// Computes attention of new tokens to the keys and values of a cache.
+  ///
   /// - Parameters:
   ///   - shape: of the new tokens: one sequence.
   ///   - first: the position of the first new token.
-  ///   - queries: `[tokens, heads · headDimension]`, rotated already.
-  ///   - keys, values: `[capacity, keyValueHeads · headDimension]`, the new tokens' rows included. Rows behind them are
+  ///   - queries: `[tokens, heads · headDimension]`, after the rotary embedding.
+  ///   - keys, values: `[capacity, keyValueHeads · headDimension]`, including the new tokens' rows. Later rows are
   ///     multiplied by zero, so they must be finite.
   ///   - out: `[tokens, heads · headDimension]`.
   public func cachedAttention(

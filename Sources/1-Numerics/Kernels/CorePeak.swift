@@ -8,11 +8,9 @@ import Synchronization
 #endif
 
 extension Backend {
-  /// What a core can do at most, in floating-point operations a second: independent fused multiply-adds on all threads of
-  /// the team at once.
+  /// The peak of a core, FLOP/s, measured by independent fused multiply-adds on all threads of the team at once.
   ///
-  /// Measured by the processor time of each thread, so that what else runs on the machine does not count; the best of a
-  /// few runs, of about 10 ms together.
+  /// By the CPU time of each thread, so that other processes do not count; the best of six runs, about 10 ms together.
   public func corePeak() -> Double {
     let rounds: Int64 = 1 << 19
     var best = 0.0
@@ -27,11 +25,11 @@ extension Backend {
       }
       best = rates.withLock { rates in max(best, rates.reduce(0, +) / Double(max(1, rates.count))) }
     }
-    // OpenBLAS may know more of a CPU than our baseline does.
+    // OpenBLAS may use wider instructions than our baseline kernels.
     return String(cString: table.family) == "baseline" ? max(best, matrixProductPeak() / Double(team.count)) : best
   }
 
-  /// What this thread has computed for.
+  /// The CPU time of this thread, seconds.
   private static func processorSeconds() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)

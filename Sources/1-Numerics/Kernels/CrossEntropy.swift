@@ -7,21 +7,21 @@ public enum LossFixedPoint {
   public static func decode(_ sum: Int64) -> Double { Double(sum) * 0x1p-32 }
 }
 
-/// The share of a token's negative log-likelihood in a loss, −∂loss/∂log p, which may depend on log p itself.
+/// The coefficient of a token's negative log-likelihood in a loss, −∂loss/∂log p, which may depend on log p itself.
 public typealias TokenCoefficient = @Sendable (_ token: Int, _ logProbability: Float) -> Float
 
 extension Backend {
-  /// Tokens whose logits exist at one time.
+  /// The max tokens whose logits exist at one time.
   public static let crossEntropyChunk = 264
 
-  /// The log-probabilities of a language-model head's targets and, if wanted, the gradients of a loss of them, by chunks of
-  /// tokens: logits are never whole.
+  /// Fused linear cross-entropy: the log-probabilities of a language-model head's targets and, with `backward`, the
+  /// gradients of a loss of them, by chunks of tokens; the full logits never exist.
   ///
-  /// A token's coefficient follows from its log-probability, so each chunk's logits turn into their gradient at once and
-  /// are used while they are warm.
+  /// A token's coefficient depends on its own log-probability only, so each chunk's logits are overwritten by their
+  /// gradient and used while they are in cache.
   ///
   /// - Parameters:
-  ///   - hidden: `[tokens, hidden]`, normalised; becomes its own gradient when `backward` is given.
+  ///   - hidden: `[tokens, hidden]`, normalised; overwritten by its gradient when `backward` is given.
   ///   - weight: `[vocabulary, hidden]`.
   ///   - targets: `[tokens]`; -1 where there is none.
   ///   - logits: scratch `[crossEntropyChunk, vocabulary]`.

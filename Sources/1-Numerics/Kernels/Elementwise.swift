@@ -1,7 +1,8 @@
 import CKernels
 
 extension Backend {
-  /// `out = silu(gate) · up` (Shazeer 2020); `gateUp` `[tokens, 2 · intermediate]` holds gate then up in each row.
+  /// SwiGLU (Shazeer 2020): `out = silu(gate) · up`; `gateUp` `[tokens, 2 · intermediate]` holds gate then up in each
+  /// row.
   public func swiGLU(_ gateUp: Matrix, into out: Matrix) {
     precondition(gateUp.columns == 2 * out.columns && gateUp.rows == out.rows)
     precondition(gateUp.stride == gateUp.columns && out.stride == out.columns, "rows must be contiguous")
@@ -12,7 +13,8 @@ extension Backend {
     }
   }
 
-  /// Turns `gateUp` into its own gradient and recomputes `out`, in one pass; `outGradient` `[tokens, intermediate]`.
+  /// The backward pass of `swiGLU`: overwrites `gateUp` by its gradient and recomputes `out`; `outGradient` `[tokens,
+  /// intermediate]`.
   public func swiGLUBackward(outGradient: Matrix, gateUpToGradient gateUp: Matrix, out: Matrix) {
     precondition(gateUp.columns == 2 * out.columns && gateUp.rows == out.rows && outGradient.rows == out.rows)
     precondition(gateUp.stride == gateUp.columns && out.stride == out.columns && outGradient.stride == out.columns)
@@ -23,7 +25,7 @@ extension Backend {
     }
   }
 
-  /// `y += x`, element by element.
+  /// `y += x`, elementwise.
   public func add(_ x: Matrix, to y: Matrix) {
     precondition(x.rows == y.rows && x.columns == y.columns)
     team.forEachChunk(of: x.rows, size: Self.rowsPerTask) { [table] rows, _ in
@@ -49,8 +51,8 @@ extension Backend {
 
   /// Clamps `x` `[tokens, columns]` to [−bound, bound], in place.
   ///
-  /// - Parameter outside: `clampWords` integers, for the backward pass: a bit for every element that lay outside; nil keeps
-  ///   nothing.
+  /// - Parameter outside: `[clampWords]`, a bit mask of the elements that lay outside, for the backward pass; nil keeps
+  ///   none.
   public func clamp(_ x: Matrix, to bound: Float, outside: Buffer<Int32>?) {
     let words = Self.clampWords(rows: 1, columns: x.columns)
     precondition(outside.map { $0.count >= x.rows * words } ?? true)
@@ -61,8 +63,8 @@ extension Backend {
     }
   }
 
-  /// The gradient of `clamp`, in place: 0 for an element that lay outside, and as it is for one at the bound itself, as
-  /// PyTorch's is.
+  /// The backward pass of `clamp`, in place: the gradient is 0 outside and unchanged at the bound itself, as in
+  /// PyTorch.
   public func clampBackward(_ gradient: Matrix, outside: Buffer<Int32>) {
     let words = Self.clampWords(rows: 1, columns: gradient.columns)
     precondition(outside.count >= gradient.rows * words)
@@ -73,13 +75,14 @@ extension Backend {
     }
   }
 
-  /// Integers that tell which of `rows` · `columns` elements `clamp` has changed.
+  /// The size of the bit mask of `clamp` for `rows` · `columns` elements, in 32-bit integers.
   public static func clampWords(rows: Int, columns: Int) -> Int { rows * ((columns + 31) / 32) }
 
-  /// Multiplies every row of `x` `[tokens, columns]` by the factor of its position, in place; the same is its backward pass.
+  /// Multiplies every row of `x` `[tokens, columns]` by the factor of its position, in place; the backward pass is the
+  /// same.
   ///
   /// - Parameters:
-  ///   - positions: `[tokens]`, places in `factors` `[positions]`.
+  ///   - positions: `[tokens]`, indices of `factors` `[positions]`.
   public func scaleRows(_ x: Matrix, positions: Buffer<Int32>, factors: Buffer<Float>) {
     precondition(positions.count == x.rows)
     team.forEachChunk(of: x.rows, size: Self.rowsPerTask) { [table] rows, _ in
@@ -90,7 +93,7 @@ extension Backend {
     }
   }
 
-  /// `sum = Σ rows of x`, in row order: a bias's gradient.
+  /// `sum = Σ rows of x`, in row order: the gradient of a bias.
   public func sumRows(_ x: Matrix, into sum: Buffer<Float>) {
     precondition(sum.count == x.columns)
     team.forEachChunk(of: x.columns, size: Self.columnsPerTask) { [table] columns, _ in
@@ -100,7 +103,8 @@ extension Backend {
     }
   }
 
-  /// `out[t] = table[ids[t]]`: `ids` `[tokens]`, `weight` `[vocabulary, hidden]`, `out` `[tokens, hidden]`.
+  /// Embedding lookup, `out[t] = weight[ids[t]]`: `ids` `[tokens]`, `weight` `[vocabulary, hidden]`, `out` `[tokens,
+  /// hidden]`.
   public func embed(_ ids: Buffer<Int32>, weight: Matrix, into out: Matrix) {
     precondition(ids.count == out.rows && weight.columns == out.columns)
     team.forEachChunk(of: out.rows, size: Self.rowsPerTask) { rows, _ in

@@ -1,13 +1,14 @@
 import CKernels
 
-/// A micro-batch's rows on their way to the experts and back.
+/// Permutation of a micro-batch's rows into expert order, and back.
 extension Backend {
-  /// `rows[r] = x[token of row r]`: `x` `[tokens, hidden]`, `rows` `[slots, hidden]`.
+  /// Permutes tokens into expert order, `rows[r] = x[token of row r]`: `x` `[tokens, hidden]`, `rows` `[slots,
+  /// hidden]`.
   public func gather(_ x: Matrix, routing: Routing, topK k: Int, into rows: Matrix) {
     gather(x, routing: routing, topK: k, 0..<x.rows * k, into: rows)
   }
 
-  /// `gather` of some rows only, `[range, hidden]`.
+  /// `gather` of a range of rows, `[range, hidden]`.
   public func gather(_ x: Matrix, routing: Routing, topK k: Int, _ range: Range<Int>, into rows: Matrix) {
     precondition(range.lowerBound >= 0 && range.upperBound <= x.rows * k)
     precondition(rows.rows == range.count && rows.columns == x.columns)
@@ -20,7 +21,7 @@ extension Backend {
     }
   }
 
-  /// `gather` with the weight of each row's choice in one more column: `rows` `[slots, hidden + 1]`.
+  /// `gather` with each row's routing weight in one more column: `rows` `[slots, hidden + 1]`.
   public func gatherWithWeights(_ x: Matrix, routing: Routing, topK k: Int, into rows: Matrix) {
     precondition(rows.rows == x.rows * k && rows.columns == x.columns + 1)
     team.forEachChunk(of: rows.rows, size: Self.rowsPerTask) { range, _ in
@@ -33,8 +34,8 @@ extension Backend {
     }
   }
 
-  /// `y[t] += Σ over the choices, in order, of weight · rows[row of the choice]`; without weights when `weighted` is
-  /// false, which is `gather`'s backward pass.
+  /// Unpermutes and combines rows: `y[t] += Σ over the token's slots, in order, of weight · rows[row of the slot]`;
+  /// without weights when `weighted` is false, which is the backward pass of `gather`.
   public func combine(_ rows: Matrix, routing: Routing, topK k: Int, weighted: Bool, addingTo y: Matrix) {
     precondition(rows.rows == y.rows * k && rows.columns == y.columns)
     team.forEachChunk(of: y.rows, size: Self.rowsPerTask) { [table] range, _ in
@@ -48,16 +49,18 @@ extension Backend {
     }
   }
 
-  /// Brings one column of the rows back into the order of slots: `rows` `[slots, 1]`, `values` `[slots]`.
+  /// Unpermutes one column of the rows into slot order: `rows` `[slots, 1]`, `values` `[slots]`.
   public func scatter(_ rows: Matrix, routing: Routing, into values: Buffer<Float>) {
     precondition(rows.columns == 1 && values.count >= rows.rows)
     for row in 0..<rows.rows { values[Int(routing.inversePermutation[row])] = rows.base[row * rows.stride] }
   }
 
-  /// The backward pass of the weights in `combine`, where the experts are, given what their rows would be without them:
-  /// with `gradient` the unweighted gradient of the `activation` `[rows, intermediate]`, a weight's gradient is
-  /// ⟨gradient, activation⟩; then the rows of `activation` and of `gateUpGradient` `[rows, 2 · intermediate]` are scaled by
-  /// their weights.
+  /// The backward pass of the routing weights in `combine`, on the experts' rank, from gradients that leave the weights
+  /// out.
+  ///
+  /// With `gradient` the unweighted gradient of the `activation` `[rows, intermediate]`, a weight's gradient is
+  /// ⟨gradient, activation⟩; then the rows of `activation` and of `gateUpGradient` `[rows, 2 · intermediate]` are
+  /// scaled by their weights.
   ///
   /// - Parameters: `weights`, `weightGradients` `[rows, 1]`.
   public func weightBackward(

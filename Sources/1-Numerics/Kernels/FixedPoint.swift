@@ -1,8 +1,8 @@
 import CKernels
 import Synchronization
 
-/// Gradients as 64-bit fixed-point numbers, so that sums are exact and no order of adding can change a bit
-/// (Hallberg & Adcroft 2014, "An order-invariant real-to-integer conversion sum").
+/// 64-bit fixed-point gradients, so that sums are exact and independent of their order (Hallberg & Adcroft 2014, "An
+/// order-invariant real-to-integer conversion sum").
 public enum FixedPoint {
   /// Resolution 2⁻⁵².
   public static let fractionBits = 52
@@ -14,9 +14,9 @@ extension Backend {
   /// `accumulator += gradient`, rounded once per element to 2⁻⁵².
   ///
   /// - Parameters:
-  ///   - limit: a contribution that is not finite or reaches `limit` is refused: range / M for M contributions.
-  ///   - replacing: the accumulator counts as zero and is not read.
-  /// - Returns: false when an element was refused; the accumulator is then worthless and the step must be skipped.
+  ///   - limit: a contribution that is not finite or reaches `limit` overflows: range / M for M contributions.
+  ///   - replacing: overwrites the accumulator instead of adding to it.
+  /// - Returns: false on an overflow; the accumulator is then invalid and the step must be skipped.
   public func accumulate(
     _ gradient: Buffer<Float>, into accumulator: Buffer<Int64>, limit: Float, replacing: Bool = false
   ) -> Bool {
@@ -31,7 +31,7 @@ extension Backend {
     return !refused.load(ordering: .relaxed)
   }
 
-  /// Adds each token's gradient row to the row of its id: the embedding's backward pass, straight into exact sums.
+  /// The embedding's backward pass into exact sums: scatter-adds each token's gradient row to the row of its id.
   ///
   /// - Parameters: `ids` `[tokens]`, `gradient` `[tokens, hidden]`, `accumulator` `[vocabulary · hidden]`.
   /// - Returns: as `accumulate`; `limit` is per token.
@@ -60,10 +60,10 @@ extension Backend {
     }
   }
 
-  /// The sum of squares of each block of `blockSize` elements, in fp64, by sixteen interleaved chains and a fixed tree; the last may
-  /// be shorter.
+  /// The sum of squares of each block of `blockSize` elements, in fp64, by sixteen interleaved chains and a fixed tree;
+  /// the last block may be shorter.
   ///
-  /// A gradient is converted block by block on its way, never whole.
+  /// The gradient is converted to fp32 block by block.
   public func sumsOfSquares(_ accumulator: Buffer<Int64>, blockSize: Int, into sums: Buffer<Double>) {
     precondition(sums.count == (accumulator.count + blockSize - 1) / blockSize)
     precondition(blockSize <= Self.scratchPerThread, "block larger than scratch memory")
@@ -74,7 +74,7 @@ extension Backend {
     }
   }
 
-  /// The same for a gradient in fp32: what exact sums are measured against.
+  /// The same for an fp32 gradient; the baseline of `Benchmarks`.
   public func sumsOfSquares(_ gradient: Buffer<Float>, blockSize: Int, into sums: Buffer<Double>) {
     precondition(sums.count == (gradient.count + blockSize - 1) / blockSize)
     team.forEachChunk(of: gradient.count, size: blockSize) { [table] range, _ in

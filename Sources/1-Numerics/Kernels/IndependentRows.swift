@@ -1,27 +1,27 @@
-/// Matrix products whose rows do not depend on their neighbours: a token's numbers are the same in a prompt of a thousand
-/// tokens, alone while text is generated, and in whatever micro-batch or expert it meets others.
+/// Batch-invariant matrix products: a row's bits do not depend on the other rows, so a token's numbers are the same in
+/// a prompt of a thousand tokens, alone in generation, and in any micro-batch or expert.
 ///
-/// Two habits of OpenBLAS stand in the way (0.3.21, measured). Haswell's kernels take rows twelve at a time and compute
-/// what is left over in another order. SkylakeX's kernels compute small products in another order than large ones. So
-/// rows are computed in whole groups here, and never so few that the product would count as small: what is missing is
-/// padded in scratch memory, and thrown away.
+/// OpenBLAS alone is not batch-invariant (0.3.21, measured). Haswell's kernels compute rows in groups of twelve, and
+/// the remainder in another order. SkylakeX's kernels compute small products in another order than large ones. So rows
+/// are computed in whole groups here, and in enough of them that the product does not count as small: missing rows are
+/// padded in scratch memory and discarded.
 extension MatrixProduct {
   static let rowGroup = 12
   /// Floats of scratch memory: enough for a padded group at any common width.
   static let rowScratch = 1 << 18
 
-  /// The fewest rows that OpenBLAS computes as it computes `most` rows.
+  /// The min rows that OpenBLAS computes in the same order as `most` rows.
   private static func minRows(columns: Int, inner: Int, transposeB: Bool, most: Int) -> Int {
-    // A product is small up to this many multiplications and, with b transposed, this many results.
+    // OpenBLAS's limits of a small product: multiplications and, with b transposed, results.
     var fewest = 1_000_000 / max(1, columns * inner) + 1
     if transposeB { fewest = min(fewest, inner < 32 ? 1 : 1200 / columns + 1) }
     let groups = (fewest + rowGroup - 1) / rowGroup * rowGroup
     return groups > most ? rowGroup : groups
   }
 
-  /// Computes `c = a b` or `c += a b` like `multiply`, every row by itself.
+  /// Computes `c = a b` or `c += a b` like `multiply`, with batch-invariant rows.
   ///
-  /// - Parameter most: the largest number of rows that comes in one call for these `columns` and `inner`.
+  /// - Parameter most: the max rows of a call with these `columns` and `inner`.
   static func multiplyRows(
     rows: Int, columns: Int, inner: Int, a: UnsafePointer<Float>, aStride: Int, b: UnsafePointer<Float>, bStride: Int,
     transposeB: Bool, c: UnsafeMutablePointer<Float>, cStride: Int, accumulate: Bool, most: Int, scratch: Buffer<Float>

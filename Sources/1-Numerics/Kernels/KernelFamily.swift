@@ -8,10 +8,10 @@ import Synchronization
   import Musl
 #endif
 
-/// Which set of floating-point kernels computes: OpenBLAS's and ours together. Runs agree bit for bit within a family.
+/// A CPU kernel family: a set of floating-point kernels, OpenBLAS's and ours. Runs agree bit for bit within a family.
 public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
-  /// `skylakex` (AVX-512, Intel's and AMD's), `haswell` (AVX2; also AMD Zen, whose OpenBLAS kernels are the same), or
-  /// OpenBLAS's own name in lower case.
+  /// `skylakex` (AVX-512, Intel and AMD), `haswell` (AVX2; also OpenBLAS's `zen`, whose kernels are the same), or
+  /// OpenBLAS's core name in lower case.
   public let name: String
   let table: ck_table
 
@@ -32,7 +32,8 @@ public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
     return KernelFamily(name: name, table: table.pointee)
   }()
 
-  /// OpenBLAS as this process runs it: with the pinned kernels, else the user's, else those that suit this CPU.
+  /// OpenBLAS as loaded by this process: with the pinned kernels, else those of `OPENBLAS_CORETYPE`, else the best for
+  /// this CPU.
   static let library: OpenBLAS = {
     let wished = pinned.withLock { $0 }
     let cores = ["skylakex": "SkylakeX", "haswell": "Haswell"]
@@ -44,12 +45,12 @@ public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
 
   private static let pinned = Mutex<String?>(nil)
 
-  /// OpenBLAS's name and version, for `--version` and the run's record.
+  /// OpenBLAS's name and version, for `--version` and the metadata of a run.
   public static var libraryDescription: String {
     library.configuration.split(separator: " ").prefix(2).joined(separator: " ")
   }
 
-  /// What to tell a user whose environment makes OpenBLAS slower than this CPU allows; nil when it does not.
+  /// A warning for a user whose `OPENBLAS_CORETYPE` selects slower kernels than this CPU's best; else nil.
   public static var advice: String? {
     let best = String(cString: ck_best_family())
     guard let core = getenv("OPENBLAS_CORETYPE"), String(cString: current.table.family) != best else { return nil }
@@ -61,10 +62,10 @@ public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
     core.lowercased() == "zen" ? "haswell" : core.lowercased()
   }
 
-  /// Chooses a family instead of the best one, so that machines of different age agree. Call it first in `main`: what the
-  /// kernels have begun with stays.
+  /// Pins the family instead of the best one, so that different CPUs agree bit for bit. Call it first in `main`: after
+  /// the first use of a kernel it has no effect.
   ///
-  /// - Parameter family: one that this CPU lacks changes nothing; compare `current` with the wish afterwards.
+  /// - Parameter family: ignored if this CPU lacks it; compare with `current` afterwards.
   public static func pin(_ family: String?) {
     pinned.withLock { $0 = family }
   }

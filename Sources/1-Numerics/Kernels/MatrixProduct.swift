@@ -1,4 +1,4 @@
-/// A matrix seen with rows and columns exchanged; only an operand of a product, nothing moves.
+/// A transposed view of a matrix, as an operand of a product; nothing is copied.
 public struct TransposedMatrix: Sendable {
   let matrix: Matrix
 }
@@ -7,7 +7,7 @@ extension Matrix {
   public var transposed: TransposedMatrix { TransposedMatrix(matrix: self) }
 }
 
-/// One matrix product `c = a b`, or `c += a b` with `accumulate`.
+/// One matrix product (GEMM): `c = a b`, or `c += a b` with `accumulate`.
 public struct MatrixProduct: Sendable {
   let a, b, c: Matrix
   let transposeA, transposeB, accumulate: Bool
@@ -39,11 +39,11 @@ public struct MatrixProduct: Sendable {
     self.accumulate = accumulate
   }
 
-  // Tiles keep OpenBLAS within 2 % of its speed on a whole matrix, and leave several for each thread.
+  // Tiles keep OpenBLAS within 2 % of its speed on a whole matrix, and give each thread several.
   static let tileRows = 264
   static let tileColumns = 1024
 
-  /// Rows of a tile: tiles of about the same size, of whole groups of rows.
+  /// Rows of a tile: tiles of about equal size, in whole groups of rows.
   private var rowsPerTile: Int {
     let tiles = max(1, (c.rows + Self.tileRows - 1) / Self.tileRows)
     let rows = (c.rows + tiles - 1) / tiles
@@ -72,7 +72,7 @@ public struct MatrixProduct: Sendable {
       accumulate: accumulate)
   }
 
-  /// One call into OpenBLAS, on the calling thread. Its bits depend on the shape, which is why callers fix it.
+  /// One call of OpenBLAS, on the calling thread. Its bits depend on the shape, which callers therefore fix.
   @inline(__always)
   static func multiply(
     rows: Int, columns: Int, inner: Int,
@@ -88,12 +88,13 @@ public struct MatrixProduct: Sendable {
 }
 
 extension Backend {
-  /// Computes one product, its tiles shared by the team.
+  /// Computes one product; the thread team shares its tiles.
   public func multiply(_ product: MatrixProduct) {
     team.forEach(product.tiles) { [self] tile, thread in product.computeTile(tile, scratch: rowScratch(thread)) }
   }
 
-  /// Computes independent products together, as for the experts of a layer: all their tiles are shared by the team.
+  /// Grouped GEMM: computes independent products together, as for the experts of a layer; the thread team shares all
+  /// tiles.
   public func multiply(_ products: [MatrixProduct]) {
     var tiles = 0
     let firstTiles = products.map { product in

@@ -1,4 +1,4 @@
-/// The numbers of one Muon step; the same for every matrix.
+/// The hyperparameters of one Muon step, the same for every matrix.
 public struct MuonStep: Sendable {
   public var learningRate: Double
   public var momentum: Double
@@ -12,24 +12,24 @@ public struct MuonStep: Sendable {
     self.newtonSchulzSteps = newtonSchulzSteps
   }
 
-  /// Floats of scratch memory for a matrix: its update, and what orthogonalising it takes.
+  /// Floats of scratch memory for a matrix: its update, and the scratch of its orthogonalisation.
   public static func scratchFloats(rows: Int, columns: Int) -> Int {
     rows * columns + NewtonSchulz.scratchFloats(rows: rows, columns: columns)
   }
 
-  /// The learning rate of an orthogonal `[rows, columns]` update. Its root mean square is (max(rows, columns))^(−1/2); this
-  /// makes it 0.2, about that of AdamW's updates, so that one learning rate serves both (Liu et al. 2025, "Muon is
+  /// The learning rate of an orthogonal `[rows, columns]` update. Its root mean square is (max(rows, columns))^(−1/2);
+  /// this makes it 0.2, about that of AdamW's updates, so that one learning rate serves both (Liu et al. 2025, "Muon is
   /// scalable for LLM training").
   static func matchedLearningRate(_ learningRate: Double, rows: Int, columns: Int) -> Double {
     0.2 * Double(max(rows, columns)).squareRoot() * learningRate
   }
 }
 
-/// A matrix that Muon updates, `[rows, columns]` in row order, with all that belongs to it.
+/// The operands of a Muon update of one row-major matrix `[rows, columns]`.
 public struct MuonMatrix: Sendable {
   public let rows: Int
   public let columns: Int
-  /// The exact gradient sum; converted to fp32 on its way.
+  /// The exact gradient sum, which is converted to fp32.
   public let accumulator: Buffer<Int64>
   /// The running mean of the gradient, updated in place.
   public let momentum: Buffer<Float>
@@ -57,8 +57,8 @@ extension Backend {
   ///
   /// - Parameters:
   ///   - gradientScale: the clipping factor.
-  ///   - matrices: several are orthogonalised together, which keeps the team busy when they are small.
-  ///   - scratch: as much as `MuonStep.scratchFloats` of all matrices together, or more.
+  ///   - matrices: several are orthogonalised together, to keep all threads busy when they are small.
+  ///   - scratch: at least the `MuonStep.scratchFloats` of all matrices together.
   public func muon(_ step: MuonStep, gradientScale: Float, matrices: [MuonMatrix], scratch: Buffer<Float>) {
     var used = 0
     let updates = matrices.map { matrix in

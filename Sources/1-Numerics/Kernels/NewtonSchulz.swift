@@ -1,14 +1,13 @@
-/// The Newton–Schulz iteration that Muon orthogonalises with (Jordan et al. 2024, "Muon: An optimizer for hidden layers
-/// in neural networks").
+/// The Newton–Schulz iteration of Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks").
 public enum NewtonSchulz {
-  /// One step takes a singular value s to a s + b s³ + c s⁵. These coefficients do not converge to 1: they are steep at 0,
-  /// so that five steps bring all from about 0.002 up near 1 (0.68 to 1.14), which serves an optimizer as well.
+  /// One step maps a singular value s to a s + b s³ + c s⁵. These coefficients do not converge to 1: they are steep at
+  /// 0, so that five steps map all from 0.002 to 1 into 0.68 to 1.20, which is as good for an optimizer.
   static let coefficients: (a: Float, b: Float, c: Float) = (3.4445, -4.7750, 2.0315)
   public static let defaultSteps = 5
-  /// The smallest Frobenius norm that is divided by.
+  /// The min Frobenius norm in the division.
   static let epsilon = 1e-7
 
-  /// Floats of scratch memory for a matrix: a copy of it, its Gram matrix and that one's polynomial.
+  /// Floats of scratch memory for a matrix: a copy, its Gram matrix and the polynomial of that.
   public static func scratchFloats(rows: Int, columns: Int) -> Int {
     let side = min(rows, columns)
     return rows * columns + 2 * side * side
@@ -16,12 +15,12 @@ public enum NewtonSchulz {
 }
 
 extension Backend {
-  /// Replaces each matrix, X = U S Vᵀ, by nearly U Vᵀ: X ← X / ‖X‖, then `steps` times X ← (a I + b G + c G²) X with the
-  /// Gram matrix G = X Xᵀ. A matrix with more rows than columns is multiplied from the right, with G = Xᵀ X: the same in
-  /// exact arithmetic, and G stays small.
+  /// Approximately orthogonalises each matrix in place, from X = U S Vᵀ to U Vᵀ: X ← X / ‖X‖, then `steps` times X ← (a
+  /// I + b G + c G²) X with the Gram matrix G = X Xᵀ. A matrix with more rows than columns is multiplied from the
+  /// right, with G = Xᵀ X: the same in exact arithmetic, and G is smaller.
   ///
-  /// Everything is fp32 but the Frobenius norm, which is an fp64 sum of a fixed order. A matrix's bits depend neither on
-  /// the number of threads nor on the other matrices; several at once keep the team busy when they are small.
+  /// All is fp32 but the Frobenius norm, an fp64 sum in a fixed order. A matrix's bits depend neither on the number of
+  /// threads nor on the other matrices; several at once keep all threads busy when they are small.
   ///
   /// - Parameters:
   ///   - matrices: of any shapes, rows contiguous.
@@ -37,7 +36,7 @@ extension Backend {
     }
     let sides = matrices.map { min($0.rows, $0.columns) }
     let copies = matrices.map { take($0.rows, $0.columns) }
-    // The Gram matrices are one run of memory, and so are their polynomials: one loop serves them all.
+    // The Gram matrices are contiguous, and so are their polynomials: one loop computes all.
     let start = used
     let grams = sides.map { take($0, $0) }
     let gramElements = scratch[start..<used]
@@ -45,7 +44,7 @@ extension Backend {
     let polynomialElements = scratch[start + gramElements.count..<used]
     let (a, b, c) = NewtonSchulz.coefficients
 
-    // A step goes from one memory to the other; begin where the last one ends in `matrices`.
+    // Steps alternate between two buffers; begin so that the last one ends in `matrices`.
     var (from, to) = steps.isMultiple(of: 2) ? (matrices, copies) : (copies, matrices)
     normalise(matrices, into: from)
     for _ in 0..<steps {

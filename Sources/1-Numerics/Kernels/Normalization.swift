@@ -1,5 +1,5 @@
 extension Backend {
-  /// Root-mean-square normalisation (Zhang & Sennrich 2019), row by row: `y = x · rstd · w`.
+  /// RMSNorm (Zhang & Sennrich 2019), row by row: `y = x · rstd · w`.
   ///
   /// - Parameters: `x`, `y` `[tokens, hidden]`, `weight` `[hidden]`; `rstd` `[tokens]` is kept for the backward pass.
   public func rmsNorm(_ x: Matrix, weight: Buffer<Float>, epsilon: Float, into y: Matrix, rstd: Buffer<Float>) {
@@ -11,7 +11,7 @@ extension Backend {
     }
   }
 
-  /// The gradients of `rmsNorm`: `dx` is added to, `weightGradient` is replaced by the sum over tokens in order.
+  /// The backward pass of `rmsNorm`: `dx` is added to, `weightGradient` is replaced by the sum over tokens in order.
   public func rmsNormBackward(
     dy: Matrix, x: Matrix, weight: Buffer<Float>, rstd: Buffer<Float>, addingTo dx: Matrix,
     weightGradient: Buffer<Float>
@@ -30,8 +30,8 @@ extension Backend {
     }
   }
 
-  /// Root-mean-square normalisation of queries or keys (QK-norm): every head of `x` `[tokens, heads · dimension]` by itself
-  /// with one shared `weight` `[dimension]`; `rstd` is `[tokens, heads]`. A weight as wide as `x` makes one head of all.
+  /// QK-norm: RMSNorm of every head of `x` `[tokens, heads · dimension]` with one shared `weight` `[dimension]`; `rstd`
+  /// is `[tokens, heads]`. With a weight as wide as `x` all heads are normalised together.
   public func headNorm(_ x: Matrix, weight: Buffer<Float>, epsilon: Float, into y: Matrix, rstd: Buffer<Float>) {
     let heads = x.columns / weight.count
     precondition(heads * weight.count == x.columns && rstd.count >= x.rows * heads)
@@ -44,8 +44,8 @@ extension Backend {
     }
   }
 
-  /// The gradients of `headNorm`: `gradient` holds dy and becomes dx; `weightGradient` `[dimension]` is the sum over
-  /// heads, each over tokens in order.
+  /// The backward pass of `headNorm`: `gradient` holds dy and is overwritten by dx; `weightGradient` `[dimension]` is
+  /// the sum over heads, each over tokens in order.
   public func headNormBackward(
     gradient: Matrix, x: Matrix, weight: Buffer<Float>, rstd: Buffer<Float>, weightGradient: Buffer<Float>
   ) {

@@ -7,11 +7,11 @@ import Support
   import Musl
 #endif
 
-/// The functions of OpenBLAS that the kernels use, from the library as it is loaded at their first use.
+/// Bindings of OpenBLAS, loaded by `dlopen` at the first use of a kernel.
 ///
-/// It is not linked, because it decides when it is loaded, by its environment, what nobody can change afterwards: which
-/// kernels it runs (0.3.21 takes newer Intel CPUs for a Prescott, five times slower), and how many threads it starts,
-/// without which it kills the process where a container permits none.
+/// It is not linked, because it fixes at load time, from its environment, which kernels it runs (0.3.21 takes newer
+/// Intel CPUs for a Prescott, five times slower) and how many threads it starts; where a container permits none of
+/// these, it ends the process.
 struct OpenBLAS: Sendable {
   /// `cblas_sgemm`, with the enumerations of `cblas.h` as numbers.
   typealias Product =
@@ -27,23 +27,23 @@ struct OpenBLAS: Sendable {
   static let transposed: Int32 = 112
 
   let product: Product
-  /// The name of the kernels in use: `SkylakeX`.
+  /// The core name of the kernels in use: `SkylakeX`.
   let core: String
   /// `OpenBLAS 0.3.21 …`
   let configuration: String
 
-  /// The names that distributions give to the library with 32-bit integers.
+  /// File names of the library with 32-bit integers, in the distributions.
   private static let names = ["libopenblas.so.0", "libopenblas.so"]
 
-  /// Loads the library, with one thread a call: our team's threads are the only ones.
+  /// Loads the library with one thread per call; parallelism is the thread team's.
   ///
-  /// - Parameter core: the kernels that it is to run; nil leaves the choice to it and to `OPENBLAS_CORETYPE`.
+  /// - Parameter core: the kernels to run; nil leaves the choice to the library and to `OPENBLAS_CORETYPE`.
   /// - Throws: ``Support/ForgeError`` (bad input) when this machine lacks it.
   init(core wanted: String?) throws(ForgeError) {
     let wishes = [("OPENBLAS_NUM_THREADS", Optional("1")), ("OPENBLAS_CORETYPE", wanted)]
     let former = wishes.map { name, _ in getenv(name).map { String(cString: $0) } }
     for case (let name, let value?) in wishes { setenv(name, value, 1) }
-    // What this program starts later finds the environment as it was.
+    // Restores the environment for child processes.
     defer {
       for ((name, wish), value) in zip(wishes, former) where wish != nil {
         if let value { setenv(name, value, 1) } else { unsetenv(name) }

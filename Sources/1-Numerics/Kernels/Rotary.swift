@@ -1,11 +1,11 @@
 extension Backend {
-  /// Rotates the heads of `x` `[tokens, heads · dimension]` in place (Su et al. 2021; half-split layout, as in
-  /// Hugging Face's models: element i pairs with i + dimension/2).
+  /// The rotary position embedding (Su et al. 2021): rotates the heads of `x` `[tokens, heads · dimension]` in place,
+  /// in the half-split layout of Hugging Face's models (element i pairs with i + dimension/2).
   ///
   /// - Parameters:
-  ///   - positions: `[tokens]`, rows of the tables.
+  ///   - positions: `[tokens]`, row indices of the tables.
   ///   - cosine, sine: `[positions, dimension / 2]`.
-  ///   - inverse: rotates back, which is the backward pass.
+  ///   - inverse: the inverse rotation, which is the backward pass.
   public func rotate(
     _ x: Matrix, headDimension: Int, positions: Buffer<Int32>, cosine: Matrix, sine: Matrix, inverse: Bool = false
   ) {

@@ -1,20 +1,19 @@
-/// How a router makes experts and weights of a token's logits: a score for each expert, a choice by score, and weights
-/// from the scores of the chosen.
+/// The configuration of a router: how a token's logits become scores, selected experts and routing weights.
 public struct Router: Sendable, Equatable {
   public enum Scoring: Sendable {
-    /// exp(l) / Σ exp(l): the experts of a token compete.
+    /// exp(l) / Σ exp(l) over the experts.
     case softmax
-    /// 1 / (1 + exp(−l)): every expert is judged by itself (DeepSeek-V3, arXiv 2412.19437, §2.1.2).
+    /// 1 / (1 + exp(−l)) for each expert by itself (DeepSeek-V3, arXiv 2412.19437, §2.1.2).
     case sigmoid
   }
 
   public var scoring: Scoring
   /// Whether a token's weights are divided by their sum.
   public var renormalise: Bool
-  /// What the weights are multiplied with in the end.
+  /// The factor of the weights (`routed_scaling_factor`).
   public var scalingFactor: Float
-  /// Experts stand in `groups` groups of neighbours, and a token chooses within its best `groupsPerToken` of them; a
-  /// group is as good as its two best experts together.
+  /// Group-limited routing: experts are in `groups` groups of consecutive ones, and a token selects among the
+  /// `groupsPerToken` groups whose two largest keys have the largest sums.
   public var groups: Int
   public var groupsPerToken: Int
 

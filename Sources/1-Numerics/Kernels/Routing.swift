@@ -1,8 +1,8 @@
-/// Where each token of a micro-batch goes: the top-k choice, sorted by expert.
+/// The routing of a micro-batch: top-k experts and weights, and the permutation into expert order.
 ///
-/// A *slot* is a (token, choice) pair, numbered `token · k + choice`. Within an expert, rows stand in token order.
+/// A *slot* is a (token, choice) pair, numbered `token · k + choice`. Within an expert, rows are in token order.
 public struct Routing: Sendable {
-  /// `[slots]`: the chosen expert, and the weight of its output.
+  /// `[slots]`: the selected expert, and the weight of its output.
   public let experts: Buffer<Int32>
   public let weights: Buffer<Float>
   /// `[slots]`: slot → row in expert order, and back.
@@ -26,16 +26,16 @@ public struct Routing: Sendable {
 }
 
 extension Backend {
-  /// What sums of scores are kept above, as in transformers: weights of a token that no expert wants are 0.
+  /// Added to sums of scores before a division, as in transformers: a token whose scores are all 0 has weights 0.
   private static let epsilon: Float = 1e-20
 
-  /// Scores, the `k` experts of each token with the largest keys (ties to the lower index), their weights, and the
-  /// permutation into expert order. A key is a score plus the expert's selection bias; weights come from scores alone.
+  /// Routes tokens: computes scores, the top-`k` experts of each token by key (ties to the lower index), their weights,
+  /// and the permutation into expert order. A key is a score plus the expert bias; weights depend on scores only.
   ///
   /// - Parameters:
-  ///   - logits: `[tokens, experts]`, which become scores.
+  ///   - logits: `[tokens, experts]`, overwritten by the scores.
   ///   - expertBias: `[experts]`; nil where the router has none.
-  ///   - normaliser: `[tokens]`: of a softmax the log-sum-exp of the logits, of sigmoids the sum of the scores.
+  ///   - normaliser: `[tokens]`: for a softmax the log-sum-exp of the logits, for sigmoids the sum of the scores.
   public func route(
     _ logits: Matrix, router: Router, topK k: Int, expertBias: Buffer<Float>? = nil, normaliser: Buffer<Float>,
     into routing: Routing
@@ -77,8 +77,8 @@ extension Backend {
     sortByExpert(slots: logits.rows * k, experts: experts, routing)
   }
 
-  /// The indices of the `k` largest values, the largest first; the lower index goes first among equals. One pass with a
-  /// sorted list of the best so far: few elements ever enter it.
+  /// Top-k: the indices of the `k` largest values, in descending order, ties to the lower index. One pass of insertion
+  /// into a sorted list, which few elements enter.
   private static func selectLargest(
     _ k: Int, of values: UnsafePointer<Float>, count: Int, into chosen: UnsafeMutablePointer<Int32>
   ) {
@@ -96,7 +96,8 @@ extension Backend {
     }
   }
 
-  /// The keys of all groups but the `groupsPerToken` best become −∞; ties go to the lower group.
+  /// Group-limited routing: masks the keys of all groups but the best `groupsPerToken` with −∞; ties to the lower
+  /// group.
   ///
   /// - Parameter best: `[groups]`, scratch: the sum of each group's two largest keys.
   private static func closeGroups(
@@ -116,7 +117,7 @@ extension Backend {
     }
   }
 
-  /// A counting sort, stable in the slots.
+  /// A stable counting sort of the slots by expert.
   private func sortByExpert(slots: Int, experts: Int, _ routing: Routing) {
     routing.offsets.fill(0)
     for slot in 0..<slots { routing.offsets[Int(routing.experts[slot]) + 1] += 1 }
@@ -132,14 +133,14 @@ extension Backend {
     routing.offsets[0] = 0
   }
 
-  /// The router's backward pass: from the gradients of the chosen weights to the gradients of the logits. The choice
-  /// itself, and so the selection bias, has no gradient.
+  /// The router's backward pass: from the gradients of the routing weights to the gradients of the logits. The
+  /// selection, and so the expert bias, has no gradient.
   ///
-  /// The auxiliary losses come in as `balance[e]` = ∂L/∂P[t, e], the same for every token, where P are the scores divided
-  /// by their sum, and, of a softmax only, as `zScale`, so that ∂L/∂logSumExp[t] = 2 · zScale · logSumExp[t].
+  /// The auxiliary losses enter as `balance[e]` = ∂L/∂P[t, e], the same for every token, where P are the scores divided
+  /// by their sum, and, for a softmax only, as `zScale`, with ∂L/∂logSumExp[t] = 2 · zScale · logSumExp[t].
   ///
-  /// - Parameters: `scores` `[tokens, experts]` become the gradient of the logits; `weightGradient` `[slots]`;
-  ///   `normaliser` `[tokens]`, as `route` left it.
+  /// - Parameters: `scores` `[tokens, experts]` are overwritten by the gradient of the logits; `weightGradient`
+  ///   `[slots]`; `normaliser` `[tokens]`, from `route`.
   public func routeBackward(
     _ scores: Matrix, router: Router, topK k: Int, routing: Routing, weightGradient: Buffer<Float>,
     balance: Buffer<Float>?, zScale: Float, normaliser: Buffer<Float>
@@ -179,7 +180,7 @@ extension Backend {
     }
   }
 
-  /// ∂L/∂score of one token by way of P = score / Σ scores, which of a softmax are the scores themselves.
+  /// ∂L/∂score of one token through P = score / Σ scores, which for a softmax are the scores themselves.
   private func scoreGradient(
     _ scores: UnsafePointer<Float>, _ experts: Int, _ router: Router, _ normaliser: Float, _ balance: Buffer<Float>?,
     into gradient: UnsafeMutablePointer<Float>
@@ -196,7 +197,7 @@ extension Backend {
 
   /// `sums[e] = Σ over the tokens, in order, of score[t, e] / Σ scores[t]`.
   ///
-  /// - Parameters: `scores` `[tokens, experts]` and `normaliser` `[tokens]`, as `route` left them; `sums` `[experts]`.
+  /// - Parameters: `scores` `[tokens, experts]` and `normaliser` `[tokens]`, from `route`; `sums` `[experts]`.
   public func sumProbabilities(
     _ scores: Matrix, router: Router, normaliser: Buffer<Float>, into sums: Buffer<Float>
   ) {

@@ -1,8 +1,9 @@
-/// Packed sequences: several of them, of any lengths, one behind the other in the rows of a micro-batch.
+/// Sequence packing: several sequences, of any lengths, contiguous in the rows of a micro-batch (cumulative sequence
+/// lengths).
 public struct SequencePacking: Sendable, Equatable {
-  /// Where each sequence begins, and where the last one ends: `[sequences + 1]`, rising from 0.
+  /// Cumulative lengths, `[sequences + 1]`, from 0: where each sequence begins, and where the last one ends.
   public let boundaries: [Int]
-  /// Blocks of queries of all sequences; those that may see most keys come first, so that no thread begins a long one last.
+  /// Query blocks of all sequences, those with the max keys first, so that no thread starts a long one last.
   let queryBlocks: [QueryBlock]
 
   struct QueryBlock: Sendable, Equatable {
@@ -25,7 +26,7 @@ public struct SequencePacking: Sendable, Equatable {
   }
 
   public var sequences: Int { boundaries.count - 1 }
-  /// Of all sequences together.
+  /// Tokens of all sequences together.
   public var tokenCount: Int { boundaries[sequences] }
   /// Tokens of the longest sequence.
   public var longest: Int { (0..<sequences).reduce(0) { max($0, tokens(of: $1).count) } }
@@ -33,7 +34,7 @@ public struct SequencePacking: Sendable, Equatable {
   /// The rows of a sequence.
   public func tokens(of sequence: Int) -> Range<Int> { boundaries[sequence]..<boundaries[sequence + 1] }
 
-  /// Blocks of queries of a sequence.
+  /// Query blocks of a sequence.
   func blockCount(of sequence: Int) -> Int {
     (tokens(of: sequence).count + Backend.queryBlock - 1) / Backend.queryBlock
   }

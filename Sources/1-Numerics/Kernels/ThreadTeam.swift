@@ -8,27 +8,27 @@ import Synchronization
   import Musl
 #endif
 
-/// A fixed team of threads that shares the tasks of one loop at a time.
+/// A thread pool of fixed size that runs the tasks of one loop at a time.
 ///
-/// Tasks are claimed one by one from a counter, so who runs a task depends on timing; what a task computes must not.
-/// That is the whole contract: work is cut into tasks by its shape alone, never by `count`, and every result is then
-/// independent of the number of threads. Workers spin for a moment after a loop, since the next one is usually
-/// microseconds away, and then sleep.
+/// Tasks are scheduled dynamically, from a counter, so the thread of a task depends on timing; its result must not.
+/// Kernels partition work into tasks by shape, never by `count`, so that results do not depend on the number of
+/// threads. Workers spin briefly after a loop, since the next one usually follows within microseconds, and then sleep.
 public final class ThreadTeam: Sendable {
-  /// Threads that work, the caller's included: fewer than were asked for where the system starts no more.
+  /// Threads, including the caller's: fewer than requested where the system starts no more.
   public let count: Int
-  /// Why there are fewer threads than were asked for; nil when there are not.
+  /// The error that left the team with fewer threads than requested; else nil.
   public let shortage: ForgeError?
   private let state: State?
 
-  /// What the workers share. It outlives the team's last worker.
+  /// The workers' shared state, which they retain until the last one ends.
   private final class State: Sendable {
     let generation = Atomic<Int>(0)
     let next = Atomic<Int>(0)
     let running = Atomic<Int>(0)
     let asleep = Atomic<Int>(0)
     let stopped = Atomic<Bool>(false)
-    // The loop in progress. Written by the caller before `generation` is released, read by workers after they acquire it.
+    // The loop in progress: written by the caller before it releases `generation`, read by workers after they acquire
+    // it.
     nonisolated(unsafe) var body: (@Sendable (_ task: Int, _ thread: Int) -> Void)?
     nonisolated(unsafe) var tasks = 0
     nonisolated(unsafe) let mutex: UnsafeMutablePointer<pthread_mutex_t>
@@ -115,7 +115,7 @@ public final class ThreadTeam: Sendable {
   }
 
   /// Runs `body(task, thread)` once for every task in `0..<tasks` and returns when all are done. `thread`, in
-  /// `0..<count`, tells whose scratch memory to use. Not reentrant; one caller at a time.
+  /// `0..<count`, selects the scratch memory. Not reentrant; one caller at a time.
   public func forEach(_ tasks: Int, _ body: @Sendable (_ task: Int, _ thread: Int) -> Void) {
     guard let state, tasks > 1 else {
       for task in 0..<tasks { body(task, 0) }

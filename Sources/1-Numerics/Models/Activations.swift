@@ -1,6 +1,6 @@
 import Kernels
 
-/// Hands out ranges of an arena that does not exist yet: memory is planned first and allocated once.
+/// A bump allocator for planning: reserves ranges of an arena before it is allocated.
 struct ActivationPlan {
   private(set) var count = 0
 
@@ -11,11 +11,13 @@ struct ActivationPlan {
   }
 }
 
-/// Where the activations of a micro-batch live. What a backward pass needs is kept for each block; the rest is scratch
-/// that all blocks share. With N tokens, H hidden, C = query columns, Q = query-key-value columns, S = slots (token ×
-/// choice), I = intermediate, E = experts, A = the most rows that can arrive at the experts here: S, or that of every rank
-/// that shares them; V = those of them that come from other ranks. Memory that is never reached costs nothing, so
-/// planning for the worst is free.
+/// The layout of a micro-batch's activations in a workspace. What a backward pass needs is kept for each block; the
+/// rest is scratch that all blocks share.
+///
+/// Sizes: N tokens, H hidden, C query columns, Q query-key-value columns, S slots (token × choice), I intermediate, E
+/// experts, W columns of a dense layer or of the shared experts; A the capacity of an expert layer in rows on this
+/// rank: S, or that times the ranks that share the experts; V its rows received from other ranks. Pages that are never
+/// touched take no memory, so planning for the maximum is free.
 struct ActivationLayout {
   struct Block {
     var input = 0..<0  // [N, H] the residual stream
@@ -30,10 +32,10 @@ struct ActivationLayout {
     var middle = 0..<0  // [N, H] the residual stream after attention
     var middleNormed = 0..<0  // [N, H]
     var middleScale = 0..<0  // [N]
-    var denseGateUp = 0..<0  // [N, 2 W] of a dense layer or the shared experts, W columns wide
+    var denseGateUp = 0..<0  // [N, 2 W] of a dense layer or the shared experts
     var gateUp = 0..<0  // [A, 2 I]
-    var receivedInputs = 0..<0  // [A, H] what the experts here were sent
-    var scores = 0..<0  // [N, E] the router's
+    var receivedInputs = 0..<0  // [A, H] inputs of the local experts
+    var scores = 0..<0  // [N, E] router scores
     var scoreNormaliser = 0..<0  // [N]
     var slotWeights = 0..<0  // [S]
     // Of the integer arena:
@@ -56,30 +58,30 @@ struct ActivationLayout {
   private(set) var queryKeyValueGradient = 0..<0  // [N, Q]
   private(set) var activation = 0..<0  // [N, W] or [A, I]
   private(set) var activationGradient = 0..<0  // [N, W] or [A, I]
-  // Own rows in expert order: what is sent, and what comes back; in a backward pass with one more column.
+  // Local rows in expert order: what is sent, and what is returned; in a backward pass with one more column.
   private(set) var slotInputs = 0..<0  // [S, H + 1]
   private(set) var slotRows = 0..<0  // [S, H + 1]
   private(set) var returnedRows = 0..<0  // [S, H + 1]
-  // Other ranks' rows, where the experts are.
+  // Rows received from other ranks.
   private(set) var receivedRows = 0..<0  // [V, H + 1]
   private(set) var receivedReturn = 0..<0  // [V, H + 1]
   private(set) var slotWeightGradient = 0..<0  // [S]
   private(set) var balance = 0..<0  // [E]
   /// A and V.
   private(set) var capacity: ReceiveCapacity
-  /// Huge pages make a step 3 % faster. But of what is laid out for rows that may arrive only the beginning is used,
-  /// so that two pages of each such range are half empty on the average: too much where a range has less than four.
+  /// Whether to ask for huge pages, which make a step 3 % faster. Of a range planned for received rows only the
+  /// beginning is used, so two of its pages are half empty on average: too much where a range has fewer than four.
   private(set) var usesHugePages = true
-  /// Bytes of these halves.
+  /// Bytes of these half-empty pages.
   private(set) var halfPages = 0
   /// Elements of the float and of the integer arena.
   private(set) var floats = 0
   private(set) var integers = 0
 
   /// - Parameters:
-  ///   - receiveCapacity: what A and V are for a number of own rows; nil when all experts are here.
-  ///   - training: false keeps nothing for a backward pass: all blocks share two blocks' memory.
-  ///   - recompute: what is computed again in the backward pass, for which all blocks share one block's memory.
+  ///   - receiveCapacity: A and V for a number of local rows; nil when all experts are local.
+  ///   - training: false keeps nothing for a backward pass; all blocks then share two blocks' memory.
+  ///   - recompute: what the backward pass recomputes, in one block's memory that all blocks share.
   init(
     _ c: ModelConfiguration, tokens n: Int, receiveCapacity: ((Int) -> ReceiveCapacity)? = nil, training: Bool,
     recompute: Recomputation = .none
@@ -133,7 +135,7 @@ struct ActivationLayout {
     if recompute == .block { feedForward(&common, width: denseWidth, isSparse: slots > 0) }
     for layer in 0..<c.layers {
       if !training, layer > 1 {
-        blocks.append(blocks[layer - 2])  // two sets in turn: a block reads the one before it
+        blocks.append(blocks[layer - 2])  // two sets alternate: a block reads the output of the one before it
         continue
       }
       // Without a backward pass the sets of two layers serve all of them, sparse and dense.

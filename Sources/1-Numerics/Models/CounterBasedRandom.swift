@@ -1,8 +1,9 @@
 import Foundation
 
-/// Random numbers as a pure function of (seed, stream, index): Philox 4×32-10 (Salmon et al. 2011).
+/// A counter-based random number generator: a pure function of (seed, stream, index). Philox 4×32-10 (Salmon et al.
+/// 2011).
 ///
-/// There is no state to carry across ranks or resumes; any number can be asked for in any order.
+/// There is no state to carry across ranks or resumes; numbers can be read in any order.
 public struct CounterBasedRandom: Sendable {
   private let key: (UInt32, UInt32)
   private let stream: UInt64

@@ -1,7 +1,8 @@
 import Batches
 import Kernels
 
-/// The attention layer: projections, biases, QK-norm, clamping, rotation, scaling of queries, attention, output projection.
+/// The attention layer: projections, biases, QK-norm, clamping, rotary embedding, query scaling, attention, output
+/// projection.
 extension Decoder {
   func attentionShape(_ layer: Int, _ batch: TokenBatch) -> AttentionShape {
     AttentionShape(
@@ -16,7 +17,7 @@ extension Decoder {
     configuration.queryColumns..<configuration.queryColumns + configuration.keyValueColumns
   }
 
-  /// From the normed residual stream to what every head has attended to.
+  /// Computes attention from the normed residual stream to the heads' outputs, before the output projection.
   func attend(_ layer: Int, _ batch: TokenBatch) {
     let c = configuration
     let n = batch.tokenCount
@@ -114,14 +115,14 @@ extension Decoder {
       tokens, configuration.queryColumns + configuration.keyValueColumns)
   }
 
-  /// Queries and keys stand side by side, so one call rotates both.
+  /// Applies the rotary embedding; queries and keys are adjacent columns, so one call rotates both.
   private func rotate(_ qkv: Matrix, _ batch: TokenBatch, inverse: Bool) {
     backend.rotate(
       qkv.columns(0..<keyRange.upperBound), headDimension: configuration.headDimension, positions: batch.positions,
       cosine: rotary.cosine, sine: rotary.sine, inverse: inverse)
   }
 
-  /// Forward and backward alike.
+  /// Scales queries by their position; the backward pass is the same.
   private func scaleQueries(_ qkv: Matrix, _ batch: TokenBatch) {
     guard let factors = rotary.queryScale else { return }
     backend.scaleRows(qkv.columns(queryRange), positions: batch.positions, factors: factors)

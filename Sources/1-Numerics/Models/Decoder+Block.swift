@@ -1,12 +1,12 @@
 import Batches
 import Kernels
 
-/// One block: x ← x + attention(norm(x)); x ← x + feedForward(norm(x)).
+/// One transformer block: x ← x + attention(norm(x)); x ← x + feedForward(norm(x)).
 ///
-/// In the backward pass `gradient` is the residual stream's, before and after each half, in place; the block's parameter
-/// gradients are left in `gradients`, those of experts are added to the exact sums on the way.
+/// In the backward pass the gradient of the residual stream is updated in place. The block's parameter gradients are
+/// left in `gradients`; those of experts are added to the exact sums at once.
 extension Decoder {
-  /// x + attention(norm(x)), and its norm.
+  /// Computes x + attention(norm(x)), and its norm.
   func attentionForward(_ layer: Int, _ batch: TokenBatch) {
     let n = batch.tokenCount
     guard n > 0 else { return }
@@ -18,7 +18,7 @@ extension Decoder {
     backend.copy(hidden(a.middle, n), to: input(ofLayer: layer + 1, n))
   }
 
-  /// What of `attentionForward` was not kept.
+  /// Recomputes what `attentionForward` did not keep.
   func attentionRecompute(_ layer: Int, _ batch: TokenBatch) {
     guard batch.tokenCount > 0 else { return }
     inputNorm(layer, batch.tokenCount)
@@ -33,7 +33,7 @@ extension Decoder {
       into: hidden(a.inputNormed, n), rstd: floats.buffer[a.inputScale])
   }
 
-  /// Projects what attention has found, adds it to the residual stream, and norms that.
+  /// Applies the output projection, the residual connection and the post-attention norm.
   private func afterAttention(_ layer: Int, _ n: Int) {
     let a = activationLayout.blocks[layer]
     let middle = hidden(a.middle, n)
@@ -61,22 +61,23 @@ extension Decoder {
       addingTo: gradient, weightGradient: gradientBuffer(p.inputNorm, layer))
   }
 
-  /// Adds a block's gradients, without its experts', to the exact sums.
+  /// Accumulates a block's gradients, without its experts', into the exact sums.
   func addGradients(_ layer: Int, _ batch: TokenBatch, to accumulator: any GradientAccumulator) {
     guard batch.tokenCount > 0 else { return }
     let unit = layout.units[layout.blockUnit(layer)]
     accumulator.add(gradients.buffer.prefix(unit.count), at: unit, backend: backend)
   }
 
-  /// Where the gradient of a range of a block's parameters goes.
+  /// The scratch buffer for the gradient of a range of a block's parameters.
   func gradientBuffer(_ range: Range<Int>, _ layer: Int) -> Buffer<Float> {
     let start = layout.units[layout.blockUnit(layer)].lowerBound
     return gradients.buffer[range.lowerBound - start..<range.upperBound - start]
   }
 
-  // MARK: The feed-forward layer that every token visits: down(silu(gate(x)) · up(x))
+  // MARK: The dense feed-forward layer: down(silu(gate(x)) · up(x))
 
-  /// A dense layer's own, or the shared experts of a sparse one, which are one layer together. W columns wide.
+  /// The operands of a dense feed-forward layer, or of a sparse layer's shared experts, which are one layer together; W
+  /// columns wide.
   private struct FeedForward {
     /// Parameters: `[2 · W, hidden]` and `[hidden, W]`.
     let gateUpWeight: Matrix
@@ -109,7 +110,7 @@ extension Decoder {
         f.activation, f.downWeight.transposed, into: input(ofLayer: layer + 1, n), accumulate: true))
   }
 
-  /// What of `feedForward` was not kept.
+  /// Recomputes what `feedForward` did not keep.
   func feedForwardRecompute(_ layer: Int, _ batch: TokenBatch) {
     guard batch.tokenCount > 0 else { return }
     let f = feedForwardLayer(layer, batch.tokenCount)

@@ -1,10 +1,10 @@
 import Batches
 import Kernels
 
-/// The mixture-of-experts layer: route, gather by expert, dispatch, one gated feed-forward layer per expert, combine.
-/// Dropless.
+/// The mixture-of-experts layer, dropless: route, permute by expert, dispatch, one gated feed-forward network per
+/// expert, combine.
 extension Decoder {
-  /// Chooses experts for the tokens of the normed residual stream and sends its rows to them.
+  /// Routes the tokens of the normed residual stream and starts to dispatch their rows to the experts.
   func dispatchForward(_ layer: Int, _ batch: TokenBatch) {
     routeForward(layer, tokens: batch.tokenCount, experts)
     exchange.dispatch(expertPass(.forward, layer, batch))
@@ -14,7 +14,7 @@ extension Decoder {
     try exchange.compute(expertPass(.forward, layer, batch))
   }
 
-  /// Adds what the experts have made of every token's rows, weighted, to the residual stream.
+  /// Adds the experts' outputs, times the routing weights, to the residual stream.
   func combineForward(_ layer: Int, _ batch: TokenBatch) throws {
     let pass = expertPass(.forward, layer, batch)
     try exchange.collect(pass)
@@ -23,8 +23,8 @@ extension Decoder {
       addingTo: input(ofLayer: layer + 1, batch.tokenCount))
   }
 
-  /// Sends the gradient of the layer's output to the experts. A row's routing weight travels in its last column, and the
-  /// weight's gradient comes back there.
+  /// Dispatches the gradient of the layer's output to the experts. The last column of a row holds its routing weight,
+  /// and returns with the weight's gradient.
   func dispatchBackward(_ layer: Int, _ batch: TokenBatch, _ gradients: Pass.Gradients) {
     let pass = expertPass(.backward, layer, batch, gradients)
     backend.gatherWithWeights(
@@ -33,17 +33,17 @@ extension Decoder {
     exchange.dispatch(pass)
   }
 
-  /// What of `expertsForward` was not kept.
+  /// Recomputes what `expertsForward` did not keep.
   func expertsRecompute(_ layer: Int, _ batch: TokenBatch, _ gradients: Pass.Gradients) throws {
     try exchange.recompute(expertPass(.backward, layer, batch, gradients))
   }
 
-  /// Adds the experts' gradients to the exact sums.
+  /// Computes the experts' backward pass and accumulates their gradients into the exact sums.
   func expertsBackward(_ layer: Int, _ batch: TokenBatch, _ gradients: Pass.Gradients) throws {
     try exchange.compute(expertPass(.backward, layer, batch, gradients))
   }
 
-  /// Overwrites the gradient of the normed residual stream, and leaves the router's in `gradients`.
+  /// Overwrites the gradient of the normed residual stream, and leaves the router's gradient in `gradients`.
   func combineBackward(_ layer: Int, _ batch: TokenBatch, _ gradients: Pass.Gradients) throws {
     let pass = expertPass(.backward, layer, batch, gradients)
     try exchange.collect(pass)
@@ -62,7 +62,7 @@ extension Decoder {
       addingTo: normedGradient)
   }
 
-  /// Where the rows of one direction of a layer are, and with what they are computed.
+  /// The operands of one direction of an expert layer: its equations and views of its rows.
   private func expertPass(
     _ direction: ExpertPass.Direction, _ layer: Int, _ batch: TokenBatch, _ sums: Pass.Gradients? = nil
   ) -> ExpertPass {

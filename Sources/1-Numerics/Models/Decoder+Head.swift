@@ -2,9 +2,9 @@ import Batches
 import Kernels
 import Objectives
 
-/// The final norm, the head and the objective.
+/// The final norm, the language-model head and the objective.
 extension Decoder {
-  /// The objective's sums, the log-probabilities or the last token's logits, as the pass wants.
+  /// Computes what the pass is for: the objective's sums, the log-probabilities or the last token's logits.
   func headForward(_ pass: inout Pass) {
     let batch = pass.batch
     switch pass.purpose {
@@ -25,7 +25,7 @@ extension Decoder {
     }
   }
 
-  /// The objective's sums, and the gradients of the head, the final norm and the residual stream.
+  /// Computes the objective's sums and the gradients of the head, the final norm and the residual stream.
   func headBackward(_ pass: inout Pass) {
     guard case .training(let objective, let gradients) = pass.purpose else {
       preconditionFailure("a pass without gradients")
@@ -52,7 +52,7 @@ extension Decoder {
       rstd: floats.buffer[activationLayout.outputScale])
   }
 
-  /// The log-probabilities of the targets, `[tokens]`, from the normed output.
+  /// Computes the log-probabilities of the targets, `[tokens]`, from the normed output.
   private func headLogProbabilities(
     _ batch: TokenBatch, backward: (coefficient: TokenCoefficient, weightGradient: Matrix)? = nil
   ) -> Buffer<Float> {
@@ -63,7 +63,7 @@ extension Decoder {
     return logProbabilities
   }
 
-  /// The gradients of the head, the final norm and the residual stream.
+  /// Computes the gradients of the head, the final norm and the residual stream.
   private func headBackward(
     _ batch: TokenBatch, _ coefficient: @escaping TokenCoefficient, _ accumulator: any GradientAccumulator
   ) {

@@ -2,11 +2,11 @@ import Batches
 import Kernels
 import Objectives
 
-/// A pass over one micro-batch, event by event as its schedule says.
+/// Runs a pass over one micro-batch, event by event in the order of its schedule.
 extension Decoder {
-  /// What a pass is for, and what comes of it.
+  /// A pass over one micro-batch: its purpose and its results.
   struct Pass {
-    /// Where gradients go, and the global batch's micro-batches: the denominator of the auxiliary losses.
+    /// The accumulator of gradients, and the micro-batches of the global batch, which divide the auxiliary losses.
     struct Gradients {
       let accumulator: any GradientAccumulator
       let microBatches: Int
@@ -16,7 +16,7 @@ extension Decoder {
       case training(NormalizedObjective, Gradients)
       case losses(NormalizedObjective)
       case logProbabilities
-      /// `[vocabulary]`, of the last token, if wanted.
+      /// The last token's logits, `[vocabulary]`; nil computes none.
       case lastLogits(Buffer<Float>?)
     }
 
@@ -53,7 +53,7 @@ extension Decoder {
     }
   }
 
-  /// A rank without a micro-batch in this round computes with its experts only.
+  /// On a rank without a micro-batch in this micro-step, only the experts compute anything.
   private func forward(_ part: PassSchedule.Part, _ pass: inout Pass) throws {
     let batch = pass.batch
     switch part {

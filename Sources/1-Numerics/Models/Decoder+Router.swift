@@ -1,7 +1,7 @@
 import Kernels
 
-/// The router of a mixture-of-experts layer: which experts each token visits, with what weight, and the losses that keep
-/// them evenly used.
+/// The router of a mixture-of-experts layer: top-k expert selection, routing weights, and the auxiliary losses that
+/// balance the load.
 extension Decoder {
   /// The routing of a layer, as the last forward pass left it.
   func routing(_ layer: Int, slots: Int) -> Routing {
@@ -17,7 +17,7 @@ extension Decoder {
     floats.buffer[activationLayout.blocks[layer].scores].matrix(tokens, experts.count)
   }
 
-  /// Chooses the experts of every token of the normed residual stream.
+  /// Selects the experts of every token of the normed residual stream.
   func routeForward(_ layer: Int, tokens n: Int, _ experts: ModelConfiguration.Experts) {
     let a = activationLayout.blocks[layer]
     let routing = routing(layer, slots: n * experts.perToken)
@@ -32,8 +32,9 @@ extension Decoder {
       normaliser: floats.buffer[a.scoreNormaliser], into: routing)
   }
 
-  /// From the gradients of the chosen weights, `[slots]`, and the auxiliary losses to the gradients of the router and of
-  /// the normed residual stream, which is overwritten. The selection bias has none: it is moved by the load.
+  /// Computes the gradients of the router and of the normed residual stream, which is overwritten, from the gradients
+  /// of the routing weights, `[slots]`, and the auxiliary losses. The expert bias has no gradient; its update follows
+  /// the load.
   func routeBackward(
     _ layer: Int, tokens n: Int, _ experts: ModelConfiguration.Experts, weightGradient: Buffer<Float>,
     into normedGradient: Matrix, auxiliaryScale: Float
@@ -69,10 +70,11 @@ extension Decoder {
     return (0..<experts.count).map { routing.rows(ofExpert: $0).count }
   }
 
-  /// Of all layers, `[sparse layers · experts]`, as the last forward pass left them.
+  /// The loads of all sparse layers in the last forward pass, `[sparse layers · experts]`.
   var expertLoads: [Int] { (0..<configuration.layers).flatMap { expertLoads(layer: $0) } }
 
-  /// The loads that the balancing loss compares with a layer's probabilities: its own, or the mean over all layers.
+  /// The loads that the load-balancing loss multiplies with a layer's probabilities: its own, or the mean over sparse
+  /// layers.
   private func measuredLoads(_ layer: Int, _ experts: ModelConfiguration.Experts) -> [Float] {
     if experts.balancing.scope == .layer { return expertLoads(layer: layer).map(Float.init) }
     var sums = Array(repeating: 0, count: experts.count)
@@ -82,7 +84,8 @@ extension Decoder {
     return sums.map { Float($0) / Float(configuration.sparseLayerCount) }
   }
 
-  /// ∂loss/∂P[t, e] = coefficient · E · f_e / (tokens · layers), the same for every token of the layer.
+  /// The gradient of the load-balancing loss: ∂loss/∂P[t, e] = coefficient · E · f_e / (tokens · layers ·
+  /// micro-batches), the same for every token of the layer.
   private func loadGradient(
     _ layer: Int, tokens: Int, _ experts: ModelConfiguration.Experts, scale: Float
   ) -> Buffer<Float> {
@@ -92,7 +95,7 @@ extension Decoder {
     return balance
   }
 
-  /// The balancing and z losses of the micro-batch, fixed point; 0 where both are off.
+  /// The auxiliary losses of the micro-batch (load balancing and z), fixed point; 0 when both are off.
   func balancingLoss(tokens n: Int, of microBatches: Int) -> Int64? {
     guard let experts = configuration.experts,
       experts.balancing.loadCoefficient != 0 || experts.balancing.zCoefficient != 0, configuration.sparseLayerCount > 0

@@ -2,21 +2,23 @@ public import Batches
 public import Kernels
 public import Objectives
 
-/// What one micro-batch adds to a step's sums. All integers, so that sums over ranks are exact.
+/// The results of one micro-batch, which a step sums over micro-batches and ranks. All are integers, so the sums are
+/// exact.
 public struct MicroBatchResult: Sendable {
-  /// By term of the objective, what it adds to the sum, fixed point at 2⁻³² nats; nil when that cannot be added up.
+  /// The loss sums, `[terms of the objective]`, fixed point at 2⁻³² nats; nil when one is not finite or overflows.
   public var losses: [Int64]?
-  /// The load-balancing loss, times its coefficient, fixed point likewise.
+  /// The auxiliary losses (load balancing and z), times their coefficients, fixed point likewise; nil on overflow.
   public var auxiliaryLoss: Int64?
   /// Tokens that went to each expert, `[sparse layers · experts]`.
   public var expertLoads: [Int]
 }
 
-/// A Mistral-style decoder: embedding, blocks of attention and feed-forward layers, norm, head; forward and backward.
+/// A decoder-only transformer: embedding, blocks of attention and feed-forward layers, norm, head; forward and
+/// backward.
 ///
-/// It knows nothing of ranks. Parameters are a range of an arena laid out by `ParameterLayout`; activations are planned
-/// once for the largest micro-batch and live in a workspace, which other decoders may use in turn; nothing is allocated
-/// while it runs.
+/// It does not depend on ranks. Parameters are a range of an arena laid out by `ParameterLayout`. Activations are
+/// planned once for the largest micro-batch, in a workspace that other decoders may use in turn; a pass allocates only
+/// a few small arrays.
 public final class Decoder {
   public let configuration: ModelConfiguration
   public let layout: ParameterLayout
@@ -24,16 +26,16 @@ public final class Decoder {
   /// `[layout.count]`
   public let parameters: Buffer<Float>
 
-  /// The events of a training pass, and of one without gradients.
+  /// The schedules of a training pass and of a pass without gradients.
   public internal(set) var trainingSchedule: PassSchedule
   public internal(set) var evaluationSchedule: PassSchedule
-  /// Called after every event of a pass, for who measures it.
+  /// Called after every event of a pass, for timing.
   public var observer: ((PassSchedule.Event) -> Void)?
 
   let activationLayout: ActivationLayout
   let workspace: Workspace
   let rotary: RotaryTables
-  /// Where attention finds the tokens before those of a batch; nil when a batch holds whole sequences.
+  /// The keys and values of the tokens before those of a batch; nil when a batch holds whole sequences.
   let cache: KeyValueCache?
   let parameterSharding: any ParameterSharding
   let exchange: any ExpertExchange
@@ -41,10 +43,10 @@ public final class Decoder {
 
   /// - Parameters:
   ///   - sequences, length: of the largest micro-batch; several shorter sequences may take their place.
-  ///   - training: whether there will be backward passes.
-  ///   - recompute: what they compute a second time, for less memory.
-  ///   - residence, exchange: where parameters and experts are; by default all of them are here.
-  ///   - workspace: planned for this decoder among others; nil for one of its own.
+  ///   - training: whether to plan for backward passes.
+  ///   - recompute: activation recomputation in them.
+  ///   - parameterSharding, exchange: how parameters and experts are distributed; by default all are local.
+  ///   - workspace: one planned for this decoder among others; nil for one of its own.
   public convenience init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, sequences: Int, length: Int, training: Bool,
     recompute: Recomputation = .none, parameterSharding: any ParameterSharding = UnshardedParameters(),
@@ -60,11 +62,11 @@ public final class Decoder {
       exchange: exchange, workspace: workspace ?? Workspace([plan]), backend: backend)
   }
 
-  /// A decoder in a workspace that others use too.
+  /// A decoder in a workspace that other decoders share.
   ///
   /// - Parameters:
-  ///   - plan: of this decoder. A model that is only evaluated may use the plan of one that is alike and is trained, and so
-  ///     the same pages of its memory.
+  ///   - plan: of this decoder. A frozen model may use the plan of a trained model of the same shape, and so the same
+  ///     pages.
   ///   - positions: of the longest sequence.
   public convenience init(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, plan: WorkspacePlan, positions: Int,
@@ -103,11 +105,12 @@ public final class Decoder {
   var integers: Arena<Int32> { workspace.integers }
   var gradients: Arena<Float> { workspace.gradients }
 
-  /// Bytes that a decoder uses: what `init` will do, from the same formulas.
+  /// Bytes that a decoder uses besides its parameters, from the formulas that `init` allocates by.
   ///
   /// - Parameters:
-  ///   - experts: experts of a layer that are computed here; nil for all.
-  ///   - receiveCapacity: rows that arrive for a number of own rows: an expectation, where `init` plans for the worst.
+  ///   - experts: local experts of a layer; nil for all.
+  ///   - receiveCapacity: rows of an expert layer for a number of local rows: an expectation, where `init` plans for
+  ///     the maximum.
   ///   - positions: of the longest sequence; nil for `length`.
   public static func plannedBytes(
     _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool,
@@ -123,13 +126,15 @@ public final class Decoder {
         configuration.rotary, headDimension: configuration.headDimension, positions: positions ?? length)
   }
 
-  /// Computes a micro-batch's loss and adds its gradients to `accumulator`. An empty micro-batch joins a round of ranks
-  /// that have one: it computes with this rank's experts, and unshards the same units in the same order.
+  /// Computes a micro-batch's loss and adds its gradients to `accumulator`.
+  ///
+  /// With an empty micro-batch a rank takes part in the micro-step of the others: it computes with its experts, and
+  /// unshards the same units in the same order.
   ///
   /// - Parameters:
   ///   - objective: with the denominators of the global batch.
-  ///   - microBatches: of the global batch: the denominator of the auxiliary losses.
-  /// - Throws: what the residence and the exchange throw.
+  ///   - microBatches: of the global batch, which divide the auxiliary losses.
+  /// - Throws: what the parameter sharding and the expert exchange throw.
   public func train(
     _ batch: TokenBatch, objective: NormalizedObjective, microBatches: Int, accumulator: any GradientAccumulator
   ) throws -> MicroBatchResult {
@@ -139,9 +144,10 @@ public final class Decoder {
     return MicroBatchResult(losses: pass.losses, auxiliaryLoss: pass.auxiliaryLoss, expertLoads: expertLoads)
   }
 
-  /// The loss of a micro-batch without gradients, summed as in `train`; an empty one joins a round likewise.
+  /// Computes the loss of a micro-batch without gradients, summed as in `train`; with an empty one a rank takes part
+  /// likewise.
   ///
-  /// - Parameter objective: with the denominators of all micro-batches that will be summed up.
+  /// - Parameter objective: with the denominators of all micro-batches that are summed.
   /// - Throws: as `train`.
   public func evaluate(_ batch: TokenBatch, objective: NormalizedObjective) throws -> MicroBatchResult {
     var pass = Pass(batch, .losses(objective))
@@ -149,7 +155,8 @@ public final class Decoder {
     return MicroBatchResult(losses: pass.losses, auxiliaryLoss: 0, expertLoads: expertLoads)
   }
 
-  /// The log-probability of every target, `[tokens]`; 0 where there is none. An empty micro-batch joins a round.
+  /// Computes the log-probability of every target, `[tokens]`; 0 where there is none. An empty micro-batch as in
+  /// `train`.
   ///
   /// - Throws: as `train`.
   public func logProbabilities(_ batch: TokenBatch) throws -> [Float] {
@@ -159,10 +166,11 @@ public final class Decoder {
       ? [] : floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount).array()
   }
 
-  /// Continues the sequence in the cache and computes the logits of what follows it, `[vocabulary]`, if wanted.
+  /// Extends the sequence in the cache and computes the logits of the next token, `[vocabulary]`, unless `lastLogits`
+  /// is nil.
   func read(_ batch: TokenBatch, lastLogits: Buffer<Float>?) {
     var pass = Pass(batch, .lastLogits(lastLogits))
-    // Where nothing is elsewhere, nothing can fail.
+    // Unsharded parameters and local experts throw nothing.
     do { try run(evaluationSchedule, &pass) } catch { preconditionFailure("a local decoder failed: \(error)") }
   }
 
@@ -178,7 +186,7 @@ public final class Decoder {
     floats.buffer[range].matrix(tokens, configuration.hiddenSize)
   }
 
-  /// The residual stream that enters a layer; behind the last one it is the decoder's output.
+  /// The residual stream that enters a layer; for `layers` itself, the decoder's output.
   func input(ofLayer layer: Int, _ tokens: Int) -> Matrix {
     hidden(layer < configuration.layers ? activationLayout.blocks[layer].input : activationLayout.output, tokens)
   }

@@ -1,56 +1,56 @@
 public import Kernels
 
-/// Brings the rows of a micro-batch to the experts that they chose, has an ``ExpertLayer`` compute with them, and brings
-/// the results back.
+/// Token dispatch of an expert layer: sends the rows of a micro-batch to their experts, runs an ``ExpertLayer`` on
+/// them, and returns the results.
 ///
-/// A decoder calls it three times for a layer, in each direction: `dispatch`, `backend`, `collect`. Between the first and the
-/// second it makes the layer's experts readable, between the second and the third they may go. Ranks that share the experts
-/// of a layer do this together, each with a micro-batch of its own or with none. What one expert computes for one
-/// micro-batch stays one piece of arithmetic, wherever that is.
+/// A decoder calls `dispatch`, `compute` and `collect` for a layer, in each direction. It unshards the layer's experts
+/// between the first and the second, and reshards them between the second and the third. Ranks that share the experts
+/// of a layer call them together, each with a micro-batch of its own or an empty one. An expert's rows of one
+/// micro-batch are one matrix product on any rank.
 public protocol ExpertExchange: AnyObject {
-  /// The experts that are computed here.
+  /// The experts whose parameters this rank computes with.
   var localExperts: Range<Int> { get }
-  /// Whether rows come from, and go to, other ranks.
+  /// Whether rows are sent to other ranks.
   var isDistributed: Bool { get }
-  /// The most rows that are computed with here when every rank has `rows`.
+  /// The max rows of an expert layer on this rank when every rank has `rows`.
   func receiveCapacity(of rows: Int) -> ReceiveCapacity
-  /// A block's forward pass begins on this rank, with tokens.
+  /// Called at the start of a block's forward pass with tokens, for timing.
   func beginBlock()
-  /// Starts to bring own rows to their experts.
+  /// Starts to send local rows to their experts.
   func dispatch(_ pass: ExpertPass)
-  /// Computes with the rows whose experts are here.
+  /// Computes the rows of the local experts.
   func compute(_ pass: ExpertPass) throws
-  /// Computes again what of the forward pass was not kept, before a backward pass's `backend`: nothing travels for it.
+  /// Recomputes what the forward pass did not keep, before a backward pass's `compute`, without communication.
   func recompute(_ pass: ExpertPass) throws
-  /// Returns when all results are where their rows came from: `pass.returned` is complete.
+  /// Waits until all results have returned to the ranks of their rows: `pass.returned` is complete.
   func collect(_ pass: ExpertPass) throws
 }
 
-/// One direction of one expert layer for one micro-batch: its equations and its rows. In the backward pass rows have one
+/// One direction of an expert layer for one micro-batch: its equations and its rows. In the backward pass rows have one
 /// more column, for the routing weight and its gradient.
 public struct ExpertPass {
   public enum Direction: Sendable { case forward, backward }
   public let direction: Direction
   public let layer: Int
   public let equations: ExpertLayer
-  /// `[experts + 1]`: expert e chose the own rows `offsets[e]..<offsets[e + 1]`.
+  /// `[experts + 1]`: the local rows `offsets[e]..<offsets[e + 1]` are for expert e.
   public let offsets: Buffer<Int32>
-  /// This rank's rows, in the order of experts, and what becomes of them: `[slots, columns]`.
+  /// This rank's rows in expert order, and their results: `[slots, columns]`.
   public let own: Matrix
   public let returned: Matrix
-  /// Rows of other ranks, and what becomes of them: `[received rows, columns]`. In the forward pass rows are received where
-  /// the equations read them, behind the own ones that stay.
+  /// Rows received from other ranks, and their results: `[received rows, columns]`. In the forward pass rows are
+  /// received in `equations.inputs`, behind the local ones.
   public let received: Matrix
   public let results: Matrix
-  /// In the forward pass, writes a range of the own rows.
+  /// Gathers a range of this rank's rows, in expert order, from the normed residual stream.
   public let gather: (_ rows: Range<Int>, _ destination: Matrix) -> Void
 }
 
-/// How many rows a rank computes with in an expert layer.
+/// The receive capacity of an expert layer: max rows on one rank.
 public struct ReceiveCapacity: Sendable {
-  /// Own ones, those that visit, and those of a borrowed expert.
+  /// Local rows, received rows, and those of a shadowed expert hosted here.
   public let all: Int
-  /// Those that come from other ranks.
+  /// Rows received from other ranks.
   public let received: Int
 
   public init(all: Int, received: Int) {
@@ -59,7 +59,7 @@ public struct ReceiveCapacity: Sendable {
   }
 }
 
-/// All experts are here: rows stay where they are.
+/// The exchange without expert parallelism: all experts are local.
 public final class LocalExperts: ExpertExchange {
   public let localExperts: Range<Int>
   public let isDistributed = false

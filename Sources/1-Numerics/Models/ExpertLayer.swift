@@ -1,13 +1,13 @@
 public import Kernels
 
-/// The rows of one micro-batch for one expert: one matrix product, wherever it is computed.
+/// The rows of one micro-batch for one expert: one matrix product, on any rank.
 public struct ExpertSegment: Sendable, Equatable {
   public let expert: Int
-  /// The rank, in the group that shares the experts, whose micro-batch it is.
+  /// The rank, in the group that shares the experts, that the rows belong to.
   public let source: Int
-  /// Of the rows that are computed with here.
+  /// Rows of the expert layer's inputs on this rank.
   public let rows: Range<Int>
-  /// Where they come from and go back to: of this rank's own rows, or else of those received from other ranks.
+  /// Where they came from and return to: a range of this rank's rows, or of those received from other ranks.
   public let origin: Range<Int>
 
   public init(expert: Int, source: Int, rows: Range<Int>, origin: Range<Int>) {
@@ -19,7 +19,7 @@ public struct ExpertSegment: Sendable, Equatable {
 }
 
 extension [ExpertSegment] {
-  /// Segments that lie one behind the other: what they cover together.
+  /// The range that adjacent segments cover together.
   public var rows: Range<Int> { span(\.rows) }
   public var origin: Range<Int> { span(\.origin) }
 
@@ -29,25 +29,26 @@ extension [ExpertSegment] {
   }
 }
 
-/// The grouped feed-forward networks of a mixture-of-experts layer: y = down(silu(gate(x)) · up(x)), one network per expert.
+/// Grouped feed-forward networks of a mixture-of-experts layer: y = down(silu(gate(x)) · up(x)), one network per
+/// expert.
 ///
-/// It computes with segments of rows and knows nothing of where they come from, nor of ranks: an ``ExpertExchange`` says
-/// which segments, in what order. The layer is linear in the routing weights, so gradients are taken without them first; a
-/// weight's own gradient is then a dot product, and the experts' outputs need not be kept.
+/// It computes segments of rows, and does not depend on ranks: an ``ExpertExchange`` determines the segments and their
+/// order. The layer is linear in the routing weights, so gradients are computed without them first; a weight's own
+/// gradient is then a dot product, and the experts' outputs need not be kept.
 public struct ExpertLayer {
   let backend: Backend
   let layout: ParameterLayout
   let layer: Int
   /// `[layout.count]`
   let parameters: Buffer<Float>
-  /// Of the rows that are computed with here, R at most: `[R, hidden]`, kept or gathered again for the backward pass.
+  /// The inputs of at most R rows: `[R, hidden]`, kept or gathered again for the backward pass.
   public let inputs: Matrix
-  /// `[R, 2 · intermediate]`: of the forward pass, then its gradient.
+  /// `[R, 2 · intermediate]`: gate and up of the forward pass, then their gradient.
   let gateUp: Matrix
   /// `[R, intermediate]`: silu(gate) · up, and its gradient.
   let activation: Matrix
   let activationGradient: Matrix
-  /// For gradients of experts' weights on their way to the exact sums.
+  /// Scratch for the experts' weight gradients, before they are added to the exact sums.
   let gradients: Buffer<Float>
   /// nil in a forward pass.
   let accumulator: (any GradientAccumulator)?
@@ -56,7 +57,7 @@ public struct ExpertLayer {
   ///
   /// - Parameters:
   ///   - outputs: `[rows, hidden]`, written at the segments' origins.
-  ///   - weights: `[expert size]` of a borrowed expert; nil for the layer's own.
+  ///   - weights: `[expert size]` of a shadowed expert hosted here; nil for the layer's own.
   public func forward(_ segments: [ExpertSegment], to outputs: Matrix, weights: Buffer<Float>? = nil) {
     recompute(segments, weights: weights)
     backend.swiGLU(gateUp.rows(segments.rows), into: activation.rows(segments.rows))
@@ -79,8 +80,9 @@ public struct ExpertLayer {
   /// Computes the gradients of some segments' inputs and routing weights.
   ///
   /// - Parameters:
-  ///   - arrived: `[rows, hidden + 1]` at the segments' origins: the outputs' gradients, and each row's routing weight.
-  ///   - results: `[rows, hidden + 1]`, written there: the inputs' gradients, and the weight's.
+  ///   - arrived: `[rows, hidden + 1]`, read at the segments' origins: the outputs' gradients, and each row's routing
+  ///     weight.
+  ///   - results: `[rows, hidden + 1]`, written at the same rows: the inputs' gradients, and the weight's.
   ///   - weights: as in `forward`.
   public func backward(
     _ segments: [ExpertSegment], from arrived: Matrix, to results: Matrix, weights: Buffer<Float>? = nil
@@ -106,7 +108,7 @@ public struct ExpertLayer {
       })
   }
 
-  /// Writes the gradients of some segments' experts one behind the other, after `backward`.
+  /// Computes the weight gradients of some segments' experts, contiguous in `memory`; call it after `backward`.
   public func weightGradients(
     _ segments: ArraySlice<ExpertSegment>, from arrived: Matrix, into memory: Buffer<Float>
   ) {
@@ -123,14 +125,14 @@ public struct ExpertLayer {
       })
   }
 
-  /// Adds each segment's weight gradients to the exact sums, as many experts of a micro-batch at a time as the scratch
-  /// memory holds. An expert without rows contributes nothing.
+  /// Accumulates each segment's weight gradients into the exact sums, as many experts of a micro-batch at a time as the
+  /// scratch memory holds. An expert without rows adds nothing.
   public func addWeightGradients(_ segments: [ExpertSegment], from arrived: Matrix) {
     let size = layout.expertSize
     let capacity = gradients.count / size
     var rest = segments[...]
     while let first = rest.first {
-      // Neighbours in expert number, so that their gradients are one run of the arena.
+      // Consecutive experts, so that their gradients are one range of the arena.
       var batch = rest.prefix(1)
       while batch.count < capacity, batch.endIndex < rest.endIndex, rest[batch.endIndex].source == first.source,
         rest[batch.endIndex].expert == first.expert + batch.count
@@ -143,7 +145,7 @@ public struct ExpertLayer {
     }
   }
 
-  /// Adds the gradients of neighbouring experts, `[experts, expert size]`, to the exact sums.
+  /// Accumulates the gradients of consecutive experts, `[experts, expert size]`, into the exact sums.
   public func add(_ gradient: Buffer<Float>, ofExperts experts: Range<Int>) {
     guard let accumulator else { preconditionFailure("a forward pass has no gradients") }
     accumulator.add(gradient, at: layout.experts(experts, layer: layer), backend: backend)

@@ -1,15 +1,15 @@
 import Foundation
 
-/// How evenly one layer's experts were used.
+/// Load-balance statistics of one layer's experts.
 public struct ExpertLoad: Sendable, Equatable {
-  /// The busiest expert's tokens over the mean: 1 when all have the same, the number of experts when one has all.
+  /// The max load over the mean: 1 when all experts have the same, the number of experts when one has all.
   public let largestOverMean: Double
-  /// −Σ p log p / log E of the shares p: 1 when all experts have the same, 0 when one has all.
+  /// The normalised entropy −Σ p log p / log E of the shares p: 1 when all experts have the same, 0 when one has all.
   public let entropy: Double
-  /// Experts that no token chose.
+  /// Experts without tokens.
   public let unused: Int
 
-  /// - Parameter counts: `[experts]`: the tokens that chose each. Without any, all numbers say that nothing was used.
+  /// - Parameter counts: `[experts]`: the tokens of each. Without tokens the ratio and the entropy are 0.
   public init(counts: some Collection<Int>) {
     let total = Double(counts.reduce(0, +))
     unused = counts.count { $0 == 0 }

@@ -1,12 +1,12 @@
 import Batches
 import Kernels
 
-/// A decoder that reads a sequence piece by unit: the keys and values of what it has read are kept, so that a further
-/// token costs one row of arithmetic.
+/// Autoregressive decoding with a key-value cache: reads a sequence in parts, so that a further token costs one row of
+/// arithmetic.
 ///
-/// It is `Decoder` with a cache: the same layers, the same kernels. Memory is planned once for the longest sequence.
+/// It is a `Decoder` with a cache: the same layers and kernels. Memory is planned once for the longest sequence.
 public final class IncrementalDecoder {
-  /// Tokens of a prompt that pass through the model together.
+  /// Tokens of a prompt in one forward pass (chunked prefill).
   public static let chunk = 256
 
   private let decoder: Decoder
@@ -15,7 +15,7 @@ public final class IncrementalDecoder {
   private let parameters: Arena<Float>
 
   /// - Parameters:
-  ///   - parameters: `[layout.count]`; kept for as long as this object lives.
+  ///   - parameters: `[layout.count]`; retained.
   ///   - capacity: tokens of the longest sequence.
   public init(_ configuration: ModelConfiguration, parameters: Arena<Float>, capacity: Int, backend: Backend) {
     precondition(capacity >= 1)
@@ -40,10 +40,10 @@ public final class IncrementalDecoder {
       * (KeyValueCache.floats(configuration, capacity: capacity) + configuration.vocabularySize)
   }
 
-  /// Tokens that fit.
+  /// The max tokens of a sequence.
   public let capacity: Int
 
-  /// Tokens read so far. Setting it to less forgets those behind it.
+  /// Tokens read so far. Setting it to less truncates the cache.
   public var position: Int {
     get { cache.count }
     set {
@@ -52,9 +52,9 @@ public final class IncrementalDecoder {
     }
   }
 
-  /// Reads tokens and returns the logits of what follows the last one, `[vocabulary]`.
+  /// Reads tokens and returns the logits of the next one, `[vocabulary]`.
   ///
-  /// - Parameter tokens: at least one, each within the vocabulary; all that was read must fit `capacity`.
+  /// - Parameter tokens: at least one, each within the vocabulary; with those read before, at most `capacity`.
   @discardableResult
   public func prefill(_ tokens: some Collection<Int32>) -> [Float] {
     precondition(!tokens.isEmpty && position + tokens.count <= capacity, "the sequence is empty or too long")
@@ -69,11 +69,11 @@ public final class IncrementalDecoder {
     return logits.buffer.array()
   }
 
-  /// log p(token) as the next one, from the logits of the last call: the bits of the training forward pass.
+  /// log p(token) of the next token, from the logits of the last call: the same bits as the training forward pass.
   public func logProbability(of token: Int32) -> Float {
     decoder.backend.logProbability(of: Int(token), logits: logits.buffer)
   }
 
-  /// Reads one token and returns the logits of what follows, `[vocabulary]`.
+  /// Reads one token and returns the logits of the next one, `[vocabulary]`.
   public func step(_ token: Int32) -> [Float] { prefill(CollectionOfOne(token)) }
 }

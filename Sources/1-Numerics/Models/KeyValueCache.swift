@@ -1,10 +1,10 @@
 import Kernels
 
-/// The keys and values of one sequence's tokens, layer by layer, allocated once for the longest sequence.
+/// The key-value cache of one sequence, layer by layer, allocated once for the longest sequence.
 final class KeyValueCache {
-  /// Rows of a layer, whole blocks of attention: at least the tokens that were asked for.
+  /// Rows of a layer: the requested tokens, rounded up to whole attention blocks.
   let capacity: Int
-  /// Tokens held. Rows behind them may hold what an earlier, longer sequence left.
+  /// Tokens held. Rows behind them may hold stale values of an earlier, longer sequence.
   var count = 0
   private let columns: Int
   private let memory: Arena<Float>
@@ -34,8 +34,8 @@ final class KeyValueCache {
   func keys(_ layer: Int) -> Matrix { rows(layer).columns(0..<columns) }
   func values(_ layer: Int) -> Matrix { rows(layer).columns(columns..<2 * columns) }
 
-  /// Keeps new tokens' keys and values `[tokens, 2 · keyValueColumns]` behind those held; `count` is for the caller to
-  /// raise when the last layer is done.
+  /// Appends new tokens' keys and values `[tokens, 2 · keyValueColumns]`; the caller increases `count` after the last
+  /// layer.
   func store(_ keyValues: Matrix, layer: Int, backend: Backend) {
     precondition(count + keyValues.rows <= capacity, "more tokens than the cache was made for")
     backend.copy(keyValues, to: rows(layer).rows(count..<count + keyValues.rows))

@@ -2,7 +2,7 @@ import ConfigurationFiles
 import Kernels
 import Support
 
-/// What a `config.json` or a `model:` section says about experts and their router.
+/// Reads the mixture-of-experts keys of a `config.json` or a `model:` section.
 extension ModelConfiguration {
   static func sparseLayers(_ section: ConfigurationSection, family: ModelFamily, layers: Int) throws -> [Bool] {
     switch family.experts?.sparseLayers {
@@ -58,7 +58,8 @@ extension ModelConfiguration {
         section, overrides: overrides, scoring: router.scoring, coefficient: form.loadCoefficient))
   }
 
-  /// transformers knows the number of experts by several names, of which the last one counts.
+  /// Rejects contradicting counts: transformers has several names for the number of experts, of which the last one
+  /// wins.
   private static func checkCounts(_ section: ConfigurationSection, _ names: [String]) throws {
     let keys = (["num_local_experts"] + names.filter { $0 != "num_local_experts" }).filter(section.contains)
     guard let first = keys.first, let count = try section.integer(first) else { return }
@@ -68,7 +69,7 @@ extension ModelConfiguration {
   }
 
   private static func sigmoidRouter(_ section: ConfigurationSection, count: Int, perToken: Int) throws -> Router {
-    // Files that name the method name this one.
+    // The only method that is supported.
     for (key, names) in [("scoring_func", ["sigmoid", "noaux_tc"]), ("topk_method", ["noaux_tc"])] {
       if let name = try section.string(key), !names.contains(name) {
         throw section.error(key, "'\(name)' is not supported; only \(names.joined(separator: " and ")) is")
@@ -114,8 +115,8 @@ extension ModelConfiguration {
     return Float(rate)
   }
 
-  /// The load-balancing loss is on when the run names a coefficient, or when a model folder's `config.json` both names
-  /// one and says `output_router_logits: true`.
+  /// Reads the auxiliary losses. The load-balancing loss is on when the run sets its coefficient, or when the run or a
+  /// model folder's `config.json` has `output_router_logits: true`.
   private static func balancing(
     _ section: ConfigurationSection, overrides: ConfigurationSection?, scoring: Router.Scoring,
     coefficient standard: Double
@@ -139,7 +140,7 @@ extension ModelConfiguration {
       throw (run.contains(zKey) ? run : section).error(
         zKey, "is for routers with a softmax; this one scores every expert by itself, so leave the key out")
     }
-    // A run turns the loss off by a coefficient of 0; a folder's switch stays as it is.
+    // In a run a coefficient of 0 turns the loss off; a folder's switch is kept.
     let isOn = isWished && (coefficient != 0 || section.contains(switchKey))
     return Balancing(
       isOn: isOn, statedLoadCoefficient: Float(coefficient), zCoefficient: Float(z), scope: scope)

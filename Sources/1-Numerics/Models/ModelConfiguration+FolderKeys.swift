@@ -2,10 +2,10 @@ import ConfigurationFiles
 import Foundation
 import Support
 
-/// Keys of a folder's `config.json` that no family here has: most say nothing about the computation and are left alone;
-/// those that change it are refused by name.
+/// Validates the keys of a folder's `config.json` that the model's family does not have: most do not affect the
+/// computation and are ignored; those that would change it are rejected by name.
 extension ModelConfiguration {
-  /// Under which values a key of another architecture changes nothing. Null never does.
+  /// The values of another architecture's key that change nothing here. Null is as good as no key.
   private enum Neutral: Sendable {
     /// False, zero, or an empty text, list or mapping.
     case off
@@ -13,7 +13,7 @@ extension ModelConfiguration {
     /// 1, or a list of ones.
     case one
     case texts([String])
-    /// The head's dimension to a power that makes attention divide its scores by the dimension's root, as it does here.
+    /// The head dimension to the power that gives the usual attention scale, 1/√dimension.
     case headDimension(power: Double)
   }
 
@@ -53,12 +53,12 @@ extension ModelConfiguration {
   private static let queryKeyNormKeys = [
     "qk_layernorm", "qk_norm", "use_qk_layernorm", "use_qk_norm", "use_query_key_norm",
   ]
-  /// Noise of training that this program does not make; the scores of the model do not depend on it.
+  /// Dropout and jitter, which training here does not have; inference does not depend on them.
   private static let noiseKeys = [
     "attention_dropout", "embd_pdrop", "hidden_dropout", "hidden_dropout_prob", "resid_pdrop", "router_jitter_noise",
   ]
 
-  /// - Parameter isTrained: whether the model is to be trained, and not only used.
+  /// - Parameter isTrained: whether the model is trained, and not only evaluated.
   /// - Throws: `ForgeError.badInput`, located, for the first key that changes the computation.
   func refuseForeignKeys(_ section: ConfigurationSection, isTrained: Bool) throws {
     for (neutral, keys) in Self.foreignKeys {
@@ -84,14 +84,15 @@ extension ModelConfiguration {
     }
   }
 
-  /// - Throws: `ForgeError.badInput`, located, for a null that means nothing.
+  /// - Throws: `ForgeError.badInput`, located, for a null that the family does not define.
   static func refuseNulls(_ section: ConfigurationSection, family: ModelFamily) throws {
     for key in family.nulls.refused where section.mentions(key) && !section.contains(key) {
       throw section.error(key, "is null, which means nothing to \(family.name) models: give a value, or leave it out")
     }
   }
 
-  /// - Throws: `ForgeError.badInput`, located, for a key of a run that only other families use: a wish that nobody grants.
+  /// - Throws: `ForgeError.badInput`, located, for a key of a run that only other families use and that would have no
+  ///   effect.
   static func refuseUnusedKeys(_ section: ConfigurationSection, family: ModelFamily) throws {
     for key in unusedKeys(section, family: family) {
       let others = ModelFamily.all.filter { $0.keys.contains(key) }.map(\.name)
@@ -102,7 +103,7 @@ extension ModelConfiguration {
     }
   }
 
-  /// Keys of other families that are set to something, and that this one does not have.
+  /// Keys that are set, that other families have and that this one does not.
   static func unusedKeys(_ section: ConfigurationSection, family: ModelFamily) -> [String] {
     let foreign = familyKeys.subtracting(family.keys)
     return declaredKeys.map(\.key).filter { key in
@@ -133,7 +134,7 @@ extension ModelConfiguration {
     abs(number / pow(Double(headDimension), power) - 1) < 1e-6
   }
 
-  /// Whether a value says no: null, false, zero, or nothing at all.
+  /// Whether a value is null, false, zero or empty.
   static func isOff(_ value: ConfigurationNode.Value) -> Bool {
     switch value {
     case .null: true

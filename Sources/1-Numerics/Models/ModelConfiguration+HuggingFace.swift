@@ -2,25 +2,25 @@ import ConfigurationFiles
 import Support
 
 extension ModelConfiguration {
-  /// Keys that only a folder's file may have.
+  /// Keys that are accepted only in a folder's file.
   private static let folderKeys: Set<String> = ["original_max_position_embeddings"]
 
-  /// Who wrote the keys, which decides how unknown ones are met.
+  /// The source of the keys, which determines how unknown ones are handled.
   public enum Author: Sendable {
-    /// The user, as the `model:` section of a run, or this program: an unknown key is a mistake.
+    /// The `model:` section of a run, or this program: an unknown key is an error.
     case run
-    /// Anybody, as the `config.json` of a folder: an unknown key is named and left alone unless it is known to change the
-    /// computation, and what is left out is what transformers takes it for.
+    /// The `config.json` of a folder: an unknown key is logged and ignored unless it is known to change the
+    /// computation, and defaults are those of transformers.
     case folder
   }
 
-  /// Reads the keys of a Hugging Face `config.json`, in the form of transformers 4 or 5, from the file itself or from
-  /// the `model:` section of a run's configuration.
+  /// Reads the keys of a Hugging Face `config.json`, as transformers 4 or 5 writes it, from the file itself or from the
+  /// `model:` section of a run's configuration.
   ///
   /// - Parameters:
   ///   - overrides: the run's own `model:` section where `section` is a model folder's `config.json`; its router
-  ///     settings win, and asking for a router loss there turns it on.
-  ///   - note: told, in one line, which keys of a folder are left alone.
+  ///     settings win, and a coefficient of a router loss there turns it on.
+  ///   - note: called with a line on the keys of a folder that are ignored.
   /// - Throws: `ForgeError.badInput`, located, for an unknown key of a run, a missing or wrong value, or a feature that
   ///   this decoder does not compute.
   public init(
@@ -49,7 +49,7 @@ extension ModelConfiguration {
     let layers = try positive("num_hidden_layers", most: Self.maxLayers)
     let heads = try positive("num_attention_heads")
     let defaults = family.defaults
-    // A null says: as many as there are heads.
+    // Null: as many as there are attention heads.
     let isNull = section.mentions("num_key_value_heads")
     let keyValueHeads = try positive(
       "num_key_value_heads", default: isNull ? heads : defaults.keyValueHeads ?? heads)
@@ -63,7 +63,7 @@ extension ModelConfiguration {
       throw section.error(
         "hidden_size", "is \(hiddenSize), not a multiple of num_attention_heads = \(heads); set head_dim")
     }
-    // transformers gives such norms weights of hidden_size.
+    // In transformers the weights of such norms have hidden_size elements.
     guard family.queryKeyNorm != .projection || heads * headDimension == hiddenSize else {
       throw section.error(
         "head_dim",
@@ -143,7 +143,7 @@ extension ModelConfiguration {
     return try [section.integer(key)].compactMap(\.self)
   }
 
-  /// The window of each layer's attention, as `sliding_window` and `layer_types` say.
+  /// The window of each layer's attention, from `sliding_window` and `layer_types`.
   private static func windows(
     _ section: ConfigurationSection, family: ModelFamily, layers: Int, isFolder: Bool
   ) throws -> [Int?] {

@@ -1,9 +1,9 @@
 public import ConfigurationFiles
 
-/// A key of a `config.json` that this decoder reads: the one place where it is declared.
+/// The declaration of a key of a `config.json` that this decoder reads.
 struct ModelKey: Sendable {
   let declaration: SettingDeclaration
-  /// Whether it may stand in a run's `model:` section beside `from`, and counts more than what the folder says.
+  /// Whether a run's `model:` section may set it beside `from`, where it overrides the folder's value.
   let isRunsChoice: Bool
 
   init(
@@ -25,16 +25,16 @@ extension ModelConfiguration {
   /// Keys of a `config.json` that this decoder reads.
   public static let keys: Set<String> = Set(declaredKeys.map(\.key))
 
-  /// Those that some families have and others lack: what `ModelFamily.keys` names.
+  /// Keys that some families have and others do not: the union of `ModelFamily.keys`.
   static let familyKeys: Set<String> = ModelFamily.all.reduce(into: []) { $0.formUnion($1.keys) }
 
-  /// All keys with what is said of them.
+  /// The declarations of all keys.
   public static var declarations: [SettingDeclaration] { declaredKeys.map(\.declaration) }
 
-  /// Those that a run may choose for a model from a folder.
+  /// The declarations of the keys that a run may override for a model from a folder.
   public static var runsChoices: [SettingDeclaration] { declaredKeys.filter(\.isRunsChoice).map(\.declaration) }
 
-  /// Keys that do not change what is computed here; they are accepted and left alone.
+  /// Keys that do not change what is computed here; they are accepted and ignored.
   public static let ignoredKeys: [String] = [
     "_name_or_path", "architectures", "attn_implementation", "auto_map", "chunk_size_feed_forward", "default_theta",
     "dtype", "id2label", "is_encoder_decoder", "label2id", "output_attentions", "output_hidden_states",
@@ -50,7 +50,7 @@ extension ModelConfiguration {
   private static let none = SettingDeclaration.Default.words("none")
   private static let off = SettingDeclaration.Default.value(.boolean(false))
 
-  /// What holds where a key is left out, in the families that have something: `28 in qwen2 and qwen3; 62 in dots1`.
+  /// A key's defaults by family: `28 in qwen2 and qwen3; 62 in dots1`.
   private static func standards(_ value: (ModelFamily) -> Int?) -> String {
     let names = Dictionary(grouping: ModelFamily.all) { value($0) }
     return names.compactMap { value, families in value.map { (value: $0, names: families.map(\.name)) } }

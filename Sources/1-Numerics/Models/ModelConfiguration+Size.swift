@@ -1,8 +1,8 @@
 import ConfigurationFiles
 
-/// Sizes that no machine has memory for, told before they are computed with.
+/// Limits on the size of a model, validated before arithmetic with it could overflow.
 extension ModelConfiguration {
-  /// Of any one number in a model's description.
+  /// The max of a dimension.
   static let largestNumber = 1 << 24
   static let maxLayers = 1 << 13
   static let maxExperts = 1 << 16
@@ -23,7 +23,7 @@ extension ModelConfiguration {
     }
   }
 
-  /// Without norms and biases; as a floating-point number, which does not overflow.
+  /// The parameters without norms and biases, as a floating-point number, which does not overflow.
   private var approximateParameters: Double {
     let (hidden, head) = (Double(hiddenSize), Double(headDimension))
     let attention = 2 * hidden * head * (Double(heads) + Double(keyValueHeads))
@@ -36,7 +36,7 @@ extension ModelConfiguration {
       + Double(sparseLayerCount) * (sparse ?? 0) + denseLayers * 3 * hidden * Double(intermediateSize)
   }
 
-  /// About how many numbers a token leaves for the backward pass.
+  /// About how many activations a token keeps for the backward pass.
   public var approximateActivationsPerToken: Double {
     let hidden = Double(hiddenSize)
     let attention = Double(headDimension) * (Double(heads) + Double(keyValueHeads))

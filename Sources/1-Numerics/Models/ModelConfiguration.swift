@@ -1,8 +1,8 @@
 import Kernels
 
-/// The shape of a decoder, in the terms of a Hugging Face `config.json`.
+/// The configuration of a decoder, in the terms of a Hugging Face `config.json`.
 ///
-/// One decoder covers all families; what differs between them is a value here, never a branch on the family's name.
+/// One decoder covers all families; their differences are values here, never a branch on the family's name.
 public struct ModelConfiguration: Sendable, Equatable {
   /// RMSNorm of queries and of keys (QK-norm), before they are rotated.
   public enum QueryKeyNorm: Sendable {
@@ -13,18 +13,18 @@ public struct ModelConfiguration: Sendable, Equatable {
     case projection
   }
 
-  /// Feed-forward layers made of routed experts, and what every token visits beside them.
+  /// A mixture of experts: routed experts, and shared ones that every token goes through.
   public struct Experts: Sendable, Equatable {
     public var count: Int
-    /// Experts each token visits.
+    /// Experts per token (top-k).
     public var perToken: Int
     /// Columns of one expert's hidden layer.
     public var intermediateSize: Int
     /// Columns of the shared experts' hidden layer, which are one dense layer; 0 for none.
     public var sharedIntermediateSize: Int
     public var router: Router
-    /// How far a step of training moves the selection bias of an expert that has too much or too little to do; 0 leaves
-    /// the biases as they are, and nil is for a router without them.
+    /// The update rate of the expert biases (`e_score_correction_bias`) in auxiliary-loss-free balancing; 0 keeps them
+    /// constant, nil is for a router without them.
     public var biasUpdateRate: Float?
     public var balancing: Balancing
 
@@ -42,14 +42,14 @@ public struct ModelConfiguration: Sendable, Equatable {
     }
   }
 
-  /// The auxiliary losses that keep experts evenly used; 0 turns one off (formulas in docs/arithmetic.md).
+  /// The auxiliary losses of load balancing; a coefficient of 0 turns one off (formulas in docs/arithmetic.md).
   public struct Balancing: Sendable, Equatable {
-    /// Over which tokens the load is measured: those of all layers together, as transformers does it, or layer by layer.
+    /// The tokens whose load is balanced: those of all layers together, as in transformers, or layer by layer.
     public enum Scope: String, Sendable, CaseIterable { case model, layer }
 
-    /// Whether the load-balancing loss counts.
+    /// Whether the load-balancing loss is on.
     public var isOn: Bool
-    /// The loss's coefficient where it counts; what an export says where it does not.
+    /// The loss's coefficient; when the loss is off, the value that an export writes.
     public var statedLoadCoefficient: Float
     public var zCoefficient: Float
     public var scope: Scope
@@ -84,7 +84,7 @@ public struct ModelConfiguration: Sendable, Equatable {
   public var queryKeyNorm: QueryKeyNorm
   /// The largest magnitude of an element of queries, keys and values, to which larger ones are clamped; nil for any.
   public var queryKeyValueBound: Float?
-  /// Per layer, the tokens a position sees (itself included); nil sees all before it.
+  /// Per layer, the tokens a position attends to (itself included); nil for all before it.
   public var windows: [Int?]
   /// nil for a dense model.
   public var experts: Experts?
@@ -92,7 +92,7 @@ public struct ModelConfiguration: Sendable, Equatable {
   public var sparseLayers: [Bool]
   public var initializerRange: Float
   public var beginOfSequence: Int?
-  /// The tokens after which a generation ends; the first is the one that closes a document.
+  /// The tokens that end a generation; the first one ends a document.
   public var endOfSequence: [Int]
   public var padding: Int?
 
@@ -129,7 +129,7 @@ public struct ModelConfiguration: Sendable, Equatable {
     self.padding = padding
   }
 
-  /// Whether both compute and train the same: the ids of special tokens, and the coefficient of a loss that is off, may
+  /// Whether both compute and train the same; the ids of special tokens, and the coefficient of a loss that is off, may
   /// differ.
   public func computesAs(_ other: ModelConfiguration) -> Bool {
     func plain(_ configuration: ModelConfiguration) -> ModelConfiguration {
@@ -146,20 +146,19 @@ public struct ModelConfiguration: Sendable, Equatable {
 
   public var queryColumns: Int { heads * headDimension }
   public var keyValueColumns: Int { keyValueHeads * headDimension }
-  /// Columns of the queries, and of the keys, that are normalised together, which is what their norms' weights hold.
+  /// Columns of the queries, and of the keys, that are normalised together: the sizes of their norms' weights.
   public var queryNormColumns: Int { queryKeyNorm == .projection ? queryColumns : headDimension }
   public var keyNormColumns: Int { queryKeyNorm == .projection ? keyValueColumns : headDimension }
   public var queryKeyValueColumns: Int { queryColumns + 2 * keyValueColumns }
   public var sparseLayerCount: Int { sparseLayers.count { $0 } }
 
-  /// Columns of the feed-forward layer that every token visits: a dense layer's own, or the shared experts of a sparse
-  /// one; 0 where there is none.
+  /// Columns of the dense feed-forward layer, or of the shared experts of a sparse one; 0 where there is none.
   public func denseWidth(layer: Int) -> Int {
     sparseLayers[layer] ? experts?.sharedIntermediateSize ?? 0 : intermediateSize
   }
 
-  /// Floating-point operations of one token's forward and backward pass: 6 for each weight that multiplies it, and the
-  /// attention products over `length` positions, causal (Chowdhery et al. 2022, appendix B).
+  /// The model FLOPs of one token's forward and backward pass: 6 for each active weight, and the attention products
+  /// over `length` positions, causal (Chowdhery et al. 2022, appendix B).
   public func trainingOperationsPerToken(length: Int) -> Double {
     var weights = Double(vocabularySize * hiddenSize)
     var attended = 0.0

@@ -2,13 +2,13 @@ import Kernels
 import Support
 
 extension ParameterLayout {
-  /// Fills some ranges of `parameters` with random initial values: normal with `initializerRange` for matrices, one for
-  /// norms, zero for biases. An element depends on the seed, its tensor's name and its place in the tensor alone, so every
-  /// rank fills what it owns.
+  /// Initialises some ranges of `parameters`: normal with standard deviation `initializerRange` for matrices, one for
+  /// norms, zero for biases. An element depends only on the seed, its tensor's name and its index in the tensor, so
+  /// every rank initialises its own shards.
   ///
   /// - Parameters:
   ///   - parameters: `[count]`
-  ///   - ranges: elements of the arena, ascending and disjoint; nil fills everything.
+  ///   - ranges: elements of the arena, ascending and disjoint; nil for all.
   public func initialize(
     _ parameters: Buffer<Float>, ranges: [Range<Int>]? = nil, configuration: ModelConfiguration, seed: UInt64,
     backend: Backend
@@ -23,7 +23,7 @@ extension ParameterLayout {
       }
       let random = CounterBasedRandom(seed: seed, stream: Self.stream(of: tensor.name))
       let first = part.lowerBound - tensor.range.lowerBound
-      // Normal numbers come in pairs; a part may begin or end inside one.
+      // Box–Muller gives pairs; a part may begin or end inside one.
       let pairs = first / 2..<(first + part.count + 1) / 2
       backend.team.forEachChunk(of: pairs.count, size: 1 << 14) { chunk, _ in
         for pair in chunk.lowerBound + pairs.lowerBound..<chunk.upperBound + pairs.lowerBound {
@@ -36,7 +36,7 @@ extension ParameterLayout {
     }
   }
 
-  /// The tensors that some ranges of the arena, ascending and disjoint, hold, and which part of each.
+  /// The tensors in some ranges of the arena, ascending and disjoint, and which part of each.
   public func parts(of ranges: [Range<Int>]) -> [(tensor: ParameterTensor, part: Range<Int>)] {
     var first = 0
     return ranges.flatMap { range -> [(tensor: ParameterTensor, part: Range<Int>)] in
@@ -47,6 +47,6 @@ extension ParameterLayout {
     }
   }
 
-  /// A tensor's random stream depends on nothing but its name.
+  /// A tensor's random stream: a hash of its name.
   private static func stream(of name: String) -> UInt64 { FNV1a.hash(name.utf8) }
 }

@@ -1,9 +1,9 @@
 /// One parameter tensor: its Hugging Face name and its place in the parameter arena.
 public struct ParameterTensor: Sendable, Equatable {
-  /// What a tensor is for; optimizers treat them differently.
+  /// The role of a tensor, which selects its initialisation and optimizer.
   public enum Role: Sendable {
     case embedding, head, norm, bias, router
-    /// Added to a router's scores when experts are selected; moved by the load, not by a gradient.
+    /// `e_score_correction_bias`: added to a router's scores to select experts; updated by load, not by gradient.
     case expertBias
     /// A matrix between hidden layers: attention and feed-forward weights.
     case hidden
@@ -22,18 +22,18 @@ public struct ParameterTensor: Sendable, Equatable {
   /// Elements of the arena; gradients, moments and checkpoints use the same range.
   public let range: Range<Int>
   public let role: Role
-  /// nil for what is not of a routed expert.
+  /// nil for a tensor outside the routed experts.
   public let matrix: ExpertMatrix?
 
-  /// Weight decay is for matrices; norm weights and biases are left alone.
+  /// Whether weight decay applies: to matrices, not to norm weights and biases.
   public var decays: Bool { shape.count >= 2 }
 }
 
-/// Where every parameter lives in one flat arena.
+/// The layout of all parameters in one flat arena, cut into *units*.
 ///
-/// Matrices that multiply the same input stand next to each other and are used as one (queries, keys and values; gate
-/// and up). The arena is cut into *units*, which are what is sent between ranks: the embedding; of each block first what
-/// every rank computes with, then its experts, which may be spread over ranks; and the head.
+/// A unit is what sharding gathers, reduces and releases at a time (an FSDP unit): the embedding; of each block what
+/// every rank computes with, then its experts, which expert parallelism distributes; the final norm with the head.
+/// Matrices that multiply the same input are adjacent and used as one (queries, keys and values; gate and up).
 public struct ParameterLayout: Sendable {
   /// Offsets of one block's parameters, by role.
   public struct Block: Sendable {
@@ -55,7 +55,7 @@ public struct ParameterLayout: Sendable {
     public var gateUp = 0..<0
     /// `[hidden, width]` of a dense layer, or of the shared experts.
     public var down = 0..<0
-    /// All experts, one behind the other: for each `[2 · intermediate, hidden]`, then `[hidden, intermediate]`.
+    /// All experts in order: for each `[2 · intermediate, hidden]`, then `[hidden, intermediate]`.
     public var experts = 0..<0
   }
 
@@ -72,17 +72,17 @@ public struct ParameterLayout: Sendable {
   /// Experts of a sparse layer; 0 in a dense model.
   public let expertCount: Int
 
-  /// Elements of the arena: parameters without gaps, so that everything in it counts towards norms and sums.
+  /// Elements of the arena: parameters without gaps, so that norms and sums cover whole ranges.
   public private(set) var count = 0
   public var embeddingUnit: Int { 0 }
   public var headUnit: Int { units.count - 1 }
   private var blockUnits: [Int] = []
   private var expertsUnits: [Int?] = []
 
-  /// What every rank computes with in a block: attention, norms, and a dense feed-forward layer or the router and the
-  /// shared experts.
+  /// The unit of a block that every rank computes with: attention, norms, and a dense feed-forward layer or the router
+  /// and the shared experts.
   public func blockUnit(_ layer: Int) -> Int { blockUnits[layer] }
-  /// The experts of a sparse layer; nil for a dense one.
+  /// The unit of a sparse layer's experts; nil for a dense layer.
   public func expertsUnit(_ layer: Int) -> Int? { expertsUnits[layer] }
   /// The elements of some experts of a sparse layer.
   public func experts(_ experts: Range<Int>, layer: Int) -> Range<Int> {
@@ -169,7 +169,7 @@ public struct ParameterLayout: Sendable {
     block.down = add(.hidden, [(prefix + "down_proj.weight", [c.hiddenSize, width])])
   }
 
-  /// Places tensors one directly behind the other and returns the range of all.
+  /// Appends contiguous tensors and returns the range of all.
   private mutating func add(_ role: ParameterTensor.Role, _ members: [(name: String, shape: [Int])]) -> Range<Int> {
     let start = count
     for (name, shape) in members { append(role, name, shape) }

@@ -1,19 +1,19 @@
-/// Brings a unit's parameters to where a decoder computes, and takes its gradient away.
+/// Fully sharded parameters as a decoder uses them: unshards a unit's parameters before use and reduces its gradient
+/// after.
 ///
-/// A decoder tells when it needs which piece of its layout; whoever keeps the parameters elsewhere can bring them just in
-/// time and let them go. When that is in a pass is said by the decoder's ``PassSchedule``.
+/// A decoder calls it for each unit of its ``ParameterLayout``, in the order of its ``PassSchedule``.
 public protocol ParameterSharding: AnyObject {
-  /// Returns when the parameters of `unit` can be read.
+  /// Waits until the parameters of `unit` can be read.
   func unshard(_ unit: Int) throws
-  /// The parameters of `unit` are not read again until they are acquired.
+  /// Releases the parameters of `unit`, which are not read again until they are unsharded.
   func reshard(_ unit: Int) throws
-  /// Returns when the sums of the gradient of `unit` can be added to.
+  /// Waits until the gradient sums of `unit` can be added to.
   func beginGradient(_ unit: Int) throws
-  /// The gradient of `unit` has all of this micro-batch's contribution.
+  /// Called when the gradient of `unit` has all of this micro-batch's contributions.
   func endGradient(_ unit: Int) throws
 }
 
-/// Everything is here, always.
+/// Parameter sharding of a single process: all parameters are always resident.
 public final class UnshardedParameters: ParameterSharding {
   public init() {}
   public func unshard(_ unit: Int) {}

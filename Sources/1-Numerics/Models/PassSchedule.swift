@@ -1,33 +1,32 @@
-/// The ordered events of a decoder's pass over a micro-batch: when each piece of the parameters is needed and let go, when
-/// what is computed, and when each gradient is complete.
+/// The schedule of a decoder's pass over a micro-batch: the order of unsharding, computing, reducing and resharding.
 ///
-/// It is written down here only: the decoder runs it, sharding prefetches by it, and planning plays it, times it and counts
-/// its memory and traffic.
+/// It is defined here only: the decoder runs it, sharding prefetches by it, and planning simulates it for time, memory
+/// and traffic.
 public struct PassSchedule: Sendable, Equatable {
   public enum Event: Sendable, Equatable {
-    /// The parameters of a unit are read from here on, until they are resharded.
+    /// The parameters of a unit are read from here until they are resharded.
     case unshard(Int)
     case reshard(Int)
-    /// The gradient sums of a unit are added to from here on, until they are handed over to be reduced.
+    /// The gradient sums of a unit are added to from here until they are reduced.
     case beginGradient(Int)
     case reduceGradient(Int)
     case compute(Part, Direction)
   }
 
-  /// What is computed at one go; the number is a layer's.
+  /// A part of the computation; the number is a layer's.
   public enum Part: Sendable, Equatable {
     case embedding
-    /// Norm, attention, and the norm of what follows it.
+    /// Input norm, attention, and the post-attention norm.
     case attention(Int)
-    /// The feed-forward layer that every token visits: a dense layer's own, or the shared experts.
+    /// A dense feed-forward layer, or the shared experts.
     case feedForward(Int)
-    /// An expert layer's routing and the sending of rows, its experts, and the collecting of results.
+    /// An expert layer's routing and dispatch, its experts, and the combining of results.
     case dispatch(Int)
     case experts(Int)
     case combine(Int)
-    /// The final norm, the head and the objective; its backward direction includes the forward one.
+    /// The final norm, the head and the objective; the backward direction includes the forward one.
     case head
-    /// The adding of a block's gradients to their exact sums.
+    /// The accumulation of a block's gradients into the exact sums.
     case accumulation(Int)
   }
 
@@ -35,7 +34,7 @@ public struct PassSchedule: Sendable, Equatable {
 
   public private(set) var events: [Event] = []
 
-  /// A forward pass and the head.
+  /// The schedule without gradients: a forward pass and the head.
   public static func evaluation(_ layout: ParameterLayout) -> PassSchedule {
     var schedule = PassSchedule()
     schedule.forward(layout)
@@ -44,12 +43,12 @@ public struct PassSchedule: Sendable, Equatable {
     return schedule
   }
 
-  /// A forward and a backward pass.
+  /// The schedule of training: a forward and a backward pass.
   public static func training(_ layout: ParameterLayout, recompute: Recomputation) -> PassSchedule {
     var schedule = PassSchedule()
     schedule.forward(layout)
     schedule.head(layout)
-    // What the last block has computed is still there.
+    // The last block's activations are still there.
     let last = layout.blocks.count - 1
     for layer in layout.blocks.indices.reversed() {
       schedule.backward(layer, layout, recompute: layer == last ? .none : recompute)
@@ -81,7 +80,7 @@ public struct PassSchedule: Sendable, Equatable {
     reshardHead(layout)
   }
 
-  /// A tied embedding has stayed for the head.
+  /// A tied embedding stays unsharded until after the head.
   private mutating func reshardHead(_ layout: ParameterLayout) {
     events.append(.reshard(layout.headUnit))
     if layout.isTied { events.append(.reshard(layout.embeddingUnit)) }
@@ -114,7 +113,7 @@ public struct PassSchedule: Sendable, Equatable {
     events += [.compute(.embedding, .backward), .reduceGradient(layout.embeddingUnit)]
   }
 
-  /// Exchanges two events: for tests that everybody follows the schedule.
+  /// Swaps two events, for tests that every reader follows the schedule.
   mutating func swapEvents(_ first: Int, _ second: Int) { events.swapAt(first, second) }
 }
 

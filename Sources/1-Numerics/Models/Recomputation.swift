@@ -1,12 +1,12 @@
-/// Activation recomputation (checkpointing): what of a block's activations is not kept for the backward pass but computed a
-/// second time there, with the same bits. (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".)
+/// Activation recomputation (checkpointing): the activations of a block that are recomputed in the backward pass, with
+/// the same bits, instead of kept (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
 ///
-/// What experts received from other ranks, and how tokens were routed, is always kept: no row travels twice.
+/// Routing, and the rows that experts received from other ranks, are always kept: no row is sent twice.
 public enum Recomputation: String, Sendable, CaseIterable {
-  /// Everything is kept.
+  /// Nothing is recomputed.
   case none
-  /// The attention layer's activations are computed again: its norm, its projections, its scores.
+  /// The attention layer's activations are recomputed: its norm, projections and scores.
   case attention
-  /// All but a block's input is computed again.
+  /// All but a block's input is recomputed.
   case block
 }

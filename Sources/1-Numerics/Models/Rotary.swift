@@ -1,11 +1,11 @@
 import Foundation
 import Kernels
 
-/// How positions turn into angles.
+/// The configuration of the rotary position embedding (RoPE).
 public struct RotaryConfiguration: Sendable, Equatable {
   public enum Scaling: Sendable, Equatable {
     case none
-    /// Llama 3.1's stretching of long wavelengths.
+    /// Llama 3.1's scaling of long wavelengths.
     case llama3(factor: Double, lowFrequency: Double, highFrequency: Double, originalPositions: Int)
     /// YaRN (Peng et al. 2023): interpolation of long wavelengths and a temperature on attention.
     case yarn(
@@ -13,8 +13,8 @@ public struct RotaryConfiguration: Sendable, Equatable {
       truncate: Bool)
   }
 
-  /// Queries that grow with their position, so that attention does not flatten out in long contexts (Llama 4): a rotated
-  /// query is multiplied by 1 + beta · ln(1 + ⌊position / originalPositions⌋).
+  /// Attention temperature by position (Llama 4), against flat attention in long contexts: a rotated query is
+  /// multiplied by 1 + beta · ln(1 + ⌊position / originalPositions⌋).
   public struct QueryScale: Sendable, Equatable {
     public var beta: Double
     public var originalPositions: Int

@@ -2,20 +2,20 @@ import ConfigurationFiles
 import Foundation
 import Support
 
-/// What a `config.json` or a `model:` section says about rotary embeddings.
+/// Reads the rotary-embedding keys of a `config.json` or a `model:` section.
 extension RotaryConfiguration {
   /// Reads `rope_theta` + `rope_scaling` (transformers 4) or `rope_parameters` (transformers 5).
   ///
-  /// - Parameter note: told which keys of a folder's rope settings are left alone.
+  /// - Parameter note: called with a line on the keys of a folder's rope settings that are ignored.
   /// - Throws: `ForgeError.badInput`, located, for a wrong or unsupported value, and for both forms when they disagree:
-  ///   transformers takes the old one then, others the new.
+  ///   transformers then reads the old one, others the new.
   init(
     huggingFace section: ConfigurationSection, maximumPositions: Int, family: ModelFamily, isFolder: Bool,
     note: (String) -> Void
   ) throws {
     let standard = family.defaults.rotary ?? Self(theta: family.defaults.theta)
     let forms = try ["rope_parameters", "rope_scaling"].compactMap { key in try section.section(key).map { (key, $0) } }
-    // An empty mapping says nothing.
+    // An empty mapping is as good as none.
     let stated = forms.filter { !$0.1.entries.isEmpty }
     if isFolder, section.mentions("rope_theta"), !section.contains("rope_theta"),
       try !stated.contains(where: { try $0.1.number("rope_theta") != nil })
@@ -63,7 +63,7 @@ extension RotaryConfiguration {
       return try positive(key, value)
     }
     let originalKey = "original_max_position_embeddings"
-    // A folder may also have it beside the mapping, and there it counts more.
+    // A folder may also have it beside the mapping, where it takes precedence.
     let outer = isFolder ? try section.integer(originalKey) : nil
     let original = try outer ?? scaling.integer(originalKey) ?? maximumPositions
     guard original > 0 else { throw scaling.error(originalKey, "must be positive, not \(original)") }
@@ -76,7 +76,7 @@ extension RotaryConfiguration {
           factor: try required("factor"), lowFrequency: try required("low_freq_factor"),
           highFrequency: try required("high_freq_factor"), originalPositions: original))
     case "yarn":
-      // transformers refuses a folder without one.
+      // transformers rejects a folder without one.
       let factor =
         isFolder
         ? try required("factor")
@@ -131,7 +131,7 @@ extension RotaryConfiguration {
 
   static let queryScaleKey = "llama_4_scaling_beta"
 
-  /// - Returns: nil where a run does not scale queries; transformers fails on a folder that does not say.
+  /// - Returns: nil where a run does not scale queries; transformers fails on a folder without the key.
   private static func queryScale(
     _ scaling: ConfigurationSection, originalPositions: Int, isFolder: Bool
   ) throws -> QueryScale? {
@@ -143,7 +143,7 @@ extension RotaryConfiguration {
     return beta == 0 ? nil : QueryScale(beta: beta, originalPositions: originalPositions)
   }
 
-  /// Keys that a run's rope settings may have whatever the type.
+  /// Keys that a run's rope settings may have with any type.
   private static let looseKeys: Set<String> = [
     "type", "rope_type", "rope_theta", "finetuned", "mscale", "mscale_all_dim",
   ]

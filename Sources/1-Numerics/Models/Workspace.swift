@@ -1,6 +1,6 @@
 import Kernels
 
-/// How much memory a decoder needs besides its parameters, and where in it everything is.
+/// The memory plan of a decoder's activations and gradient scratch: sizes and layout.
 public struct WorkspacePlan {
   let activations: ActivationLayout
   let recompute: Recomputation
@@ -9,10 +9,10 @@ public struct WorkspacePlan {
 
   /// - Parameters:
   ///   - sequences, length: of the largest micro-batch; several shorter sequences may take their place.
-  ///   - training: whether there will be backward passes.
-  ///   - recompute: what they compute a second time, for less memory.
-  ///   - experts: experts of a layer that are computed here; nil for all.
-  ///   - receiveCapacity: rows that arrive for a number of own rows; nil when all experts are here.
+  ///   - training: whether to plan for backward passes.
+  ///   - recompute: activation recomputation in them.
+  ///   - experts: local experts of a layer; nil for all.
+  ///   - receiveCapacity: max rows of an expert layer for a number of local rows; nil when all experts are local.
   public init(
     _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool,
     recompute: Recomputation = .none, experts: Int? = nil, receiveCapacity: ((Int) -> ReceiveCapacity)? = nil
@@ -25,7 +25,7 @@ public struct WorkspacePlan {
     gradients = training ? Self.gradientScratch(layout, experts: experts ?? configuration.experts?.count ?? 0) : 0
   }
 
-  /// The plan of a decoder with its experts where an exchange says.
+  /// The plan of a decoder whose experts an exchange distributes.
   public init(
     _ configuration: ModelConfiguration, sequences: Int, length: Int, training: Bool,
     recompute: Recomputation = .none, exchange: any ExpertExchange
@@ -46,14 +46,14 @@ public struct WorkspacePlan {
   var bytes: Int { 4 * (activations.floats + activations.integers + gradients) + activations.halfPages }
 }
 
-/// Planned activations and gradient scratch: memory that the decoders of a process take turns with.
+/// Memory for activations and gradient scratch, which the decoders of a process use in turn.
 ///
-/// Nothing in it outlives a pass, so a second model that is only evaluated costs its parameters. Decoders that share a
-/// workspace must not run at the same time.
+/// A decoder's results in it last until the next pass of any decoder, so a second, frozen model costs only its
+/// parameters. Decoders that share a workspace must not run at the same time.
 public final class Workspace {
   let floats: Arena<Float>
   let integers: Arena<Int32>
-  /// The gradient of the unit in progress, in fp32; what is finished goes to the accumulator.
+  /// The fp32 gradient of the unit in progress, until it is added to the accumulator.
   let gradients: Arena<Float>
   private var rotaryTables: [(dimension: Int, rotary: RotaryConfiguration, tables: RotaryTables)] = []
 
@@ -70,7 +70,7 @@ public final class Workspace {
       && plan.gradients <= gradients.count
   }
 
-  /// The tables of a rotary embedding for at least so many positions, made once for all decoders that are alike.
+  /// The tables of a rotary embedding for at least `positions`, shared by decoders with the same embedding.
   func tables(_ rotary: RotaryConfiguration, headDimension: Int, positions: Int) -> RotaryTables {
     if let known = rotaryTables.first(where: {
       $0.dimension == headDimension && $0.rotary == rotary && $0.tables.cosine.rows >= positions

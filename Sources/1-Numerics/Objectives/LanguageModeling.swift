@@ -1,7 +1,7 @@
 public import Batches
 public import Kernels
 
-/// Causal language modelling: the mean of −log p(target) over the targets that are trained on, nats per token.
+/// Causal language modelling: the mean of −log p(target) over the targets with a loss weight, nats per token.
 public struct LanguageModeling: Objective {
   public let terms = ["loss"]
 
@@ -23,9 +23,10 @@ public struct LanguageModeling: Objective {
   }
 }
 
-/// Weighted language modelling: Σ w · −log p(target) / Σ w, where w are the batch's loss weights, which may be fractions.
+/// Weighted language modelling: Σ w · −log p(target) / Σ w, where w are the batch's loss weights, which may be
+/// fractions.
 ///
-/// With weights that are 0 or 1 it is `LanguageModeling`, to the bit.
+/// With weights that are 0 or 1 it equals `LanguageModeling`, to the bit.
 public struct WeightedLanguageModeling: Objective {
   public let terms = ["loss"]
 
@@ -48,11 +49,11 @@ public struct WeightedLanguageModeling: Objective {
 }
 
 extension TokenBatch {
-  /// The sum of a term that adds up the losses of tokens.
+  /// The sum of a term over the losses of tokens; nil on overflow.
   ///
   /// - Parameters:
-  ///   - count: losses that the global batch adds up.
-  ///   - loss: of a token, nats; nil for one that does not count.
+  ///   - count: losses summed in the global batch.
+  ///   - loss: of a token, nats; nil for one without a loss.
   fileprivate func sumOfLosses(count: Int64, loss: (_ weights: Buffer<Float>, _ token: Int) -> Float?) -> [Int64]? {
     let weights = lossWeights
     var sum: Int64 = 0

@@ -3,41 +3,42 @@ public import Kernels
 
 /// A training objective: the loss as a function of the log-probabilities of a batch's targets and of its columns.
 ///
-/// A loss is the sum of one or more terms, and each term is a sum over the global batch divided by a denominator of its own.
-/// Denominators and sums are integers (fixed point at 2⁻³²), so they are exact at any number of ranks. A sum that a
-/// micro-batch cannot add to exactly is refused: then all ranks skip the step.
+/// A loss is the sum of one or more terms; each term is a sum over the global batch divided by a denominator of its
+/// own. Denominators and sums are integers (fixed point at 2⁻³²), so they are exact at any number of ranks. On an
+/// overflow all ranks skip the step.
 public protocol Objective: Sendable {
   /// Names of the terms, in the order of denominators and sums.
   var terms: [String] { get }
 
-  /// What a micro-batch adds to the denominator of each term, `[terms]`.
+  /// A micro-batch's contribution to the denominator of each term, `[terms]`.
   ///
   /// - Parameter microBatches: of the global batch.
   func denominators(of batch: TokenBatch, microBatches: Int) -> [LossDenominator]
 
-  /// How to find the coefficient of each token, −∂loss/∂log p(target): the share of its negative log-likelihood in the loss.
+  /// The gradient with respect to the log-probabilities: a coefficient for each token, −∂loss/∂log p(target).
   ///
   /// - Parameter denominators: of the global batch, `[terms]`.
   func coefficients(of batch: TokenBatch, denominators: [LossDenominator]) -> LossCoefficients
 
-  /// What a micro-batch adds to the sum of each term, `[terms]`, fixed point at 2⁻³² nats.
+  /// A micro-batch's contribution to the sum of each term, `[terms]`, fixed point at 2⁻³² nats.
   ///
   /// - Parameters:
   ///   - logProbabilities: `[tokens]`, of the targets; 0 where there is none.
   ///   - denominators: of the global batch.
-  /// - Returns: nil when a loss is not finite, or so large that a sum of as many could overflow.
+  /// - Returns: nil when a loss is not finite, or so large that the global batch's sum could overflow.
   func sums(of batch: TokenBatch, logProbabilities: Buffer<Float>, denominators: [LossDenominator]) -> [Int64]?
 }
 
-/// How an objective turns log-probabilities into coefficients.
+/// How an objective computes coefficients from log-probabilities.
 public enum LossCoefficients: Sendable {
-  /// A token's follows from its own log-probability alone, so the head's backward pass needs no second look at the logits.
+  /// A token's coefficient depends on its own log-probability only, so the head computes its logits once.
   case perToken(TokenCoefficient)
-  /// They follow from the log-probabilities of the whole micro-batch, `[tokens]`: the head computes its logits twice.
+  /// Coefficients depend on the log-probabilities of the whole micro-batch, `[tokens]`: the head computes its logits
+  /// twice.
   case perBatch(@Sendable (_ logProbabilities: [Float]) -> [Float])
 }
 
-/// An objective whose denominators are known: what a backward pass needs to know of the global batch.
+/// An objective with the denominators of its global batch, as a backward pass needs it.
 public struct NormalizedObjective: Sendable {
   public let objective: any Objective
   /// Of the global batch, `[terms]`.
@@ -49,12 +50,12 @@ public struct NormalizedObjective: Sendable {
     self.denominators = denominators
   }
 
-  /// The objective of a global batch that is all here.
+  /// The objective of a global batch whose micro-batches are all local.
   public init(_ objective: any Objective, of batches: [TokenBatch]) {
     self.init(objective, denominators: Self.denominators(objective, of: batches, microBatches: batches.count))
   }
 
-  /// The sum over some micro-batches of what each adds to the denominators, `[terms]`.
+  /// The sum of some micro-batches' denominators, `[terms]`.
   public static func denominators(
     _ objective: any Objective, of batches: [TokenBatch], microBatches: Int
   ) -> [LossDenominator] {
@@ -78,6 +79,6 @@ public struct NormalizedObjective: Sendable {
     zip(denominators, sums).reduce(0) { $0 + $1.0.mean(ofSum: $1.1) }
   }
 
-  /// Whether some weights had no exact sum; the step has to be skipped.
+  /// Whether a denominator overflowed; the step must be skipped.
   public var overflows: Bool { denominators.contains { $0.overflowCount > 0 } }
 }

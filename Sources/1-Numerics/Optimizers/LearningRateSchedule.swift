@@ -1,6 +1,6 @@
 import Foundation
 
-/// The learning rate as a function of the step: linear warm-up, then one of three shapes.
+/// The learning-rate schedule: linear warm-up, then one of three shapes.
 public struct LearningRateSchedule: Sendable, Equatable {
   public enum Shape: String, Sendable, CaseIterable {
     case constant
@@ -12,10 +12,10 @@ public struct LearningRateSchedule: Sendable, Equatable {
 
   public var shape: Shape
   public var peak: Double
-  /// What cosine and wsd end at, as a fraction of the peak.
+  /// The final learning rate of cosine and wsd, as a fraction of the peak.
   public var minimumRatio: Double
   public var warmupSteps: Int
-  /// wsd only: steps of the final descent.
+  /// wsd only: steps of the final decay.
   public var decaySteps: Int
   public var totalSteps: Int
 
@@ -30,7 +30,9 @@ public struct LearningRateSchedule: Sendable, Equatable {
     self.totalSteps = totalSteps
   }
 
-  /// - Parameter step: counted from 1. The last warm-up step has the peak; the last step of all has the minimum.
+  /// The learning rate of a step. The last warm-up step has the peak; the last step of a decay has the minimum.
+  ///
+  /// - Parameter step: counted from 1.
   public func learningRate(step: Int) -> Double {
     if step < warmupSteps { return peak * Double(step) / Double(warmupSteps) }
     switch shape {

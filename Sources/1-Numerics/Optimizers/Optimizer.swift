@@ -1,19 +1,19 @@
 public import Kernels
 
-/// An optimizer over the shards of the parameter arena that a rank updates, with a rule for each tensor.
+/// An optimizer over a rank's shards of the parameter arena, with an update rule for each tensor.
 ///
-/// AdamW's elements are independent, and Muon's matrices are whole and independent, so how they are dealt to ranks does
-/// not change a bit. Moments stand in arenas of this rank's own, without gaps; `second` holds AdamW's elements only.
+/// AdamW's elements are independent, and Muon's matrices are whole and independent, so sharding does not change a bit.
+/// The rank's moments are in arenas without gaps; `second` holds AdamW's elements only.
 public final class Optimizer {
-  /// A run of elements of one tensor, and its moments.
+  /// A contiguous range of one tensor's elements, and its moments.
   public struct Slice {
     /// Index of the tensor.
     public let tensor: Int
     /// Elements of the parameter arena.
     public let range: Range<Int>
-    /// The running mean of the gradient.
+    /// The first moment: the running mean of the gradient.
     public let first: Buffer<Float>
-    /// AdamW: the running mean of its square.
+    /// The second moment, AdamW only: the running mean of the squared gradient.
     public let second: Buffer<Float>?
   }
 
@@ -26,8 +26,8 @@ public final class Optimizer {
 
   /// - Parameters:
   ///   - tensors: all of the arena, ascending and disjoint.
-  ///   - shards: ranges of the arena that this rank updates, ascending and disjoint. A matrix of Muon's is wholly inside
-  ///     one of them or wholly outside all.
+  ///   - shards: ranges of the arena that this rank updates, ascending and disjoint. A Muon matrix is wholly inside one
+  ///     of them or wholly outside all.
   public init(settings: OptimizerSettings, tensors: [OptimizedTensor], shards: [Range<Int>]) {
     let shard = OptimizerShard(tensors: tensors, shards: shards)
     precondition(shard.batches.isEmpty || settings.muon != nil, "Muon's tensors need its settings")
@@ -46,7 +46,7 @@ public final class Optimizer {
     }
   }
 
-  /// Bytes of the moments and, with Muon, of scratch memory, for the arguments of `init`.
+  /// Bytes of the moments and, with Muon, of scratch memory that `init` allocates.
   public static func plannedBytes(tensors: [OptimizedTensor], shards: [Range<Int>]) -> Int {
     OptimizerShard(tensors: tensors, shards: shards).bytes
   }
@@ -56,7 +56,7 @@ public final class Optimizer {
   /// - Parameters:
   ///   - step: counted from 1.
   ///   - gradientScale: the clipping factor.
-  ///   - sums: exact gradient sums, an element per parameter; read in this rank's shards only.
+  ///   - sums: exact gradient sums, `[parameters]`; read in this rank's shards only.
   public func update(
     step: Int, learningRate: Double, gradientScale: Float, sums: Buffer<Int64>, parameters: Buffer<Float>,
     backend: Backend

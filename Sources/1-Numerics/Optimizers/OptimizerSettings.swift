@@ -1,6 +1,6 @@
 import Kernels
 
-/// Loshchilov & Hutter 2019, "Decoupled weight decay regularization": two moments an element.
+/// AdamW (Loshchilov & Hutter 2019, "Decoupled weight decay regularization"): two moments per element.
 public enum AdamW {
   public struct Settings: Sendable, Equatable {
     public var beta1: Double
@@ -17,7 +17,7 @@ public enum AdamW {
   }
 }
 
-/// Jordan et al. 2024: a matrix's momentum, orthogonalised; one moment an element. For matrices between hidden layers.
+/// Muon (Jordan et al. 2024): the orthogonalised momentum of a matrix between hidden layers; one moment per element.
 public enum Muon {
   public struct Settings: Sendable, Equatable {
     public var momentum: Double
@@ -35,10 +35,10 @@ public enum Muon {
   }
 }
 
-/// The constants of every rule that a run uses.
+/// The hyperparameters of a run's update rules.
 public struct OptimizerSettings: Sendable, Equatable {
   public var adamW: AdamW.Settings
-  /// Nil where no tensor goes by Muon.
+  /// nil where no tensor is updated by Muon.
   public var muon: Muon.Settings?
 
   public init(adamW: AdamW.Settings, muon: Muon.Settings? = nil) {
@@ -47,14 +47,14 @@ public struct OptimizerSettings: Sendable, Equatable {
   }
 }
 
-/// How a tensor is updated.
+/// The update rule of a tensor.
 public enum UpdateRule: Sendable, Equatable {
   case adamW(decays: Bool)
-  /// A matrix `[rows, columns]`; it always decays.
+  /// A matrix `[rows, columns]`; weight decay always applies.
   case muon(rows: Int, columns: Int)
 }
 
-/// A tensor as an optimizer sees it.
+/// A tensor that an optimizer updates: its range and its rule.
 public struct OptimizedTensor: Sendable, Equatable {
   /// Elements of the parameter arena.
   public let range: Range<Int>

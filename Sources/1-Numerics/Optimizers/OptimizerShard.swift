@@ -1,7 +1,7 @@
 import Kernels
 
-/// What a rank owns of some tensors, where it keeps their moments, and which matrices are orthogonalised together: all
-/// that an optimizer lays out, known without its memory.
+/// The layout of a rank's optimizer shard, without its memory: parts of tensors, offsets of their moments, and batches
+/// of matrices that are orthogonalised together.
 struct OptimizerShard {
   struct Slice {
     /// Index of the tensor.
@@ -22,13 +22,13 @@ struct OptimizerShard {
   private(set) var slices: [Slice] = []
   private(set) var firstCount = 0
   private(set) var secondCount = 0
-  /// Muon's matrices, by those that are orthogonalised together.
+  /// Batches of Muon matrices that are orthogonalised together.
   private(set) var batches: [[ShardMatrix]] = []
   /// Floats that the largest batch needs.
   private(set) var scratchCount = 0
   private var batchFloatsInUse = 0
 
-  /// 32 MiB: enough small matrices at once for every thread of a large machine.
+  /// The max floats of a batch, 32 MiB: enough small matrices for every thread of a large machine.
   private static let batchFloats = 1 << 23
 
   /// - Parameters:
@@ -65,7 +65,7 @@ struct OptimizerShard {
     }
   }
 
-  /// Fills batches in order; a matrix larger than a batch is one by itself.
+  /// Fills batches in order; a matrix larger than the limit is a batch by itself.
   private mutating func addToBatch(_ matrix: ShardMatrix) {
     let floats = MuonStep.scratchFloats(rows: matrix.rows, columns: matrix.columns)
     if batches.isEmpty || batchFloatsInUse + floats > Self.batchFloats {

@@ -2,14 +2,14 @@ import Formats
 import Foundation
 import Support
 
-/// In what two checkpoints differ.
+/// The differences between two checkpoints.
 public struct CheckpointComparison: Sendable {
   public struct Change: Sendable {
     public var tensor: String
-    /// Elements whose bits differ, of how many.
+    /// Elements whose bits differ, and all elements.
     public var differing: Int
     public var count: Int
-    /// The largest absolute difference; NaN when a number that is none differs from another.
+    /// The max absolute difference; NaN when a differing element is NaN.
     public var largest: Double
   }
 
@@ -36,7 +36,7 @@ public struct CheckpointComparison: Sendable {
 
   private static let blockElements = 1 << 20
 
-  /// Reads both, block by block; each chunk is verified.
+  /// Compares two checkpoints block by block; each chunk is verified.
   ///
   /// - Throws: `ForgeError.badInput` when one of them is damaged.
   public init(_ first: CheckpointReader, _ second: CheckpointReader, threads: Int = 1) throws {
@@ -94,14 +94,14 @@ extension CheckpointComparison.Change {
     for index in left.indices where left[index] != right[index] {
       differing += 1
       let difference = abs(value(left[index]) - value(right[index]))
-      // A NaN stays, once there.
+      // NaN is kept.
       if !(difference <= largest), !largest.isNaN { largest = difference }
     }
   }
 }
 
 extension JSONValue {
-  /// Everything that is no object, by its path: `settings.run.seed`.
+  /// All values but objects, by their paths: `settings.run.seed`.
   public var leaves: [String: JSONValue] {
     guard case .object(let members) = self else { return self == .null ? [:] : ["": self] }
     var result: [String: JSONValue] = [:]
@@ -115,7 +115,7 @@ extension JSONValue {
     return result
   }
 
-  /// As JSON; a string as it is.
+  /// JSON text; a string without quotes.
   public var text: String {
     if case .string(let text) = self { return text }
     let encoder = JSONEncoder()

@@ -1,14 +1,15 @@
 import Support
 
 extension CheckpointFolder {
-  /// Deletes all but the newest `keepLast` checkpoints, every step that is a multiple of `keepEvery` and the `keepBest`
-  /// with the lowest validation losses (`validation_loss` in their metadata); oldest first.
+  /// Applies the retention policy: deletes all but the newest `keepLast` checkpoints, every step that is a multiple of
+  /// `keepEvery` and the `keepBest` with the lowest validation losses (`validation_loss` in their metadata), oldest
+  /// first.
   ///
-  /// Nothing is deleted before one of the newest has been read back and verified, so there is always a sound one.
+  /// Nothing is deleted before one of the newest is read back and verified, so there is always a valid one.
   ///
   /// - Parameters:
-  ///   - verified: a step that this process has already read back or resumed from; saves reading it again.
-  ///   - report: told about every kept checkpoint that turns out to be damaged.
+  ///   - verified: a step that this process has already verified or resumed from, and need not read again.
+  ///   - report: called with every kept checkpoint that is damaged.
   /// - Returns: the step that was verified, for the next call.
   @discardableResult
   public func prune(
@@ -42,7 +43,7 @@ extension CheckpointFolder {
     return retention.condemned(steps: steps, losses: losses, sets: sets)
   }
 
-  /// Removes a checkpoint in such a way that at no time a part of it goes by a checkpoint's name.
+  /// Deletes a checkpoint atomically: a part of it never has a checkpoint's name.
   public func delete(step: Int) throws {
     let deleting = path(step: step) + Self.deletingSuffix
     if exists(deleting) { try files.removeTree(deleting) }
@@ -51,7 +52,7 @@ extension CheckpointFolder {
     try files.removeTree(deleting)
   }
 
-  /// Removes every checkpoint of a later step: what they hold is not to be trusted.
+  /// Deletes every checkpoint of a later step, whose contents may be corrupt.
   public func remove(after last: Int) throws {
     let steps = steps()
     guard let doubtful = steps.last, doubtful > last else { return }

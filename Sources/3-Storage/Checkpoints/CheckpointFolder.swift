@@ -1,11 +1,11 @@
 import Foundation
 import Support
 
-/// The `checkpoints` folder of a run: which checkpoints there are, and the atomic steps by which they come and go.
+/// A folder of checkpoints: lists them, and commits and deletes them atomically.
 ///
-/// A checkpoint is made in `step-N.partial`, becomes `step-N` by one rename when everything in it is durable, and
-/// leaves as `step-N.deleting`. Whatever an interruption leaves, ``recover()`` tidies away. Only one process of a run
-/// (rank 0) may use the methods that change the folder.
+/// A checkpoint is written in `step-N.partial`, becomes `step-N` by one rename when everything in it is durable, and is
+/// deleted as `step-N.deleting`. ``recover()`` cleans up after interruptions. Only one process may use the methods that
+/// change a folder: rank 0, or for node-local checkpoints one rank of the node.
 public struct CheckpointFolder: Sendable {
   public let path: String
   public let files: any FileOperations
@@ -23,7 +23,7 @@ public struct CheckpointFolder: Sendable {
     return "step-" + String(repeating: "0", count: max(0, 8 - digits.count)) + digits
   }
 
-  /// The step of which this is the folder's name; nil for any other name.
+  /// Parses a checkpoint's folder name; nil for any other name.
   static func step(name: some StringProtocol) -> Int? {
     guard name.hasPrefix("step-"), let step = Int(name.dropFirst(5)), Self.name(step: step) == name else { return nil }
     return step
@@ -31,12 +31,12 @@ public struct CheckpointFolder: Sendable {
 
   public func path(step: Int) -> String { "\(path)/\(Self.name(step: step))" }
 
-  /// Where the ranks write a checkpoint in the making.
+  /// The temporary folder that ranks write a checkpoint in.
   public func partialPath(step: Int) -> String { path(step: step) + Self.partialSuffix }
 
-  /// Where the metadata of a checkpoint has its validation loss, nats per token.
+  /// The metadata key of the validation loss, nats per token.
   public static let validationLossKey = "validation_loss"
-  /// Where it has a hash of the sequences that this is the loss of: others' losses are not comparable.
+  /// The metadata key of a hash of the validation sequences; losses of different sequences are not comparable.
   public static let validationSetsKey = "validation_sets_sha256"
 
   static let partialSuffix = ".partial"
@@ -45,14 +45,13 @@ public struct CheckpointFolder: Sendable {
   static let latestName = "latest"
   var latest: String { "\(path)/\(Self.latestName)" }
 
-  /// The steps that have a folder, in ascending order, whether it is sound or not. One that was about to be replaced
-  /// when the machine stopped is among them.
+  /// The steps that have a folder, ascending, valid or not. Includes one whose replacement was interrupted.
   public func steps() -> [Int] {
     let names = entries().map { $0.hasSuffix(Self.replacedSuffix) ? $0.dropLast(Self.replacedSuffix.count) : $0[...] }
     return Set(names.compactMap(Self.step)).sorted()
   }
 
-  /// The names of what interrupted saves and deletions left, and ``recover()`` removes or puts back.
+  /// The names of leftovers of interrupted saves and deletions, which ``recover()`` deletes or restores.
   public func leftovers() -> [String] {
     entries().filter { name in
       guard let dot = name.lastIndex(of: ".") else { return false }
@@ -64,13 +63,13 @@ public struct CheckpointFolder: Sendable {
     }
   }
 
-  /// The step that `latest` names, whether it is there or not; nil when there is no `latest` or it is damaged.
+  /// The step that `latest` names, present or not; nil when there is no `latest` or it is damaged.
   public var latestStep: Int? {
     guard let bytes = try? ShardFile.contents(latest) else { return nil }
     return String(decoding: bytes, as: UTF8.self).split(separator: " ").first.flatMap(Self.step)
   }
 
-  /// The root hash of the checkpoint that `latest` names, if it is that of a step; nil otherwise.
+  /// The root hash in `latest` if it names `step`; nil otherwise.
   public func latestRoot(step: Int) -> String? {
     guard let bytes = try? ShardFile.contents(latest) else { return nil }
     let words = String(decoding: bytes, as: UTF8.self).split { $0 == " " || $0 == "\n" }
@@ -85,7 +84,7 @@ public struct CheckpointFolder: Sendable {
 
   // MARK: Saving
 
-  /// Makes the empty temporary folder, ``partialPath(step:)``, into which every rank's ``ChunkWriter`` writes.
+  /// Creates the empty temporary folder, ``partialPath(step:)``, for every rank's ``ChunkWriter``.
   ///
   /// - Returns: its path.
   @discardableResult
@@ -97,15 +96,15 @@ public struct CheckpointFolder: Sendable {
     return partial
   }
 
-  /// Makes a checkpoint of what the ranks wrote: manifest, durable folder, rename, and only then `latest`.
+  /// Commits a checkpoint that the ranks wrote: manifest, sync of the folder, rename, and only then `latest`.
   ///
-  /// A checkpoint of the same step that is already there is replaced. After an error the earlier checkpoints are as
-  /// they were, and the save can be tried again from ``begin(step:)``.
+  /// It replaces an existing checkpoint of the same step. After an error earlier checkpoints are intact, and the save
+  /// can be retried from ``begin(step:)``.
   ///
   /// - Parameters:
   ///   - tensors: every tensor of the checkpoint.
   ///   - chunks: every rank's chunks, in any order. Together they must cover each tensor exactly once.
-  ///   - metadata: whatever else a run needs to go on: configuration, versions, the sampler's position.
+  ///   - metadata: what a run needs to resume besides tensors: configuration, versions, progress.
   public func commit(
     step: Int, tensors: [TensorDescription], chunks: [ChunkRecord], metadata: JSONValue
   ) throws {
@@ -113,7 +112,7 @@ public struct CheckpointFolder: Sendable {
       step: step, manifest: Self.manifest(step: step, tensors: tensors, chunks: chunks, metadata: metadata))
   }
 
-  /// The bytes of the manifest that ``commit(step:tensors:chunks:metadata:)`` writes, for folders that share one.
+  /// The bytes of the manifest that ``commit(step:tensors:chunks:metadata:)`` writes, for several folders.
   public static func manifest(
     step: Int, tensors: [TensorDescription], chunks: [ChunkRecord], metadata: JSONValue
   ) throws -> [UInt8] {
@@ -124,7 +123,7 @@ public struct CheckpointFolder: Sendable {
     return try manifest.encoded().bytes
   }
 
-  /// As ``commit(step:tensors:chunks:metadata:)``, with a manifest that is made already.
+  /// As ``commit(step:tensors:chunks:metadata:)``, with an encoded manifest.
   public func commit(step: Int, manifest: [UInt8]) throws {
     let complete = path(step: step)
     let partial = partialPath(step: step)
@@ -133,7 +132,7 @@ public struct CheckpointFolder: Sendable {
     try files.synchronizeFolder(partial)
     let isReplacing = exists(complete)
     if isReplacing {
-      if latestStep == step {  // it has the root hash of the one that goes
+      if latestStep == step {  // it has the root hash of the replaced one
         try files.removeFile(latest)
         try files.synchronizeFolder(path)
       }
@@ -151,14 +150,13 @@ public struct CheckpointFolder: Sendable {
     try files.synchronizeFolder(path)
   }
 
-  /// Removes what interrupted saves and deletions have left, and puts back a checkpoint whose replacement never came.
+  /// Cleans up after interrupted saves and deletions, and restores a checkpoint whose replacement was not committed.
   ///
-  /// To be called before ``prune(keepLast:keepEvery:keepBest:verified:threads:report:)`` by a process that has saved
-  /// nothing.
+  /// A process that has saved nothing calls it before ``prune(keepLast:keepEvery:keepBest:verified:threads:report:)``.
   public func recover() throws {
     guard exists(path) else { return }
-    // Whoever was here before may have been killed between a rename and its synchronisation. What looks superfluous now
-    // is deleted only when what replaces it is certain to stay.
+    // An earlier process may have been killed between a rename and its sync: make the renames durable before deleting
+    // what they replaced.
     try files.synchronizeFolder(path)
     for name in leftovers() {
       let entry = "\(path)/\(name)"

@@ -1,7 +1,7 @@
 import Foundation
 import Support
 
-/// What a path given by a user means: all checkpoints of a run, or one of them.
+/// A user's path resolved to all checkpoints of a run, or to one of them.
 public enum CheckpointLocation: Sendable {
   case all(CheckpointFolder)
   case one(path: String)
@@ -31,11 +31,11 @@ public enum CheckpointLocation: Sendable {
   }
 }
 
-/// The right to change a run's files, which a training process has as long as it lives.
+/// The lock of a run's files, which a training process holds as long as it lives.
 public final class RunLock {
   private let descriptor: Int32
 
-  /// - Parameter folder: the run's `checkpoints` folder. A run without a lock file is nobody's.
+  /// - Parameter folder: the run's `checkpoints` folder. A run without a lock file is unlocked.
   /// - Throws: `ForgeError.tryAgain` when a training process is writing to the run.
   public init(of folder: CheckpointFolder) throws {
     let run = RunDirectory(path: URL(filePath: folder.path).deletingLastPathComponent().path)

@@ -1,7 +1,7 @@
 import Foundation
 import Support
 
-/// One contiguous range of a tensor's elements as it is stored in a shard file (docs/checkpoint-format.md).
+/// A chunk: one contiguous range of a tensor's elements in a shard file (docs/checkpoint-format.md).
 public struct ChunkRecord: Codable, Sendable, Equatable {
   public enum Encoding: String, Codable, Sendable {
     /// Byte planes, most significant first.
@@ -14,22 +14,22 @@ public struct ChunkRecord: Codable, Sendable, Equatable {
   /// The number of elements.
   public var count: Int
   public var file: String
-  /// The place of the first stored byte in `file`.
+  /// The offset of the first stored byte in `file`.
   public var offset: Int
   /// Stored bytes: the sum of `planes`.
   public var length: Int
   /// `count` times the width of an element.
   public var rawLength: Int
   public var encoding: Encoding
-  /// Stored bytes of each plane. A plane of `count` bytes is stored as it is, a shorter one is a zstd frame.
+  /// Stored bytes of each plane. A plane of `count` bytes is stored raw, a shorter one is a zstd frame.
   public var planes: [Int]
-  /// Of the stored bytes, in hexadecimal.
+  /// The SHA-256 of the stored bytes, hexadecimal.
   public var sha256: String
 
   var elements: Range<Int> { start..<start + count }
 }
 
-/// The table of contents of a checkpoint: every tensor and every chunk of it, whoever wrote them.
+/// The manifest of a checkpoint: all tensors and chunks, of all ranks.
 struct CheckpointManifest: Codable, Sendable {
   struct File: Codable, Sendable {
     var name: String
@@ -49,7 +49,7 @@ struct CheckpointManifest: Codable, Sendable {
   var tensors: [TensorDescription]
   var chunks: [ChunkRecord]
 
-  /// Puts the chunks into the order of tensors and elements and derives the files from them.
+  /// Sorts the chunks by tensor and element, and derives the files from them.
   init(step: Int, metadata: JSONValue, tensors: [TensorDescription], chunks: [ChunkRecord]) {
     let place = Dictionary(tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     self.step = step
@@ -68,8 +68,7 @@ struct CheckpointManifest: Codable, Sendable {
   /// `"root":"` + 64 hexadecimal digits + `"}` + line feed.
   private static let tailLength = 75
 
-  /// The file's bytes and the root hash: one line per file, tensor and chunk, and the SHA-256 of everything before the
-  /// last line in the last line.
+  /// Encodes the file and its root hash: one line per file, tensor and chunk, then the SHA-256 of all lines before.
   func encoded() throws -> (bytes: [UInt8], root: String) {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -90,10 +89,10 @@ struct CheckpointManifest: Codable, Sendable {
     return (Array((body + "\"root\":\"\(root)\"}\n").utf8), root)
   }
 
-  /// The root hash that a manifest's bytes end with, unchecked.
+  /// The root hash at the end of a manifest, not verified.
   static func root(of bytes: [UInt8]) -> String { String(decoding: bytes.suffix(67).prefix(64), as: UTF8.self) }
 
-  /// Reads what ``encoded()`` wrote, and throws a plain sentence about what is wrong with it.
+  /// Decodes and verifies what ``encoded()`` wrote.
   static func decode(_ bytes: [UInt8]) throws(FormatError) -> (manifest: CheckpointManifest, root: String) {
     guard bytes.count > tailLength else { throw FormatError("it is truncated") }
     let body = Array(bytes.dropLast(tailLength))
@@ -119,7 +118,7 @@ struct CheckpointManifest: Codable, Sendable {
 
   // MARK: Consistency
 
-  /// Checks that every tensor is covered by chunks exactly once, and every byte of every file by exactly one chunk.
+  /// Validates that chunks cover every element of every tensor, and every byte of every file, exactly once.
   func validate() throws(FormatError) {
     try validateNumbers()
     var byTensor = Dictionary(grouping: chunks, by: \.tensor)
@@ -152,7 +151,7 @@ struct CheckpointManifest: Codable, Sendable {
     try validateFiles()
   }
 
-  /// No sensible number comes near the bound, and below it no sum or product of what follows can overflow.
+  /// Rejects numbers beyond any sensible ones, so that the arithmetic of the other checks cannot overflow.
   private func validateNumbers() throws(FormatError) {
     let most = 1 << 48
     func isSensible(_ numbers: [Int]) -> Bool { numbers.allSatisfy { (0...most).contains($0) } }
@@ -196,7 +195,7 @@ struct CheckpointManifest: Codable, Sendable {
   }
 }
 
-/// What is wrong with a part of a checkpoint; becomes a `ForgeError` once the path is known.
+/// An error in the format of a checkpoint's part; it becomes a `ForgeError` once the path is known.
 struct FormatError: Error {
   var description: String
   init(_ description: String) { self.description = description }

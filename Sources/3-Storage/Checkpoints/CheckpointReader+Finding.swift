@@ -2,16 +2,17 @@ import Foundation
 import Support
 
 extension CheckpointReader {
-  /// Opens the newest checkpoint of a run's `checkpoints` folder of which every chunk is sound.
+  /// Opens the newest valid checkpoint of a run's `checkpoints` folder.
   ///
-  /// Falls back from a damaged or incomplete one to the one before it.
+  /// It falls back from a damaged or incomplete one to the one before it.
   ///
   /// - Parameters:
-  ///   - report: told about everything damaged on the way, `latest` included.
-  ///   - everyChunk: false checks only manifests and file lengths, which takes no time; damage within chunks is then found
+  ///   - report: called with everything damaged on the way, including `latest`.
+  ///   - everyChunk: false verifies only manifests and file lengths, which is fast; damage within chunks is then found
   ///     when they are read.
-  /// - Returns: nil when the folder holds no checkpoints at all.
-  /// - Throws: `ForgeError` (bad input) when there are checkpoints and none is sound, rather than let a run start anew.
+  /// - Returns: nil when the folder has no checkpoints.
+  /// - Throws: `ForgeError` (bad input) when there are checkpoints but none is valid, so that a run does not start
+  ///   anew.
   public static func newestSound(
     in folder: String, everyChunk: Bool = true, threads: Int = 1, report: (ForgeError) -> Void = { _ in }
   ) throws -> CheckpointReader? {
@@ -32,7 +33,7 @@ extension CheckpointReader {
       "none of the \(steps.count) checkpoints in '\(folder)' is sound; remove the folder to start the run anew")
   }
 
-  /// What is wrong with a folder's `latest`; nil when it is sound, or not there.
+  /// The error of a folder's `latest`; nil when it is valid or absent.
   public static func problemOfLatest(in folder: String) -> ForgeError? {
     let latest = "\(folder)/\(CheckpointFolder.latestName)"
     guard FileManager.default.fileExists(atPath: latest) else { return nil }
@@ -44,11 +45,11 @@ extension CheckpointReader {
     }
   }
 
-  /// The checkpoint's folder that `path` means: itself, or what `latest` in or under it names.
+  /// Resolves a path to a checkpoint's folder: itself, or the one that `latest` in or under it names.
   static func resolve(_ path: String) throws -> String {
     func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
     if exists("\(path)/\(CheckpointManifest.fileName)") { return path }
-    // A crash between the two renames of a replacement leaves the one that was to be replaced.
+    // A crash between the two renames of a replacement leaves the old checkpoint.
     let replaced = path + CheckpointFolder.replacedSuffix
     if !exists(path), exists("\(replaced)/\(CheckpointManifest.fileName)") { return replaced }
     let latest = CheckpointFolder.latestName
@@ -62,7 +63,7 @@ extension CheckpointReader {
     throw ForgeError.badInput("'\(path)' is not a checkpoint: it has no \(CheckpointManifest.fileName)")
   }
 
-  /// Reads a `latest` file (`step-00000100` and the manifest's root hash) and checks that the two belong together.
+  /// Reads a `latest` file (`step-00000100` and the manifest's root hash) and verifies that the two match.
   private static func followLatest(_ path: String) throws -> String {
     let words = String(decoding: try ShardFile.contents(path), as: UTF8.self).split(
       separator: " ", omittingEmptySubsequences: false)
@@ -75,7 +76,7 @@ extension CheckpointReader {
     guard FileManager.default.fileExists(atPath: manifest) else {
       throw ForgeError.badInput("'\(path)' names \(words[0]), which is not there or has no manifest")
     }
-    // The root hash is compared with the one recorded at the manifest's end; opening it checks that one.
+    // The root hash is compared with the one at the manifest's end, which opening the checkpoint verifies.
     guard try ShardFile.contents(manifest).suffix(67).prefix(64).elementsEqual(words[1].dropLast().utf8) else {
       throw ForgeError.badInput("'\(path)' is damaged, or \(words[0]) is not the checkpoint that it was made for")
     }

@@ -2,14 +2,14 @@ import Foundation
 import Support
 import Synchronization
 
-/// Reads a checkpoint at any rank count: any range of any tensor, from only the chunks that hold it, each verified.
+/// Reads a checkpoint at any rank count: any range of any tensor, from only the chunks that overlap it, each verified.
 public final class CheckpointReader: Sendable {
-  /// A range of a tensor wanted in memory.
+  /// A request to read a range of a tensor.
   public struct Request {
     public var tensor: String
     /// Element indices in the tensor.
     public var elements: Range<Int>
-    /// Room for exactly these elements, aligned for their type.
+    /// Memory of exactly these elements' size, aligned for their type.
     public var destination: UnsafeMutableRawBufferPointer
 
     public init(tensor: String, elements: Range<Int>, destination: UnsafeMutableRawBufferPointer) {
@@ -19,9 +19,9 @@ public final class CheckpointReader: Sendable {
     }
   }
 
-  /// The checkpoint's own folder.
+  /// The checkpoint's folder.
   public let path: String
-  /// The manifest's root hash: two checkpoints with the same one are the same in every byte.
+  /// The manifest's root hash: checkpoints with the same one are equal in every byte.
   public let root: String
   public var step: Int { manifest.step }
   public var tensors: [TensorDescription] { manifest.tensors }
@@ -33,18 +33,17 @@ public final class CheckpointReader: Sendable {
   private let chunksByTensor: [String: [ChunkRecord]]
   private let opened = Mutex<[String: ShardFile]>([:])
 
-  /// Opens a checkpoint and checks its manifest and that its files have the right lengths; chunks are verified as they
-  /// are read.
+  /// Opens a checkpoint and verifies its manifest and the lengths of its files; chunks are verified when they are read.
   ///
-  /// - Parameter path: a checkpoint's folder, a `latest` file, a run's `checkpoints` folder or the run's folder (these
-  ///   three mean the checkpoint that `latest` names).
-  /// - Throws: `ForgeError` (bad input) that names the file and what is wrong with it.
+  /// - Parameter path: a checkpoint's folder, a `latest` file, a run's `checkpoints` folder or the run's folder (the
+  ///   last three resolve to the checkpoint that `latest` names).
+  /// - Throws: `ForgeError` (bad input) that names the file and the error.
   public convenience init(path: String) throws {
     try self.init(partsIn: path)
     for file in manifest.files { try checkLength(file) }
   }
 
-  /// Opens a checkpoint of which the folder may lack shards, as the nodes' own copies do.
+  /// Opens a checkpoint whose folder may lack shards, such as a node-local one.
   ///
   /// - Throws: `ForgeError` (bad input) when the manifest is damaged or missing.
   public init(partsIn path: String) throws {
@@ -70,7 +69,7 @@ public final class CheckpointReader: Sendable {
 
   // MARK: Reading
 
-  /// Reads a range of a tensor; nil means all of it.
+  /// Reads a range of a tensor; nil for all of it.
   public func read(
     tensor: String, elements: Range<Int>? = nil, into destination: UnsafeMutableRawBufferPointer, threads: Int = 1
   ) throws {
@@ -78,10 +77,10 @@ public final class CheckpointReader: Sendable {
     try read([Request(tensor: tensor, elements: elements ?? whole, destination: destination)], threads: threads)
   }
 
-  /// Reads many ranges, chunks of all of them side by side on up to `threads` threads.
+  /// Reads several ranges, with chunks of all of them in parallel on up to `threads` threads.
   ///
-  /// - Throws: `ForgeError` (bad input) that names the file, tensor and chunk that is damaged, or the tensor that the
-  ///   checkpoint does not have. What the destinations hold is then undefined.
+  /// - Throws: `ForgeError` (bad input) that names the damaged file, tensor and chunk, or the tensor that the
+  ///   checkpoint does not have. The destinations are then undefined.
   public func read(_ requests: [Request], threads: Int = 1) throws {
     let slices = try requests.flatMap(slices)
     try forEach(slices.map { ($0.chunk, $0.index) }, threads: threads) { position, stored, buffers in
@@ -133,11 +132,11 @@ public final class CheckpointReader: Sendable {
     }
   }
 
-  /// Reads and verifies chunks on up to `threads` threads, each of which fetches its next ones while it works on one.
+  /// Reads and verifies chunks on up to `threads` threads, each of which prefetches its next ones.
   ///
   /// - Parameters:
   ///   - chunks: with their numbers within their tensors.
-  ///   - body: is given a chunk's position in `chunks` and its stored bytes, or what is wrong with them; what it throws
+  ///   - body: called with a chunk's position in `chunks` and its stored bytes, or their error; an error that it throws
   ///     ends the work.
   private func forEach(
     _ chunks: [(chunk: ChunkRecord, index: Int)], threads: Int,
@@ -179,22 +178,21 @@ public final class CheckpointReader: Sendable {
 
   // MARK: Verification
 
-  /// Reads and verifies every chunk, or one of `shares` equal shares of them (so that ranks can divide the work).
+  /// Reads and verifies every chunk, or one of `shares` equal shares of them, for one rank each.
   ///
-  /// - Throws: `ForgeError` (bad input) that names the file, tensor and chunk that is damaged.
+  /// - Throws: `ForgeError` (bad input) that names the damaged file, tensor and chunk.
   public func verify(share: Int = 0, of shares: Int = 1, threads: Int = 1) throws {
     let chunks = indexedChunks
     let mine = Array(chunks[chunks.count * share / shares..<chunks.count * (share + 1) / shares])
     try forEach(mine, threads: threads) { _, stored, _ in _ = try stored.get() }
   }
 
-  /// Reads every chunk and tells all that are damaged, each by its file, tensor and number; verification, above, stops at
-  /// the first.
+  /// Reads every chunk and returns all errors, each with its file, tensor and chunk, where `verify` stops at the first.
   ///
-  /// - Parameter file: only the chunks in this shard.
+  /// - Parameter file: the shard whose chunks to read; nil for all.
   public func damage(in file: String? = nil, threads: Int = 1) -> [ForgeError] {
     let found = Mutex<[Int: ForgeError]>([:])
-    // Nothing is thrown: each failure is one that is told.
+    // Nothing is thrown: failures are collected.
     try? forEach(indexedChunks.filter { file == nil || $0.chunk.file == file }, threads: threads) {
       position, stored, _ in
       guard case .failure(let error) = stored else { return }
@@ -203,7 +201,7 @@ public final class CheckpointReader: Sendable {
     return found.withLock { found in found.sorted { $0.key < $1.key }.map(\.value) }
   }
 
-  /// Every chunk with its number within its tensor, tensor by tensor.
+  /// All chunks with their indices in their tensors, in the order of tensors.
   private var indexedChunks: [(chunk: ChunkRecord, index: Int)] {
     manifest.tensors.flatMap { tensor in
       (chunksByTensor[tensor.name] ?? []).enumerated().map { (chunk: $0.element, index: $0.offset) }
@@ -212,22 +210,22 @@ public final class CheckpointReader: Sendable {
 
   // MARK: Files
 
-  /// Every shard and its length in bytes, whether it is there or not.
+  /// The shards and their lengths in bytes, present or not.
   public var fileLengths: [String: Int] {
     Dictionary(uniqueKeysWithValues: manifest.files.map { ($0.name, $0.length) })
   }
 
-  /// The shards that are there with their full length.
+  /// The shards that are present with their full length.
   public var presentFiles: Set<String> {
     Set(manifest.files.filter { (try? checkLength($0)) != nil }.map(\.name))
   }
 
-  /// The shards that hold what `requests` ask for.
+  /// The shards that `requests` read from.
   public func files(for requests: [Request]) throws -> Set<String> {
     Set(try requests.flatMap(slices).map(\.chunk.file))
   }
 
-  /// What the file of the manifest holds.
+  /// The bytes of the manifest file.
   public func manifestBytes() throws -> [UInt8] { try ShardFile.contents("\(path)/\(CheckpointManifest.fileName)") }
 
   private func shard(_ name: String) throws -> ShardFile {

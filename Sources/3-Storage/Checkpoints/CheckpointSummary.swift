@@ -1,25 +1,25 @@
 import Foundation
 import Support
 
-/// What a checkpoint of a run is, told without reading its tensors.
+/// The summary of a checkpoint, without reading its tensors.
 public struct CheckpointSummary: Sendable {
   public let step: Int
   public let path: String
   /// When it was saved.
   public let date: Date
-  /// Bytes on disk, the manifest included.
+  /// Bytes on disk, including the manifest.
   public let storedBytes: Int
   /// Bytes of the tensors.
   public let rawBytes: Int
   public let validationLoss: Double?
-  /// What that is the loss of; only losses of the same are comparable.
+  /// The hash of the validation sequences; only losses of equal ones are comparable.
   public let validationSets: String?
-  /// What is wrong with its manifest or the lengths of its files; nil when nothing is. Then sizes are 0.
+  /// The error of its manifest or file lengths, in which case the sizes are 0; nil for a valid one.
   public let problem: String?
 }
 
 extension CheckpointFolder {
-  /// All checkpoints, in ascending order of their steps. Their chunks are not verified.
+  /// All checkpoints, ascending by step. Chunks are not verified.
   public func summaries() -> [CheckpointSummary] {
     steps().map { step in
       let reader = Result { try CheckpointReader(path: self.path(step: step)) }
@@ -42,30 +42,30 @@ extension CheckpointFolder {
   }
 }
 
-/// How a tensor is stored.
+/// The storage of a tensor: its chunks and planes.
 public struct TensorStorage: Sendable {
   public let tensor: TensorDescription
   public let chunks: Int
-  /// Stored bytes of each byte plane, the most significant first; each holds as many bytes as the tensor has elements.
+  /// Stored bytes of each byte plane, the most significant first; raw, each has a byte per element.
   public let planes: [Int]
   public var storedBytes: Int { planes.reduce(0, +) }
   public var rawBytes: Int { tensor.elementCount * tensor.dtype.width }
 }
 
 extension CheckpointReader {
-  /// Bytes of all chunks.
+  /// Stored bytes of all chunks.
   public var storedBytes: Int { manifest.files.map(\.length).reduce(0, +) }
   public var rawBytes: Int { manifest.chunks.map(\.rawLength).reduce(0, +) }
   public var chunkCount: Int { manifest.chunks.count }
   public var fileCount: Int { manifest.files.count }
 
-  /// What the trainer measured at this step, if it did.
+  /// The validation loss at this step; nil if there was no validation.
   public var validationLoss: Double? { metadata[CheckpointFolder.validationLossKey]?.number }
 
-  /// The hash of what that is the loss of; nil where the version did not say.
+  /// The hash of the validation sequences; nil in checkpoints of versions that did not record it.
   public var validationSets: String? { metadata[CheckpointFolder.validationSetsKey]?.string }
 
-  /// How every tensor is stored, in the manifest's order.
+  /// The storage of every tensor, in the manifest's order.
   public var storage: [TensorStorage] {
     let chunks = Dictionary(grouping: manifest.chunks, by: \.tensor)
     return tensors.map { tensor in

@@ -1,34 +1,33 @@
 import CZstd
 import Support
 
-/// Turns one chunk's elements into its stored bytes; keeps its buffers, so one encoder serves one thread at a time.
+/// The encoder of chunks: byte planes, zstd and SHA-256. It reuses its buffers, so use one per thread.
 final class ChunkEncoder {
-  /// A plane is compressed when this fraction of it or less remains; otherwise reading it back would be slower for
-  /// nothing.
+  /// The max compression ratio (compressed / raw) to store a plane compressed; above it, decompression is not worth it.
   private static let worthwhile = 0.97
   private static let sampleParts = 4
   private static let samplePartLength = 4096
 
   private let context: OpaquePointer
   private let planeBytes: UnsafeMutableBufferPointer<UInt8>
-  /// The zstd frames, one after another.
+  /// The zstd frames, contiguous.
   private let frameBytes: UnsafeMutableBufferPointer<UInt8>
   private let sample: UnsafeMutableBufferPointer<UInt8>
 
-  /// What ``encode(_:width:)`` produced last: each plane's stored bytes, and the hash of all of them.
+  /// The result of the last ``encode(_:width:)``: each plane's stored bytes, and the hash of all of them.
   private(set) var planes: [UnsafeRawBufferPointer] = []
   private(set) var sha256 = ""
 
   /// - Parameters:
-  ///   - level: zstd's compression level; negative ones are faster.
-  ///   - chunkBytes: the largest chunk that will be encoded, in raw bytes.
+  ///   - level: the zstd compression level; negative ones are faster.
+  ///   - chunkBytes: the max raw bytes of a chunk.
   init(level: Int, chunkBytes: Int) {
     guard let context = ZSTD_createCCtx() else { endProcess(.tryAgain("there is no memory left for a zstd context")) }
     ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level))
-    _ = forge_zstd_always_code_literals(context)  // refused: only a worse ratio
+    _ = forge_zstd_always_code_literals(context)  // on an error only the ratio is worse
     self.context = context
     planeBytes = .allocate(capacity: chunkBytes)
-    // The last plane may fail to compress, and needs room to do so.
+    // The last plane may be incompressible, and its frame needs the bound's room.
     frameBytes = .allocate(capacity: chunkBytes + ZSTD_compressBound(chunkBytes))
     sample = .allocate(capacity: ZSTD_compressBound(Self.sampleParts * Self.samplePartLength))
   }
@@ -57,7 +56,7 @@ final class ChunkEncoder {
     sha256 = hash.finalize().hexadecimal
   }
 
-  /// The plane's zstd frame, or nil when it is not worth having.
+  /// Compresses a plane to a zstd frame; nil when the plane should be stored raw.
   private func compress(
     _ plane: UnsafeRawBufferPointer, into room: UnsafeMutableRawBufferPointer
   ) -> UnsafeRawBufferPointer? {
@@ -68,7 +67,7 @@ final class ChunkEncoder {
     return UnsafeRawBufferPointer(rebasing: room[..<size])
   }
 
-  /// Tries a few kilobytes from all over a long plane: mantissas cost nothing more than that.
+  /// Tests compressibility on samples of 16 KiB of a long plane, so that mantissas cost no more than that.
   private func sampleCompresses(_ plane: UnsafeRawBufferPointer) -> Bool {
     let parts = Self.sampleParts
     let sampleLength = parts * Self.samplePartLength
@@ -85,7 +84,7 @@ final class ChunkEncoder {
   }
 }
 
-/// Verifies a chunk's stored bytes and turns them back into elements; one decoder serves one thread at a time.
+/// The decoder of chunks: verifies the stored bytes and decodes them to elements. Use one per thread.
 final class ChunkDecoder {
   private let context: OpaquePointer
   private var scratch: [UInt8] = []
@@ -103,7 +102,7 @@ final class ChunkDecoder {
     guard hash.finalize().hexadecimal == chunk.sha256 else { throw FormatError("its bytes do not match their SHA-256") }
   }
 
-  /// Writes `chunk.rawLength` bytes, aligned for the element type, to `destination`.
+  /// Decodes a chunk to `chunk.rawLength` bytes at `destination`, which is aligned for the element type.
   func decode(
     _ stored: UnsafeRawBufferPointer, of chunk: ChunkRecord, into destination: UnsafeMutableRawPointer
   ) throws(FormatError) {

@@ -1,12 +1,12 @@
 import Support
 
-/// Writes one rank's ranges of tensors into its own shard file of a checkpoint in the making.
+/// Writes one rank's shard file of a checkpoint: its ranges of tensors, in chunks.
 ///
-/// Ranks write independently; what ``finish()`` returns goes to rank 0, which makes the checkpoint of it with
-/// ``CheckpointFolder/commit(step:tensors:chunks:metadata:)``. The same ranges written in the same order give the same
-/// file, whatever the number of threads.
+/// Ranks write independently; rank 0 gathers what ``finish()`` returns and commits the checkpoint with
+/// ``CheckpointFolder/commit(step:tensors:chunks:metadata:)``. The same ranges in the same order give the same file at
+/// any number of threads.
 public final class ChunkWriter {
-  /// A range of a tensor's elements in memory.
+  /// A piece of a tensor: a range of its elements in memory.
   public struct Piece {
     public var tensor: TensorDescription
     /// The first element's index in the tensor.
@@ -21,10 +21,10 @@ public final class ChunkWriter {
     }
   }
 
-  /// The most raw bytes in a chunk: large enough for the disk, small enough for a reader that needs a part of it.
+  /// The max raw bytes of a chunk: large enough for the disk, small enough for a reader that needs a part of it.
   public static let defaultChunkBytes = 4 << 20
 
-  /// How much is written at a time; large enough for any disk.
+  /// The block size of writes; large enough for any disk.
   public static let defaultBlockBytes = SequentialFile.defaultBlockBytes
 
   private let files: any FileOperations
@@ -36,11 +36,11 @@ public final class ChunkWriter {
   private var isOpen = true
 
   /// - Parameters:
-  ///   - folder: what ``CheckpointFolder/begin(step:)`` returned on rank 0.
-  ///   - level: zstd's compression level for the planes that compress; negative ones are the fast ones.
-  ///   - threads: how many chunks are encoded at a time; each takes about 8 MiB of buffers, and the file another 8.
-  ///   - blockBytes: the file is written by so many bytes.
-  /// - Throws: `ForgeError.tryAgain` when the file cannot be made.
+  ///   - folder: the path that ``CheckpointFolder/begin(step:)`` returned on rank 0.
+  ///   - level: the zstd compression level of compressible planes; negative ones are faster.
+  ///   - threads: chunks that are encoded in parallel, each with up to 12 MiB of buffers; the file has another 8.
+  ///   - blockBytes: the block size of writes.
+  /// - Throws: `ForgeError.tryAgain` when the file cannot be created.
   public init(
     folder: String, rank: Int, level: Int, threads: Int = 1, chunkBytes: Int = defaultChunkBytes,
     blockBytes: Int = defaultBlockBytes, files: any FileOperations = PosixFiles()
@@ -62,8 +62,8 @@ public final class ChunkWriter {
     try write([Piece(tensor: tensor, elementOffset: elementOffset, bytes: bytes)])
   }
 
-  /// Writes many ranges; with several threads faster than one after another, because chunks of all of them are encoded
-  /// side by side.
+  /// Writes several ranges; with several threads this is faster than one call each, since chunks of all are encoded in
+  /// parallel.
   public func write(_ pieces: [Piece]) throws {
     precondition(isOpen, "the shard is finished")
     let chunks = pieces.flatMap(split)
@@ -77,14 +77,14 @@ public final class ChunkWriter {
     }
   }
 
-  /// Makes the file durable and closes it.
+  /// Syncs and closes the file.
   ///
   /// - Returns: the chunks written, in order.
   public func finish() throws -> [ChunkRecord] {
     precondition(isOpen, "the shard is finished")
     isOpen = false
     try file.finish()
-    if records.isEmpty { try files.removeFile(file.path) }  // a rank may own nothing
+    if records.isEmpty { try files.removeFile(file.path) }  // a rank may have no shard
     return records
   }
 
@@ -98,7 +98,7 @@ public final class ChunkWriter {
         planes: encoder.planes.map(\.count), sha256: encoder.sha256))
   }
 
-  /// Cuts a range into chunks of at most `chunkBytes`.
+  /// Splits a range into chunks of at most `chunkBytes`.
   private func split(_ piece: Piece) -> [Piece] {
     let width = piece.tensor.dtype.width
     let first = piece.elementOffset

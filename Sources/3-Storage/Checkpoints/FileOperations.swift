@@ -1,26 +1,26 @@
 import Foundation
 import Support
 
-/// Every way in which a checkpoint changes the disk, so that a test can let any of them fail.
+/// The file operations of checkpoints, which tests replace to inject failures.
 ///
-/// All throw `ForgeError.tryAgain` with the path and the system's own words.
+/// All throw `ForgeError.tryAgain` with the path and the system's reason.
 public protocol FileOperations: Sendable {
-  /// Makes a folder; fine when it exists.
+  /// Creates a folder unless it exists.
   func makeFolder(_ path: String) throws
-  /// Makes an empty file for writing.
+  /// Creates an empty file for writing.
   func create(_ path: String) throws -> OpenFile
   func write(_ bytes: UnsafeRawBufferPointer, to file: OpenFile, at offset: Int) throws
-  /// Returns once the file's data is on the disk.
+  /// Syncs the file's data to disk.
   func synchronize(_ file: OpenFile) throws
   func close(_ file: OpenFile) throws
-  /// Returns once the names in the folder are on the disk.
+  /// Syncs the names in a folder to disk.
   func synchronizeFolder(_ path: String) throws
   func rename(_ path: String, to newPath: String) throws
   func removeFile(_ path: String) throws
   func removeFolder(_ path: String) throws
 }
 
-/// A file descriptor and the name for messages.
+/// An open file: its descriptor, and its path for messages.
 public struct OpenFile: Sendable {
   public let descriptor: Int32
   public let path: String
@@ -55,16 +55,16 @@ public struct PosixFiles: FileOperations {
       guard count > 0 else { throw systemError("write", file.path) }
       written += count
     }
-    // Linux starts to write pages that are not needed any more, so that the disk works while the next are made.
+    // Linux starts to write these pages back, so that the disk is busy while the next are encoded.
     if written - direct >= 1 << 20 {
       _ = posix_fadvise(file.descriptor, off_t(offset), off_t(written), POSIX_FADV_DONTNEED)
     }
   }
 
-  /// Writes the whole blocks of aligned bytes past the page cache, which otherwise takes longer than the disk and pushes
-  /// out what others keep there.
+  /// Writes the whole blocks of aligned bytes by direct I/O: the page cache would take longer than the disk, and evict
+  /// other pages.
   ///
-  /// - Returns: the bytes written, from the first; not all of them where the file system cannot do this, as some in
+  /// - Returns: the bytes written, from the first; fewer than all where the file system has no direct I/O, as some in
   ///   memory or on a network.
   private func writeDirectly(_ bytes: UnsafeRawBufferPointer, to file: OpenFile, at offset: Int) throws -> Int {
     let alignment = DirectMemory.alignment
@@ -114,8 +114,8 @@ public struct PosixFiles: FileOperations {
 }
 
 extension FileOperations {
-  /// Makes a folder, and those above it that are missing, and waits until its name is on the disk. It waits for a folder
-  /// that is there already, too: whoever made it may have been killed before.
+  /// Creates a folder and its missing parents, and syncs its name; also that of an existing folder, whose creator may
+  /// have been killed before the sync.
   func makeFolderDurably(_ path: String) throws {
     let parent = path.parentFolder
     if parent != path, !FileManager.default.fileExists(atPath: parent) { try makeFolderDurably(parent) }
@@ -123,7 +123,7 @@ extension FileOperations {
     try synchronizeFolder(parent)
   }
 
-  /// Writes a whole small file and waits until its data is on the disk.
+  /// Writes a small file and syncs its data.
   func writeDurably(_ bytes: [UInt8], to path: String) throws {
     let file = try create(path)
     do {
@@ -136,7 +136,7 @@ extension FileOperations {
     try close(file)
   }
 
-  /// Removes a folder with its files, if it is there.
+  /// Removes a folder and the files in it, if it exists.
   func removeTree(_ path: String) throws {
     for name in (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] {
       try removeFile("\(path)/\(name)")

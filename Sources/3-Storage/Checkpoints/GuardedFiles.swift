@@ -1,10 +1,10 @@
-/// File operations that first ask whether they are still allowed, so that a process that has lost its right to write
-/// changes nothing any more.
+/// File operations guarded by a check before every change (fencing), so that a process that has lost its lease changes
+/// nothing.
 public struct GuardedFiles: FileOperations {
   private let files: any FileOperations
   private let check: @Sendable () throws -> Void
 
-  /// - Parameter check: called before every change; what it throws keeps the change from happening.
+  /// - Parameter check: called before every change; an error that it throws prevents the change.
   public init(_ files: any FileOperations = PosixFiles(), check: @escaping @Sendable () throws -> Void) {
     self.files = files
     self.check = check

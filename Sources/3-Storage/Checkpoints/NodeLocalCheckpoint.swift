@@ -1,15 +1,15 @@
 import Support
 
-/// What a node has of one checkpoint.
+/// A node's part of one node-local checkpoint.
 package struct NodeLocalHolding: Codable, Hashable, Sendable {
   package var step: Int
   /// The manifest's root hash.
   package var root: String
-  /// The newest checkpoint on the shared disk when it was made; 0 before the first.
+  /// The step of the newest checkpoint on the shared disk at the time of the save; 0 before the first.
   package var sharedStep: Int
-  /// Of all the checkpoint's shards, bytes.
+  /// The lengths of all the checkpoint's shards, bytes.
   package var lengths: [String: Int]
-  /// Those that are on the node, whole.
+  /// The shards that are complete on the node.
   package var present: Set<String>
 
   package init(step: Int, root: String, sharedStep: Int, lengths: [String: Int], present: Set<String>) {
@@ -20,9 +20,9 @@ package struct NodeLocalHolding: Codable, Hashable, Sendable {
     self.present = present
   }
 
-  /// All that a node has.
+  /// Lists the checkpoints of a node's folder.
   ///
-  /// - Parameter report: told of damaged manifests.
+  /// - Parameter report: called with damaged manifests.
   package static func all(in folder: CheckpointFolder, report: (ForgeError) -> Void) -> [NodeLocalHolding] {
     folder.steps().compactMap { step in
       do {
@@ -39,9 +39,9 @@ package struct NodeLocalHolding: Codable, Hashable, Sendable {
   }
 }
 
-/// A checkpoint that the nodes keep between them, each some shards.
+/// A node-local checkpoint, of which every node keeps some shards.
 public struct NodeLocalCheckpoint: Equatable, Sendable {
-  /// Where the metadata of a copy has the newest step on the shared disk.
+  /// The metadata key of the newest step on the shared disk.
   package static let sharedStepKey = "shared_step"
 
   public var step: Int
@@ -56,7 +56,7 @@ public struct NodeLocalCheckpoint: Equatable, Sendable {
   /// The shards that no node has, in order.
   public var missing: [String] { lengths.keys.filter { holders[$0] == nil }.sorted() }
 
-  /// Newest first; of one step, that of which more nodes have the manifest.
+  /// Merges the nodes' holdings into checkpoints, newest first; of one step, the one whose manifest more nodes have.
   ///
   /// - Parameter holdings: by node.
   package static func all(_ holdings: [[NodeLocalHolding]]) -> [NodeLocalCheckpoint] {

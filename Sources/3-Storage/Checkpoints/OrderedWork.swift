@@ -1,10 +1,11 @@
 import Foundation
 import Support
 
-/// Hands the numbers 0 ..< `count` to several threads and lets them deliver their results in that order.
+/// An ordered parallel loop: distributes the indices 0 ..< `count` to several threads, which deliver their results in
+/// order.
 ///
-/// A number is always taken by a thread that is running, and the thread with the lowest undelivered one waits for
-/// nobody; so this cannot deadlock, however few threads the system gives.
+/// Only running threads take an index, and the thread with the lowest undelivered one does not wait; so this cannot
+/// deadlock at any number of threads.
 final class OrderedWork {
   private let count: Int
   private let condition = NSCondition()
@@ -14,7 +15,7 @@ final class OrderedWork {
 
   init(count: Int) { self.count = count }
 
-  /// The next number; nil when all are taken or something failed.
+  /// Takes the next index; nil when all are taken or after a failure.
   func take() -> Int? {
     condition.withLock {
       guard taken < count, failure == nil else { return nil }
@@ -23,7 +24,7 @@ final class OrderedWork {
     }
   }
 
-  /// Waits until everything before `index` is delivered and runs `body`; skips it after a failure.
+  /// Waits until all results before `index` are delivered and runs `body`; skips it after a failure.
   func deliver(_ index: Int, _ body: () throws -> Void) {
     let isWanted = condition.withLock {
       while delivered < index, failure == nil { condition.wait() }
@@ -41,7 +42,7 @@ final class OrderedWork {
     }
   }
 
-  /// Stops the work; the first failure is the one reported.
+  /// Stops the work; `run` throws the first failure.
   func fail(_ error: any Error) {
     condition.withLock {
       failure = failure ?? error
@@ -49,8 +50,8 @@ final class OrderedWork {
     }
   }
 
-  /// Runs `worker`, with its own number below `threads`, on the caller's and up to `threads` - 1 further threads, as far
-  /// as the system starts them, until each of them returns, and throws what failed.
+  /// Runs `worker`, with a thread's number below `threads`, on the caller's and up to `threads` - 1 further threads, as
+  /// far as the system starts them, and waits for all. Throws the first failure.
   func run(threads: Int, _ worker: (Int) -> Void) throws {
     withoutActuallyEscaping(worker) { worker in
       let shared = SharedWorker(worker)
@@ -66,14 +67,14 @@ final class OrderedWork {
       { started += 1 }
       shared.run(0)
       for _ in 0..<started { ended.wait() }
-      shared.worker = nil  // a thread that has not quite ended keeps only what holds it
+      shared.worker = nil  // a thread that has not ended yet retains only the box
     }
     if let failure { throw failure }
   }
 }
 
-/// A worker on several threads, shared on purpose: they meet only in ``OrderedWork``'s methods, and all have returned from it
-/// before it is taken away.
+/// A worker that several threads share: they synchronise in ``OrderedWork``'s methods only, and all have returned from
+/// it before it is cleared.
 private final class SharedWorker: @unchecked Sendable {
   var worker: ((Int) -> Void)?
 

@@ -1,7 +1,8 @@
-/// Which checkpoints of a run stay: the newest few, some for ever, and the best by validation loss.
+/// The retention policy of a run's checkpoints: the newest few, every so many steps for ever, and the best by
+/// validation loss.
 public struct Retention: Sendable, Equatable {
   public var keepLast: Int
-  /// Multiples of this many steps stay for ever; nil for none.
+  /// Multiples of this many steps are kept for ever; nil for none.
   public var keepEvery: Int?
   public var keepBest: Int
 
@@ -12,12 +13,12 @@ public struct Retention: Sendable, Equatable {
     self.keepBest = keepBest
   }
 
-  /// The steps that go, in ascending order.
+  /// The steps to delete, ascending.
   ///
   /// - Parameters:
-  ///   - steps: in ascending order.
-  ///   - losses: the validation losses of those steps that have one. Lower is better; of equal ones the older is.
-  ///   - sets: what each is the loss of. Losses of different sets are not compared: the best of each stay.
+  ///   - steps: ascending.
+  ///   - losses: the validation losses of those steps that have one. Lower is better; among equals the older one.
+  ///   - sets: the validation sequences of each. Losses of different sets are not compared: the best of each are kept.
   public func condemned(steps: [Int], losses: [Int: Double], sets: [Int: String] = [:]) -> [Int] {
     let comparable = Dictionary(grouping: steps.filter { losses[$0] != nil }) { sets[$0] }
     let best = comparable.values.reduce(into: Set<Int>()) { best, steps in

@@ -1,13 +1,12 @@
 import Dispatch
 import Synchronization
 
-/// A file that is written from front to back by a thread of its own, so that the disk works while the next bytes are
-/// made.
+/// A buffered, asynchronous writer of a file: a thread of its own writes blocks in order while the next bytes are
+/// encoded.
 ///
-/// What is appended is gathered in blocks, each of which is written at a multiple of its size and from memory that is
-/// aligned, as ``PosixFiles`` needs it to pass by the page cache.
+/// Blocks are written at multiples of their size and from aligned memory, as ``PosixFiles`` requires for direct I/O.
 final class SequentialFile {
-  /// Large enough for the disk; a file has ``blockCount`` of them in memory.
+  /// The default block size: large enough for the disk; a file has ``blockCount`` of them in memory.
   static let defaultBlockBytes = 2 << 20
   private static let blockCount = 4
 
@@ -20,12 +19,12 @@ final class SequentialFile {
   private let blockBytes: Int
   private let blocks: [UnsafeMutableRawBufferPointer]
   private let queue = SerialWorker(name: "write")
-  /// Counts the blocks beside the one being filled that are written.
+  /// Counts the free blocks besides the one being filled.
   private let written = DispatchSemaphore(value: blockCount - 1)
   private let failure = Failure()
   private var isOpen = true
 
-  /// What went wrong on the writing thread first; nothing is written after it.
+  /// The first error of the writing thread, after which nothing is written.
   private final class Failure: Sendable {
     private let error = Mutex<(any Error)?>(nil)
 
@@ -39,7 +38,7 @@ final class SequentialFile {
     }
   }
 
-  /// - Throws: `ForgeError.tryAgain` when the file cannot be made.
+  /// - Throws: `ForgeError.tryAgain` when the file cannot be created.
   init(path: String, files: any FileOperations, blockBytes: Int = defaultBlockBytes) throws {
     self.path = path
     self.files = files
@@ -54,9 +53,9 @@ final class SequentialFile {
     for block in blocks { block.deallocate() }
   }
 
-  /// Copies the bytes; waits for the disk when all blocks are full.
+  /// Appends a copy of the bytes; waits for the disk when all blocks are full.
   ///
-  /// - Throws: what writing these bytes or earlier ones has thrown.
+  /// - Throws: the first error of writing these or earlier bytes.
   func append(_ bytes: UnsafeRawBufferPointer) throws {
     var rest = bytes[...]
     while !rest.isEmpty {
@@ -73,7 +72,7 @@ final class SequentialFile {
     }
   }
 
-  /// Makes the file durable, if there is anything in it, and closes it.
+  /// Writes the rest, syncs the file unless it is empty, and closes it.
   func finish() throws {
     let filled = end % blockBytes
     if filled > 0 {
@@ -91,7 +90,7 @@ final class SequentialFile {
   private var block: UnsafeMutableRawBufferPointer { blocks[end / blockBytes % Self.blockCount] }
 
   private func write(_ block: UnsafeMutableRawBufferPointer, _ count: Int, at offset: Int) {
-    // Shared with the thread that fills blocks, which comes back to this one only when it is written.
+    // Shared with the thread that fills blocks, which reuses this one only after it is written.
     nonisolated(unsafe) let bytes = UnsafeRawBufferPointer(rebasing: block[..<count])
     queue.submit { [files, file, failure, written] in
       failure.keeping { try files.write(bytes, to: file, at: offset) }

@@ -1,19 +1,19 @@
 import Foundation
 import Support
 
-/// Runs closures one after the other on a thread of its own; where the system starts none, at once on the caller's.
+/// A serial queue with a thread of its own; where the system starts none, closures run synchronously on the caller's.
 final class SerialWorker {
   private let state = State()
   private let hasThread: Bool
 
-  /// What the thread and its owner share, guarded by `condition`.
+  /// The state that the thread and its owner share, guarded by `condition`.
   private final class State: @unchecked Sendable {
     let condition = NSCondition()
     var queue: [@Sendable () -> Void] = []
     var unfinished = 0
     var isEnding = false
 
-    /// What the thread does, all its life.
+    /// The loop of the thread.
     func run() {
       while let body = next() {
         body()
@@ -52,7 +52,7 @@ final class SerialWorker {
     }
   }
 
-  /// Returns when all that was submitted is done.
+  /// Waits until all submitted closures have run.
   func wait() {
     state.condition.withLock {
       while state.unfinished > 0 { state.condition.wait() }

@@ -1,5 +1,5 @@
-/// A shard that comes from another node, block by block. It has its name only when all of it is durable, so that one with
-/// the right length is never half of it.
+/// A shard that is received from another node, block by block. It gets its name when its data is durable, so a shard
+/// under its name is always complete.
 package final class ShardCopy {
   private static let partialSuffix = ".partial"
 
@@ -8,7 +8,7 @@ package final class ShardCopy {
   private let file: OpenFile
   private var isClosed = false
 
-  /// - Throws: `ForgeError.tryAgain`, as everything here.
+  /// - Throws: `ForgeError.tryAgain`, as all methods.
   package init(path: String, files: any FileOperations) throws {
     self.path = path
     self.files = files
@@ -21,7 +21,7 @@ package final class ShardCopy {
     try files.write(bytes, to: file, at: offset)
   }
 
-  /// Makes the data durable; the name is when its folder is synchronised.
+  /// Syncs the data and renames the file; the name is durable after a sync of its folder.
   package func finish() throws {
     try files.synchronize(file)
     isClosed = true

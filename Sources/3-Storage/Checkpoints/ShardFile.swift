@@ -1,14 +1,14 @@
 import Foundation
 import Support
 
-/// A file of a checkpoint that is open for reading.
+/// A checkpoint's file, open for reading.
 package final class ShardFile: Sendable {
   private let descriptor: Int32
-  /// The same file past the page cache; -1 where nobody asked for it or the file system cannot do that.
+  /// The descriptor for direct I/O; -1 where it is not used or the file system does not support it.
   private let direct: Int32
   private let path: String
 
-  /// - Parameter isLarge: whether it is worth reading past the page cache.
+  /// - Parameter isLarge: whether to read by direct I/O.
   package init(path: String, isLarge: Bool = false) throws {
     descriptor = Self.open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw systemError("open", path) }
@@ -16,7 +16,7 @@ package final class ShardFile: Sendable {
     self.path = path
   }
 
-  /// As the system's; a checkpoint by many ranks may need more open files than a process has at first, though it may.
+  /// `open(2)`, which raises the soft limit of open files if needed: a checkpoint of many ranks may have more shards.
   private static func open(_ path: String, _ flags: Int32) -> Int32 {
     let descriptor = Foundation.open(path, flags)
     guard descriptor < 0, errno == EMFILE else { return descriptor }
@@ -49,10 +49,11 @@ package final class ShardFile: Sendable {
 }
 
 extension ShardFile {
-  /// Fewer bytes than these are not worth an access to the disk of their own.
+  /// The min size of a direct read.
   private static let directBytes = 64 << 10
 
-  /// Reads into `memory`, past the page cache if that is worth it: as a rule, ranks read different chunks.
+  /// Reads into `memory`, by direct I/O if the range is large: ranks usually read different chunks, so caching them is
+  /// no use.
   ///
   /// - Returns: the bytes, somewhere in `memory`.
   func read(_ count: Int, at offset: Int, in memory: GrowingBuffer) throws -> UnsafeRawBufferPointer {
@@ -64,7 +65,7 @@ extension ShardFile {
       let rest = UnsafeMutableRawBufferPointer(rebasing: room[done...])
       let count = pread(direct, rest.baseAddress, rest.count, off_t(start + done))
       if count < 0, errno == EINTR { continue }
-      guard count > 0 else { break }  // the other way may do, or say what is wrong
+      guard count > 0 else { break }  // buffered reading may work, or report the error
       done += count
     }
     if done < lead + count {
@@ -73,7 +74,7 @@ extension ShardFile {
     return UnsafeRawBufferPointer(rebasing: room[lead..<lead + count])
   }
 
-  /// The whole of a small file.
+  /// Reads a whole small file.
   static func contents(_ path: String) throws -> [UInt8] {
     let file = try ShardFile(path: path)
     var status = stat()
@@ -84,9 +85,9 @@ extension ShardFile {
   }
 }
 
-/// What one thread needs while it reads chunks; fetches some from the disk, in order, while another is worked on.
+/// A thread's buffers for reading chunks, with prefetching: the next ones are read, in order, while one is decoded.
 final class ReadBuffers {
-  /// The most that may be fetched beside the one that is worked on.
+  /// The max chunks to prefetch.
   static let ahead = 2
 
   let decoder = ChunkDecoder()
@@ -103,7 +104,7 @@ final class ReadBuffers {
     var result: Result<UnsafeRawBufferPointer, any Error> = .failure(FormatError("nothing was fetched"))
   }
 
-  /// Begins to read, with a closure that is given memory for it.
+  /// Starts a read into the memory that the closure receives.
   func fetch(_ read: @escaping @Sendable (GrowingBuffer) throws -> UnsafeRawBufferPointer) {
     precondition(begun - taken < Self.ahead)
     let slot = slots[begun % slots.count]
@@ -114,7 +115,7 @@ final class ReadBuffers {
     }
   }
 
-  /// Waits for the earliest that was begun and not yet taken; what it read stays until the next call.
+  /// Waits for the earliest read that was not taken; its bytes are valid until the next call.
   func take() -> Result<UnsafeRawBufferPointer, any Error> {
     let slot = slots[taken % slots.count]
     taken += 1
@@ -123,7 +124,7 @@ final class ReadBuffers {
   }
 }
 
-/// Memory that is aligned for every element type and for reading directly, and is kept from chunk to chunk.
+/// A reusable buffer that grows, aligned for every element type and for direct I/O.
 final class GrowingBuffer {
   private var memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 

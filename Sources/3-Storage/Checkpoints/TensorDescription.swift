@@ -1,4 +1,4 @@
-/// What a tensor's elements are; the raw value is its name in a manifest. All are stored little-endian.
+/// The data type of a tensor's elements; the raw value is its name in a manifest. All are stored little-endian.
 public enum ElementType: String, Codable, Sendable, CaseIterable {
   case f64, f32, f16, bf16
   case i64, i32, i16, i8
@@ -15,11 +15,11 @@ public enum ElementType: String, Codable, Sendable, CaseIterable {
   }
 }
 
-/// A named tensor of a checkpoint: a parameter, a moment of the optimizer, or any other array.
+/// A tensor of a checkpoint, by name: a parameter, an optimizer moment, or any other array.
 public struct TensorDescription: Codable, Sendable, Equatable {
   public var name: String
   public var dtype: ElementType
-  /// Row-major; `[]` is one number.
+  /// Row-major; `[]` is a scalar.
   public var shape: [Int]
 
   public init(name: String, dtype: ElementType, shape: [Int]) {

@@ -2,10 +2,11 @@ import ConfigurationFiles
 import Models
 import Support
 
-/// A folder's `config.json`, or what it says of the language model where that is a part of an image-and-text model.
+/// The language model's configuration in a folder's `config.json`: the file itself, or its `text_config` in an
+/// image-and-text model.
 struct FolderConfiguration {
   let node: ConfigurationNode
-  /// Whether the folder holds a model of images and text.
+  /// Whether the folder holds an image-and-text model.
   let isWrapped: Bool
 
   init(_ node: ConfigurationNode) throws {
@@ -22,7 +23,7 @@ struct FolderConfiguration {
       throw try ConfigurationSection(text, path: "text_config").error(
         "model_type", "is '\(family)', which is not supported as the language model of a \(type) model")
     }
-    // Whether embeddings are tied, by default they are, and how weights are packed is said of the whole model.
+    // Tied embeddings (by default true) and quantization are set for the whole model.
     let tied = ConfigurationNode(.boolean(true), at: node.location)
     let outer = [
       node.entry("tie_word_embeddings")

@@ -1,10 +1,10 @@
 import Formats
 import Foundation
 
-/// Which files of a model's folder belong to the model beside its weights, by their paths within it.
+/// The list of a model folder's files that belong to the model besides its weights, by relative path.
 ///
-/// Kept is every small text file, in subfolders too, and a tokenizer's files of any kind. Left out are weights in other
-/// formats, a trainer's state, adapters, other models in subfolders and what is not text. Hidden files do not count.
+/// It keeps small text files, also in subfolders, and a tokenizer's files of any kind. It leaves out weights in other
+/// formats, trainer state, adapters, other models in subfolders and binary files. Hidden files are ignored.
 struct FolderList {
   private(set) var kept: [String] = []
   private(set) var leftOut: [String] = []
@@ -14,7 +14,7 @@ struct FolderList {
     "added_tokens.json", "merges.txt", "sentencepiece.bpe.model", "special_tokens_map.json", "spiece.model",
     "tekken.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.bpe", "vocab.json", "vocab.txt",
   ]
-  /// What says something about other files than the model's: adapters, a dataset, a trainer's state.
+  /// Files about adapters, datasets and trainer state, not about the model.
   private static let others: Set<String> = ["adapter_config.json", "dataset.json", "trainer_state.json"]
   private static let maxTokenizerBytes = 1 << 28
   private static let maxTextBytes = 1 << 24
@@ -53,7 +53,7 @@ struct FolderList {
     return size <= maxTextBytes && isText(target)
   }
 
-  /// Without a byte of zero, as no file of numbers is.
+  /// Whether a file has no zero byte, which binary files have.
   private static func isText(_ path: String) -> Bool {
     guard let data = try? Data(contentsOf: URL(filePath: path)) else { return false }
     return !data.contains(0)

@@ -4,10 +4,10 @@ import Foundation
 import Support
 
 extension JSONValue {
-  /// The same value, its integers and numbers as they were written.
+  /// Converts a configuration node; integers and numbers stay distinct.
   init(_ node: ConfigurationNode) { self.init(node.value) }
 
-  /// The same for a value without a place.
+  /// Converts a value without a location.
   init(_ value: ConfigurationNode.Value) {
     self =
       switch value {
@@ -22,8 +22,8 @@ extension JSONValue {
       }
   }
 
-  /// The value as text, keys in order. Unlike Foundation's encoders it writes the number zero as `0.0`: transformers
-  /// refuses an integer where it expects a float.
+  /// Serializes the value as text with sorted keys. Unlike Foundation's encoders it writes the number zero as `0.0`:
+  /// transformers rejects an integer where it expects a float.
   func indented(by depth: Int = 0) -> String {
     let inner = String(repeating: "  ", count: depth + 1)
     let outer = String(repeating: "  ", count: depth)
@@ -32,7 +32,7 @@ extension JSONValue {
     case .boolean(let value): return "\(value)"
     case .integer(let value): return "\(value)"
     case .number(let value):
-      // As Python writes and reads them; JSON has no such numbers.
+      // As in Python; JSON has no such numbers.
       return value.isFinite ? "\(value)" : value.isNaN ? "NaN" : value < 0 ? "-Infinity" : "Infinity"
     case .string(let value): return JSONString.quoted(value)
     case .array(let values): return "[" + values.map { $0.indented(by: depth + 1) }.joined(separator: ", ") + "]"

@@ -6,24 +6,25 @@ import Models
 import Support
 
 extension ModelConfiguration {
-  /// The release of transformers that the files follow. Without one from 5 on, transformers calls the tokenizers of large
-  /// Mistral vocabularies broken.
+  /// The release of transformers that the files follow. Before 5, transformers reports the tokenizers of large Mistral
+  /// vocabularies as broken.
   private static let transformersVersion = "5.24.0"
-  /// Keys that are ours whatever the source says: they describe the file that is written.
+  /// Keys that are never copied from the source, since they describe the written file.
   private static let ownKeys: Set<String> = [
     "architectures", "model_type", "torch_dtype", "dtype", "transformers_version", "tie_word_embeddings",
   ]
-  /// What says where the source came from, or how its weights are packed.
+  /// Keys about the source's origin or quantization, which are dropped.
   private static let droppedKeys: Set<String> = ["_name_or_path", "quantization_config"]
-  /// Settings of training noise that a model carries; this program neither makes nor changes it.
+  /// Keys that are copied from the source although this program does not use them.
   private static let carriedKeys: Set<String> = ["attention_dropout", "use_cache"]
 
-  /// A `config.json` that transformers 4 and 5 both read, and this program reads back to the same configuration.
+  /// Exports a `config.json` that transformers 4 and 5 read, and that this program reads back to the same
+  /// configuration.
   ///
   /// - Parameters:
-  ///   - dtype: of the weights beside it.
-  ///   - source: the `config.json` of the folder that the model came from. Its values stay as they were written where the
-  ///     model is still the same, and the keys that this program does not use stay in any case.
+  ///   - dtype: the type of the weights beside it.
+  ///   - source: the `config.json` of the folder that the model came from. Its values are kept as written if the
+  ///     configuration is unchanged; keys that this program does not use are always kept.
   /// - Throws: `ForgeError.badInput` when `source` cannot be read.
   public func huggingFaceJSON(dtype: ScalarType = .float32, source: ConfigurationNode?) throws -> Data {
     guard let source, case .object(let stated) = JSONValue(source) else { return huggingFaceJSON(dtype: dtype) }
@@ -37,14 +38,14 @@ extension ModelConfiguration {
         keys[key] = accepted(value, key, ours: ours[key])
       }
     }
-    // transformers 4 does not know rope_parameters, and 5 takes rope_scaling for them.
+    // transformers 4 does not read rope_parameters, and 5 reads rope_scaling instead of them.
     if isSame, ours["rope_scaling"] != nil, case .object(var rope)? = stated["rope_parameters"],
       stated["rope_scaling"] ?? .null == .null
     {
       rope["rope_theta"] = nil
       keys["rope_scaling"] = .object(rope)
     }
-    // With them transformers wants a window, even where no layer has one.
+    // With layer_types transformers requires a window, even where no layer has one.
     if family.hasLayerTypes, ours["layer_types"] == nil, keys.removeValue(forKey: "layer_types") != nil {
       keys["sliding_window"] = ours["sliding_window"]
     }
@@ -55,13 +56,13 @@ extension ModelConfiguration {
     return Self.data(keys)
   }
 
-  /// Keys for which transformers takes no integer.
+  /// Keys for which transformers rejects an integer.
   private static let floatKeys: Set<String> = [
     "clip_qkv", "initializer_range", "rms_norm_eps", "routed_scaling_factor", "router_aux_loss_coef",
     "router_jitter_noise",
   ]
 
-  /// A value of a source in a form that transformers 5 does not refuse; nil for none.
+  /// A source's value in a form that transformers 5 accepts; nil for none.
   private func accepted(_ value: JSONValue, _ key: String, ours: JSONValue?) -> JSONValue? {
     switch (value, ours) {
     case (.null, _):
@@ -69,7 +70,7 @@ extension ModelConfiguration {
     case (.integer(let number), _) where Self.floatKeys.contains(key): return .number(Double(number))
     case (.number(let number), let ours) where Self.isWhole(key, ours):
       return Int(exactly: number).map(JSONValue.integer) ?? value
-    // One beginning and one padding token, but any number of ends.
+    // One begin and one padding token, but any number of end tokens.
     case (.array, _) where key == "bos_token_id" || key == "pad_token_id": return ours
     case (.array(let items), _) where key == "eos_token_id":
       return .array(items.map { item in item.number.flatMap(Int.init(exactly:)).map(JSONValue.integer) ?? item })
@@ -82,7 +83,7 @@ extension ModelConfiguration {
     return keys.contains(key) && !floatKeys.contains(key)
   }
 
-  /// The same without a source.
+  /// Exports a `config.json` without a source.
   public func huggingFaceJSON(dtype: ScalarType = .float32) -> Data { Self.data(huggingFaceKeys(dtype: dtype)) }
 
   private static func data(_ keys: [String: JSONValue]) -> Data {
@@ -116,7 +117,7 @@ extension ModelConfiguration {
 
   private static func integer(_ value: Int?) -> JSONValue { value.map(JSONValue.integer) ?? .null }
 
-  /// The number that prints as short as the float does.
+  /// The double with the float's shortest decimal representation.
   private static func number(_ value: Float) -> JSONValue { .number(Double("\(value)") ?? Double(value)) }
 }
 

@@ -4,29 +4,29 @@ import Foundation
 import Support
 import Tokenizers
 
-/// What a model's folder holds beside the weights: its `config.json`, generation settings, chat templates, tokenizer,
-/// licence, model card and other small text files, byte for byte.
+/// The files of a model's folder besides the weights: its `config.json`, generation settings, chat templates,
+/// tokenizer, licence, model card and other small text files, byte for byte.
 ///
-/// An export writes them again. A run that starts from a folder (`model.from`) keeps them in `RUN/pretrained`, where
-/// the export of the run and of each of its checkpoints finds them.
+/// An export writes them again. A run that starts from a folder (`model.from`) copies them to `RUN/pretrained`, for
+/// exports of the run and of its checkpoints.
 public struct ModelFolderFiles: Sendable {
-  /// By their paths within the folder, such as `chat_templates/tool.jinja`.
+  /// Contents by relative path, such as `chat_templates/tool.jinja`.
   private var contents: [String: Data] = [:]
   private let folder: String?
-  /// What the folder also holds and this does not, weights apart.
+  /// Files of the folder that are not kept, except weights.
   private var leftOut: [String] = []
-  /// Whether the model comes from a run whose data was prepared by this program.
+  /// Whether the model is of a run whose data was prepared by this program.
   private var isTrained = false
-  /// How the run's data began documents, where another tokenizer than the one here says so.
+  /// How the run's data began documents, if another tokenizer than the one here determines it.
   private var beginning: DocumentBeginning?
 
-  /// The folder of a run's directory that keeps them.
+  /// The name of their folder in a run's directory.
   public static let runFolder = "pretrained"
   private static let configuration = "config.json"
   private static let generation = "generation_config.json"
   private static let tokenizer = "tokenizer.json"
 
-  /// None.
+  /// No files.
   public init() { folder = nil }
 
   /// The files that belong to a model.
@@ -38,7 +38,7 @@ public struct ModelFolderFiles: Sendable {
       try self.init(folder: path)
       return
     }
-    // A checkpoint that lies elsewhere has no run.
+    // A checkpoint outside a run directory has none.
     let kept = RunDirectory(containing: path).pretrained
     if FileManager.default.fileExists(atPath: kept + "/" + Self.configuration) {
       try self.init(folder: kept)
@@ -48,8 +48,7 @@ public struct ModelFolderFiles: Sendable {
     isTrained = Self.isTrained(path)
   }
 
-  /// Whether the data of a run is known to be prepared by this program; so it is taken to be where versions recorded
-  /// nothing.
+  /// Whether the data of a run was prepared by this program; true for versions that did not record it.
   private static func isTrained(_ path: String) -> Bool {
     guard let sources = (try? CheckpointReader(path: path))?.metadata["sources"] else { return true }
     return sources["train"]?.array?.contains { $0["tokenizer"]?.string != nil } ?? false
@@ -65,7 +64,7 @@ public struct ModelFolderFiles: Sendable {
 
   /// Only the files of a tokenizer, chat templates included.
   ///
-  /// - Parameter path: a folder with one, or its `tokenizer.json`, whatever that is called.
+  /// - Parameter path: a folder with one, or a `tokenizer.json` under any name.
   /// - Throws: `ForgeError.badInput` when there is none.
   public init(tokenizer path: String) throws {
     var isFolder: ObjCBool = false
@@ -94,13 +93,13 @@ public struct ModelFolderFiles: Sendable {
       || contents["tokenizer_config.json"].map(DocumentBeginning.hasChatTemplate) ?? false
   }
 
-  /// What names the tokens of a tokenizer, and belongs together.
+  /// The files that name a tokenizer's special tokens, which are replaced together.
   private static let names: Set<String> = ["added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"]
 
-  /// Puts another tokenizer in the place of the one that is here; chat templates stay where it has none.
+  /// Replaces the tokenizer; chat templates are kept if the new one has none.
   ///
-  /// - Parameter wasNamed: whether the user named it. One that was only found, and gives the same ids, is the same
-  ///   tokenizer: it adds what is missing here.
+  /// - Parameter wasNamed: whether the user chose it. One that was only found, and has the same fingerprint, is the
+  ///   same tokenizer: it only adds missing files.
   public mutating func replaceTokenizer(with tokenizer: ModelFolderFiles, wasNamed: Bool) {
     if isTrained { beginning = DocumentBeginning(files: tokenizer.contents) }
     let fingerprint = contents[Self.tokenizer].map(TokenizerFingerprint.hash(json:))
@@ -122,9 +121,10 @@ public struct ModelFolderFiles: Sendable {
     contents.merge(tokenizer.contents) { _, other in other }
   }
 
-  /// Makes texts and chats begin for others as documents began in training, where this is a run's model.
+  /// Edits the tokenizer's files so that other programs begin texts and chats as documents began in training, for a
+  /// run's model.
   ///
-  /// - Returns: what was changed, in a sentence; nil when nothing was.
+  /// - Returns: a sentence about the change; nil if there was none.
   mutating func beginAsTrained() -> String? {
     guard isTrained, let beginning = beginning ?? DocumentBeginning(files: contents) else { return nil }
     var files = contents.filter { FolderList.isTokenizer($0.key) || FolderList.isTemplate($0.key) }
@@ -135,14 +135,14 @@ public struct ModelFolderFiles: Sendable {
 
   // MARK: Reading and writing
 
-  /// What of the folder is not here, in one sentence; nil when that is nothing but the weights.
+  /// A sentence about files of the folder that are not kept; nil if there are none but the weights.
   public var leftOutNote: String? {
     guard let folder, !leftOut.isEmpty else { return nil }
     let more = leftOut.count > 8 ? " and \(leftOut.count - 8) more" : ""
     return "not copied from '\(folder)': \(leftOut.prefix(8).joined(separator: ", "))\(more)"
   }
 
-  /// The folder's `config.json`, of a model of images and text the part on its language model; nil where there is none.
+  /// The language model's configuration in the folder's `config.json`; nil where there is none.
   public var configuration: ConfigurationNode? {
     get throws {
       try contents[Self.configuration].map {
@@ -153,7 +153,7 @@ public struct ModelFolderFiles: Sendable {
     }
   }
 
-  /// The tokens after which `generation_config.json` ends a generation.
+  /// The end-of-sequence tokens of `generation_config.json`.
   ///
   /// - Throws: `ForgeError.badInput`, located, when the file is malformed.
   public var generationEnds: [Int] {
@@ -166,7 +166,7 @@ public struct ModelFolderFiles: Sendable {
     }
   }
 
-  /// Writes the files into a folder, which exists; the folder's `config.json` only on request.
+  /// Writes the files into an existing folder; `config.json` only if `withConfiguration`.
   ///
   /// - Throws: `ForgeError.tryAgain` when the disk fails.
   func write(to folder: String, withConfiguration: Bool) throws {
@@ -182,7 +182,7 @@ public struct ModelFolderFiles: Sendable {
     }
   }
 
-  /// Keeps the files in a run's directory, all at once; nothing is there where there are none.
+  /// Writes the files to a run's directory, atomically; without a `config.json`, none are written.
   ///
   /// - Throws: `ForgeError` when they cannot be written.
   public func keep(inRun directory: String) throws {

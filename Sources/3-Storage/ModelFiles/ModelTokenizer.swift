@@ -4,12 +4,15 @@ import Datasets
 import Foundation
 import Support
 
-/// Where the tokenizer of a model is: beside the weights of a Hugging Face folder, or in the run's own copy.
+/// Locates the tokenizer of a model: in a Hugging Face folder, in the run directory, or, for runs of older versions,
+/// beside their data.
 ///
-/// What merely stands nearby is never taken: it may be another's.
+/// Other folders nearby are not searched: a tokenizer there may be of another model.
 public enum ModelTokenizer {
+  /// The folder of a model's tokenizer.
+  ///
   /// - Parameter model: a Hugging Face folder, a run directory, its `checkpoints` or one checkpoint.
-  /// - Returns: nil when there is none, or when it is not known which the data was made with.
+  /// - Returns: nil when there is none, or when the tokenizer of the data is unknown.
   public static func folder(model: String) -> String? {
     let candidates: [String]
     if FileManager.default.fileExists(atPath: model + "/config.json") {
@@ -22,8 +25,8 @@ public enum ModelTokenizer {
     return candidates.first { FileManager.default.fileExists(atPath: $0 + "/tokenizer.json") }
   }
 
-  /// The fingerprint of the tokenizer that a run's data was made with, as its checkpoint records it; nil when it does not,
-  /// or for a Hugging Face folder.
+  /// The fingerprint of the tokenizer of a run's data, from its checkpoint; nil if it is not recorded, or for a Hugging
+  /// Face folder.
   public static func recordedFingerprint(model: String) -> String? {
     guard !FileManager.default.fileExists(atPath: model + "/config.json"),
       let reader = try? CheckpointReader(path: model)
@@ -31,7 +34,7 @@ public enum ModelTokenizer {
     return reader.metadata["sources"]?["tokenizer"]?.string
   }
 
-  /// The tokenizers that the datasets of a run's `config.yaml` were made with.
+  /// The tokenizers of the datasets in a run's `config.yaml`.
   private static func dataTokenizers(_ run: RunDirectory) -> [String] {
     guard FileManager.default.fileExists(atPath: run.configuration),
       let section = try? ConfigurationSection(ConfigurationNode.load(path: run.configuration)),

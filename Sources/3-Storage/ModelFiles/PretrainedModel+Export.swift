@@ -5,19 +5,19 @@ import Models
 import Support
 
 extension PretrainedModel {
-  /// Writes a folder that `transformers` loads: `config.json`, the weights, and what came with the model.
+  /// Exports a folder that `transformers` loads: `config.json`, the weights, and the model's other files.
   ///
-  /// Nothing appears there before all of it is complete. Weights that a former export left there go: transformers would
-  /// take `model.safetensors` before newer shards.
+  /// Nothing appears there before all of it is complete. Weights of a former export are deleted: transformers would
+  /// load `model.safetensors` before newer shards.
   ///
   /// - Parameters:
-  ///   - dtype: of the weights; narrower ones are rounded to nearest even. Selection biases stay as they are, since
-  ///     a bias moves by less than a narrow type tells apart.
-  ///   - maximumShardBytes: above it the weights are split into shards with an index.
-  ///   - files: what the model's own folder held beside the weights.
-  /// - Returns: what the user should know about what was written, a sentence each.
-  /// - Throws: `ForgeError.badInput` that names a tensor with a value that is not finite or that `dtype` cannot hold, and
-  ///   then nothing is written; `ForgeError.tryAgain` when the disk fails.
+  ///   - dtype: of the weights; narrower ones are rounded to nearest even. Expert biases stay fp32, since their updates
+  ///     are smaller than a narrow type's resolution.
+  ///   - maximumShardBytes: the size above which the weights are split into shards with an index.
+  ///   - files: the files of the model's own folder besides the weights.
+  /// - Returns: notes for the user, a sentence each.
+  /// - Throws: `ForgeError.badInput` that names a tensor with a value that is not finite or overflows `dtype`, and then
+  ///   nothing is written; `ForgeError.tryAgain` when the disk fails.
   @discardableResult
   public static func write(
     _ configuration: ModelConfiguration, parameters: Buffer<Float>, folder: String, dtype: ScalarType = .float32,
@@ -52,13 +52,15 @@ extension PretrainedModel {
     return notes
   }
 
-  /// Whether a file is one that an export writes weights to.
+  /// Whether a name is that of an export's weight file.
   private static func isWeights(_ name: String) -> Bool {
     name == SafetensorsCollection.singleFileName || name == SafetensorsCollection.indexFileName
       || name.wholeMatch(of: /model-\d{5}-of-\d{5}\.safetensors/) != nil
   }
 
-  /// - Throws: `ForgeError.badInput` unless every value is finite and stays so as `type`.
+  /// Validates that every value is finite, also as `type`.
+  ///
+  /// - Throws: `ForgeError.badInput` that names the tensor.
   private static func check(_ values: Buffer<Float>, of tensor: ParameterTensor, fits type: ScalarType) throws {
     let largest = values.pointer.reduce(UInt32(0)) { max($0, $1.bitPattern & 0x7FFF_FFFF) }
     let value = Float(bitPattern: largest)
@@ -76,7 +78,7 @@ extension PretrainedModel {
 }
 
 extension ScalarType {
-  /// The smallest magnitude that becomes infinite when it is rounded to this type.
+  /// The min magnitude that rounds to infinity in this type.
   fileprivate var overflowThreshold: Float {
     switch self {
     case .float16: 65520

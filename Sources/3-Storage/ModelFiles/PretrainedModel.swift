@@ -11,7 +11,7 @@ import Support
 /// Both hold a `config.json` (a checkpoint within its metadata) and the same tensor names.
 public struct PretrainedModel {
   public let configuration: ModelConfiguration
-  /// What the user should know about how the model was read, a sentence each.
+  /// Notes for the user on how the model was read, a sentence each.
   public let notes: [String]
   private let weights: Weights
 
@@ -20,11 +20,13 @@ public struct PretrainedModel {
     case checkpoint(CheckpointReader)
   }
 
-  /// The key of a checkpoint's metadata under which its model's `config.json` stands.
+  /// The key of the model's `config.json` in a checkpoint's metadata.
   public static let metadataKey = "model"
 
+  /// Opens a model and reads its configuration.
+  ///
   /// - Parameter path: a Hugging Face folder, a run directory, its `checkpoints` folder or one checkpoint.
-  /// - Throws: `ForgeError.badInput` when there is no model, or one that this program cannot compute.
+  /// - Throws: `ForgeError.badInput` when there is no model, or an unsupported one.
   public init(path: String) throws {
     var notes: [String] = []
     if Self.isHuggingFaceFolder(path) {
@@ -42,16 +44,16 @@ public struct PretrainedModel {
     self.notes = notes
   }
 
-  /// Only the configuration of the model at `folder`.
+  /// Reads only the configuration of the model at `folder`.
   ///
   /// - Parameters:
   ///   - overrides: the `model:` section of a run that starts from it.
-  ///   - note: told what the user should know about how it was read.
+  ///   - note: called with notes for the user.
   public static func configuration(
     folder: String, overrides: ConfigurationSection? = nil, note: (String) -> Void = { _ in }
   ) throws -> ModelConfiguration {
     guard isHuggingFaceFolder(folder) else { return try configuration(of: checkpoint(folder)) }
-    // Weights that are missing or damaged are told when they are read.
+    // Missing or damaged weights are reported when they are read.
     let collection = try? SafetensorsCollection(path: folder)
     return try configuration(of: folderConfiguration(folder).node, collection, overrides: overrides, note: note)
   }
@@ -85,7 +87,7 @@ public struct PretrainedModel {
     return try configuration(recorded: text, source: reader.path + "/manifest.json")
   }
 
-  /// Reads the `config.json` that a checkpoint records.
+  /// Parses the `config.json` that a checkpoint records.
   ///
   /// - Parameter source: names the text in messages.
   public static func configuration(recorded text: String, source: String) throws -> ModelConfiguration {
@@ -103,11 +105,11 @@ public struct PretrainedModel {
     FileManager.default.fileExists(atPath: path + "/config.json")
   }
 
-  /// Reads parameters into their places, as fp32.
+  /// Loads parameters, converted to fp32.
   ///
   /// - Parameters:
   ///   - parameters: `[layout.count]`.
-  ///   - ranges: what to read of it, ascending and disjoint; nil reads everything.
+  ///   - ranges: the ranges to read, ascending and disjoint; nil for all.
   /// - Throws: `ForgeError.badInput` that names a missing, mis-shaped or damaged tensor.
   public func load(into parameters: Buffer<Float>, ranges: [Range<Int>]? = nil, threads: Int = 1) throws {
     let layout = ParameterLayout(configuration)

@@ -1,12 +1,11 @@
 import Foundation
 import Support
 
-/// A folder that is filled beside its place under a name nobody else has, and put there when it is complete; it goes
-/// when it is dropped before.
+/// A temporary folder that is moved into place when it is complete, and deleted otherwise.
 final class TemporaryFolder {
   let path: String
 
-  /// - Parameter place: where the files are to go; the folders above it are made.
+  /// - Parameter place: the final path; its parents are created.
   /// - Throws: `ForgeError.badInput` when nothing can be written there.
   init(beside place: String) throws {
     let url = URL(filePath: place).standardizedFileURL
@@ -24,7 +23,7 @@ final class TemporaryFolder {
     var template = Array("\(parent)/.\(url.lastPathComponent)-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw failure(errno) }
     path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    // Others may read it, as any other folder that the user makes.
+    // With the usual permissions, not mkdtemp's.
     let mask = umask(0)
     umask(mask)
     guard chmod(path, 0o777 & ~mask) == 0 else { throw failure(errno) }
@@ -32,8 +31,8 @@ final class TemporaryFolder {
 
   deinit { try? FileManager.default.removeItem(atPath: path) }
 
-  /// Moves the folder to a place where there is nothing or an empty folder, in one step; into any other folder file by
-  /// file, where it replaces files of the same names.
+  /// Moves the folder into place: atomically if nothing or an empty folder is there; else file by file, replacing files
+  /// of the same names.
   ///
   /// - Throws: `ForgeError.tryAgain` when that fails.
   func move(to place: String) throws {

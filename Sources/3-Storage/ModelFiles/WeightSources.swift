@@ -3,11 +3,11 @@ import Kernels
 import Models
 import Support
 
-/// Which tensors of a folder's weights hold the parameters of a model, by whatever names its family's files have them.
+/// The mapping from a model's parameters to the tensors of a folder's weights, by the names of its family.
 struct WeightSources {
   let collection: SafetensorsCollection
   private let configuration: ModelConfiguration
-  /// By the parameter's own name; without those that the folder does not have.
+  /// Places by parameter name, without parameters that the folder does not have.
   private var places: [String: TensorPlace] = [:]
 
   init(_ collection: SafetensorsCollection, _ configuration: ModelConfiguration) {
@@ -17,18 +17,18 @@ struct WeightSources {
     for tensor in layout.tensors {
       places[tensor.name] = configuration.places(of: tensor).first { collection.tensors[$0.name] != nil }
     }
-    // Of tied embeddings a file may hold the head only.
+    // With tied embeddings a file may have the head only.
     if configuration.tiedEmbeddings, let embedding = layout.tensors.first, places[embedding.name] == nil {
       places[embedding.name] = TensorPlace(Self.found(ModelConfiguration.headNames, in: collection), of: embedding)
     }
   }
 
-  /// The name that a folder has of several for the same tensor.
+  /// The first of several names of a tensor that a folder has.
   static func found(_ names: [String], in collection: SafetensorsCollection) -> String? {
     names.first { collection.tensors[$0] != nil }
   }
 
-  /// Reads a part of a parameter, as fp32.
+  /// Reads a part of a parameter, converted to fp32.
   ///
   /// - Throws: `ForgeError.badInput` that names a missing, mis-shaped or damaged tensor.
   func read(_ tensor: ParameterTensor, elements: Range<Int>, into values: Buffer<Float>) throws {
@@ -38,11 +38,11 @@ struct WeightSources {
       place.name, shape: place.shape, elements: first..<first + elements.count, into: values.pointer)
   }
 
-  /// Checks that every tensor has its place: one that the configuration does not mention, such as a bias, would silently
-  /// change the numbers if left out.
+  /// Validates that every tensor is mapped: leaving out one that the configuration does not mention, such as a bias,
+  /// would silently change the numbers.
   ///
   /// - Parameter isWrapped: whether the folder holds an image-and-text model, of which only the language model is read.
-  /// - Throws: `ForgeError.badInput` that names the first tensor without a place.
+  /// - Throws: `ForgeError.badInput` that names the first unmapped tensor.
   func checkNames(isWrapped: Bool, note: (String) -> Void) throws {
     var known = Set(places.values.map(\.name))
     if configuration.tiedEmbeddings { known.formUnion(ModelConfiguration.headNames) }
@@ -67,25 +67,25 @@ struct WeightSources {
     note("'\(collection.path)': \(first) is not what config.json says of the rotary embedding, which counts")
   }
 
-  /// What image-and-text models have beside their language model, as transformers 5 and 4 name it.
+  /// Prefixes of the other tensors of image-and-text models, in transformers 5 and 4.
   private static let imageParts = ["", "model."].flatMap { prefix in
     ["vision_tower.", "multi_modal_projector."].map { prefix + $0 }
   }
 
-  /// Whether a tensor of old files, which config.json makes superfluous, agrees with it.
+  /// Whether a rotary-frequency tensor of old files, which config.json makes redundant, agrees with it.
   private func holdsFrequencies(_ name: String) throws -> Bool {
     let expected = configuration.rotary.inverseFrequencies(dimension: configuration.headDimension)
     guard collection.tensors[name]?.shape == [expected.count], collection.tensors[name]?.dtype.convertsToFloat == true
     else { return false }
     var found = [Float](repeating: 0, count: expected.count)
     try found.withUnsafeMutableBufferPointer { try collection.read(name, into: $0) }
-    // Half precision tells no more apart.
+    // The resolution of half precision.
     return zip(found, expected).allSatisfy { abs($0 - $1) <= 0.01 * $1 + 1e-6 }
   }
 }
 
 extension TensorPlace {
-  /// All of a tensor under another name; nil where there is no such name.
+  /// The place of a whole tensor under another name; nil for no name.
   fileprivate init?(_ name: String?, of tensor: ParameterTensor) {
     guard let name else { return nil }
     self.init(name, tensor.shape)

@@ -2,10 +2,10 @@ import Foundation
 import Support
 import Synchronization
 
-/// A file that grows by whole lines. Its methods may be called from any thread.
+/// An append-only file. Its methods may be called from any thread.
 ///
-/// What a full disk does not take is kept, in order, and written as soon as there is room again: training goes on
-/// meanwhile, but no checkpoint, which must not be ahead of its metrics.
+/// What a full disk does not accept is buffered and written, in order, when there is space again. Training continues
+/// meanwhile, but no checkpoint is committed, since it must not be ahead of its metrics.
 public final class AppendedFile: Sendable {
   public let path: String
   private let descriptor: Int32
@@ -17,10 +17,10 @@ public final class AppendedFile: Sendable {
     var failure: ForgeError?
   }
 
-  /// Bytes that are kept at most.
+  /// The max buffered bytes.
   private static let room = 64 << 20
 
-  /// - Throws: `ForgeError.tryAgain` when the file cannot be opened or made.
+  /// - Throws: `ForgeError.tryAgain` when the file cannot be opened or created.
   public init(path: String) throws {
     self.path = path
     descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
@@ -29,13 +29,13 @@ public final class AppendedFile: Sendable {
 
   deinit { close(descriptor) }
 
-  /// Why some lines are not written yet; nil when all are.
+  /// The error that left some lines unwritten; nil when all are written.
   public var failure: ForgeError? { state.withLock { $0.failure } }
 
-  /// - Throws: `ForgeError.tryAgain` when the disk has taken nothing for so long that no more lines can be kept.
+  /// - Throws: `ForgeError.tryAgain` when writing fails and the buffer is full.
   public func append(_ line: String) throws { try append(Array(line.utf8)) }
 
-  /// - Throws: `ForgeError.tryAgain` when the disk has taken nothing for so long that no more can be kept.
+  /// - Throws: `ForgeError.tryAgain` when writing fails and the buffer is full.
   public func append(_ bytes: [UInt8]) throws {
     state.withLock { $0.pending += bytes }
     flush()
@@ -44,7 +44,7 @@ public final class AppendedFile: Sendable {
     }
   }
 
-  /// Writes what it can.
+  /// Writes as much of the buffer as the disk accepts.
   private func flush() {
     state.withLock { state in
       var written = 0
@@ -62,15 +62,15 @@ public final class AppendedFile: Sendable {
     }
   }
 
-  /// Forgets what is not written yet, for a job that may write no more.
+  /// Discards the buffer, for a job that has lost its lease.
   public func abandon() { state.withLock { $0.pending.removeAll() } }
 
-  /// Drops what is beyond so many bytes.
+  /// Truncates the file to `count` bytes.
   public func truncate(to count: Int) throws {
     guard ftruncate(descriptor, off_t(count)) == 0 else { throw systemError("write", path) }
   }
 
-  /// Returns once every line is on the disk.
+  /// Writes the buffer and syncs the file.
   public func synchronize() throws {
     flush()
     if let failure { throw failure }

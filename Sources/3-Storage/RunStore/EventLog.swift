@@ -2,17 +2,17 @@ import Formats
 import Foundation
 import Support
 
-/// The run's event files for TensorBoard, in which every step stands once.
+/// The run's TensorBoard event files, with each step once.
 ///
-/// Every start, and every return to an earlier step, begins another file. Before that the steps that will be written again
-/// are cut off the run's own files, which are known by the program that their beginning names; files that others have put
-/// into the directory, and those of versions that did not name it, stay as they are. (Of the latter TensorBoard drops such
-/// steps by itself: the new file says where it begins.)
+/// Every start, and every rollback, begins a new file. Before that, the steps that will be written again are truncated
+/// from the run's own files, which have this program as the writer in their header. Files of other writers, and of
+/// versions that did not record it, are left unchanged. (TensorBoard drops such steps of the latter by itself, from the
+/// new file's session start.)
 public final class EventLog {
   public let file: AppendedFile
   private static let writer = "forge-dist"
 
-  /// Begins a file for the steps after `step`.
+  /// Starts a file for the steps after `step`.
   ///
   /// - Throws: `ForgeError.tryAgain` when a file cannot be read or written.
   public init(_ directory: RunDirectory, resumingAfter step: Int) throws {
@@ -23,16 +23,16 @@ public final class EventLog {
         + TensorBoardEvents.sessionStart(step: step + 1, wallTime: Self.now))
   }
 
-  /// Appends the points of a step's curves.
+  /// Appends the scalars of a step.
   ///
-  /// - Throws: `ForgeError.tryAgain` when the disk has taken nothing for too long.
+  /// - Throws: `ForgeError.tryAgain` when writing fails and the buffer is full.
   public func append(step: Int, _ scalars: [(tag: String, value: Float)]) throws {
     let now = Self.now
     try file.append(
       scalars.flatMap { TensorBoardEvents.scalar($0.value, tag: $0.tag, step: step, wallTime: now) })
   }
 
-  /// Cuts what lies beyond a step off the run's own files; those that hold nothing else go.
+  /// Truncates the steps after `step` from the run's own files, and deletes files without others.
   private static func truncate(_ directory: RunDirectory, after step: Int) throws {
     for name in (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
     where name.hasPrefix(TensorBoardEvents.filePrefix) {
@@ -52,7 +52,7 @@ public final class EventLog {
     }
   }
 
-  /// TensorBoard reads files in the order of their names: a time comes first.
+  /// A new file name. It begins with the time, since TensorBoard reads files in the order of their names.
   private static func newName(_ directory: RunDirectory) -> String {
     let unique = "\(Int(now)).\(ProcessTable.hostName).\(getpid())"
     var number = 0

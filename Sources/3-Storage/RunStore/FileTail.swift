@@ -1,14 +1,14 @@
 import Foundation
 import Support
 
-/// The end of a file of lines, read without the rest of it.
+/// Reads the last line of a file without the rest of it.
 enum FileTail {
-  /// Bytes that are looked at first, and at most.
+  /// The initial and the max bytes to read.
   private static let (first, most) = (4 << 10, 16 << 20)
 
-  /// The last complete line that `parse` makes something of. A last line without a line feed does not count.
+  /// Parses the last complete line for which `parse` is not nil. A last line without a line feed does not count.
   ///
-  /// - Returns: nil when there is none, or none within the last 16 MiB.
+  /// - Returns: nil when there is none within the last 16 MiB.
   /// - Throws: `ForgeError.tryAgain` when the file cannot be read.
   static func last<Parsed>(of path: String, parse: (ArraySlice<UInt8>) -> Parsed?) throws -> Parsed? {
     let file = open(path, O_RDONLY | O_CLOEXEC)
@@ -27,7 +27,7 @@ enum FileTail {
         continue
       }
       var lines = bytes[..<end].split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-      if start > 0 { lines.removeFirst() }  // perhaps only its end
+      if start > 0 { lines.removeFirst() }  // may be incomplete
       for line in lines.reversed() { if let parsed = parse(line) { return parsed } }
       guard start > 0, window < Self.most else { return nil }
       window *= 4

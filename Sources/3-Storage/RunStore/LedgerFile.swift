@@ -1,35 +1,35 @@
 import Foundation
 import Support
 
-/// A ledger as it is read: its lines from some place on, checked.
+/// A ledger, read and verified from a position on.
 public struct LedgerFile {
-  /// A line that is what its hash says.
+  /// A line that matches its hash.
   public struct Entry {
     /// Counted from 1.
     public var line: Int
     public var kind: String
-    /// Of a line about a step, or of an event: which step it is about.
+    /// The step of the line, if it has one.
     public var number: Int?
-    /// What a step computed; nil for other lines.
+    /// The result of a step; nil for other lines.
     public var step: StepLedger.Step?
     public var kernelFamily: String?
-    /// Of a start: the hash of what it was told to compute, and after which step it began.
+    /// Of a start: the hash of its settings, and the step after which it began.
     public var settings: String?
     public var afterStep: Int?
     /// Of a rollback or a repair: the step that the run went back to.
     public var toStep: Int?
-    /// Of a checkpoint, or of the one that a branch began with: its root hash, and of the latter its folder.
+    /// Of a checkpoint: its root hash; of a branch: the root hash and folder of its first checkpoint.
     public var root: String?
     public var checkpoint: String?
-    /// Bytes of the file up to its end.
+    /// The offset of the line's end.
     public var end: Int
   }
 
-  /// Something that breaks the chain.
+  /// Damage of the hash chain.
   public struct Damage: CustomStringConvertible {
     /// Counted from 1.
     public var line: Int
-    /// What is wrong with the line, in words that follow its number.
+    /// The error, in words that follow the line's number.
     public var what: String
     public var description: String { "line \(line) \(what)" }
   }
@@ -51,7 +51,7 @@ public struct LedgerFile {
     var checkpoint: String?
     var previous: String
 
-    /// The hash that a start has; a change has a list under this name.
+    /// The settings hash of a start; a change has a list under this key.
     struct Settings: Decodable {
       var hash: String?
 
@@ -62,11 +62,11 @@ public struct LedgerFile {
   static let hashKey = ", \"hash\": \""
 
   public let entries: [Entry]
-  /// Behind the last whole line.
+  /// The position after the last complete line.
   public let end: StepLedger.Position
-  /// Bytes behind that: of a line that a crash has cut short, or that is being written.
+  /// Bytes after `end`: an incomplete line, from a crash or being written.
   public var cutBytes: Int { contents.count - end.offset }
-  /// The first thing that is wrong; nil when the chain is whole.
+  /// The first damage; nil when the chain is intact.
   public let damage: Damage?
   private let contents: Data
 
@@ -76,7 +76,7 @@ public struct LedgerFile {
       throw systemError("read", path)
     }
     self.contents = contents
-    // A ledger that is not the checkpoint's is read from its beginning, to go on behind its end all the same.
+    // A ledger without the checkpoint's position is read from its beginning; the run still appends to it.
     let first = Self.hash(before: start.offset, in: contents) == start.hash ? start : StepLedger.Position()
     var entries: [Entry] = []
     var end = first
@@ -101,12 +101,12 @@ public struct LedgerFile {
     (self.entries, self.end, self.damage) = (entries, end, damage)
   }
 
-  /// Whether a checkpoint's place is in this file.
+  /// Whether the file has a checkpoint's position.
   public func holds(_ position: StepLedger.Position) -> Bool {
     Self.hash(before: position.offset, in: contents) == position.hash
   }
 
-  /// What a single line says, unchecked; nil when it is none of a ledger.
+  /// The kind of a single line, not verified; nil when it is not a ledger line.
   static func kind(of line: some Collection<UInt8>) -> String? {
     (try? JSONDecoder().decode(Line.self, from: Data(line)))?.kind
   }
@@ -119,7 +119,7 @@ public struct LedgerFile {
     return String(decoding: line.suffix(66).prefix(64), as: UTF8.self)
   }
 
-  /// The hash of the line that ends there; nil where none does.
+  /// The hash of the line that ends at an offset; nil if none does.
   private static func hash(before offset: Int, in contents: Data) -> String? {
     guard offset > 0 else { return StepLedger.noHash }
     guard offset > tailLength, offset <= contents.count, contents[offset - 1] == UInt8(ascii: "\n") else { return nil }

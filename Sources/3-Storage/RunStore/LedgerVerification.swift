@@ -2,41 +2,41 @@ import Checkpoints
 import Foundation
 import Support
 
-/// A check of a run's ledger: the chain of hashes, the order of steps, and that every checkpoint is the one it names.
+/// The verification of a run's ledger: the hash chain, the order of steps, and the root hashes of checkpoints.
 public struct LedgerVerification {
-  /// The first thing that is wrong.
+  /// The first error.
   public struct Finding {
     public var file: String
-    /// Counted from 1; nil for what is wrong with a checkpoint.
+    /// Counted from 1; nil for an error of a checkpoint.
     public var line: Int?
     public var what: String
-    /// What follows from it, and what to do.
+    /// The consequence, and what to do.
     public var meaning: String
   }
 
-  /// Whole lines, steps that they tell of, and starts.
+  /// The numbers of lines, of steps and of starts.
   public private(set) var lines = 0
   public private(set) var steps = 0
   public private(set) var starts = 0
   public private(set) var lastStep = 0
-  /// Steps that were computed more than once, and those of them that came out differently.
+  /// Steps that were computed again, and those of them with a different result.
   public private(set) var repeatedSteps = 0
   public private(set) var differingSteps = 0
-  /// Checkpoints that are what the ledger says, and those of versions that did not look.
+  /// Checkpoints that match the ledger, and those of versions that recorded no position.
   public private(set) var checkpoints = 0
   public private(set) var unknownCheckpoints = 0
-  /// Bytes of a last line that a crash has cut short, or that is being written: no damage, the next start drops it.
+  /// Bytes of an incomplete last line, from a crash or being written: not damage, the next start drops it.
   public private(set) var cutBytes = 0
   public private(set) var finding: Finding?
 
-  /// Reads the whole ledger, and the manifests of all checkpoints; not the checkpoints' contents.
+  /// Verifies the whole ledger, and the manifests of all checkpoints; not their chunks.
   ///
-  /// - Throws: `ForgeError.badInput` when there is no run, or none with a ledger; `tryAgain` when it cannot be read.
+  /// - Throws: `ForgeError.badInput` when there is no run with a ledger; `tryAgain` when the ledger cannot be read.
   public init(_ run: RunDirectory) throws {
     guard FileManager.default.fileExists(atPath: run.ledger) else {
       throw ForgeError.badInput("'\(run.path)' is not a run with a ledger: it has no ledger.jsonl")
     }
-    // What a checkpoint of a run that goes on names is in the ledger by the time that this is read.
+    // Checkpoints first: the ledger of a live run then has at least their positions.
     let saved = Self.checkpoints(of: run)
     let file = try LedgerFile(path: run.ledger)
     var order = StepOrder()
@@ -70,7 +70,7 @@ public struct LedgerVerification {
     }
   }
 
-  /// The checkpoints of a run, and why one cannot be read.
+  /// The checkpoints of a run, or their errors.
   private static func checkpoints(of run: RunDirectory) -> [(path: String, Result<CheckpointReader, any Error>)] {
     let folder = run.checkpoints
     return folder.steps().compactMap { step in
@@ -119,24 +119,24 @@ public struct LedgerVerification {
   }
 }
 
-/// How steps may follow each other in a ledger: one by one, but for starts, rollbacks and repairs.
+/// The valid order of steps in a ledger: consecutive, except after branches, starts, rollbacks and repairs.
 private struct StepOrder {
-  /// The last step done, by the record; nil when a repair of a version that did not say went back to some checkpoint.
+  /// The last step done; nil after a repair of a version that did not record the step it went back to.
   private var current: Int?
   private var bound = Int.max
-  /// The highest step that there is something of.
+  /// The highest recorded step.
   private var highest: Int?
-  /// The last step done behind each line's end.
+  /// The last step done at each line's end.
   private var states: [(end: Int, step: Int?)] = []
 
   var last: Int { current ?? 0 }
 
-  /// What is wrong with a line behind those before it; nil when nothing is.
+  /// The violation of the order by the next line; nil if it is valid.
   mutating func violation(to entry: LedgerFile.Entry) -> String? {
     defer { states.append((entry.end, current)) }
     switch entry.kind {
     case "branch":
-      // A run that begins with another one's checkpoint; anew, where it had no checkpoint of its own yet.
+      // A run that branches from another one's checkpoint; again, if it had no checkpoint of its own yet.
       guard let number = entry.number, entry.root != nil else {
         return "is a branch that does not say from which checkpoint"
       }
@@ -170,7 +170,7 @@ private struct StepOrder {
     return nil
   }
 
-  /// The last step done at a place between two lines; nil where it is not known.
+  /// The last step done at an offset between two lines; nil if unknown.
   func step(at offset: Int) -> Int? {
     let behind = states.partitioningIndex { $0.end > offset }
     return behind > 0 ? states[behind - 1].step : nil
@@ -178,7 +178,7 @@ private struct StepOrder {
 }
 
 extension Array {
-  /// The first place from which on `isBehind` holds, by bisection.
+  /// The first index for which `isBehind` holds, by binary search.
   fileprivate func partitioningIndex(_ isBehind: (Element) -> Bool) -> Int {
     var (low, high) = (0, count)
     while low < high {

@@ -2,12 +2,12 @@ import ConfigurationFiles
 import Foundation
 import Support
 
-/// `metrics.jsonl`: one JSON object a line, appended as the run goes.
+/// The metrics log, `metrics.jsonl`: one JSON object a line, appended during the run.
 public final class MetricsLog {
   public let file: AppendedFile
 
-  /// Opens the log for appending after step `step`, and drops what it holds beyond that step (or cut short by a crash):
-  /// the resumed run writes those lines again.
+  /// Opens the log for appending after step `step`, and drops later and incomplete lines: the resumed run writes them
+  /// again.
   ///
   /// - Throws: `ForgeError.tryAgain` when the file cannot be read or written.
   public init(path: String, resumingAfter step: Int) throws {
@@ -17,10 +17,10 @@ public final class MetricsLog {
 
   /// Appends one line with the values in the given order.
   ///
-  /// - Throws: `ForgeError.tryAgain`, for example on a full disk.
+  /// - Throws: `ForgeError.tryAgain` when writing fails and the buffer is full.
   public func append(_ values: [(String, JSONLine)]) throws { try file.append(JSONLine.object(values).text + "\n") }
 
-  /// Rewrites the file without the lines beyond `step`, through a second file, so that a crash loses nothing.
+  /// Atomically rewrites the file without the lines after `step`.
   private static func truncate(_ path: String, after step: Int) throws {
     guard FileManager.default.fileExists(atPath: path) else { return }
     guard let contents = FileManager.default.contents(atPath: path) else { throw systemError("read", path) }
@@ -38,7 +38,7 @@ public final class MetricsLog {
   }
 }
 
-/// A line of `metrics.jsonl` as it is read; nil for what the line does not have, NaN for what is no number there.
+/// A parsed line of `metrics.jsonl`; nil for absent values, NaN for values that are not numbers.
 public struct MetricsLine: Sendable {
   public var step: Int
   /// Mean nats per token.

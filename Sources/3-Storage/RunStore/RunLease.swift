@@ -1,39 +1,40 @@
 import Foundation
 import Support
 
-/// The right to write into a run directory. One job has it at a time; whoever takes it over raises its epoch.
+/// The lease of a run directory: the exclusive right of one job to write there, with an epoch that increases at every
+/// takeover.
 ///
-/// Rank 0 holds a lock on the file `.lock` while its process lives, touches the file every second, and has written its
-/// epoch and its name there. A job that finds the lock free, or its holder silent for ``timeout`` seconds (stopped, cut
-/// off, or on a machine that is gone), takes over; so does the next start of the same Slurm job, without waiting. A
-/// process of the former holder that comes to life again reads another name in the file before it changes anything, and
-/// ends.
+/// Rank 0 locks the file `.lock` while its process lives, touches it every second (heartbeat), and records its epoch
+/// and a unique name in it. A job that finds the lock free, or the heartbeat missing for ``timeout`` seconds (the
+/// holder is stopped, partitioned, or its machine is lost), takes over; so does the next start of the same Slurm job,
+/// without waiting. A process of the former holder that resumes finds another name in the file before it changes
+/// anything, and ends.
 public final class RunLease: Sendable {
-  /// What the file says.
+  /// The contents of the file.
   public struct Record: Codable, Equatable, Sendable {
     public var epoch = 0
     /// Unique to the job that holds the lease.
     public var holder = ""
     public var host = ""
-    /// The Slurm job, and how many times it was started again; empty and 0 outside Slurm.
+    /// The Slurm job, and the number of its restart (see ``StartEnvironment``); empty and 0 outside Slurm.
     public var job = ""
     public var attempt = 0
-    /// Automatic restarts in a row that found no newer checkpoint, and the one that they found.
+    /// Consecutive automatic restarts without a newer checkpoint, and the step of that checkpoint.
     public var restarts = 0
     public var checkpoint = 0
-    /// Whether the holder has ended in good order.
+    /// Whether the holder ended cleanly.
     public var isReleased = false
-    /// Names the copies on the nodes' own disks; it stays from job to job, and goes with the run directory and with a job
-    /// that keeps no copies, because those of the jobs before it may be of another course by then.
+    /// The name of the node-local checkpoints' folders. It is passed on from job to job, but not by a job without
+    /// node-local checkpoints, since those of the jobs before may then be obsolete.
     public var run: String?
-    /// Steps that the run is to do in all; versions before did not say.
+    /// The total steps of the run; nil in leases of earlier versions.
     public var steps: Int?
   }
 
-  /// Seconds for which a holder must be silent to be given up.
+  /// Seconds without a heartbeat after which a lease has expired.
   public static let timeout = 15.0
   private static let heartbeatInterval = 1.0
-  /// Automatic restarts without a new checkpoint after which the run is stopped for good.
+  /// The max automatic restarts without a new checkpoint.
   static let maxRestarts = 3
 
   private let path: String
@@ -54,14 +55,14 @@ public final class RunLease: Sendable {
 
   private func touch() { futimens(descriptor, nil) }
 
-  /// Takes the lease; rank 0 only.
+  /// Acquires the lease; rank 0 only.
   ///
   /// - Parameters:
   ///   - checkpoint: the newest checkpoint's step, 0 when there is none.
-  ///   - steps: that the run is to do in all.
-  ///   - keepsCopies: whether this job keeps copies on the nodes' own disks.
-  ///   - log: told when the job has to wait before it may take over.
-  /// - Throws: `ForgeError.badInput` when another job holds it, or when the run was restarted too often for nothing.
+  ///   - steps: the total steps of the run.
+  ///   - keepsCopies: whether this job keeps node-local checkpoints.
+  ///   - log: called when the job has to wait before it may take over.
+  /// - Throws: `ForgeError.badInput` when another job holds it, or after too many restarts without progress.
   public static func acquire(
     path: String, start: StartEnvironment, checkpoint: Int, steps: Int? = nil, keepsCopies: Bool = false,
     log: (String) -> Void
@@ -91,21 +92,21 @@ public final class RunLease: Sendable {
         "the run in '\(directory)' was restarted \(maxRestarts) times after step \(checkpoint) without saving a newer "
           + "checkpoint, and is not restarted again; see train.log and `forge why \(directory)`, then start it by hand")
     }
-    // A new file, so that nobody reads half a record. The lock on the old one stays with a holder who is only silent, for
-    // whom that file is no longer the lease.
+    // A new file, so that no reader sees half a record. A holder that is only silent keeps the lock on the old file,
+    // which is no longer the lease.
     let held: Int32
     do { held = try replace(path, record) } catch {
-      // A full disk has no room for another file, but the old one can be overwritten: restarts must be counted.
+      // A full disk has no space for another file, but the old one can be overwritten: restarts must be counted.
       guard isFree, overwrite(descriptor, with: record) else { throw error }
       held = dup(descriptor)
     }
     let lease = try RunLease(path: path, record: record, descriptor: held)
-    if !isFree { usleep(100_000) }  // two that take over at once: the later one has it
+    if !isFree { usleep(100_000) }  // of two simultaneous takeovers, the later one wins
     try lease.check()
     return lease
   }
 
-  /// Opens the file, and locks it if nobody else has.
+  /// Opens the file, and locks it if it is not locked.
   private static func lock(_ path: String) throws -> (descriptor: Int32, isFree: Bool) {
     while true {
       let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
@@ -114,7 +115,7 @@ public final class RunLease: Sendable {
           "cannot write to the run directory '\(path.parentFolder)': "
             + String(cString: strerror(errno)))
       }
-      // A file system without locks (ENOSYS, ENOLCK) cannot tell; then the record and the holder's pulse must.
+      // On a file system without locks (ENOSYS, ENOLCK) only the record and the holder's heartbeat count.
       guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else { return (descriptor, false) }
       var (mine, present) = (stat(), stat())
       if fstat(descriptor, &mine) == 0, stat(path, &present) == 0, mine.st_ino == present.st_ino {
@@ -130,7 +131,7 @@ public final class RunLease: Sendable {
     return isWritten && ftruncate(descriptor, off_t(bytes.count)) == 0 && fsync(descriptor) == 0
   }
 
-  /// Puts a new file, locked, into the place of the old one.
+  /// Atomically replaces the file by a new one, which is locked.
   private static func replace(_ path: String, _ record: Record) throws -> Int32 {
     let replacement = "\(path).\(record.holder)"
     let encoder = JSONEncoder()
@@ -150,12 +151,14 @@ public final class RunLease: Sendable {
     return descriptor
   }
 
-  /// The lease that rank 0 has taken, for the other ranks.
+  /// The lease that rank 0 has acquired, for the other ranks.
   public static func joined(path: String, record: Record) throws(ForgeError) -> RunLease {
     try RunLease(path: path, record: record, descriptor: -1)
   }
 
-  /// - Throws: `ForgeError.badInput` when another job has taken over: nothing may be written any more.
+  /// Checks that this job still holds the lease, before every change (fencing).
+  ///
+  /// - Throws: `ForgeError.badInput` when another job has taken over.
   @Sendable public func check() throws {
     guard let now = Self.read(path) else { throw systemError("read", path) }
     guard now.holder == record.holder else {
@@ -165,7 +168,7 @@ public final class RunLease: Sendable {
     }
   }
 
-  /// Tells the next job that this one ended in good order.
+  /// Releases the lease, which records that this job ended cleanly.
   public func release() throws {
     guard descriptor >= 0 else { return }
     try check()
@@ -174,10 +177,10 @@ public final class RunLease: Sendable {
     close(try Self.replace(path, record))
   }
 
-  /// Whether the holder leaves the file untouched for as long as patience lasts.
+  /// Whether the holder gives no heartbeat for `timeout` seconds.
   private static func isSilent(_ path: String, former: Record, log: (String) -> Void) -> Bool {
     func touched() -> timespec? {
-      // Opened anew each time: a network file system then asks its server.
+      // Opened anew each time, so that a network file system asks its server.
       let descriptor = open(path, O_RDONLY | O_CLOEXEC)
       defer { if descriptor >= 0 { close(descriptor) } }
       var status = stat()
@@ -200,13 +203,13 @@ public final class RunLease: Sendable {
 
   // MARK: The file
 
-  /// What a lease says; nil when there is none that can be read.
+  /// Reads a lease; nil when there is no valid one.
   public static func read(_ path: String) -> Record? {
     guard let contents = FileManager.default.contents(atPath: path), !contents.isEmpty else { return nil }
     return try? JSONDecoder().decode(Record.self, from: contents)
   }
 
-  /// Whether the holder's last sign of life, the file's time of change, is no older than it may be.
+  /// Whether the last heartbeat, the file's modification time, is within the timeout.
   ///
   /// - Parameters:
   ///   - touched, now: seconds since 1970.

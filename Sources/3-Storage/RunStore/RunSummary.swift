@@ -2,43 +2,43 @@ import ConfigurationFiles
 import Foundation
 import Support
 
-/// How a run stands, as the ends of its files tell.
+/// The status of a run, from the ends of its files.
 public struct RunSummary: Sendable {
-  /// What became of a run.
+  /// The state of a run.
   public enum State: String, Sendable {
-    /// A job holds the lease and has given a sign of life.
+    /// A job holds the lease and its heartbeat is recent.
     case running
     /// All steps are done.
     case finished
-    /// It ended in good order before its last step: the same command continues it.
+    /// It ended cleanly before its last step: the same command continues it.
     case stopped
-    /// It ended in no order, by an error, a kill or a lost machine: `forge why` says more.
+    /// It ended by an error, a kill or a lost machine; see `forge why`.
     case failed
-    /// Its files do not say.
+    /// Its files do not determine its state.
     case unknown
-    /// A file of it cannot be read.
+    /// One of its files cannot be read.
     case unreadable
   }
 
-  /// The directory's, with all of its bytes (see `PathBytes`).
+  /// The directory's name, as `PathBytes` encodes it.
   public var name: String
   public var state: State
   /// The last step that was recorded; nil before the first.
   public var step: Int?
-  /// Steps that the run is to do in all.
+  /// The total steps of the run.
   public var steps: Int?
-  /// Mean nats per token at the last step; NaN where it is no number.
+  /// The loss of the last step, mean nats per token; NaN if it is not a number.
   public var loss: Double?
   public var tokensPerSecond: Double?
   /// The last sign of life, seconds since 1970.
   public var lastSeen: Double?
-  /// What cannot be read, in words.
+  /// The error of an unreadable run.
   public var problem: String?
 
-  /// Reads the ends of a run's files.
+  /// Reads a run's status.
   ///
   /// - Parameter now: seconds since 1970.
-  /// - Returns: nil for a directory without any file of a run.
+  /// - Returns: nil for a directory without files of a run.
   public init?(_ run: RunDirectory, name: String, now: Double = Date().timeIntervalSince1970) {
     let times = [run.lock, run.metrics, run.ledger, run.configuration].map(Self.modified)
     guard times.contains(where: { $0 != nil }) || Self.modified(run.checkpointsPath) != nil else { return nil }
@@ -75,12 +75,12 @@ public struct RunSummary: Sendable {
       }
   }
 
-  /// - Returns: nil when there is no such file.
+  /// - Returns: nil when the file does not exist.
   private static func last<Parsed>(_ path: String, _ parse: (ArraySlice<UInt8>) -> Parsed?) throws -> Parsed? {
     modified(path) == nil ? nil : try FileTail.last(of: path, parse: parse)
   }
 
-  /// Leases of versions before do not have it.
+  /// The total steps from `config.yaml`, for leases of earlier versions.
   private static func configuredSteps(_ run: RunDirectory) throws -> Int? {
     guard modified(run.configuration) != nil else { return nil }
     guard case .integer(let steps) = try ConfigurationNode.load(path: run.configuration)["run"]?["steps"]?.value else {
@@ -89,7 +89,7 @@ public struct RunSummary: Sendable {
     return steps
   }
 
-  /// When a file was changed, seconds since 1970; nil when there is none.
+  /// The modification time of a file, seconds since 1970; nil when it does not exist.
   private static func modified(_ path: String) -> Double? {
     var status = stat()
     guard stat(path, &status) == 0 else { return nil }
@@ -98,9 +98,9 @@ public struct RunSummary: Sendable {
 }
 
 extension RunSummary {
-  /// The runs in a folder, those seen last first; or the one run that the folder is.
+  /// The runs in a folder, most recent first; or one run, if the folder is one.
   ///
-  /// A run that cannot be read is among them and says so.
+  /// Unreadable runs are included, with their `problem`.
   ///
   /// - Throws: `ForgeError.badInput` when there is no such folder.
   public static func all(in folder: String, now: Double = Date().timeIntervalSince1970) throws -> [RunSummary] {
@@ -125,7 +125,7 @@ extension RunSummary {
     self.problem = problem
   }
 
-  /// The names of the folders in one, whatever their bytes; nil, with `errno`, when it cannot be read.
+  /// The names of the subfolders, as `PathBytes` encodes them; nil, with `errno`, when the folder cannot be read.
   private static func names(in folder: String) -> [String]? {
     guard let stream = opendir(folder) else { return nil }
     defer { closedir(stream) }

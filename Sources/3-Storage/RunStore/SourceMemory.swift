@@ -2,11 +2,12 @@ import Formats
 import Foundation
 import Support
 
-/// `sources.json` in the run directory: what was hashed once and need not be again as long as the files are untouched.
+/// The cache of content hashes, `sources.json` in the run directory: hashes of files that are not read again while
+/// unchanged.
 ///
-/// A cache: when it is lost, the files are read again.
+/// When it is lost, the files are read again.
 public struct SourceMemory: Codable, Equatable {
-  /// What the file system says of a file; a change of content changes it.
+  /// A file's size, modification time and inode, by which a change is detected.
   public struct Status: Codable, Equatable {
     public var size: Int
     /// Nanoseconds since 1970.
@@ -25,13 +26,13 @@ public struct SourceMemory: Codable, Equatable {
     }
   }
 
-  /// A dataset that was read.
+  /// A dataset and its hash.
   public struct Dataset: Codable, Equatable {
     public var prefix: String
     public var data: Status
     public var index: Status
     public var digest: DatasetDigest
-    /// All of its ids were found to be below this.
+    /// An upper bound of its token ids, which was verified.
     public var vocabularySize: Int
 
     public init(prefix: String, data: Status, index: Status, digest: DatasetDigest, vocabularySize: Int) {
@@ -43,10 +44,10 @@ public struct SourceMemory: Codable, Equatable {
     }
   }
 
-  /// The weights of `model.from`.
+  /// The weights of `model.from` and their hash.
   public struct Model: Codable, Equatable {
     public var path: String
-    /// By name.
+    /// Status by file name.
     public var files: [String: Status]
     public var sha256: String
 
@@ -60,7 +61,7 @@ public struct SourceMemory: Codable, Equatable {
   public var datasets: [Dataset] = []
   public var models: [Model] = []
 
-  /// Empty when there is none, or none that can be read.
+  /// Reads the cache; empty when there is no valid one.
   public init(path: String) {
     guard let data = try? Data(contentsOf: URL(fileURLWithPath: path)),
       let memory = try? JSONDecoder().decode(Self.self, from: data)

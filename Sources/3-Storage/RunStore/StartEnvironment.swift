@@ -1,11 +1,11 @@
 import Foundation
 
-/// Who started this process: a person, or a scheduler that starts a job again.
+/// The scheduler's environment of this process: the Slurm job and its restarts.
 public struct StartEnvironment: Sendable {
   /// The Slurm job; empty outside Slurm.
   public var job = ""
-  /// How many times the job was started again: by Slurm (`SLURM_RESTART_COUNT`), or within its allocation by the
-  /// launchers in `cluster/` (`FORGE_RESTART`).
+  /// The number of the job's restart, 1000 · `SLURM_RESTART_COUNT` (by Slurm) + `FORGE_RESTART` (within its allocation,
+  /// by the launchers in `cluster/`).
   public var attempt = 0
 
   public static let current = StartEnvironment(ProcessInfo.processInfo.environment)
@@ -21,7 +21,7 @@ public struct StartEnvironment: Sendable {
     attempt = 1000 * count("SLURM_RESTART_COUNT") + count("FORGE_RESTART")
   }
 
-  /// Whether the scheduler has given up the start that wrote `record`.
+  /// Whether this is a later start of the same job than the one that wrote `record`.
   func isNextAttempt(after record: RunLease.Record) -> Bool {
     !job.isEmpty && job == record.job && attempt > record.attempt
   }

@@ -2,18 +2,18 @@ import Checkpoints
 import Foundation
 import Support
 
-/// `ledger.jsonl`: what every step computed, in an append-only record of which no line can be changed, left out or
-/// added later without a trace.
+/// The ledger, `ledger.jsonl`: a tamper-evident, append-only log of every step's result, in which a line that is
+/// changed, removed or inserted later breaks a hash chain.
 ///
-/// Each line is a JSON object that ends in the SHA-256 of everything before its `hash`; the hash of the line before is a
-/// part of that. A run that is continued adds lines, and never takes any away: the steps that it computes again stand
-/// there twice, with the same bits (docs/formats.md).
+/// Each line is a JSON object that ends in the SHA-256 of everything before its `hash`, which includes the hash of the
+/// line before. A resumed run appends lines and removes no complete one: steps that it computes again are recorded
+/// twice, with the same bits (docs/formats.md).
 public final class StepLedger {
-  /// A place between two lines: what a checkpoint remembers of the ledger.
+  /// A position between two lines, which a checkpoint records.
   public struct Position: Equatable, Sendable {
     /// Bytes before it.
     public var offset = 0
-    /// Of the line before it.
+    /// The hash of the line before it.
     public var hash = StepLedger.noHash
 
     public init(offset: Int = 0, hash: String = StepLedger.noHash) {
@@ -22,12 +22,12 @@ public final class StepLedger {
     }
   }
 
-  /// What a step computed.
+  /// The result of a step.
   public struct Step: Sendable {
     public var step: Int
-    /// Sequences of the stream.
+    /// The sequences of the data stream.
     public var sequences: Range<Int>
-    /// SHA-256 of what the global batch held, hexadecimal; nil in ledgers of versions before.
+    /// The SHA-256 of the global batch, hexadecimal; nil in ledgers of earlier versions.
     public var batch: String?
     public var loss: Double
     /// Before clipping.
@@ -45,12 +45,12 @@ public final class StepLedger {
       self.isApplied = isApplied
     }
 
-    /// Whether the same data were read, as far as both records say.
+    /// Whether both steps read the same data, as far as both are recorded.
     public func hasData(of other: Step) -> Bool {
       sequences == other.sequences && (batch == nil || other.batch == nil || batch == other.batch)
     }
 
-    /// Whether the same was computed from the same data, bit for bit.
+    /// Whether both steps have the same data and the same result, bit for bit.
     public func repeats(_ other: Step) -> Bool {
       step == other.step && hasData(of: other) && isApplied == other.isApplied
         && loss.bitPattern == other.loss.bitPattern && gradientNorm.bitPattern == other.gradientNorm.bitPattern
@@ -61,15 +61,15 @@ public final class StepLedger {
 
   public let file: AppendedFile
   public private(set) var position = Position()
-  /// Steps after the checkpoint that the run continues from which an earlier start has computed already.
+  /// Steps after the resumed checkpoint that an earlier start has computed already.
   private var earlier: [Int: Step] = [:]
 
   /// Opens the ledger at its end.
   ///
   /// - Parameters:
-  ///   - checkpoint: where it was when the checkpoint that the run continues from was written.
-  ///   - settings: the hash of what that checkpoint's run was told to compute, and of what this start is.
-  ///   - report: told about what is missing or damaged; the record goes on behind it.
+  ///   - checkpoint: the position that the resumed checkpoint records.
+  ///   - settings, expected: the settings hashes of that checkpoint and of this start.
+  ///   - report: called with what is missing or damaged; the ledger is continued behind it.
   /// - Throws: `ForgeError.tryAgain` when the file cannot be read or written.
   public init(
     path: String, continuingFrom checkpoint: Position?, settings: String, expected: String, report: (String) -> Void
@@ -87,12 +87,12 @@ public final class StepLedger {
       if let step = entry.step { earlier[step.step] = settings == expected ? step : nil }
     }
     position = read.end
-    try file.truncate(to: position.offset)  // a line that a crash cut short
+    try file.truncate(to: position.offset)  // an incomplete line of a crash
   }
 
   /// Appends a step.
   ///
-  /// - Returns: what an earlier start recorded of it, if that differs.
+  /// - Returns: the result that an earlier start recorded, if it differs.
   public func append(_ step: Step, kernelFamily: String, ranks: Int) throws -> Step? {
     try append(
       "step",
@@ -131,14 +131,14 @@ public final class StepLedger {
 extension StepLedger.Position {
   private static let (offsetKey, hashKey) = ("offset", "hash")
 
-  /// As a checkpoint's metadata have it, under ``key``.
+  /// The position as a checkpoint's metadata, under ``key``.
   public var metadata: JSONValue { [Self.offsetKey: .integer(offset), Self.hashKey: .string(hash)] }
 
   /// The key in a checkpoint's metadata.
   public static let key = "ledger"
 
   /// - Parameter checkpoint: a checkpoint's metadata.
-  /// - Returns: nil where they say nothing of a ledger.
+  /// - Returns: nil where they record no ledger.
   public init?(_ checkpoint: JSONValue) {
     guard let offset = checkpoint[Self.key]?[Self.offsetKey]?.integer,
       let hash = checkpoint[Self.key]?[Self.hashKey]?.string

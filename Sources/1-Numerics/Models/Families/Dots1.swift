@@ -1,6 +1,6 @@
 extension ModelFamily {
-  /// dots.llm1 (Huo et al. 2025): Qwen 3's attention, DeepSeek-V3's experts. transformers has no numbers of its own for how
-  /// many experts there are.
+  /// dots.llm1 (Huo et al. 2025): Qwen 3's attention, DeepSeek-V3's experts. transformers has no defaults for the
+  /// numbers of experts.
   public static let dots1 = ModelFamily(
     name: "dots1", architecture: "Dots1ForCausalLM",
     defaults: Defaults(keyValueHeads: 32, maximumPositions: 2048, window: 4096),

@@ -1,47 +1,48 @@
 import Kernels
 
-/// How a family says what its experts and their router are, and how files name their tensors.
+/// The mixture-of-experts part of a family: the `config.json` keys of experts and router, and the names of their
+/// tensors.
 struct ExpertForm: Sendable {
   /// The key of the number of routed experts.
   var countKey: String
-  /// Other keys for it, which a run may use too.
+  /// Aliases of it, which a run may use too.
   var otherCountKeys: [String] = []
-  /// Other keys for it, which only a folder's file may have.
+  /// Aliases of it that are accepted only in a folder's file.
   var folderCountKeys: [String] = []
-  /// What holds where the number of experts, and that of experts a token visits, are left out; nil where they must not be.
+  /// Defaults of the number of experts and of experts per token; nil where the key is required.
   var count: Int?
   var perToken: Int?
-  /// Of an expert's hidden width.
+  /// The key of an expert's hidden width.
   var widthKey = "moe_intermediate_size"
   var router = RouterForm.softmax
   var sparseLayers = SparseLayers.all
-  /// Of `router_aux_loss_coef`.
+  /// The default of `router_aux_loss_coef`.
   var loadCoefficient = 0.001
   var names = TensorNames()
 
   enum RouterForm: Sendable {
-    /// A softmax whose chosen probabilities are made to add up to 1.
+    /// A softmax whose selected probabilities are renormalised to a sum of 1.
     case renormalisedSoftmax
-    /// A softmax; `norm_topk_prob` says whether the chosen probabilities are made to add up to 1.
+    /// A softmax; `norm_topk_prob` sets whether the selected probabilities are renormalised to a sum of 1.
     case softmax
-    /// Sigmoids with selection biases, groups of experts, and shared experts beside the routed ones.
+    /// Sigmoids with expert biases, groups of experts, and shared experts beside the routed ones.
     case sigmoid
   }
 
   /// Which layers have experts.
   enum SparseLayers: Sendable {
     case all
-    /// Every `decoder_sparse_step`-th one, but for `mlp_only_layers`.
+    /// Every `decoder_sparse_step`-th, except `mlp_only_layers`.
     case step
-    /// Those behind the first `first_k_dense_replace`.
+    /// All but the first `first_k_dense_replace`.
     case behindDense
   }
 
-  /// Names within a layer.
+  /// Tensor names within a layer.
   struct TensorNames: Sendable {
-    /// Of the router and the experts together.
+    /// The prefix of the router and the experts.
     var layer = "mlp."
-    /// What `layer` may also be in files.
+    /// Other prefixes that files may have.
     var otherLayers: [String] = []
     var gate = "gate_proj"
     var up = "up_proj"

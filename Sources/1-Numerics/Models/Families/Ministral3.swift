@@ -1,5 +1,5 @@
 extension ModelFamily {
-  /// Ministral 3 (Mistral AI 2025): YaRN, and queries that grow with their position beyond the original context length.
+  /// Ministral 3 (Mistral AI 2025): YaRN, and queries scaled by position beyond the original context length.
   public static let ministral3 = ModelFamily(
     name: "ministral3", architecture: "Ministral3ForCausalLM",
     defaults: Defaults(

@@ -1,15 +1,15 @@
 public import ConfigurationFiles
 import Kernels
 
-/// What an export writes into a `config.json` because of its family: what `ModelConfiguration` reads, the other way round.
+/// The family-specific keys of an exported `config.json`: the inverse of what `ModelConfiguration` reads.
 extension ModelFamily {
-  /// Whether an exported `config.json` may hold a null that its source has.
+  /// Whether an exported `config.json` may keep a null of its source.
   public func writesNull(_ key: String) -> Bool { !nulls.defaulted.contains(key) && !nulls.spelledOut.contains(key) }
 
-  /// Whether layers may be told apart by `layer_types`.
+  /// Whether `layer_types` may set each layer's attention.
   public var hasLayerTypes: Bool { windows?.hasLayerTypes == true }
 
-  /// The keys beside those that every family writes, for a model of this family.
+  /// The keys of a model of this family besides those that every family writes.
   public func exportedKeys(_ c: ModelConfiguration) -> [String: ConfigurationNode.Value] {
     var keys: [String: ConfigurationNode.Value] = [:]
     if c.padding != nil || defaults.padding != nil { keys["pad_token_id"] = Self.integer(c.padding) }
@@ -62,7 +62,7 @@ extension ModelFamily {
     }
   }
 
-  /// The rope settings without the base; nil where they are what transformers takes if nothing is said.
+  /// The rope settings without the base; nil where they are the defaults of transformers.
   private func scaling(_ c: ModelConfiguration) -> [String: ConfigurationNode.Value]? {
     var keys: [String: ConfigurationNode.Value] = [:]
     switch c.rotary.scaling {
@@ -88,13 +88,13 @@ extension ModelFamily {
     return keys
   }
 
-  // MARK: Values without a place
+  // MARK: Values without a location
 
   private static let nowhere = ConfigurationNode.Location(source: "")
 
   private static func integer(_ value: Int?) -> ConfigurationNode.Value { value.map { .integer($0) } ?? .null }
 
-  /// The number that prints as short as the float does.
+  /// The double with the float's shortest decimal representation.
   private static func number(_ value: Float) -> ConfigurationNode.Value { .number(Double("\(value)") ?? Double(value)) }
 
   private static func list(_ values: [ConfigurationNode.Value]) -> ConfigurationNode.Value {

@@ -2,9 +2,9 @@ import Kernels
 
 /// A model family: everything that depends on a `config.json`'s `model_type`, in one value.
 ///
-/// What is computed is said by the fields of `ModelConfiguration`, and nothing else asks for the family's name. A family
-/// says by which keys these fields are given, what holds where a key is left out, and how files name the tensors;
-/// docs/add-a-family.md leads through a new one.
+/// What is computed depends on the fields of `ModelConfiguration` only; no code branches on the family's name. A family
+/// defines the keys of these fields, their defaults, and the tensor names in files; docs/add-a-family.md describes how
+/// to add one.
 public struct ModelFamily: Sendable {
   /// The `model_type`.
   public let name: String
@@ -18,16 +18,16 @@ public struct ModelFamily: Sendable {
   var hasQueryKeyValueBound = false
   /// Whether the rope settings' `llama_4_scaling_beta` scales queries by their position.
   var hasQueryScale = false
-  /// nil where attention sees all tokens before its own.
+  /// nil for full causal attention in every layer.
   var windows: WindowForm?
   /// nil for a dense family.
   var experts: ExpertForm?
-  /// Keys that its files have and that change nothing here.
+  /// Keys of its files that are accepted and not used.
   var idleKeys: Set<String> = []
   /// The `model_type` of image-and-text models that hold a model of this family as their `text_config`.
   public var wrappers: Set<String> = []
 
-  /// What transformers takes where a `config.json` leaves a key out.
+  /// Defaults of transformers for keys that a `config.json` leaves out.
   struct Defaults: Sendable {
     /// nil: as many as there are attention heads.
     var keyValueHeads: Int?
@@ -35,28 +35,28 @@ public struct ModelFamily: Sendable {
     var headDimension: Int?
     var maximumPositions: Int
     var normEpsilon = 1e-6
-    /// Of `rope_theta`.
+    /// The default of `rope_theta`.
     var theta = 10_000.0
-    /// Where nothing is said of the rotary embedding; nil for the plain one.
+    /// The rotary embedding without rope settings; nil for the plain one.
     var rotary: RotaryConfiguration?
-    /// Of `sliding_window`.
+    /// The default of `sliding_window`.
     var window: Int?
-    /// Of `bos_token_id`, `eos_token_id` and `pad_token_id`.
+    /// The defaults of `bos_token_id`, `eos_token_id` and `pad_token_id`.
     var begin: Int?
     var end: Int?
     var padding: Int?
   }
 
-  /// What a null in a `config.json` means, where it is not that nothing is set.
+  /// How nulls in a `config.json` are read, where not as an unset value.
   struct Nulls: Sendable {
-    /// Keys whose null transformers refuses, or fails on: it is neither the family's default nor anything else.
+    /// Keys whose null transformers rejects or fails on; it is rejected here too.
     var refused: [String]
-    /// Keys whose null transformers 5 refuses and older versions took for no: read as the default, never written.
+    /// Keys whose null transformers 5 rejects and older versions read as false: read as the default, never written.
     var defaulted: [String]
-    /// Keys whose null is read for what it says, but refused by transformers 5 and so never written.
+    /// Keys whose null has its own meaning, but is rejected by transformers 5 and so never written.
     var spelledOut: [String]
 
-    /// - Parameters: beside the keys that are the same in every family.
+    /// - Parameters: keys besides those that are the same in every family.
     init(refused: [String] = [], defaulted: [String] = [], spelledOut: [String] = []) {
       self.refused = ["max_position_embeddings", "rms_norm_eps", "hidden_act"] + refused
       self.defaulted =
@@ -68,13 +68,13 @@ public struct ModelFamily: Sendable {
 
   enum AttentionBiases: Sendable {
     case none
-    /// On queries, keys and values, always.
+    /// Always on queries, keys and values.
     case queryKeyValue
-    /// On all four projections where `attention_bias` says so.
+    /// On all four projections if `attention_bias` is true.
     case stated
   }
 
-  /// Keys of a `config.json` that this family has and others may lack.
+  /// Keys of a `config.json` that this family has and others may not.
   var keys: Set<String> {
     var keys = idleKeys
     if attentionBiases == .stated { keys.insert("attention_bias") }
@@ -87,14 +87,14 @@ extension ModelFamily: Equatable {
   public static func == (one: ModelFamily, other: ModelFamily) -> Bool { one.name == other.name }
 }
 
-/// How a family says which layers attend within a sliding window: `sliding_window`, and what tells layers apart.
+/// The sliding-window part of a family: `sliding_window`, and the keys that select the layers.
 struct WindowForm: Sendable {
-  /// Whether the window counts only where `use_sliding_window` says so.
+  /// Whether the window applies only if `use_sliding_window` is true.
   var hasSwitch = false
-  /// Whether `layer_types` names each layer's attention.
+  /// Whether `layer_types` sets each layer's attention.
   var hasLayerTypes = false
-  /// What `max_window_layers`, the first layer with a window where types are not named, is by default; nil where a family
-  /// does not tell layers apart by their number.
+  /// The default of `max_window_layers`, the first layer with a window where `layer_types` is left out; nil for a
+  /// family without that key.
   var firstLayer: Int?
 
   var keys: Set<String> {

@@ -1,5 +1,5 @@
 extension ModelFamily {
-  /// The families, in the order in which people are told of them: a line each.
+  /// The registry of families, in the order of messages and tables.
   public static let all: [ModelFamily] = [
     .llama,
     .mistral,
@@ -12,6 +12,6 @@ extension ModelFamily {
     .qwen2,
   ]
 
-  /// nil for a `model_type` that is not here.
+  /// The family of a `model_type`; nil if it is not registered.
   public static func named(_ name: String) -> ModelFamily? { all.first { $0.name == name } }
 }

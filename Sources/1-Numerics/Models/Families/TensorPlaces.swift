@@ -1,4 +1,4 @@
-/// Where a file holds a parameter: a tensor of this name and shape, from its element `first` on.
+/// The place of a parameter in a weight file: a tensor of this name and shape, from its element `first` on.
 public struct TensorPlace: Sendable, Equatable {
   public let name: String
   public let shape: [Int]
@@ -12,18 +12,18 @@ public struct TensorPlace: Sendable, Equatable {
 }
 
 extension ModelConfiguration {
-  /// Names that a file may have for the embedding and the head; the first of each are those of exports.
+  /// Names of the embedding and the head in weight files; exports use the first of each.
   public static let embeddingNames = prefixes.map { $0 + "embed_tokens.weight" }
   public static let headNames = ["lm_head.weight", "language_model.lm_head.weight"]
 
-  /// What `model.` may be in files: of a whole language model, of its body saved alone, and within an image-and-text model as
-  /// transformers 5 and 4 name it.
+  /// Prefixes for `model.` in files: of a whole language model, of its body saved alone, and of an image-and-text model
+  /// in transformers 5 and 4.
   private static let prefixes = ["model.", "", "model.language_model.", "language_model.model."]
 
-  /// Every place where a file may hold a parameter, as far as transformers 5 reads it; the first is that of exports.
+  /// The places of a parameter in weight files that transformers 5 reads; exports use the first.
   ///
-  /// Experts stand one by one, or all of a layer in two tensors, `gate_up_proj` `[experts, 2 · intermediate, hidden]`, gate
-  /// before up, and `down_proj` `[experts, hidden, intermediate]`.
+  /// Experts are stored one by one, or all of a layer in two tensors: `gate_up_proj` `[experts, 2 · intermediate,
+  /// hidden]`, gate before up, and `down_proj` `[experts, hidden, intermediate]`.
   public func places(of tensor: ParameterTensor) -> [TensorPlace] {
     let first = Self.prefixes[0]
     guard tensor.name.hasPrefix(first) else { return Self.headNames.map { TensorPlace($0, tensor.shape) } }
