@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// Programs that measure, in a package of their own, so that neither a first build nor scripts/test waits for them.
+// Benchmarks, in a package of their own, so that neither a first build nor scripts/test waits for them.
 // scripts/build-benchmarks builds them into .build/benchmarks of the repository.
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 

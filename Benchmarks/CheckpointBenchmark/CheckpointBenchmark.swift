@@ -3,9 +3,9 @@ import Checkpoints
 import Foundation
 import Support
 
-/// Saves and restores a checkpoint's state from memory, as often as it is told, and says how long each took.
+/// Saves and restores a checkpoint's state from memory, on request, and prints the time of each.
 ///
-/// Driven by `scripts/benchmark-checkpoint`, which lets other programs do the same in between.
+/// Driven by `scripts/benchmark-checkpoint`, which alternates it with other programs.
 @main
 struct CheckpointBenchmark: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -36,7 +36,7 @@ struct CheckpointBenchmark: ParsableCommand {
     let state = Memory(byteCount: reader.rawBytes)
     let room = Memory(byteCount: reader.rawBytes)
     try reader.read(requests(reader.tensors, in: state), threads: threads)
-    room.copy(state)  // its pages are there from now on
+    room.copy(state)  // its pages are touched from now on
     let checkpoints = CheckpointFolder(path: folder)
     answer("ready")
     let pieces = requests(reader.tensors, in: state).map {
@@ -100,7 +100,7 @@ private final class Memory: Equatable {
   }
 }
 
-/// Takes everything and keeps nothing.
+/// A sink that discards all data.
 private struct NoFiles: FileOperations {
   func makeFolder(_ path: String) {}
   func create(_ path: String) -> OpenFile { OpenFile(descriptor: -1, path: path) }

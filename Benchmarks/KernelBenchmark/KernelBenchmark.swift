@@ -3,7 +3,7 @@ import Foundation
 import Kernels
 import Support
 
-/// Measures each kernel against what bounds it on this machine, in the same run, and fails where one falls below its
+/// Measures each kernel against its bound on this machine, in the same run, and fails when one is below its
 /// threshold.
 ///
 /// Run by `scripts/benchmark-kernels`.

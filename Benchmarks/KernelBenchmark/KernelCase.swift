@@ -1,20 +1,20 @@
 import Kernels
 
-/// A kernel with operands to compute with, and what the machine bounds it by.
+/// A kernel, its operands, and its bound on the machine.
 struct KernelCase {
   /// What a kernel is measured against. One whose operands stay in the cache for a part may be a little faster.
   enum Bound: String {
     /// Independent fused multiply-adds, by registers alone.
     case arithmetic
-    /// A sum in place: what a core reads from memory and writes to it.
+    /// Memory bandwidth of a sum in place: a core's reads and writes.
     case memory
   }
 
   let name: String
   let bound: Bound
-  /// Of one call: floating-point operations of matrix products, or the fewest bytes that are read and written.
+  /// Of one call: floating-point operations of matrix products, or the minimum of bytes read and written.
   let work: Double
-  /// Puts operands back that a call destroys; not timed.
+  /// Restores operands that a call overwrites; not timed.
   var prepare: () -> Void = {}
   let call: () -> Void
 }

@@ -1,12 +1,12 @@
 import Kernels
 
-/// The kernels of a training step, at sizes of a small model: matrices that caches hold, rows that they do not. Cases are valid
+/// The kernels of a training step, at sizes of a small model: matrices that fit caches, rows that do not. Cases are valid
 /// while this is alive.
 struct KernelCases {
   let backend: Backend
   private let operands = Operands()
 
-  /// Rows and columns of what memory bounds: 32 MiB an array.
+  /// Rows and columns of memory-bound cases: 32 MiB an array.
   private let rows = 8192
   private let columns = 1024
 

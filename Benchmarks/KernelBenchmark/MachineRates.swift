@@ -1,7 +1,7 @@
 import Foundation
 import Kernels
 
-/// What this core does at most, in the same run as the kernels that are measured against it.
+/// The peak rates of this core, measured in the same run as the kernels.
 struct MachineRates {
   /// Floating-point operations a second.
   private(set) var arithmetic = 0.0
@@ -19,7 +19,7 @@ struct MachineRates {
     addend = operands.floats(Self.count)
   }
 
-  /// Measures again and keeps the best.
+  /// Measures again and keeps the maximum.
   mutating func measure(_ backend: Backend) {
     arithmetic = max(arithmetic, backend.corePeak())
     memory = max(memory, 12 * Double(Self.count) / processorSeconds { stream() })
@@ -40,7 +40,7 @@ struct MachineRates {
   }
 }
 
-/// What this thread computes for, seconds: what else runs on the machine counts less than by the clock on the wall.
+/// This thread's processor time, seconds: other work on the machine affects it less than wall-clock time.
 func processorSeconds(_ body: () -> Void) -> Double {
   func now() -> Double {
     var time = timespec()

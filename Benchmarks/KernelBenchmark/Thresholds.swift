@@ -1,7 +1,7 @@
 import Foundation
 import Support
 
-/// By kernel, the least share of the machine's bound that it may reach: a JSON file for each CPU kernel family.
+/// Thresholds: by kernel, the minimum fraction of the machine's bound; a JSON file for each CPU kernel family.
 struct Thresholds {
   let path: String
   var shares: [String: Double]
@@ -13,7 +13,7 @@ struct Thresholds {
 
   /// nil when there is no such file.
   ///
-  /// - Throws: `ForgeError.badInput` when it has something else.
+  /// - Throws: `ForgeError.badInput` when its contents are not thresholds.
   init?(path: String) throws {
     guard let data = FileManager.default.contents(atPath: path) else { return nil }
     guard let shares = try? JSONDecoder().decode([String: Double].self, from: data) else {

@@ -1,7 +1,7 @@
 import Kernels
 import Models
 
-/// What a training run does: exact 64-bit sums, exchanged behind the computation.
+/// The gradient reduction of a training run: exact 64-bit sums, exchanged behind the computation.
 final class ExactVariant: StepVariant {
   private let model: StepModel
   var sums: any GradientAccumulator { model.engine.accumulator }
@@ -30,7 +30,7 @@ final class ExactVariant: StepVariant {
   }
 }
 
-/// The same computation with communication left out: every rank keeps to its own gradient and parameters.
+/// The same computation without communication: every rank has its own gradient and parameters only.
 final class SilentVariant: StepVariant {
   private let model: StepModel
   var sums: any GradientAccumulator { model.engine.accumulator }

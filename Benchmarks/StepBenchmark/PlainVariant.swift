@@ -5,7 +5,7 @@ import Optimizers
 import Parallelism
 import RunConfiguration
 
-/// What others do: fp32 sums by `MPI_Allreduce`, behind the computation like the exact ones. The update stays sharded and
+/// The usual gradient reduction: fp32 sums by `MPI_Allreduce`, behind the computation like the exact ones. The update stays sharded and
 /// parameters are gathered, so that nothing but the sums differs.
 final class PlainVariant: StepVariant, ParameterSharding {
   private let model: StepModel
@@ -78,7 +78,7 @@ final class PlainSums: GradientAccumulator {
     for range in unwritten(of: range) { memory.buffer[range].fill(0) }
   }
 
-  /// What of a range had not been written, before it is.
+  /// The parts of a range that had not been written; marks all of it written.
   private func unwritten(of range: Range<Int>) -> [Range<Int>] {
     defer { written.insert(contentsOf: range) }
     return Array(RangeSet(range).subtracting(written).ranges)
@@ -115,7 +115,7 @@ final class PlainSums: GradientAccumulator {
   }
 }
 
-/// A communication thread that replaces each submitted piece by its sum over ranks.
+/// A communication thread that replaces each submitted unit's gradients by their sum over ranks.
 final class PlainReducer {
   /// Elements of one `MPI_Allreduce`: the size that was fastest with Open MPI on one node.
   static let chunkSize = 1024 * 1024

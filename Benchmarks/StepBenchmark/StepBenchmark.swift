@@ -7,7 +7,7 @@ import Models
 import RunConfiguration
 import Support
 
-/// Times variants of a training step in turn, so that whatever else the machine does meets all of them alike.
+/// Measures variants of a training step in turn, so that other work on the machine affects all of them alike.
 ///
 /// Run under `mpirun` by `scripts/benchmark-exactness`.
 @main
@@ -27,9 +27,9 @@ struct StepBenchmark: ParsableCommand {
     case plain
     /// Exact accumulation without any communication.
     case silent
-    /// Exact sums, with the experts of every layer spread over all ranks.
+    /// Exact sums, with expert parallelism over all ranks.
     case spread
-    /// The same, with no experts lent to less busy ranks.
+    /// The same, without shadowed experts.
     case fixed
     /// As `spread`, with all ranks taken to be equally fast.
     case even
@@ -131,8 +131,7 @@ struct StepBenchmark: ParsableCommand {
     }
   }
 
-  /// A benchmark that measures something else than it says is worse than none: all variants that communicate must find
-  /// the same gradient, exact ones the same bits.
+  /// Validates the variants: all that communicate must have the same gradient, exact ones the same bits.
   private func check(_ norms: [Double]) throws {
     func found(by kinds: Set<Variant>) -> [Double] {
       zip(variants, norms).filter { kinds.contains($0.0) }.map(\.1)

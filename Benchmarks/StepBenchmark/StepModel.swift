@@ -10,7 +10,7 @@ import Sharding
 
 /// One rank's part of a model in training, which the variants of a step use in turn.
 ///
-/// They share parameters, activations, exact sums and moments, so that they differ in nothing but what is measured.
+/// They share parameters, activations, exact sums and moments, so that they differ only in what is measured.
 final class StepModel {
   let configuration: RunConfiguration
   let world: Communicator
@@ -37,7 +37,7 @@ final class StepModel {
     try engine.state.gatherShards()
   }
 
-  /// One optimizer step with one micro-batch a rank, as `TrainingStep` makes it; what a variant left to be gathered is
+  /// One optimizer step with one micro-batch a rank, as in `TrainingStep`; parameters that a variant has not gathered yet are
   /// gathered at the beginning, behind the forward pass, where the next step of a run would do it.
   ///
   /// - Parameter number: counted from 1.
@@ -60,7 +60,7 @@ final class StepModel {
     return norm
   }
 
-  /// The sum of the squares of what this rank owns of a gradient, `[parameters]`.
+  /// The sum of squares of this rank's shards of a gradient, `[parameters]`.
   ///
   /// - Parameter kernel: `Backend.sumsOfSquares` for these elements: a range, the size of a block, a sum for each block.
   func shardSumOfSquares<Element>(

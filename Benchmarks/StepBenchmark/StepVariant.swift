@@ -1,23 +1,23 @@
 import Kernels
 import Models
 
-/// One way to sum gradients over ranks and to spread the updated parameters; everything else of a step is `StepModel`'s.
+/// One way to reduce gradients over ranks and to gather updated parameters; everything else of a step is `StepModel`'s.
 protocol StepVariant: AnyObject {
-  /// Where the decoder's gradients go.
+  /// The accumulator of the decoder's gradients.
   var sums: any GradientAccumulator { get }
-  /// What brings parameters and takes finished gradients away.
+  /// The sharding of parameters and gradients.
   var parameterSharding: any ParameterSharding { get }
-  /// Begins a step: starts to bring what other ranks have updated, and empties the sums.
+  /// Begins a step: starts gathering updated parameters, and zeroes the gradients.
   func begin()
-  /// Replaces what every rank knows by the sum over ranks; a step needs two such sums.
+  /// All-reduces values in place; a step needs two such sums.
   func combine(_ values: inout [Int64]) throws
   /// The gradient's L2 norm, once its sums are complete.
   func gradientNorm() throws -> Double
-  /// Updates what this rank owns.
+  /// Updates this rank's shards.
   func update(_ numbers: UpdateNumbers)
 }
 
-/// What an update needs to know besides gradients.
+/// The inputs of an update besides gradients.
 struct UpdateNumbers {
   /// Counted from 1.
   var step: Int
@@ -27,7 +27,7 @@ struct UpdateNumbers {
   let learningRate = 0.0
 }
 
-/// A residence that can be exchanged between steps, so that one decoder serves all variants.
+/// A parameter sharding that can be exchanged between steps, so that one decoder serves all variants.
 final class ExchangeableResidence: ParameterSharding {
   var current: any ParameterSharding = UnshardedParameters()
 

@@ -5,8 +5,8 @@ import Models
 
 /// Scores a text and continues it, with a tiny model that is made in memory: no files, no MPI.
 ///
-/// The model's weights are random, so it knows nothing: a byte costs about ln 256 = 5.5 nats, and what it writes is noise, but the
-/// same noise in every run. Tokens are bytes; `Tokenizers` has real ones, and `Pretrained` reads models from disk.
+/// The model's weights are random: a byte costs about ln 256 = 5.5 nats, and the generated text is noise, but the
+/// same noise in every run. Tokens are bytes; `Tokenizers` has real ones, and `ModelFiles` reads models from disk.
 @main
 struct ScoreAndGenerate {
   static let model = """

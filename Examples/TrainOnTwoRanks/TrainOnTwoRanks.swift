@@ -9,11 +9,11 @@ import Objectives
 import Optimizers
 import Sharding
 
-/// Trains a tiny mixture of experts on one rank and on two, with its experts and optimizer state spread over them, and finds the same
+/// Trains a tiny mixture of experts on one rank and on two, with expert parallelism and sharded optimizer state, and compares the
 /// bits.
 ///
 /// Ranks are threads of this process here (`InProcessRanks`). `Launcher.run` gives a `Communicator` of MPI's ranks instead, and the rest
-/// stays as it is.
+/// is the same.
 @main
 struct TrainOnTwoRanks {
   static let model = """
@@ -52,23 +52,23 @@ struct TrainOnTwoRanks {
           adamW: AdamW.Settings(beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1)),
         sharding: .optimizer, expertDegree: world.size),
       world: world, backend: Backend(threads: 1))
-    // A rank fills what it owns, and brings it to all who compute with it.
+    // A rank fills its shards, and gathers them on all ranks that compute with them.
     engine.layout.initialize(
       engine.parameters, ranges: engine.state.shards.filter { !$0.isEmpty }, configuration: configuration, seed: 1,
       backend: engine.backend)
     try engine.state.gatherShards()
     let losses = try (1...steps).map { try step($0, engine, world) }
-    // The last update's parameters are still on their way.
+    // The last update's parameters are still being gathered.
     try engine.state.waitForParameters()
     return losses
   }
 
-  /// A step as the trainer makes it, without its refusals, balance and records.
+  /// A step as in the trainer, without overflow checks, straggler balancing and records.
   static func step(_ number: Int, _ engine: Engine, _ world: Communicator) throws -> Double {
     let all = (0..<microBatches).map { batch(seed: number * microBatches + $0) }
     let dealing = MicroBatchAssignment(microBatches: microBatches, ranks: world.size)
     let mine = dealing.microBatches(of: world.rank).map { all[$0] }
-    // The denominator is the global batch's. Here every rank has it whole; a trainer adds up what its ranks have.
+    // The denominator is the global batch's. Here every rank has it whole; a trainer sums over its ranks.
     let objective = NormalizedObjective(LanguageModeling(), of: all)
     var sum: Int64 = 0
     try engine.forwardBackward(mine, objective: objective) { _, result, _ in sum += result.losses?[0] ?? 0 }
@@ -80,7 +80,7 @@ struct TrainOnTwoRanks {
     return loss
   }
 
-  /// Counting up from somewhere: what comes next can be learnt.
+  /// Counting up from a start of each sequence's own, which can be learnt.
   static func batch(seed: Int) -> TokenBatch {
     let batch = TokenBatch(sequences: sequences, length: length)
     for sequence in 0..<sequences {

@@ -13,7 +13,7 @@ struct Expectation {
   private var latestNow: String?
   private var written: (manifest: String?, latest: String?)
 
-  /// Everything that is listed is safe.
+  /// Everything that is listed is durable.
   init(listed: [Int: String?] = [:], latest: String? = nil) {
     now = listed
     latestNow = latest
@@ -40,7 +40,7 @@ struct Expectation {
     }
   }
 
-  /// What was done is safe.
+  /// All changes so far are durable.
   private mutating func settle() {
     allowed = now.mapValues { [$0] }
     latest = [latestNow]
@@ -69,7 +69,7 @@ struct Expectation {
     return result.union([nil])
   }
 
-  /// What is wrong with what was found; nil when all is right.
+  /// The violation in what was found; nil when there is none.
   func violation(_ verdict: Verdict) -> String? {
     if !verdict.complaints.isEmpty { return "damage: \(verdict.complaints.joined(separator: "; "))" }
     if !newest.contains(verdict.newest) { return "the wrong checkpoint was chosen: \(verdict.newest ?? "none")" }
@@ -90,11 +90,11 @@ struct Verdict {
   var resolved: String?
   var listed: [Int: String?] = [:]
   var complaints: [String] = []
-  /// What went wrong when the tree was tidied and a checkpoint added, if that was tried.
+  /// The error when the tree was cleaned up and a checkpoint added, if that was tried.
   var aftermath: String?
 }
 
-/// Rebuilds the disk after every change, as every kind of crash would leave it, and lets the reader judge.
+/// Rebuilds the disk after every change, as every kind of crash would leave it, and runs the reader on it.
 final class CrashChecker {
   let store = ContentStore()
   let temporary: TestFolder
@@ -108,7 +108,7 @@ final class CrashChecker {
     root = temporary.path + "/disk"
   }
 
-  /// Runs a program on an empty disk, or on what a program that was killed has left, and notes what it changes.
+  /// Runs a program on an empty disk, or on the disk of a program that was killed, and records its changes.
   func record(
     from image: DiskImage = [:], killAfter: Int = .max, _ program: (CheckpointFolder, RecordingFiles) throws -> Void
   ) throws -> [DiskOperation] {
@@ -120,11 +120,11 @@ final class CrashChecker {
     return files.operations
   }
 
-  /// The first thing that is wrong at any point of a recorded program, nil when there is none.
+  /// The first violation at any point of a recorded program; nil when there is none.
   ///
   /// - Parameters:
-  ///   - dropped: tells synchronisations that are to have no effect, by their ``label(_:after:)``.
-  ///   - isThorough: every combination of lost changes, and on every tree the reader, tidying up and a new save.
+  ///   - dropped: selects synchronisations without effect, by their ``label(_:after:)``.
+  ///   - isThorough: every combination of lost changes, and on every tree the reader, cleaning up and a new save.
   ///   - visit: called at every point with what the disk and the expectation are there.
   func violation(
     of operations: [DiskOperation], on start: SimulatedDisk? = nil, expecting: Expectation = Expectation(),
@@ -154,7 +154,7 @@ final class CrashChecker {
     switch operation {
     case .synchronize: return operation.kind
     case .synchronizeFolder(let path):
-      // The first thing in the folder is to make safe what is there.
+      // The first operation in the folder makes its contents durable.
       if case .synchronizeFolder("") = previous { return "checkpoints before anything else" }
       guard let previous else { return path == "" ? operation.kind : "checkpoints before anything else" }
       return "\(operation.kind) after \(previous.kind)"
@@ -196,7 +196,7 @@ final class CrashChecker {
     return verdict
   }
 
-  /// Tidies up and saves, and checks what is there then and, at every change on the way, after another crash.
+  /// Cleans up and saves, and checks the result and, at every change on the way, the state after another crash.
   private func aftermath(_ image: DiskImage, _ before: Verdict) throws -> String? {
     var tidied = Verdict()
     var leftovers: [String] = []

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Checkpoints
 
-/// Crash consistency by exhaustion: at every change to the disk, whatever the crash takes with it, the reader finds the
+/// Crash consistency by exhaustion: at every change to the disk, for all changes that a crash may lose, the reader finds the
 /// newest checkpoint that was durable, and every synchronisation in the code is needed for that.
 @Suite struct CrashConsistencyTests {
   /// Saves of two ranks, replacements of the newest, a rank that owns nothing, retention.
@@ -38,7 +38,7 @@ import Testing
     return try checker.violation(of: operations, dropping: dropped, isThorough: isThorough) {
       point, disk, expectation in
       switch operations[point] {
-      case .write, .committed, .synchronize: return nil  // the next process sees nothing new
+      case .write, .committed, .synchronize: return nil  // no change for the next process
       default: break
       }
       for successor in Self.successors {

@@ -2,14 +2,14 @@ import Foundation
 
 @testable import Checkpoints
 
-/// Three nodes of a rank each that keep copies on disks of their own, and what their crashes leave.
+/// Three nodes of a rank each with node-local checkpoints, and the states of their disks after crashes.
 ///
-/// The nodes work side by side and meet after every phase, so a crash finds each of them at any point of the same one.
+/// The nodes work concurrently and synchronise after every phase, so at a crash each is at any point of the same one.
 final class CrashingNodes {
   static let count = 3
   static func shard(_ rank: Int) -> String { "shard-0000\(rank).forge" }
 
-  /// One node's disk, and what it must hold whatever happens to it.
+  /// One node's disk, and what it must hold after any crash.
   struct Node {
     var disk: SimulatedDisk
     var promises = Promises()
@@ -18,7 +18,7 @@ final class CrashingNodes {
   /// Changes, by phase and node.
   typealias Program = [[[DiskOperation]]]
 
-  /// What is on a node after a crash, and what must be.
+  /// What is on a node after a crash, and what must be there.
   private struct Standing: Hashable {
     var holdings: [NodeLocalHolding] = []
     var promises: [Promises.Promise] = []
@@ -28,7 +28,7 @@ final class CrashingNodes {
   private let temporary: TestFolder
   private var surveys: [DiskImage: (holdings: [NodeLocalHolding], complaints: [String])] = [:]
   private var standings: [Standing: Int] = [:]
-  /// Nodes' standings, by their numbers, that were found to be right together.
+  /// Combinations of the nodes' standings, by their numbers, that were verified.
   private var proven: Set<[Int]> = []
   private(set) var cases = 0
   /// Every place in the code that synchronises.
@@ -38,12 +38,12 @@ final class CrashingNodes {
 
   init() throws { temporary = try TestFolder(isInMemory: true) }
 
-  /// Nodes on which nothing is.
+  /// Empty nodes.
   var blank: [Node] { (0..<Self.count).map { _ in Node(disk: SimulatedDisk(store: store)) } }
 
   private func root(_ node: Int) -> String { "\(temporary.path)/node-\(node)" }
 
-  /// Runs a job on what the nodes' disks hold, and notes what it changes.
+  /// Runs a job on the nodes' disks, and records its changes.
   func record(on nodes: [Node], _ job: (CopyingJob) throws -> Void) throws -> Program {
     for (node, state) in nodes.enumerated() { try store.materialize(state.disk.image, at: root(node)) }
     let running = CopyingJob(roots: nodes.indices.map(root))
@@ -51,12 +51,12 @@ final class CrashingNodes {
     return running.program
   }
 
-  /// The first thing that is wrong after a crash at any point, whatever it takes with it; nil when there is none.
+  /// The first violation after a crash at any point, for all changes that it may lose; nil when there is none.
   ///
   /// - Parameters:
   ///   - nodes: at the beginning; at the end of the program afterwards.
   ///   - loses: from which phase on there must be a whole checkpoint even when one of the nodes is lost, too.
-  ///   - dropped: tells synchronisations that are to have no effect, by their label.
+  ///   - dropped: selects synchronisations without effect, by their label.
   ///   - visit: called after every change of the second node, when the first has done the phase and the third nothing.
   func violation(
     of program: Program, on nodes: inout [Node], losesNodesFrom loses: Int, dropping dropped: String? = nil,
@@ -105,7 +105,7 @@ final class CrashingNodes {
     return (known, nil)
   }
 
-  /// What a node finds in a tree. Each checkpoint is looked at by itself, so most were looked at before.
+  /// What a node finds in a tree. Each checkpoint is read by itself, so most results are cached.
   private func survey(_ image: DiskImage) throws -> (holdings: [NodeLocalHolding], complaints: [String]) {
     var parts: [Int: DiskImage] = [:]
     for (path, content) in image {
@@ -131,7 +131,7 @@ final class CrashingNodes {
     return (holdings, complaints)
   }
 
-  /// Judges every combination of what the nodes may hold, with all nodes there and with each of them lost.
+  /// Checks every combination of what the nodes may hold, with all nodes present and with each of them lost.
   private func violation(among found: [Set<Int>], losesNodes: Bool) -> String? {
     let byNumber = Dictionary(uniqueKeysWithValues: standings.map { ($1, $0) })
     for a in found[0] {
@@ -224,7 +224,7 @@ struct Promises {
   }
 }
 
-/// What the nodes of a job do with their folders, in the order in which the job does it.
+/// A job's operations on the nodes' folders, in the order of a real job.
 final class CopyingJob {
   private(set) var program: CrashingNodes.Program = []
   private let folders: [CheckpointFolder]
@@ -274,7 +274,7 @@ final class CopyingJob {
 
   /// Restores the newest whole checkpoint; each node reads its own shard.
   ///
-  /// - Parameter damaged: a node whose shard turns out to be damaged; the partner's copy is taken.
+  /// - Parameter damaged: a node whose shard turns out to be damaged; the partner's copy is used.
   /// - Returns: the step.
   func restore(damaged: Int? = nil) throws -> Int? {
     try make()

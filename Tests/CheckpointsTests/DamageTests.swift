@@ -4,7 +4,7 @@ import Testing
 
 @testable import Checkpoints
 
-/// Every kind of damage must be noticed, named exactly, and survived by falling back to the checkpoint before.
+/// Every kind of damage is detected and located, and the reader falls back to the checkpoint before.
 @Suite struct DamageTests {
   let temporary: TestFolder
   let folder: CheckpointFolder
@@ -25,7 +25,7 @@ import Testing
     try Data(bytes).write(to: URL(fileURLWithPath: path))
   }
 
-  /// What is said about the damage; also checks that step 100 is found instead.
+  /// The error message of the damage; also checks that step 100 is found instead.
   private func complaint() throws -> String {
     var complaints: [String] = []
     let reader = try CheckpointReader.newestSound(in: folder.path) { complaints.append($0.description) }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Checkpoints
 
-/// The real file system until the `failAt`-th change, then one failure or, as after a crash, nothing but failures.
+/// The real file system until the `failAt`-th change, then one failure or, as after a crash, only failures.
 final class FailingFiles: FileOperations {
   private let real = PosixFiles()
   private let failAt: Int
@@ -93,7 +93,7 @@ final class FailingFiles: FileOperations {
           Issue.record("after failing to \(files.failed): \(error)")
         })
       try check(reader, files.failed)
-      // Start again from where we were.
+      // Start again from the same state.
       try FileManager.default.removeItem(atPath: folder.path)
       try old.save(to: folder, step: 100)
     }
@@ -104,7 +104,7 @@ final class FailingFiles: FileOperations {
   func theEarlierOrTheNewCheckpointIsAlwaysThere(isCrash: Bool) throws {
     try failEverywhere(isCrash: isCrash, step: 200) { reader, _ in
       try (reader.step == 100 ? old : new).expectEqual(reader)
-      // The next save succeeds, and nothing is left of the interrupted one.
+      // The next save succeeds, and removes all files of the interrupted one.
       try new.save(to: folder, step: 300)
       #expect(try CheckpointReader(path: folder.path).step == 300)
       let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
@@ -143,7 +143,7 @@ final class FailingFiles: FileOperations {
   }
 
   @Test(.enabled(if: geteuid() == 0, "only root can mount a small disk")) func aFullDisk() throws {
-    guard let disk = try SmallDisk(kibibytes: 512) else { return }  // a container may refuse even root
+    guard let disk = try SmallDisk(kibibytes: 512) else { return }  // a container may deny it even to root
     let folder = CheckpointFolder(path: disk.path + "/checkpoints")
     try old.save(to: folder, step: 100)
     let ballast = disk.path + "/ballast"

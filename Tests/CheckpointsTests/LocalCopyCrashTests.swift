@@ -2,11 +2,11 @@ import Testing
 
 @testable import Checkpoints
 
-/// Crash consistency of the nodes' own copies, by exhaustion: wherever each node is when the job is killed or the power
-/// fails, and whichever one node is lost with its disk, the others have a whole checkpoint between them, and the newest
+/// Crash consistency of node-local checkpoints, by exhaustion: at any point of each node at which the job is killed or the
+/// power fails, and with any one node lost with its disk, the others have a whole checkpoint between them, and the newest
 /// is chosen.
 @Suite struct LocalCopyCrashTests {
-  /// Saves, one that replaces another, and one of a course that began again before the last.
+  /// Saves, one that replaces another, and one after a rollback behind the last.
   private static func program(_ job: CopyingJob) throws {
     try job.make()
     try job.save(100, seed: 1)
@@ -39,7 +39,7 @@ import Testing
     return try nodes.violation(
       of: program, on: &state, losesNodesFrom: Self.firstLoss, dropping: dropped, isThorough: isThorough
     ) { phase, operation, killed in
-      // To the next job all else is of the same kind as what was there before.
+      // For the next job all other changes are equivalent to earlier ones.
       guard case .rename = operation, phase > Self.firstLoss + 5 else { return nil }
       for successor in Self.successors {
         var left = killed
@@ -69,7 +69,7 @@ import Testing
     )
   }
 
-  /// Every place that synchronises, but for those of `latest`: copies are found without it.
+  /// Every place that synchronises, except those of `latest`: copies are found without it.
   private static let synchronizations = [
     "synchronizeFolder  after makeFolder checkpoints",
     "checkpoints before anything else",

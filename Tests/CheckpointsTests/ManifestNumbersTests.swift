@@ -2,7 +2,7 @@ import Testing
 
 @testable import Checkpoints
 
-/// Numbers that no checkpoint has: each is refused, and none is computed with.
+/// Numbers that no checkpoint has: each is rejected before it is computed with.
 @Suite struct ManifestNumbersTests {
   private func chunk(_ edit: (inout ChunkRecord) -> Void) -> ChunkRecord {
     var chunk = ChunkRecord(

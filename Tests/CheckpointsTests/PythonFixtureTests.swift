@@ -3,7 +3,7 @@ import Testing
 
 @testable import Checkpoints
 
-/// A checkpoint that scripts/fixtures/checkpoint.py wrote from the document of the format, with other programs.
+/// A checkpoint that scripts/fixtures/checkpoint.py wrote from docs/checkpoint-format.md, without this project's code.
 @Suite struct PythonFixtureTests {
   let reader: CheckpointReader
 

@@ -3,7 +3,7 @@ import Synchronization
 
 @testable import Checkpoints
 
-/// The real file system, but nothing waits for the disk; notes every change, and dies after some number of them.
+/// The real file system without synchronisation; records every change, and fails for good after some number of them.
 final class RecordingFiles: FileOperations {
   struct Killed: Error {}
 
@@ -19,7 +19,7 @@ final class RecordingFiles: FileOperations {
 
   var operations: [DiskOperation] { log.withLock { $0 } }
 
-  /// A pseudo-change: everything that a commit promises holds from here on.
+  /// A pseudo-change: the guarantees of a commit hold from here on.
   func noteCommit() { log.withLock { $0.append(.committed) } }
 
   private func note(_ operation: DiskOperation) throws {

@@ -69,7 +69,7 @@ import Testing
   @Test func latestNeverNamesWhatIsDeleted() throws {
     try make([(1, nil), (2, nil)])
     let first = try CheckpointReader(path: folder.path(step: 1))
-    try folder.moveLatest(to: 1, root: first.root)  // as if a crash had kept it from moving on
+    try folder.moveLatest(to: 1, root: first.root)  // as after a crash before it was updated
     #expect(folder.latestStep == 1)
     try folder.prune(keepLast: 1)
     #expect(folder.latestStep == 2)

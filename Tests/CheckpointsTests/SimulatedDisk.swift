@@ -46,11 +46,10 @@ final class ContentStore {
   }
 }
 
-/// What a disk holds, and which parts of it a power failure may take: what POSIX promises and nothing more.
+/// The contents of a disk, and which parts of them a power failure may lose: what POSIX guarantees and nothing more.
 ///
-/// The data of a file are safe once the file was synchronised, the names in a folder once the folder was. Until then
-/// any of the changes may have reached the disk and any other not, in whatever order they were made. Only a rename is
-/// whole or not at all.
+/// The data of a file are durable once the file was synchronised, the names in a folder once the folder was. Until then
+/// any of the changes may have reached the disk and any other not, in any order. Only a rename is atomic.
 struct SimulatedDisk {
   private enum Change {
     case set(String, Int)
@@ -77,7 +76,7 @@ struct SimulatedDisk {
   let store: ContentStore
   private var nodes: [Node] = [.folder(Folder())]
 
-  /// A disk on which everything is safe.
+  /// A disk on which everything is durable.
   init(_ image: DiskImage = [:], store: ContentStore) {
     self.store = store
     for path in image.keys.sorted() {
@@ -170,7 +169,7 @@ struct SimulatedDisk {
 
   // MARK: What is left
 
-  /// The disk as programs see it, which is what stays when only the process dies.
+  /// The disk as programs see it, which is what remains when only the process is killed.
   var image: DiskImage { image(entries: [:], contents: [:]) }
 
   /// The trees that a power failure may leave, ``image`` among them.

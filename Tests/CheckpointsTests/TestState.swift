@@ -3,7 +3,7 @@ import Testing
 
 @testable import Checkpoints
 
-/// A folder that goes away with the test.
+/// A folder that is removed after the test.
 final class TestFolder {
   let path: String
 

@@ -21,7 +21,7 @@ import Tokenizers
     return files
   }()
 
-  /// Makes a corpus and a tokenizer below a folder, and a preparation of them into `folder/data`.
+  /// Makes a corpus and a tokenizer below a folder, and a `DataPreparation` of them into `folder/data`.
   private func preparation(in folder: String, heldOut: Double = 0.25, threads: Int = 2) throws -> DataPreparation {
     try write(Self.files, below: folder + "/docs")
     var trainer = try TokenizerTrainer(options: TrainingOptions(vocabularySize: 300))

@@ -29,7 +29,7 @@ import Testing
     try withTemporaryFolder { folder in
       try write(["a/file": "1", "b/other": "2"], below: folder)
       let manager = FileManager.default
-      // A cycle, a second way to a folder and to a file, and a link to nothing.
+      // A cycle, a second path to a folder and to a file, and a dangling link.
       try manager.createSymbolicLink(atPath: folder + "/a/up", withDestinationPath: folder)
       try manager.createSymbolicLink(atPath: folder + "/c", withDestinationPath: "b")
       try manager.createSymbolicLink(atPath: folder + "/d", withDestinationPath: "a/file")

@@ -48,7 +48,7 @@ import Testing
       #expect(digest.chunks.count == 626)
       let samples = (0..<1000).map { ChunkVerification.sample(digest, key: $0) }
       #expect(samples.allSatisfy { $0.count == 7 })
-      // Sooner or later every chunk is looked at.
+      // Over many starts every chunk is verified.
       let seen = Set(samples.joined().map { "\($0.file) \($0.number)" })
       #expect(seen.count == 626)
       #expect(ChunkVerification.sample(digest, key: 1) == samples[1])

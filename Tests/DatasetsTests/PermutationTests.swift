@@ -13,7 +13,7 @@ import Testing
     }
   }
 
-  /// A run's data order must not change between releases: values of an independent program.
+  /// A run's data order must not change between releases: values from an independent program.
   @Test func isStable() {
     #expect(SplitMix64.output(0) == 0xE220_A839_7B1D_CDAF)
     #expect((0..<10).map(Permutation(count: 10, key: 42).callAsFunction) == [4, 6, 1, 3, 0, 9, 5, 8, 7, 2])

@@ -46,7 +46,7 @@ import Testing
       #expect(data.sequence(0).documentStarts == [0, 0, 0, 3, 4, 4, 6, 6])
       #expect(data.sequence(1).documentStarts == [0, 0, 0, 0, 0, 0, 0, 0])
       #expect(data.sequence(2).documentStarts == [0, 0, 0, 0, 4, 4, 4, 4])
-      // What the next document begins with is not trained on; the last target's document is not seen.
+      // The first token of the next document is not trained on; the last target's document is unknown.
       #expect(data.sequence(0).lossWeights == [1, 1, 0, 0, 1, 0, 1, 1])
       #expect(data.sequence(1).lossWeights == [1, 1, 1, 1, 1, 1, 1, 1])
       #expect(data.sequence(2).lossWeights == [1, 1, 1, 0, 1, 1, 1, 1])
@@ -81,7 +81,7 @@ import Testing
       #expect(data.sequencesPerEpoch == 25)
       let fromB = (0..<1024).count { data.sequence($0).tokens[0] >= 500 }
       #expect(fromB == 256)
-      // Each source goes through its epochs at its own pace: 256 draws of 20 sequences are 12 epochs and 16 more.
+      // Each source has epochs of its own: 256 draws of 20 sequences are 12 epochs and 16 more.
       let firsts = (0..<1024).map { data.sequence($0).tokens[0] }
       let draws = Dictionary(grouping: firsts.filter { $0 >= 500 }) { $0 }.values.map(\.count)
       #expect(draws.sorted() == [Int](repeating: 12, count: 4) + [Int](repeating: 13, count: 16))

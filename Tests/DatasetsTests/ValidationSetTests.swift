@@ -2,7 +2,7 @@ import Testing
 
 @testable import Datasets
 
-/// Which sequences a model is validated on.
+/// The choice of validation sequences.
 @Suite struct ValidationSetTests {
   @Test func sequencesAreSpreadOverASet() {
     func places(_ used: Int, of available: Int) -> [Int] {
@@ -21,9 +21,9 @@ import Testing
     arguments: [
       // Shared out by weight, by largest remainders.
       (8, [3, 1], [40, 40], [6, 2]), (64, [1, 1, 1], [99, 99, 99], [22, 21, 21]),
-      // At least one of each, even where these are more than were asked for.
+      // At least one of each, even where these are more than configured.
       (8, [1000, 1], [40, 40], [7, 1]), (2, [1, 1, 1], [9, 9, 9], [1, 1, 1]), (3, [100, 1, 1], [2, 9, 9], [1, 1, 1]),
-      // What a short set cannot take goes to the others; a set without a whole sequence has no share.
+      // The rest of a short set goes to the others; a set without a whole sequence has no share.
       (64, [1000, 1], [5, 1000], [5, 59]), (10, [1, 1, 2], [1, 9, 0], [1, 9, 0]), (9, [1, 2], [4, 4], [4, 4]),
       (.max, [0.1, 7], [3, 5], [3, 5]), (4, [1], [0], [0]), (3, [0.1, 0.1, 0.1], [9, 9, 9], [1, 1, 1]),
     ] as [(Int, [Double], [Int], [Int])])

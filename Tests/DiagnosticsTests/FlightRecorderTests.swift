@@ -43,7 +43,7 @@ import Testing
 
     open.wait()
     box.end(.failure, exitCode: 64, sentence: "no data")
-    box.end(.normal, exitCode: 0)  // the first is believed
+    box.end(.normal, exitCode: 0)  // the first one counts
     record = try #require(FlightRecord(path: FlightRecorder.path(folder: folder, rank: 2)))
     #expect(record.communicators[0].operations[1].isWaiting)
     #expect(record.ending?.kind == .failure && record.ending?.exitCode == 64 && record.ending?.sentence == "no data")
@@ -54,7 +54,7 @@ import Testing
     let ring = try #require(try box().claim(id: 1, name: "world", members: [0, 1, 2]))
     let first = enter(ring, 1, waits: false)
     for sequence in 2...100 as ClosedRange<UInt64> { enter(ring, sequence).finish() }
-    first.finish()  // its place has been taken
+    first.finish()  // its slot has been reused
     let operations = try #require(FlightRecord(path: FlightRecorder.path(folder: folder, rank: 0)))
       .communicators[0].operations
     #expect(operations.map(\.sequence) == Array(69...100))
@@ -82,7 +82,7 @@ import Testing
     let stale = try box(rank: 0, ranks: 3, attempt: 2)
     _ = try box(rank: 0, ranks: 2, attempt: 3)
     _ = try box(rank: 1, ranks: 2, attempt: 3)
-    stale.enter(.training, step: 99)  // a process of an earlier attempt that wakes up
+    stale.enter(.training, step: 99)  // a process of an earlier attempt that resumes
     let records = try FlightRecord.newest(in: folder)
     #expect(records.map(\.rank) == [0, 1])
     #expect(records.allSatisfy { $0.attempt == 3 && $0.step == 0 })
@@ -98,7 +98,7 @@ import Testing
     }
   }
 
-  /// The child dies in the middle of an operation; what it was doing is in its file.
+  /// The child is killed in the middle of an operation, which is in its file.
   @Test func survivesTheProcess() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let box = try box(rank: 1)
@@ -121,7 +121,7 @@ import Testing
     #expect(record.communicators[0].operations.map(\.isOpen) == [false, true])
   }
 
-  /// One thread writes as fast as it can; whatever is read in between is whole.
+  /// One thread writes as fast as it can; every read in between is consistent.
   @Test func readingWhileWriting() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let ring = try #require(try box().claim(id: 1, name: "world", members: [0]))

@@ -4,7 +4,7 @@ import Testing
 @testable import Diagnostics
 @testable import Support
 
-/// Verdicts on records that were made up: four ranks in step 41, whose steps usually take half a second.
+/// Verdicts on made-up flight records: four ranks in step 41, whose steps usually take half a second.
 @Suite struct RunDiagnosisTests {
   private typealias Operation = FlightRecord.Operation
   private static let now = 1_000_000.0
@@ -47,7 +47,7 @@ import Testing
     #expect(diagnosis.text().contains("waits for rank 2 since 19.0 s"))
   }
 
-  /// The exchange starts the next operation before it waits for the one in front of it.
+  /// A rank may start the next operation before it waits for the one before.
   @Test func othersWereStartedBehindTheOneWaitedFor() {
     var records = oneMissing
     for rank in [0, 1, 3] {
@@ -79,18 +79,18 @@ import Testing
     #expect(diagnosis.sentence.contains("ranks 0, 1, 3 wait for it in MPI_Allreduce no. 7"))
   }
 
-  /// After the launcher has ended the others too: those it had sent a signal first are not to blame.
+  /// After the launcher has ended the others too: those that it had signalled first are not the cause.
   @Test func deadAmongTheTerminated() {
     var records = oneMissing
     for rank in [0, 1, 3] { records[rank].signal = SIGTERM }
-    records[2].signal = SIGUSR1  // a scheduler's warning, which kills nobody
+    records[2].signal = SIGUSR1  // a scheduler's warning, which ends no process
     let diagnosis = diagnosis(records, states: [100: .gone, 101: .gone, 102: .gone, 103: .gone])
     #expect(diagnosis.kind == .dead && diagnosis.culprits == [2])
     #expect(diagnosis.sentence.contains("ranks 0, 1, 3 waited for it in"))
     #expect(diagnosis.conditions == [.terminated, .terminated, .dead, .terminated])
   }
 
-  /// Without signals, whoever fell silent first.
+  /// Without signals, the rank with the earliest last heartbeat.
   @Test func theFirstOfTheDead() {
     var records = oneMissing
     records[2].lastBeat -= 8
@@ -136,7 +136,7 @@ import Testing
     #expect(diagnosis.sentence.contains("rank 2 in MPI_Barrier"))
     records[2] = record(2, [operation(7, bytes: 16)])
     #expect(self.diagnosis(records).kind == .mismatched)
-    // Who sends how much may differ.
+    // The ranks' counts may differ.
     let uneven = (0..<4).map { record($0, [operation(7, "MPI_Alltoallv", bytes: 10 * $0)]) }
     #expect(self.diagnosis(uneven).kind == .transfer)
   }
@@ -147,7 +147,7 @@ import Testing
     #expect(diagnosis.sentence.contains("ranks 0–3 wait in MPI_Allreduce no. 7"))
   }
 
-  /// An operation under way for which nobody waits holds nobody up.
+  /// An operation under way that no rank waits for delays none.
   @Test func behindTheComputation() {
     let records = (0..<4).map { rank in
       record(rank, rank == 2 ? [] : [operation(7, "MPI_Iallreduce", waiting: false)])

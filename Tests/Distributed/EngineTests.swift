@@ -11,8 +11,8 @@ import Support
 
 // An engine with a frozen second model beside the one in training.
 
-/// 6 M parameters, so that a model's own memory is far above what is measured beside it. No experts are lent: who lends
-/// follows the ranks' pace, and where a rank has computed with a borrowed expert is memory of the activations, not the model's.
+/// 6 M parameters, so that a model's own memory is far above other memory. No experts are shadowed: shadowing depends on the
+/// ranks' timing, and a hosted expert's memory belongs to the activations, not to the model.
 private func options(_ sharding: ZeROStage, expertDegree: Int) throws -> EngineOptions {
   let node = try ConfigurationNode.parse(
     """
@@ -45,7 +45,7 @@ private func microBatch(_ number: Int) -> TokenBatch {
   return batch
 }
 
-/// A step on all ranks: four micro-batches, dealt in turn.
+/// A step on all ranks: four micro-batches, assigned round-robin.
 private func trainStep(_ engine: Engine, _ world: Communicator, _ step: Int) throws {
   let rounds = (4 + world.size - 1) / world.size
   let batches = (0..<rounds).map { round in
@@ -77,7 +77,7 @@ let engineTests: [RankTest] = ZeROStage.allCases.map { sharding in
     for step in 1...2 { try trainStep(engine, world, step) }
     try engine.state.waitForParameters()
 
-    // All that the policy needs has been touched: what comes now is the frozen model's.
+    // All of the policy's memory has been touched: further growth is the frozen model's.
     let before = try engine.logProbabilities(microBatch(0))
     let bytesBefore = ResidentMemory.bytes()
     let frozen = try engine.makeFrozenModel()
@@ -89,7 +89,7 @@ let engineTests: [RankTest] = ZeROStage.allCases.map { sharding in
     let frozenBefore = try frozen.logProbabilities(microBatch(0))
     let cost = ResidentMemory.bytes() - bytesBefore
     expectations.expectEqual(frozenBefore, before, "a copy of a model scores as the model does")
-    // With full sharding pages at the ends of what is owned are shared with what is let go.
+    // With full sharding pages at the ends of shards are shared with freed ranges.
     expectations.expect(
       cost < held + 1 << 20, "the frozen model costs \(cost) bytes, of which parameters are \(held)")
 

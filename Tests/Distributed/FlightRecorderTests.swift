@@ -2,7 +2,7 @@ import Diagnostics
 import Foundation
 import MPI
 
-/// What the ranks' black boxes say of their communicators and operations; every rank reads the records of all.
+/// The ranks' flight records of communicators and operations; every rank reads the records of all.
 let blackBoxTests: [RankTest] = [
   RankTest("ranks give communicators the same numbers and operations the same sequence") { world, expectations in
     let folder = try sharedFolder(world)
@@ -48,7 +48,7 @@ let blackBoxTests: [RankTest] = [
   }
 ]
 
-/// Times what a record costs: an operation on one rank alone, and steps of an exact sum on all, each with and without.
+/// Measures the cost of recording: an operation on one rank alone, and steps of an exact sum on all, each with and without.
 func benchmarkBlackBox(_ world: Communicator) throws {
   let folder = try sharedFolder(world)
   defer { removeShared(folder, world) }

@@ -11,7 +11,7 @@ let largeTests: [RankTest] = [
     expectations.expect(buffer.allSatisfy { $0 == 1 }, "broadcast")
     try world.allReduce(arena: buffer, .sum)
     expectations.expect(buffer.allSatisfy { $0 == UInt8(world.size) }, "sum")
-    // Rank 0 alone sends more than fits; all have to notice.
+    // Rank 0 alone sends more than fits; all ranks must throw.
     let source = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: count)
     defer { source.deallocate() }
     source.initialize(repeating: UInt8(10 + world.rank))

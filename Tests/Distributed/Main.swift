@@ -2,8 +2,8 @@ import Glibc
 import MPI
 import Support
 
-/// The distributed tests: every rank of a job runs `mpi-tests MODE`; `Tests/Distributed/run` starts the jobs and judges
-/// how they end.
+/// The distributed tests: every rank of a job runs `mpi-tests MODE`; `Tests/Distributed/run` starts the jobs and checks
+/// their exit codes.
 @main
 struct DistributedTests {
   static func main() {

@@ -2,7 +2,7 @@ import Kernels
 import MPI
 import Parallelism
 
-/// Times the sum and the gather of `count` elements in pieces of 4 Mi, alone and behind computation, against
+/// Measures the reduction and the gather of `count` elements in units of 4 Mi, alone and behind computation, against
 /// `MPI_Allreduce`; each is the best of several, in milliseconds.
 func benchmarkReducer(_ world: Communicator, count: Int) throws {
   let arenas = Arenas(count)
@@ -47,7 +47,7 @@ func benchmarkReducer(_ world: Communicator, count: Int) throws {
   }
 }
 
-/// About 100 ms of work in the processor's own cache.
+/// About 100 ms of work in the processor's cache.
 @inline(never)
 private func compute() {
   var state: UInt64 = 1

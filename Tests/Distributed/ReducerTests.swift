@@ -3,7 +3,7 @@ import MPI
 import Parallelism
 import Support
 
-/// Of the exact sum of gradients, what takes ranks with processor time of their own.
+/// Tests of the exact gradient reduction that need ranks with processor time of their own.
 let reducerTests: [RankTest] = [
   RankTest("waiting for a slow rank leaves the processor alone") { world, expectations in
     let arenas = Arenas()

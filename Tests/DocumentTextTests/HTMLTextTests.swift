@@ -59,7 +59,7 @@ import Testing
     ("<ol><li>a<li style='visibility:hidden'>h<li>c</ol>", "1. a\n3. c\n"),
     ("<table><tr><td>a<td style='visibility:hidden'>h<td>c</table>", "a | | c\n"),
     ("1<i style='visibility:hidden'>x</i>2 7<sup><i style='visibility:hidden'>2</i></sup>8", "1 2 7 8\n"),
-    // Elements that Gumbo does not know.
+    // Elements that Gumbo does not support.
     ("<p>In<dialog><p>n</p><p>n</p></dialog>S<dialog open><p>a</p>b</dialog>", "In\n\nS\n\na\n\nb\n"),
     ("<p>q<search>b<p>r</search>s", "q\n\nb\n\nr\n\ns\n"),
     ("<span>a<main hidden>b</span>n</main>S", "aS\n"),

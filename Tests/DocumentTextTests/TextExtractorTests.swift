@@ -86,7 +86,7 @@ import Testing
     }
   }
 
-  /// What each item gives: its text, or the reason why there is none.
+  /// The result for each item: its text, or the skip reason.
   private func outcomes(_ bytes: [UInt8], _ name: String, encoding: String? = nil) -> [String] {
     let extractor = TextExtractor(encoding: encoding.flatMap { TextEncoding(label: $0) })
     return extractor.documents(in: bytes, name: name).map { item in

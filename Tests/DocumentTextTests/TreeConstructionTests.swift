@@ -5,7 +5,7 @@ import Testing
 
 /// Pages whose text depends on how the HTML standard builds its tree, against html5lib; made by scripts/fixtures/html.py.
 @Suite struct TreeConstructionTests {
-  /// Pages that may differ, and why.
+  /// Pages with known differences, and the reasons.
   private static let different: [String: String] = [:]
 
   private func letters(_ bytes: [UInt8]) -> String {

@@ -3,7 +3,7 @@ import Kernels
 import Models
 import Testing
 
-/// A one-layer model with random weights is enough to see when generation ends.
+/// When generation ends, with a one-layer model of random weights.
 struct GeneratorTests {
   private func decoder(capacity: Int) -> IncrementalDecoder {
     let configuration = ModelConfiguration(

@@ -6,7 +6,7 @@ import Kernels
 import Models
 import Testing
 
-/// Reading token by token gives what the whole forward pass gives, which ModelsTests compares with PyTorch.
+/// Incremental decoding gives the results of the whole forward pass, which ModelsTests compares with PyTorch.
 struct IncrementalDecoderTests {
   static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .appending(path: "ModelsTests/Fixtures").path

@@ -45,7 +45,7 @@ struct SamplerTests {
   }
 
   private func exponential(_ x: Double) -> Double {
-    // The series of exp, so that the test does not lean on what it tests.
+    // The series of exp, so that the test is independent of the code under test.
     guard x.isFinite else { return 0 }
     var (sum, term) = (1.0, 1.0)
     for n in 1..<40 {

@@ -1,7 +1,7 @@
 import Kernels
 import Testing
 
-/// What docs/arithmetic.md says of the order of sums, operation by operation, bit for bit.
+/// The order of sums in docs/arithmetic.md, operation by operation, bit for bit.
 @Suite struct ArithmeticContractTests {
   private let backend = Backend(threads: 2)
 

@@ -6,7 +6,7 @@ struct AttentionTests {
   struct Case: Sendable, CustomTestStringConvertible {
     var name: String
     var shape: AttentionShape
-    /// Documents begin here, in every sequence, besides at 0.
+    /// Document starts in every sequence, besides 0.
     var documents: [Int] = []
     var testDescription: String { name }
 
@@ -33,7 +33,7 @@ struct AttentionTests {
     Case(name: "unequal lengths", shape: shape([3, 0, 7, 1], heads: 2), documents: [2]),
   ]
   private static let (queries, keys) = (Backend.queryBlock, Backend.keyBlock)
-  /// Blocks of queries and keys, with rests; windows and documents that hide whole blocks.
+  /// Blocks of queries and keys, with tails; windows and documents that hide whole blocks.
   static let large = [
     Case(name: "two blocks of queries", shape: shape([queries + 6, queries + 6], heads: 2, headDimension: 8)),
     Case(name: "two blocks of keys", shape: shape([keys + 200])),
@@ -104,7 +104,7 @@ struct AttentionTests {
     let positions = (0..<test.shape.packing.sequences).flatMap { 0..<test.shape.packing.tokens(of: $0).count }
     let starts = Arena(positions.map { position in Int32(test.documents.last { $0 <= position } ?? 0) })
     var numbers = Numbers(seed: 9)
-    // What was in the results' memory must not matter.
+    // The former contents of the results' memory must not matter.
     let (out, gradient) = (Arena(numbers.array(outGradient.count)), Arena(numbers.array(qkv.count)))
     let logSumExp = Arena<Float>(count: tokens * test.shape.heads)
     let backend = Backend(threads: 2)
@@ -145,7 +145,7 @@ struct AttentionTests {
     #expect(relativeError(run(test, qkv, outGradient).out, expected.out) < 1e-4)
   }
 
-  /// A token's output has the same bits whatever stands in other documents of its sequence.
+  /// A token's output has the same bits for any contents of other documents in its sequence.
   @Test func documentsDoNotSeeEachOther() {
     let test = Self.large[3]
     let (qkv, outGradient) = inputs(test)

@@ -3,7 +3,7 @@ import Testing
 
 /// Clamping of queries, keys and values, and queries scaled by their position.
 struct ClampTests {
-  /// PyTorch's `clamp`: an element at the bound itself has its gradient, what is not a number stays so and has none.
+  /// PyTorch's `clamp`: an element at the bound itself has its gradient; NaN stays NaN and has none.
   @Test(arguments: [1, 31, 32, 70])
   func clampsAndForgetsTheGradientOutside(columns: Int) {
     let (rows, others, bound) = (21, 5, Float(0.5))
@@ -28,7 +28,7 @@ struct ClampTests {
       #expect(gradient.array[index] == (isInside ? dy[index] : 0))
     }
     #expect(clamped > columns / 4)
-    // Where nobody asks what was clamped.
+    // Without a record of what was clamped.
     let again = Arena(before)
     backend.clamp(view(again), to: bound, outside: nil)
     #expect(again.array.map(\.bitPattern) == x.array.map(\.bitPattern))

@@ -5,7 +5,7 @@ import Testing
 @testable import Kernels
 
 struct CorePeakTests {
-  /// What else runs on the machine takes time, but not processor time.
+  /// Other work on the machine takes wall-clock time, but not processor time.
   @Test func aBusyMachineHasTheSamePeak() {
     final class Others: Sendable { let areDone = Atomic(false) }
     let alone = Backend(threads: 2).corePeak()
@@ -18,7 +18,7 @@ struct CorePeakTests {
     #expect(busy > 0.5 * alone && busy < 2 * alone, "\(alone) alone, \(busy) beside others")
   }
 
-  /// Nothing that is computed with floats is faster.
+  /// No float kernel is faster.
   @Test func productsAreSlower() {
     let backend = Backend(threads: 1)
     #expect(backend.matrixProductPeak() < 1.05 * backend.corePeak())

@@ -55,7 +55,7 @@ struct CrossEntropyTests {
       logProbabilities: logProbabilities.array, hiddenGradient: hidden.array, weightGradient: weightGradient.array)
   }
 
-  /// 256 tokens are one chunk.
+  /// Up to three chunks of `crossEntropyChunk` (264) tokens.
   @Test(arguments: [1, 5, 255, 256, 257, 600])
   func matchesDoublePrecision(tokens: Int) {
     var numbers = Numbers()
@@ -115,7 +115,7 @@ struct CrossEntropyTests {
     #expect(result.weightGradient.allSatisfy { $0 == 0 } && result.hiddenGradient.allSatisfy { $0 == 0 })
   }
 
-  /// A number that is not a number must not vanish in a softmax.
+  /// NaN must not vanish in a softmax.
   @Test func notANumberIsSeen() {
     var weight = [Float](repeating: 1, count: vocabulary * width)
     weight[5 * width] = .nan

@@ -14,7 +14,7 @@ struct ElementwiseTests {
     #expect(out.array == ids.array.flatMap { weight.array[Int($0) * columns..<(Int($0) + 1) * columns] })
   }
 
-  /// The embedding's gradient goes straight into the exact sums; tokens may share a row.
+  /// The embedding's gradient is accumulated directly in fixed point; tokens may share a row.
   @Test func accumulatesEmbeddingRows() {
     var numbers = Numbers()
     let gradient = Arena(numbers.array(rows * columns))

@@ -2,7 +2,7 @@ import CKernels
 import Foundation
 import Testing
 
-/// The exponential behind softmax and SiLU, seen through `softmax_backward` (p = exp(s · 1 − 0)).
+/// The exponential of softmax and SiLU, tested through `softmax_backward` (p = exp(s · 1 − 0)).
 struct ExponentialTests {
   private func exponentials(_ x: [Float]) throws -> [Float] {
     ck_flush_denormals()

@@ -57,7 +57,7 @@ struct FixedPointTests {
     #expect(out.array == values.dropLast() + [0], "exact above the resolution, 0 below it")
   }
 
-  /// Wherever it stands, in a whole vector or in a tail.
+  /// In a whole vector or in a tail.
   @Test(arguments: [Float.nan, -.nan, .infinity, -.infinity, 16, -16, 1e38])
   func refuses(value: Float) {
     for length in [1, 16, 50] {

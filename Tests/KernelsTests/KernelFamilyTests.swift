@@ -2,8 +2,8 @@ import CKernels
 import Foundation
 import Testing
 
-/// Every function of every family's table that this CPU can run gives the bits of the baseline, wherever in a vector body
-/// or tail an element stands and at whatever address.
+/// Every function of every family's table that this CPU can run gives the bits of the baseline, for elements in a vector body
+/// or a tail and at any address.
 struct KernelFamilyTests {
   static let families = (["baseline", "haswell", "skylakex"] as [String]).filter { ck_table_named($0) != nil }
   /// Whole vectors of 16, tails, and both.
@@ -209,7 +209,7 @@ struct KernelFamilyTests {
     }
   }
 
-  /// A dot product's bits depend on its elements alone, not on where they lie in memory.
+  /// A dot product's bits depend on its elements alone, not on their addresses.
   @Test(arguments: families)
   func addressLeavesNoTrace(family: String) throws {
     let table = try #require(ck_table_named(family)).pointee

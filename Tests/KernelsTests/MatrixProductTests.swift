@@ -8,7 +8,7 @@ struct MatrixProductTests {
   }
   enum Form: CaseIterable { case plain, transposedB, transposedA }
 
-  /// A tile is 256 rows by 1024 columns.
+  /// Results around 256, and beyond a tile of `tileRows` (264) × `tileColumns` (1024).
   static let shapes = [Shape(1, 1, 1), Shape(3, 5, 7), Shape(256, 40, 9), Shape(257, 1030, 3), Shape(513, 17, 5)]
 
   private func transposed(_ x: [Double], rows: Int) -> [Double] {
@@ -45,7 +45,7 @@ struct MatrixProductTests {
     #expect(relativeError(sum.array, zip(before.doubles, expected).map { $0 + $1 }) < 1e-6)
   }
 
-  /// What a starved expert does: no rows are computed, and its weight's gradient is zero.
+  /// An expert without tokens: no rows are computed, and its weight's gradient is zero.
   @Test func emptyOperands() {
     let (weight, memory) = (Arena<Float>(Array(repeating: 1, count: 12)), Arena<Float>(Array(repeating: 5, count: 12)))
     let none = Arena<Float>(count: 0)

@@ -45,7 +45,7 @@ struct NewtonSchulzTests {
     }
   }
 
-  /// The iteration changes nothing but singular values, each by itself: U S Vᵀ becomes U p(… p(S / ‖S‖)) Vᵀ.
+  /// The iteration changes only singular values, each independently: U S Vᵀ becomes U p(… p(S / ‖S‖)) Vᵀ.
   @Test(
     arguments: [Shape(1, 1), Shape(1, 40), Shape(40, 1), Shape(24, 24), Shape(30, 70), Shape(70, 30), Shape(20, 1100)],
     [1, 4, 5])
@@ -101,7 +101,7 @@ struct NewtonSchulzTests {
     #expect(values.allSatisfy { (0.6...1.3).contains($0) }, "\(values.sorted())")
   }
 
-  /// Zeros have no direction, and a matrix whose norm is below ε is not blown up to a whole step.
+  /// A zero matrix stays zero, and one whose norm is below ε is not scaled up to a whole step.
   @Test func smallMatricesStaySmall() {
     let shape = Shape(3, 4)
     #expect(orthogonalise([(shape, Array(repeating: 0, count: 12))])[0] == Array(repeating: 0, count: 12))

@@ -1,6 +1,6 @@
 import Kernels
 
-/// A routing with its memory.
+/// A routing and its memory.
 struct Routed {
   let k: Int
   let router: Router

@@ -37,7 +37,7 @@ struct RoutingTests {
     #expect(Routed([1, 2, 1, 2], experts: 4, k: 3, renormalise: true).experts == [1, 3, 0])
   }
 
-  /// Experts in order, rows of an expert in token order, and both permutations inverse of each other.
+  /// Permutation: experts in order, rows of an expert in token order, and the inverse permutation is its inverse.
   @Test func rowsStandInTokenOrder() {
     var numbers = Numbers()
     let routed = Routed(numbers.array(100 * 5), experts: 5, k: 2, renormalise: false)
@@ -126,7 +126,7 @@ struct RoutingTests {
     let gradient = Arena(numbers.array(rows * width))
     let (activation, gateUp) = (Arena(numbers.array(gradient.count)), Arena(numbers.array(2 * gradient.count)))
     let (activationBefore, gateUpBefore) = (activation.doubles, gateUp.doubles)
-    // Weights are the last column of what arrives, and their gradients of what goes back.
+    // Weights are the last column of received rows, and their gradients of returned ones.
     let arrived = Arena(numbers.array(rows * 4))
     let results = Arena<Float>(count: rows * 4)
     Backend(threads: 2).weightBackward(

@@ -7,7 +7,7 @@ import Testing
 struct SigmoidRoutingTests {
   private func sigmoid(_ x: Double) -> Double { 1 / (1 + exp(-x)) }
 
-  /// What a token chooses, best first, as one reads it in the paper: groups by their two best experts, then experts.
+  /// A token's choices, best first, by the paper: groups by their two best experts, then experts.
   private func choice(_ keys: [Double], _ router: Router, _ k: Int) -> [Int] {
     let size = keys.count / router.groups
     let groups = (0..<router.groups).map { group in
@@ -60,7 +60,7 @@ struct SigmoidRoutingTests {
     #expect(experts([0, 0, 0, 0], k: 2, bias: [0, 0.5, 0, 0.5]) == [1, 3])
   }
 
-  /// A group counts for its two best, not for its best one or for all.
+  /// A group's score is the sum of its two best experts, not its best one or all.
   @Test func groupsCountTheirTwoBest() {
     let router = Router(scoring: .sigmoid, renormalise: true, groups: 2)
     let logits: [Float] = [3, -3, -3, 1, 1, -9]
@@ -79,7 +79,7 @@ struct SigmoidRoutingTests {
     #expect(crowded.weights.array.allSatisfy { $0 == 1 })
   }
 
-  /// Scores that underflow give weights and gradients of zero, not of nothing.
+  /// Scores that underflow give weights and gradients of zero, not NaN.
   @Test func nobodyWanted() {
     let routed = Routed(
       [Float](repeating: -300, count: 4), experts: 4, k: 2, router: .init(scoring: .sigmoid, renormalise: true))

@@ -20,7 +20,7 @@ struct Numbers {
 }
 
 extension Arena {
-  /// An arena with values in it.
+  /// An arena with these values.
   convenience init(_ values: [Element]) {
     self.init(count: values.count)
     for (index, value) in values.enumerated() { buffer[index] = value }
@@ -35,7 +35,7 @@ extension Arena<Float> {
 }
 
 extension Backend {
-  /// As the real one, of an array.
+  /// `accumulate` for an array.
   func accumulate(_ gradient: [Float], into sums: Arena<Int64>, limit: Float) -> Bool {
     let gradient = Arena(gradient)
     return withExtendedLifetime(gradient) { accumulate(gradient.buffer, into: sums.buffer, limit: limit) }

@@ -13,7 +13,7 @@ struct FixedPointGradientAccumulatorTests {
     return gradient
   }
 
-  /// One sum, however it begins: parts that come once, twice, across what was there, as rows, and never.
+  /// One sum for any order of contributions: ranges that are added once, twice, overlapping, as rows, and never.
   private func fill(_ accumulator: FixedPointGradientAccumulator, scale: Float, everywhere: Bool = false) {
     for range in [16..<32, 32..<48, 16..<32, 24..<56, 0..<8] + (everywhere ? [0..<96] : []) {
       let gradient = gradient(range, scale)
@@ -36,7 +36,7 @@ struct FixedPointGradientAccumulatorTests {
       reset.reset([0..<count], backend: backend)
       fill(reset, scale: scale, everywhere: everywhere)
       #expect(restarted.sums.array() == reset.sums.array())
-      // To these nobody adds every time.
+      // Elements that only some of the sums get contributions to.
       for index in [9, 60, 90] { #expect((restarted.sums[index] != 0) == everywhere) }
       #expect(restarted.sums[0] != 0)
     }

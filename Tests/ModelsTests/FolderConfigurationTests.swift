@@ -51,7 +51,7 @@ struct FolderConfigurationTests {
     #expect(throws: ForgeError.self) {
       try folder("qwen3", "\"layer_types\": [\"full_attention\", \"linear_attention\"]")
     }
-    // transformers keeps only a window of such layers, whatever the family.
+    // transformers caches only a window of such layers, in every family.
     #expect(throws: ForgeError.self) {
       try folder("llama", "\"sliding_window\": 4, \"layer_types\": [\"sliding_attention\", \"full_attention\"]")
     }

@@ -49,7 +49,7 @@ struct ModelConfigurationTests {
     #expect(try tinyModel("llama", "eos_token_id: [3, 4]").endOfSequence == [3, 4])
   }
 
-  /// What `OlmoeConfig`, `Ministral3Config` and `Qwen2Config` say about the keys that are left out.
+  /// The defaults of `OlmoeConfig`, `Ministral3Config` and `Qwen2Config`.
   @Test func newerFamilies() throws {
     let olmoe = try tinyModel("olmoe", "num_experts: 4\nnum_experts_per_tok: 2\nclip_qkv: 8")
     #expect(olmoe.queryKeyNorm == .projection && olmoe.queryKeyValueBound == 8 && !olmoe.attentionBias)
@@ -75,7 +75,7 @@ struct ModelConfigurationTests {
     #expect(qwen.attentionBias && !qwen.outputBias && qwen.queryKeyNorm == .none && qwen.windows == [nil, nil])
   }
 
-  /// A key of another family is refused in a run, by name and line, unless it says no.
+  /// A key of another family is rejected in a run, by name and line, unless its value is null, false, 0 or empty.
   @Test(arguments: [
     ("mixtral", "num_experts: 4", "qwen3_moe and olmoe have it"), ("llama", "sliding_window: 5", "mistral"),
     ("llama", "router_aux_loss_coef: 0.1", "mixtral"), ("mistral", "attention_bias: true", "llama"),
@@ -94,7 +94,7 @@ struct ModelConfigurationTests {
 
   static let dots1 = "n_routed_experts: 8\nnum_experts_per_tok: 2\nmoe_intermediate_size: 4\n"
 
-  /// What `Dots1Config` says about itself, and what it says about the keys that are left out.
+  /// The keys and the defaults of `Dots1Config`.
   @Test func sigmoidRouters() throws {
     let plain = try tinyModel("dots1", Self.dots1)
     let experts = try #require(plain.experts)
@@ -118,7 +118,7 @@ struct ModelConfigurationTests {
     #expect(try tinyModel("mixtral").experts?.biasUpdateRate == nil)
   }
 
-  /// Each wish that cannot be granted is told by its key.
+  /// Each unsupported setting is reported by its key.
   @Test(arguments: [
     ("dots1", dots1 + "n_group: 3", "n_group", "does not divide the 8 experts"),
     ("dots1", dots1 + "n_group: 8", "n_group", "one expert a group"),
@@ -147,7 +147,7 @@ struct ModelConfigurationTests {
     #expect(text.contains(" \(key) ") && text.contains(hint), "\(text)")
   }
 
-  /// Each mistake is reported with the line, the key, and what would be right.
+  /// Each mistake is reported with the line, the key, and a valid value.
   @Test(arguments: [
     ("model_type: gpt2", ":1:", "mixtral"),
     ("hidden_sise: 12", ":9:", "did you mean 'hidden_size'"),

@@ -170,7 +170,7 @@ private struct TwoTerms: Objective {
     try Fixture().checkGradient(batch, WeightedLanguageModeling())
   }
 
-  /// A weight counts what it says: twice the weight everywhere changes nothing, one token alone gives its own loss.
+  /// Loss weights: twice the weight everywhere changes nothing, one token alone gives its own loss.
   @Test func weightsAreRelative() throws {
     let fixture = try Fixture()
     let (one, two) = (batch([9, 3]), batch([9, 3]))

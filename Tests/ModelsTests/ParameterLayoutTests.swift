@@ -28,7 +28,7 @@ struct ParameterLayoutTests {
     #expect(Set(layout.tensors.map(\.name)).count == layout.tensors.count)
   }
 
-  /// Pieces follow each other without a gap, and none cuts through a tensor.
+  /// Units are adjacent, and none cuts through a tensor.
   @Test(arguments: models)
   func unitsCoverTheArena(family: String, extra: String) throws {
     let configuration = try tinyModel(family, extra)
@@ -98,7 +98,7 @@ struct ParameterLayoutTests {
       ])
   }
 
-  /// Of dots1 beside attention and experts, which are Qwen 3's.
+  /// The parameters of dots1 besides attention and experts, which are Qwen 3's.
   @Test func namesOfTheRouterAndSharedExperts() throws {
     let layout = try ParameterLayout(tinyModel("dots1", Self.dots1 + "first_k_dense_replace: 1\nn_shared_experts: 2"))
     let shapes = layout.tensors.filter { $0.name.contains(".mlp.") && !$0.name.contains(".experts.") }
@@ -156,7 +156,7 @@ struct ParameterLayoutTests {
     }
     #expect(initialised(configuration, seed: 7, threads: 3) == values, "the number of threads leaves no trace")
     #expect(initialised(configuration, seed: 8, threads: 1) != values)
-    // A rank that fills only what it owns gets the same numbers, wherever its ranges begin and end.
+    // A rank that fills only its shards gets the same numbers, wherever these begin and end.
     let layout = ParameterLayout(configuration)
     let parameters = Arena<Float>(count: layout.count)
     let ranges = [3..<40_001, 40_001..<60_002, layout.count - 1..<layout.count]

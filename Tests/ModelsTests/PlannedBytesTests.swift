@@ -2,7 +2,7 @@ import Kernels
 import Models
 import Testing
 
-/// What a configuration switches on is in the plan of a decoder's memory.
+/// A decoder's memory plan includes what a configuration switches on.
 struct PlannedBytesTests {
   private static let (sequences, length) = (2, 64)
 

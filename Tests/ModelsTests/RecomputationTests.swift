@@ -1,7 +1,7 @@
 import Models
 import Testing
 
-/// What recomputation frees of the activations.
+/// The activation memory freed by recomputation.
 @Suite struct RecomputationTests {
   private func bytes(_ model: ModelConfiguration, _ recompute: Recomputation, receiveCapacity: Bool = false) -> Int {
     Decoder.plannedBytes(
@@ -32,14 +32,14 @@ import Testing
     #expect(bytes(model, .block) < bytes(model, .attention) && bytes(model, .attention) < all)
   }
 
-  /// Rows that were received are kept: they do not travel twice.
+  /// Received rows are kept: they are not sent twice.
   @Test func receivedRowsAreKept() throws {
     func growth(_ recompute: Recomputation) throws -> Int {
       let extra = "num_local_experts: 8\nnum_experts_per_tok: 2"
       return try bytes(model(layers: 13, "mixtral", extra), recompute, receiveCapacity: true)
         - bytes(model(layers: 12, "mixtral", extra), recompute, receiveCapacity: true)
     }
-    // One more layer keeps its input, [1024, 256], and what arrived, [3072, 256], which ends in the middle of a huge page,
+    // One more layer keeps its input, [1024, 256], and received rows, [3072, 256], which end in the middle of a huge page,
     // besides its routing.
     let kept = 4 * (1024 + 3072) * 256 + (1 << 21)
     #expect(try growth(.block) >= kept && growth(.block) < kept + kept / 8)

@@ -20,7 +20,7 @@ struct ReferenceTests {
     var load_balancing_coefficient: Double?
   }
 
-  /// Without fixtures there would be nothing to fail.
+  /// Without fixtures no test would fail.
   @Test func fixturesAreThere() {
     #expect(Self.variants.count >= 15, "\(Self.fixtures) holds \(Self.variants.sorted())")
   }

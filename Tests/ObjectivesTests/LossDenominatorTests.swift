@@ -3,7 +3,7 @@ import Kernels
 import Objectives
 import Testing
 
-/// Denominators and sums of losses: exact, the same however a global batch is cut, and refused where they cannot be.
+/// Denominators and sums of losses: exact, the same for any micro-batches of a global batch, an overflow where they cannot be.
 struct LossDenominatorTests {
   private func batch(_ weights: [Float], lengths: [Int]? = nil) -> TokenBatch {
     let batch = TokenBatch(SequencePacking(lengths: lengths ?? [weights.count]))

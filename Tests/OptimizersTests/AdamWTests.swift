@@ -65,7 +65,7 @@ struct AdamWTests {
     }
   }
 
-  /// Whoever owns a parameter, in shards that cut through tensors: the same bits.
+  /// Sharding of the update, in shards that cut through tensors: the same bits.
   @Test func shardingLeavesNoTrace() {
     let gradient = { (index: Int) in sin(Double(index)) }
     let whole = train([[0..<100]], weightDecay: 0.1, gradient: gradient)

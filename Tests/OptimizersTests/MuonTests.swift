@@ -7,7 +7,7 @@ struct MuonTests {
   private static let settings = OptimizerSettings(
     adamW: AdamW.Settings(beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1), muon: Muon.Settings())
 
-  /// What scripts/fixtures/muon.py wrote.
+  /// Fixtures of scripts/fixtures/muon.py.
   private struct Fixture: Decodable {
     struct Tensor: Decodable {
       var rule: String
@@ -40,7 +40,7 @@ struct MuonTests {
       }
     }
 
-    /// Trains all tensors, with an optimizer for each rank's shards, and shows the parameters after each step.
+    /// Trains all tensors, with an optimizer for each rank's shards, and returns the parameters after each step.
     func train(_ owners: [[Range<Int>]], threads: Int = 2, afterStep: (Int, [Float]) -> Void) -> [Optimizer] {
       let start = tensors.flatMap(\.start)
       let parameters = Arena<Float>(count: start.count)
@@ -90,7 +90,7 @@ struct MuonTests {
     }
   }
 
-  /// Whoever owns which tensors, and parts of those that AdamW updates, with any number of threads: the same bits.
+  /// Sharding by tensors, and by parts of those that AdamW updates, with any number of threads: the same bits.
   @Test func shardingLeavesNoTrace() throws {
     let fixture = try Fixture.load()
     let ranges = fixture.optimized.map(\.range)

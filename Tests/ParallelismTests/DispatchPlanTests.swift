@@ -8,7 +8,7 @@ import Testing
   private static let counts = [[3, 1, 0, 0, 2], [0, 0, 0, 0, 0], [1, 4, 2, 0, 5]]
   private static let experts = [0..<2, 2..<3, 3..<5]
 
-  /// - Parameter minRows: nil when no experts are lent.
+  /// - Parameter minRows: nil without shadowing.
   private static func plan(_ rank: Int, chunks: Int, minRows: Int? = nil) -> DispatchPlan {
     var shadowSelection = minRows.map { ShadowSelection(experts: experts, chunks: chunks, minRows: $0) }
     return DispatchPlan(
@@ -16,11 +16,11 @@ import Testing
   }
 
   private static func own(_ rank: Int, chunks: Int) -> [[ExpertSegment]] {
-    // Parts of their own: they need not be the chunks that travel.
+    // Parts for the computation: they need not be the chunks of a dispatch.
     TokenDispatch(counts: counts[rank], experts: experts[rank], rank: rank, chunks: chunks, parts: 4 - chunks).own
   }
 
-  /// What one rank says it sends is what the other says it receives, and nobody sends to itself.
+  /// The rows that one rank sends are those that the other receives, and no rank sends to itself.
   @Test(arguments: [1, 2, 3], [nil, 1]) func ranksAgree(chunks: Int, minRows: Int?) {
     let plans = (0..<3).map { Self.plan($0, chunks: chunks, minRows: minRows) }
     for chunk in 0..<chunks {
@@ -35,8 +35,8 @@ import Testing
     }
   }
 
-  /// Every own row is sent exactly once, to the rank of its expert, and arrives in the segment of its micro-batch and
-  /// expert, unless that expert is here or borrowed for it.
+  /// Every own row is sent exactly once, to the rank of its expert, and received in the segment of its micro-batch and
+  /// expert, unless that expert is local or hosted for it.
   @Test(arguments: [1, 2, 3], [nil, 1]) func everyRowArrivesOnceAtItsExpert(chunks: Int, minRows: Int?) {
     let plans = (0..<3).map { Self.plan($0, chunks: chunks, minRows: minRows) }
     for source in 0..<3 {

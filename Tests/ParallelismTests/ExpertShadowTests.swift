@@ -24,7 +24,7 @@ import Testing
     #expect(Self.loads(counts, [0..<2, 2..<4], shadows) == [380, 620])
   }
 
-  /// All tokens go to one expert: everybody computes with a copy of it.
+  /// All tokens go to one expert: every other rank hosts a copy of it.
   @Test func theOnlyExpertInUseIsLentAsOftenAsMayBe() {
     let counts = Array(repeating: [0, 0, 0, 90], count: 4)
     let shadows = Self.choose(counts, [0..<1, 1..<2, 2..<3, 3..<4], minRows: 1)
@@ -38,27 +38,26 @@ import Testing
     #expect(Self.choose([[50, 50], [50, 50]], [0..<1, 1..<2], minRows: 1).isEmpty)
   }
 
-  /// What a rank had too much of in one layer it is spared in the next, though that layer by itself is even.
+  /// A rank's backlog of one layer is balanced in the next, though that layer by itself is even.
   @Test func layersMakeUpForEachOther() {
     let experts = [0..<2, 2..<4]
     var shadowSelection = ShadowSelection(experts: experts, chunks: 2, minRows: 1)
-    // By 400 rows; an expert has 600.
     #expect(shadowSelection.choose([[500, 500, 600, 600], [500, 500, 600, 600]]).isEmpty)
     let even = [[450, 550, 150, 850], [450, 550, 150, 850]]
     #expect(shadowSelection.choose(even) == [ExpertShadow(expert: 2, owner: 1, host: 0)])
-    #expect(shadowSelection.choose(even).isEmpty)  // 100 are left, and giving 150 away would not help
+    #expect(shadowSelection.choose(even).isEmpty)  // 100 are left, and moving 150 would not help
   }
 
-  /// A rank that is far behind is waited for: what lies further back than that cannot be made up for.
+  /// Other ranks wait for one that is far behind: an older backlog is gone.
   @Test func theBacklogEnds() {
     let experts = [0..<2, 2..<4]
     var shadowSelection = ShadowSelection(experts: experts, chunks: 2, minRows: 150)
     for _ in 0..<9 { #expect(shadowSelection.choose([[0, 0, 0, 0], [0, 0, 0, 1000]]).isEmpty) }
-    // 500 rows behind at most: lending 420 takes 80 off the later of the two, not 150.
+    // 500 rows behind at most: shadowing 420 takes 80 off the later of the two, not 150.
     #expect(shadowSelection.choose([[250, 250, 420, 80], [250, 250, 420, 80]]).isEmpty)
   }
 
-  /// Half as fast in everything, with the same rows: lends what evens the times, not the rows.
+  /// Half as fast in everything, with the same rows: shadowing evens the times, not the rows.
   @Test func aSlowRankLendsMore() {
     let counts = [[250, 250, 200, 300], [250, 250, 200, 300]]
     let experts = [0..<2, 2..<4]
@@ -69,19 +68,19 @@ import Testing
     let timing = ExpertTiming(preExpert: 1000, row: 1000)
     #expect(chosen([timing, timing]).isEmpty)
     #expect(chosen([timing, ExpertTiming(preExpert: 2000, row: 2000)]) == [ExpertShadow(expert: 3, owner: 1, host: 0)])
-    // A slow front alone counts as well, but only for a rank that has tokens.
+    // A slow part before the experts counts as well, but only for a rank that has tokens.
     #expect(chosen([timing, ExpertTiming(preExpert: 1600, row: 1000)]) == [ExpertShadow(expert: 3, owner: 1, host: 0)])
-    // What somebody has not measured yet decides nothing.
+    // Timings are not used until every rank has one.
     #expect(chosen([.unknown, ExpertTiming(preExpert: 2000, row: 2000)]).isEmpty)
   }
 
   @Test func aRankWithoutTokensHasNoFront() {
     var shadowSelection = ShadowSelection(experts: [0..<1, 1..<2], chunks: 1, minRows: 1)
     let timings = [ExpertTiming(preExpert: 0, row: 1000), ExpertTiming(preExpert: 900_000, row: 1000)]
-    #expect(shadowSelection.choose([[400, 400], [0, 0]], timings: timings).isEmpty)  // else rank 1 would lend
+    #expect(shadowSelection.choose([[400, 400], [0, 0]], timings: timings).isEmpty)  // else rank 1 would own one
   }
 
-  /// A little slower: lending an expert in every layer would be too much, in some it is right.
+  /// A little slower: shadowing an expert in every layer would be too much, in some layers it is right.
   @Test func aSlightlySlowerRankLendsNowAndThen() {
     var shadowSelection = ShadowSelection(experts: [0..<2, 2..<4], chunks: 2, minRows: 1)
     let timings = [ExpertTiming(preExpert: 50_000, row: 50_000), ExpertTiming(preExpert: 52_000, row: 52_000)]
@@ -89,16 +88,16 @@ import Testing
       shadowSelection.choose([[500, 500, 500, 500], [500, 500, 500, 500]], timings: timings)
     }
     #expect(layers.allSatisfy { $0.count <= 1 && $0.allSatisfy { $0.owner == 1 } })
-    // 102 rows of 2000 and a front of 1000 more or less; lending 500 makes a difference of 1020.
+    // 102 rows of 2000 and 1000 before the experts more or less; shadowing 500 makes a difference of 1020.
     #expect((8...14).contains(layers.count { !$0.isEmpty }), "\(layers.count { !$0.isEmpty })")
   }
 
-  /// A rank without tokens has nothing to borrow an expert for.
+  /// A rank without tokens hosts no expert.
   @Test func whoHasNoRowsBorrowsNothing() {
     #expect(Self.choose([[0, 0], [90, 900]], [0..<1, 1..<2], minRows: 1).isEmpty)
   }
 
-  /// Whatever the counts, nobody ends up busier than the busiest was, and nobody borrows twice.
+  /// For any counts, no rank's load exceeds the former maximum, and no rank hosts two experts.
   @Test func lendingNeverHarms() {
     var random = SystemRandomNumberGenerator()
     for _ in 0..<200 {

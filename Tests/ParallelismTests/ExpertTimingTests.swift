@@ -11,7 +11,7 @@ import Testing
     #expect(abs(rate.rate - 2) < 0.01)
   }
 
-  /// A call with few rows takes longer for each; it says little.
+  /// A call with few rows takes longer for each, so it has little weight.
   @Test func manyRowsWeighMoreThanFew() {
     var rate = RecentRate()
     rate.add(1000, per: 1000)

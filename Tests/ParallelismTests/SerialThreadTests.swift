@@ -48,7 +48,7 @@ import Testing
     }
     let last = [1, 2, 3].map { thread.submit($0) }.last!
     #expect(throws: Failure.self) { try thread.wait(for: last) }
-    #expect(thread.isDone(last))  // so that whoever looks goes on to wait, and is told
+    #expect(thread.isDone(last))  // so that a caller that polls then waits, and gets the error
     #expect(throws: Failure.self) { try thread.wait(for: thread.submit(4)) }
     #expect(done.withLock { $0 } == [1])
   }

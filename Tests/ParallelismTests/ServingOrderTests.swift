@@ -7,7 +7,7 @@ import Testing
 
 @testable import Parallelism
 
-/// A group of one rank whose transfers seem to be complete when a script says so.
+/// A group of one rank whose transfers are complete when a script says so.
 private final class ScriptedDispatcher: TokenDispatcher {
   let localExperts: Range<Int>
   let shadowsExperts = false
@@ -47,7 +47,7 @@ private final class ScriptedDispatcher: TokenDispatcher {
   func wait(for transfer: Int) {}
 }
 
-/// Own rows are computed with in whatever order others' arrive: each once, with the same bits.
+/// Received and local rows are computed with in any order of arrival: each once, with the same bits.
 @Suite struct ServingOrderTests {
   private func sums(_ dispatcher: (any TokenDispatcher)?) throws -> (loss: Int64?, gradient: [Int64]) {
     let text = """
@@ -88,7 +88,7 @@ private final class ScriptedDispatcher: TokenDispatcher {
     }
   }
 
-  /// The second layer is told how long the first one took.
+  /// The second layer dispatches with the timing of the first.
   @Test func thePaceIsToldWithTheCounts() throws {
     let dispatcher = ScriptedDispatcher(experts: 5, parts: 5) { _ in true }
     let start = ContinuousClock.now
@@ -96,7 +96,6 @@ private final class ScriptedDispatcher: TokenDispatcher {
     let longest = (ContinuousClock.now - start) / .nanoseconds(1)
     #expect(dispatcher.timings.count == 2 && dispatcher.timings[0].row == 0)
     #expect(dispatcher.timings.allSatisfy { $0.preExpert > 0 && Double($0.preExpert) * 1000 < longest })
-    // 40 tokens visit two experts each.
     #expect(dispatcher.timings[1].row > 0 && Double(dispatcher.timings[1].row) * 80 < longest)
   }
 }

@@ -31,8 +31,8 @@ import Testing
     #expect(error.exitCode == 64 && error.description.contains("with 4 ranks a rank's part of one layer has more than"))
   }
 
-  /// Where a layout does not fit otherwise, activations are computed again, and no more of them than need be; the page says
-  /// what to write and what it frees.
+  /// Where a layout does not fit otherwise, activations are recomputed, as few as needed; the text shows
+  /// the setting and the memory it frees.
   @Test func activationsAreComputedAgainWhereMemoryIsShort() throws {
     let deep = """
       { model_type: llama, vocab_size: 640, hidden_size: 64, intermediate_size: 224, num_hidden_layers: 12,

@@ -38,7 +38,7 @@ import Testing
     #expect(rows >= 8 * 64 * 2 / 4 / 2)
   }
 
-  /// Measuring a model takes seconds, also when one of its widths is out of proportion.
+  /// Calibrating a model takes seconds, also when one of its widths is far larger than the others.
   @Test(arguments: [1 << 24, 3 << 20])
   func aCalibrationShapeIsSmall(width: Int) throws {
     var models: [ModelConfiguration] = []

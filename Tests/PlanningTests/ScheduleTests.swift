@@ -4,7 +4,7 @@ import Testing
 @testable import Planning
 
 @Suite struct ScheduleTests {
-  /// The share of time that is lost with checkpoints every `interval` seconds: Daly's model of a run whose failures are
+  /// The fraction of time lost with checkpoints every `interval` seconds: Daly's model of a run whose failures are
   /// exponentially distributed, evaluated, not solved.
   private func overhead(_ interval: Double, save: Double, mean: Double) -> Double {
     mean * (exp((interval + save) / mean) - 1) / interval

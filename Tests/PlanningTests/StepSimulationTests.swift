@@ -22,8 +22,8 @@ import Testing
   @Test func oneRankComputesAndNothingElse() throws {
     let time = try step(dense, ranks: 1)
     let c = try configuration(model: dense).model
-    // A nanosecond for each unit: 4 micro-batches of a pass, two units an element at the end of a step, and zeros in the
-    // embedding's sums at its beginning.
+    // A nanosecond for each operation: 4 micro-batches of a pass, two operations an element at the end of a step, and zeros in
+    // the embedding's sums at its beginning.
     let work = PassWork(c, sequences: 2, length: 64)
     let pass = work.layers.reduce(work.embedding + work.embeddingGradient + work.head + work.headAccumulation) {
       $0 + $1.sum
@@ -39,19 +39,19 @@ import Testing
     var fast = rates()
     (fast.copy, fast.copyAndAdd) = (0, 0)
     let shared = try step(dense, ranks: 4, rates: fast)
-    // A quarter of the micro-batches, of the norm and of the update; nothing is waited for but looks.
+    // A quarter of the micro-batches, of the norm and of the update; the only waiting is for polls.
     #expect(shared.backend < alone.backend / 3.5)
     #expect(shared.gather + shared.reduction < 0.05 * shared.total)
   }
 
-  /// Where bytes are all that counts, a step takes as long as they do.
+  /// Where bytes are the only cost, a step takes as long as they do.
   @Test(arguments: ZeROStage.allCases)
   func aSlowNetworkDecides(_ sharding: ZeROStage) throws {
     let configuration = try configuration(model: dense, sharding: sharding)
     let slow = cluster(ranks: 4, bandwidth: 1e5, latency: 0)
     let shardingPlan = shardingPlan(configuration, ranks: 4, sharding: sharding)
     let plan = ParallelismPlan(configuration, shardingPlan: shardingPlan, cluster: slow, rates: rates())
-    // A unit's reduction takes as long as for the rank that owns most of it; its gather brings three quarters.
+    // A unit's reduction takes as long as for the rank with its largest shard; its gather receives three quarters.
     let units = shardingPlan.layout.units
     let bytes = units.enumerated().reduce(0.0) { sum, unit in
       let largest = shardingPlan.shards[unit.offset].map(\.count).max() ?? 0
@@ -74,7 +74,7 @@ import Testing
     let far = cluster(ranks: 1024, bandwidth: 1e12, latency: 1e-3)
     let plan = ParallelismPlan(
       configuration, shardingPlan: shardingPlan(configuration, ranks: 1024), cluster: far, rates: rates(1e-12))
-    // Every unit is at least one exchange with 1,023 others, reduced and gathered.
+    // Every unit is at least one exchange with 1,023 other ranks, for the reduction and for the gather.
     let units = Double(ParameterLayout(configuration.model).units.count)
     let least: Double = 0.8 * units * 1.023
     #expect(plan.messagesCost > least)
@@ -88,7 +88,7 @@ import Testing
     #expect(whole.dispatch == 0 && whole.imbalance == 0)
     let half = try step(sparse, ranks: 4, degree: 2, sharding: .none, cluster: slow, rates: rates(1e-13))
     #expect(half.imbalance > 0 && abs(shared.imbalance / half.imbalance - 2) < 1e-9)  // one expert a rank, two
-    // 192 of 256 slots travel four times through three layers: 64 or 65 columns of 4 bytes, at 1 MB/s.
+    // 192 of 256 slots are sent four times in three layers: 64 or 65 columns of 4 bytes, at 1 MB/s.
     let bytes = Double(4 * 192 * 258 * 3)
     #expect(abs(shared.dispatch * 1e6 * Planning.Cluster.payload / bytes - 1) < 0.05)
   }
@@ -97,7 +97,7 @@ import Testing
     let configuration = try configuration(model: sparse, sharding: .none)
     let layout = ParameterLayout(configuration.model)
     let all = ParallelismSearch.run(configuration, layout, cluster: cluster(ranks: 4), rates: rates())
-    #expect(all.count == 9)  // degrees 1, 2 and 4, each with three shardings
+    #expect(all.count == 9)  // degrees 1, 2 and 4, each with three ZeRO stages
     #expect(zip(all, all.dropFirst()).allSatisfy { $0.time.total <= $1.time.total })
     let limit = all.map(\.nodeMemory).sorted()[4]
     let some = ParallelismSearch.run(configuration, layout, cluster: cluster(ranks: 4, memory: limit), rates: rates())

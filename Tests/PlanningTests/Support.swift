@@ -46,7 +46,7 @@ func cluster(ranks: Int, memory: Int = 1 << 40, bandwidth: Double = 1e9, latency
     latency: latency)
 }
 
-/// Rates that make sums easy: a nanosecond for everything.
+/// Rates for simple arithmetic: a nanosecond for everything.
 func rates(_ second: Double = 1e-9) -> MachineRates {
   let layer = PassWork.Layer(PassWork.Layer.numbers.map { _ in second })
   return MachineRates(

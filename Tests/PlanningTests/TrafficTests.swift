@@ -4,7 +4,7 @@ import Testing
 
 @testable import Planning
 
-/// Bytes counted element by element, from who owns and who computes with each.
+/// Bytes counted element by element, from the ranks that own and that compute with each.
 @Suite struct TrafficTests {
   @Test(arguments: ZeROStage.allCases)
   func elementsAreCountedOneByOne(_ sharding: ZeROStage) throws {
@@ -17,7 +17,7 @@ import Testing
       var sums = 0
       var parameters = 0
       for (unit, range) in layout.units.enumerated() {
-        // A block is used in two passes of a round, the embedding and the head in one.
+        // A block is unsharded twice in a micro-step, the embedding and the head once.
         let passes = unit == 0 || unit == layout.units.count - 1 ? 1 : 2
         for element in range {
           let holders = (0..<ranks).filter { shardingPlan.computeRange(unit: unit, by: $0).contains(element) }
@@ -46,7 +46,7 @@ import Testing
 
   @Test func rowsTravelFourTimes() throws {
     let shardingPlan = shardingPlan(try configuration(model: sparse), ranks: 4, degree: 4)
-    // 3 of 4 slots are chosen elsewhere: 64 columns there and back, 65 in the backward pass, 2 rounds of 3 layers.
+    // 3 of 4 slots are chosen elsewhere: 64 columns there and back, 65 in the backward pass, 2 micro-steps of 3 layers.
     let traffic = Traffic(
       shardingPlan, .training(shardingPlan.layout, recompute: .none), rank: 0, microSteps: 2, slots: 400, hidden: 64)
     let columns = 64 + 64 + 65 + 65

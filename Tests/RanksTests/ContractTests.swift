@@ -1,7 +1,7 @@
 import MPI
 import Testing
 
-/// What did not hold on a rank. An expectation of Swift Testing does not know, on the thread of a rank, whose test it is.
+/// An expectation that failed on a rank. Swift Testing's own cannot be used on the thread of a rank, which belongs to no test.
 struct ContractViolation: Error, CustomStringConvertible {
   let description: String
 
@@ -12,7 +12,7 @@ struct ContractViolation: Error, CustomStringConvertible {
 }
 
 extension Expectations {
-  /// Throws what did not hold on this rank.
+  /// Throws the expectations that failed on this rank.
   func verify(_ world: Communicator) throws {
     try ContractViolation.unless(failures.isEmpty, world, failures.prefix(5).joined(separator: "; "))
   }
@@ -21,7 +21,7 @@ extension Expectations {
 extension RankTest: CustomTestStringConvertible {
   var testDescription: String { name }
 
-  /// Runs it on ranks that are threads.
+  /// Runs the test on ranks that are threads.
   func run(ranks: Int) throws {
     try InProcessRanks.run(ranks: ranks) { [body] world in
       var expectations = Expectations()
@@ -31,7 +31,7 @@ extension RankTest: CustomTestStringConvertible {
   }
 }
 
-/// The contract that MPI fulfils under `mpi-tests`, among threads.
+/// The communicator contract on threads; `mpi-tests` runs it with MPI.
 @Suite struct ContractTests {
   @Test(arguments: collectiveContract, 1...4) func collectives(_ test: RankTest, ranks: Int) throws {
     try test.run(ranks: ranks)
@@ -45,7 +45,7 @@ extension RankTest: CustomTestStringConvertible {
     try test.run(ranks: ranks)
   }
 
-  /// MPI leaves the order to its library; here it is that of the ranks.
+  /// The order of a sum over ranks is up to an MPI library; here it is that of the ranks.
   @Test(arguments: 1...4) func floatingPointNumbersAreAddedInTheOrderOfRanks(ranks: Int) throws {
     let sums = try InProcessRanks.run(ranks: ranks) { try $0.allReduce([1e30, 1, -1e30, 0.5][$0.rank], .sum) }
     #expect(sums == Array(repeating: [1e30, 1e30, 0, 0.5][ranks - 1], count: ranks))

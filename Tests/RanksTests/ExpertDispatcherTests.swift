@@ -5,13 +5,13 @@ import Parallelism
 import Sharding
 import Testing
 
-/// Rows reach the experts that they chose and come home changed by them, lent experts are what their lenders have, and
-/// their gradients come back: with numbers that say whose they are.
+/// Token dispatch: rows reach the experts that they chose and return changed by them, shadowed experts have their owners'
+/// weights, and their gradients come back. Values identify their rank and expert.
 @Suite struct ExpertDispatcherTests {
   private static let (experts, columns, expertSize) = (5, 3, 4)
 
-  /// Rows of `rank` for an expert in a tokenDispatch: many for the first expert, none here and there, none at all for rank 1 in
-  /// the second tokenDispatch, which has no micro-batch.
+  /// Rows of `rank` for an expert in a micro-step: many for the first expert, none here and there, none at all for rank 1 in
+  /// the second micro-step, where it has no micro-batch.
   private static func count(_ rank: Int, _ expert: Int, _ tokenDispatch: Int) -> Int {
     rank == 1 && tokenDispatch == 1 ? 0 : expert == 0 ? 9 + rank : (rank + 2 * expert + tokenDispatch) % 4
   }
@@ -30,7 +30,7 @@ import Testing
         placement, group: mesh[.expert], shadows: shadows, usesTimings: false, threads: 1)
       try ContractViolation.unless(
         dispatcher.localExperts == placement.experts(at: mesh[.expert].rank), world, "experts of another place")
-      // Collected, because the transfers of a tokenDispatch must be waited for whatever they brought.
+      // Collected, because the transfers of a micro-step must be waited for whatever they delivered.
       var expectations = Expectations()
       var shadowed = 0
       for tokenDispatch in 0..<3 {
@@ -43,7 +43,7 @@ import Testing
   }
 
   /// - Parameter place: of the rank, in its group of neighbours.
-  /// - Returns: the experts that this rank has lent.
+  /// - Returns: this rank's experts that were shadowed.
   private static func play(
     _ number: Int, _ dispatcher: ExpertDispatcher, place: Int, rank: Int, _ expectations: inout Expectations
   ) throws -> Int {
@@ -93,7 +93,7 @@ import Testing
       }
       lastReturn = dispatcher.startReturn(chunk, of: tokenDispatch, from: results, to: returned)
     }
-    // Own rows whose experts are here, or hosted, do not travel.
+    // Local rows, and those of a hosted expert, are not sent.
     let plan = tokenDispatch.agreed
     let localRows =
       tokenDispatch.own.joined().map { ($0.expert, $0.origin) } + (plan.hosted.map { [($0.expert, $0.origin)] } ?? [])

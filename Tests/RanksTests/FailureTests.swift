@@ -5,11 +5,11 @@ import Support
 import Synchronization
 import Testing
 
-/// Whatever becomes of one rank, no other waits for it.
+/// Failure of one rank: no other rank waits for it.
 @Suite struct FailureTests {
   private struct Trouble: Error, Equatable { let rank: Int }
 
-  /// Runs a job that has to throw at once: it takes milliseconds, and far less than patience where tests share few cores.
+  /// Runs a job that has to throw at once: it takes milliseconds, and far less than the timeout where tests share few cores.
   private func failure<E: Error>(
     _ type: E.Type, ranks: Int, timeout: Duration = .seconds(30),
     _ body: @escaping @Sendable (Communicator) throws -> Void
@@ -32,7 +32,7 @@ import Testing
         do {
           _ = try world.allReduce(Int64(1), .sum)
         } catch let error as MPIError {
-          // Whoever goes on all the same gets no further.
+          // A rank that continues after the error fails again.
           let goesOn = (try? world.barrier()) != nil || (try? world.startBarrier().wait()) != nil
           told.withLock { $0.append("\(error), \(error.exitCode), goes on: \(goesOn)") }
           throw error

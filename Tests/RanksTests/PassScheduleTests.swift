@@ -11,8 +11,7 @@ import Testing
 @testable import Models
 @testable import Planning
 
-/// The order of a pass is written down in `PassSchedule` only: with two of its events exchanged, everybody does something
-/// else.
+/// The order of a pass is in `PassSchedule` only: with two of its events swapped, decoder, sharding and planning all change.
 @Suite struct PassScheduleTests {
   private static let text = """
     { model_type: qwen3_moe, vocab_size: 4000, hidden_size: 16, intermediate_size: 24, moe_intermediate_size: 12,
@@ -22,7 +21,7 @@ import Testing
   private let configuration: RunConfiguration
   private let layout: ParameterLayout
   private let schedule: PassSchedule
-  /// The last block stays through the head, and is let go where it should have been gathered again.
+  /// The last block stays unsharded through the head, and is resharded where it should have been gathered again.
   private let swapped: PassSchedule
 
   init() throws {
@@ -46,7 +45,7 @@ import Testing
     self.swapped = swapped
   }
 
-  /// Writes down what it is asked for.
+  /// Records its calls.
   private final class Recorder: ParameterSharding {
     var events: [PassSchedule.Event] = []
     func unshard(_ unit: Int) { events.append(.unshard(unit)) }
@@ -55,7 +54,7 @@ import Testing
     func endGradient(_ unit: Int) { events.append(.reduceGradient(unit)) }
   }
 
-  /// A training pass of a decoder: what its residence saw, and what a stopwatch did.
+  /// A training pass of a decoder: the calls of its parameter sharding, and what a stopwatch measured.
   private func pass(_ schedule: PassSchedule) throws -> (seams: [PassSchedule.Event], laps: [PassSchedule.Event]) {
     let backend = Backend(threads: 1)
     let parameters = Arena<Float>(count: layout.count)
@@ -124,7 +123,7 @@ import Testing
       threads: 1, ranks: 1, cores: 2, memory: 1 << 40)
   }
 
-  /// What is gathered while the embedding is in use is what the schedule unshards next, whatever that is.
+  /// The unit prefetched while the embedding is in use is the one that the schedule unshards next.
   @Test(arguments: [false, true]) func prefetchingFollowsIt(isSwapped: Bool) throws {
     try InProcessRanks.run(ranks: 2) { world in
       let rank = try TinyRank(.sparse, JobLayout(ranks: 2, sharding: .full), world)

@@ -5,16 +5,16 @@ import Optimizers
 import Parallelism
 import Testing
 
-/// The norm, the update and the moments are those of one rank that keeps everything.
+/// The sharded optimizer: norm, update and moments are those of one rank without sharding.
 @Suite struct ShardedOptimizerTests {
-  /// The gradient of an element in the first step; the lowest rank that holds it adds all of it.
+  /// The gradient of an element in the first step; the lowest rank that holds the element contributes all of it.
   private static func gradient(_ index: Int) -> Float { Float((index * 7919) % 1009 - 504) / 512 }
 
   private struct Outcome: Sendable, Equatable {
     var norms: [Double] = []
     var weights: [Float] = []
     var gradients: [Float] = []
-    /// The first moments of what this rank updates, `[parameters]`; nil elsewhere.
+    /// The first moments in this rank's update ranges, `[parameters]`; nil elsewhere.
     var moments: [Float?] = []
     /// The second ones, which Muon's tensors lack.
     var secondMoments: [Float?] = []
@@ -86,7 +86,7 @@ import Testing
 }
 
 extension TinyRank {
-  /// Hands over a gradient of every unit, in the order of a backward pass.
+  /// Submits a gradient of every unit, in the order of a backward pass.
   func backward(_ gradient: (_ unit: Int, _ index: Int) -> Float) throws {
     for unit in layout.units.indices.reversed() {
       let range = shardingPlan.computeRange(unit: unit, by: world.rank)

@@ -5,13 +5,13 @@ import Parallelism
 import Sharding
 import Testing
 
-/// Parameters are where a pass computes with them, and gradient sums are complete where they are owned, however the state
-/// is sharded: with numbers instead of a model, so that every element can be told.
+/// Sharded parameters: a unit's compute range is there when a pass reads it, and gradient sums are complete in the owners'
+/// shards, at every ZeRO stage. Values instead of a model, so that every element is identified.
 @Suite struct ShardedParametersTests {
   /// Element `index` of the parameters, after `version` updates.
   private static func parameter(_ index: Int, _ version: Int) -> Float { Float((index + 1000 * version) % 100_003) }
 
-  /// What `rank` adds to the gradient of an element in a round: a multiple of 2⁻⁶, so that fixed point is exact.
+  /// What `rank` adds to the gradient of an element in a micro-step: a multiple of 2⁻⁶, so that fixed point is exact.
   private static func gradient(_ rank: Int, _ index: Int, round: Int) -> Float {
     Float((rank * 31 + index * 7 + round * 5) % 13 - 6) / 64
   }
@@ -35,7 +35,7 @@ import Testing
       try rank.state.waitForGradients()
       try rank.expectSums { rank, index in (0..<2).reduce(0) { $0 + Self.gradient(rank, index, round: $1) } }
 
-      // An update of what the rank updates, which the next forward pass must find.
+      // An update of the rank's update ranges, which the next forward pass must see.
       for range in rank.state.updateRange {
         for index in range { rank.parameters[index] = Self.parameter(index, 1) }
       }
@@ -48,7 +48,7 @@ import Testing
     }
   }
 
-  /// What a fully sharded rank does not own takes no memory between passes.
+  /// With full sharding, memory beyond a rank's shards is freed between passes.
   @Test(arguments: jobs.filter { $0.sharding == .full && $0.ranks > 1 }) func whatIsReleasedIsGone(_ job: JobLayout)
     throws
   {
@@ -71,7 +71,7 @@ extension TinyRank {
     for range in state.shards { for index in range { parameters[index] = value(index) } }
   }
 
-  /// Acquires and releases as a decoder does, and expects these parameters.
+  /// Unshards and reshards as a decoder does, and expects these parameters.
   func forward(_ parameter: (Int) -> Float) throws {
     try forwardBlocks(parameter)
     try visit(layout.headUnit, parameter)
@@ -87,7 +87,7 @@ extension TinyRank {
     }
   }
 
-  /// A forward and a backward pass that adds a gradient to everything that this rank computes with.
+  /// A forward and a backward pass that adds a gradient to all of this rank's compute ranges.
   func pass(_ parameter: (Int) -> Float, gradient: (Int) -> Float) throws {
     try forwardBlocks(parameter)
     try visit(layout.headUnit, parameter) { try add(layout.headUnit, gradient) }
@@ -123,7 +123,7 @@ extension TinyRank {
     state.endGradient(unit)
   }
 
-  /// Expects exact sums, over the ranks that hold an element, in all that this rank updates.
+  /// Expects exact sums, over the ranks that hold an element, in all of this rank's update ranges.
   ///
   /// - Parameter contribution: of a rank to an element.
   func expectSums(_ contribution: (Int, Int) -> Float) throws {

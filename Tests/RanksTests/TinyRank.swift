@@ -10,7 +10,7 @@ import Parallelism
 import Sharding
 import Testing
 
-/// How a job is laid out, which must leave no trace in what it computes.
+/// A parallel layout of a job, which must not change a bit of the results.
 struct JobLayout: Sendable, CustomTestStringConvertible {
   var ranks: Int
   /// Ranks that share the experts of a layer.
@@ -20,7 +20,7 @@ struct JobLayout: Sendable, CustomTestStringConvertible {
 
   var testDescription: String { "\(ranks) ranks, degree \(degree), \(sharding), recompute \(recompute)" }
 
-  /// At 1 to 4 ranks, every degree that divides them, and every sharding.
+  /// At 1 to 4 ranks, every degree that divides them, and every ZeRO stage.
   static func all(degrees: ClosedRange<Int> = 1...4) -> [JobLayout] {
     (1...4).flatMap { ranks in
       degrees.filter { ranks % $0 == 0 }.flatMap { degree in
@@ -30,15 +30,15 @@ struct JobLayout: Sendable, CustomTestStringConvertible {
   }
 }
 
-/// The smallest models whose tensors are cut between ranks, each with an optimizer.
+/// The smallest models whose tensors are sharded between ranks, each with an optimizer.
 enum TinyModel: String, Sendable, CaseIterable {
   /// Tied embeddings; AdamW.
   case dense
   /// Two sparse layers around a dense one, with more experts than divide evenly over three ranks; AdamW.
   case sparse
-  /// Sigmoid routing by groups with moving biases, and a shared expert; Muon for matrices, AdamW for the rest.
+  /// Sigmoid routing by groups with expert biases, and a shared expert; Muon for matrices, AdamW for the rest.
   case biased
-  /// Projections normalised whole and bounded, experts in every layer; AdamW.
+  /// Whole-projection QK-norm and clamping, experts in every layer; AdamW.
   case bounded
   /// Queries scaled by their position, from the fourth token of a document on; AdamW.
   case scaled
@@ -120,7 +120,7 @@ final class TinyRank {
       world: world, backend: Backend(threads: 1))
   }
 
-  /// Fills what this rank owns with random numbers, and brings it to all who keep it. Collective.
+  /// Fills this rank's shards with random numbers, and gathers them on all ranks that hold them. Collective.
   func initialize() throws {
     layout.initialize(
       parameters, ranges: state.shards.filter { !$0.isEmpty }, configuration: configuration, seed: 7,
@@ -137,7 +137,7 @@ final class TinyRank {
 
   // MARK: Steps
 
-  /// What a step has come to.
+  /// The result of a step.
   struct Step: Sendable, Equatable {
     /// Sums over the global batch, in fixed point.
     var losses: [Int64]
@@ -147,7 +147,7 @@ final class TinyRank {
     var loads: [[Int]]
   }
 
-  /// The same micro-batch whoever computes it: random tokens, of documents that begin at random places, not all trained on.
+  /// The same micro-batch on any rank: random tokens, of documents that begin at random places, some with a loss weight of 0.
   private func batch(_ index: Int) -> TokenBatch {
     let batch = TokenBatch(sequences: Self.sequences, length: Self.length)
     for sequence in 0..<Self.sequences {
@@ -163,7 +163,7 @@ final class TinyRank {
     return batch
   }
 
-  /// An optimizer step as `TrainingStep` makes it. Collective.
+  /// An optimizer step as in `TrainingStep`. Collective.
   ///
   /// - Parameter number: counted from 1.
   func step(_ number: Int) throws -> Step {

@@ -3,8 +3,8 @@ import Models
 import Sharding
 import Testing
 
-/// Whole training steps: losses, norms, loads and weights have the same bits however many ranks there are, whatever they
-/// share and whatever they keep.
+/// Whole training steps: losses, norms, loads and weights have the same bits at any number of ranks, expert-parallel degree
+/// and ZeRO stage.
 @Suite struct TrainingStepTests {
   private struct Run: Sendable {
     let before: [Float]
@@ -34,7 +34,7 @@ import Testing
 
   private func expectNoTrace(_ model: TinyModel, _ jobs: [JobLayout]) throws {
     let expected = try Self.run(model, JobLayout(ranks: 1))
-    // There is something to agree on: every step has a gradient, and changes weights everywhere.
+    // The comparison is not of nothing: every step has a gradient, and changes weights everywhere.
     #expect(expected.steps.allSatisfy { $0.losses[0] > 0 && $0.norm > 0 })
     #expect(Set(expected.steps.map(\.losses)).count == 3)
     let changed = zip(expected.before, expected.weights).count { $0 != $1 }
@@ -57,7 +57,7 @@ import Testing
     try expectNoTrace(model, JobLayout.all().filter { $0.ranks == ranks })
   }
 
-  /// What is computed a second time has the same bits.
+  /// Activation recomputation gives the same bits.
   @Test(arguments: TinyModel.allCases, [Recomputation.attention, .block])
   func recomputation(_ model: TinyModel, _ recompute: Recomputation) throws {
     let degrees = model == .dense ? [1] : [1, 2]

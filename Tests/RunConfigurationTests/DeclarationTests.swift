@@ -5,14 +5,14 @@ import Testing
 
 @testable import RunConfiguration
 
-/// Each setting is declared once, and all that is said of it elsewhere follows from the declaration.
+/// Each setting is declared once, and its documentation, schema and help are generated from the declaration.
 @Suite struct DeclarationTests {
   static let root = RunConfigurationTests.root
   static let catalog = RunConfiguration.catalog
 
   @Test func everySettingIsDeclaredOnce() throws {
     #expect(Self.catalog.repeated.isEmpty, "declared more than once: \(Self.catalog.repeated)")
-    // Whoever reads a value otherwise declares it a second time.
+    // Reading a value in another way declares it a second time.
     let otherwise = /\.(boolean|integer|number|string|integers|numbers|strings|node|mentions)\(\s*"/
     let folder = Self.root + "/Sources/4-Distributed/RunConfiguration"
     for file in try FileManager.default.contentsOfDirectory(atPath: folder) where file.hasSuffix(".swift") {
@@ -66,7 +66,7 @@ import Testing
     "[{path: 1}]", "[{path: a, weight: 0}]", "[a]",
   ]
 
-  /// What the reader refuses and a schema cannot say.
+  /// What the reader rejects and a schema cannot express.
   static let rules = [
     "not a multiple of micro_batch", "max_position_embeddings", "more than 2^60 tokens", "no machine has memory",
     "a multiple of validation.every", "is Muon's", "one dataset only", "needs checkpoint.local", "not less than",

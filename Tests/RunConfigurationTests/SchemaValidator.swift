@@ -2,9 +2,9 @@ import ConfigurationFiles
 
 /// The part of JSON Schema (draft 2020-12) that the schema of configurations uses: an independent reading of it.
 ///
-/// What it does not know it takes for a mistake of the schema's.
+/// A keyword that it does not support is reported as a mistake in the schema.
 struct SchemaValidator {
-  /// Nil for a value that the schema allows, else what is wrong with it.
+  /// Validates a value: nil when the schema allows it, else the violation.
   static func violation(to node: ConfigurationNode, _ schema: ConfigurationNode, at path: String = "") -> String? {
     guard case .mapping(let keywords) = schema.value else { return "\(path): the schema is no mapping" }
     for keyword in keywords {

@@ -5,7 +5,7 @@ import Testing
 @testable import RunStore
 
 @Suite struct LedgerVerificationTests {
-  /// Starts, steps computed again, a rollback and a repair, as a trainer writes them.
+  /// Starts, steps computed again, a rollback and a recovery (kind `repair`), as a trainer writes them.
   private func eventfulRun() throws -> TestRun {
     let run = try TestRun()
     try run.start(after: 0)
@@ -18,7 +18,7 @@ import Testing
     try run.steps(5...7)
     try run.ledger.append("rollback", [("step", .integer(8)), ("to_step", .integer(4))])
     try run.steps(5...6)
-    try run.ledger.append("repair", [("step", .integer(7)), ("ranks", .string("rank 1"))])  // by a version before
+    try run.ledger.append("repair", [("step", .integer(7)), ("ranks", .string("rank 1"))])  // by an earlier version
     try run.steps(7...8)
     try run.ledger.append("repair", [("step", .integer(9)), ("to_step", .integer(4))])
     try run.steps(5...8)
@@ -122,7 +122,7 @@ import Testing
     #expect(checkpoint?.line == 4)
     #expect(
       try violation {
-        try $0.start(after: 100)  // a run of a version that kept no ledger goes on
+        try $0.start(after: 100)  // a run of a version without ledgers is resumed
         try $0.steps(101...102)
       } == nil)
   }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import RunStore
 
-/// A run's directory, with a ledger and checkpoints of a few bytes, that goes when the test ends.
+/// A run's directory, with a ledger and checkpoints of a few bytes, that is removed when the test ends.
 final class TestRun {
   let directory: RunDirectory
   let ledger: StepLedger
@@ -31,7 +31,7 @@ final class TestRun {
     }
   }
 
-  /// - Parameter isRecorded: whether the ledger has a line of it, as it has unless the run dies in between.
+  /// - Parameter isRecorded: whether the ledger has a line of it, as it has unless the run is killed in between.
   func checkpoint(_ step: Int, isRecorded: Bool = true, knowsLedger: Bool = true, content: UInt8 = 1) throws {
     let folder = directory.checkpoints
     let tensor = TensorDescription(name: "x", dtype: .u8, shape: [2])
@@ -44,7 +44,7 @@ final class TestRun {
     try ledger.append("checkpoint", [("step", .integer(step)), ("root", .string(root))])
   }
 
-  /// Rewrites the ledger's lines, whatever that does to its chain.
+  /// Rewrites the ledger's lines, without regard to its chain.
   func edit(_ change: (inout [String]) -> Void) throws {
     var lines = try String(contentsOfFile: directory.ledger, encoding: .utf8).split(separator: "\n").map(String.init)
     change(&lines)

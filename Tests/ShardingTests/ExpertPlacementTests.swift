@@ -7,7 +7,7 @@ import Testing
   private static let cases = [
     (8, 8, 8), (8, 64, 8), (8, 6, 3), (8, 12, 4), (8, 4, 4), (8, 1, 1), (128, 64, 64), (128, 56, 28), (128, 48, 48),
     (60, 64, 32), (0, 4, 1), (0, 8, 1), (1, 4, 1),
-    // Nothing but 1 is even: a few more experts on some ranks, not all of them on each.
+    // No degree above 1 is even: uneven experts, rather than all of them on each rank.
     (8, 7, 7), (8, 5, 5), (3, 2, 2), (8, 11, 1),
   ]
 

@@ -18,7 +18,7 @@ struct MeshShapeTests {
     #expect(neighbour[tensor > 1 ? .tensor : expert > 1 ? .expert : .data] == 1 || context > 1)
   }
 
-  /// Micro-batches are dealt among data × expert, whatever other axes there are.
+  /// Micro-batches are assigned to data × expert, with any other axes.
   @Test func duplicatesHaveOneBatchRank() {
     let (plain, doubled) = (MeshShape(ranks: 6, expert: 3), MeshShape(ranks: 12, expert: 3, tensor: 2))
     for rank in 0..<12 {

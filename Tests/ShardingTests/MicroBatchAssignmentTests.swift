@@ -17,11 +17,11 @@ import Testing
     #expect(dealing.counts == [4, 4, 1, 4])
     #expect(dealing.duration(seconds) == 4)
     #expect((0..<4).flatMap(dealing.microBatches(of:)).sorted() == Array(0..<13))
-    // Rounds: ranks with less drop out first.
+    // Micro-steps: ranks with fewer micro-batches drop out first.
     #expect(dealing.microBatches(of: 2) == [2] && dealing.microBatches(of: 3) == [3, 6, 9, 12])
   }
 
-  /// No other way to deal finishes earlier: tried for all of them.
+  /// No other assignment finishes earlier: all of them are tried.
   @Test func noDealingIsFaster() {
     let seconds = [1.0, 1.7, 0.6]
     let best = MicroBatchAssignment(microBatches: 7, seconds: seconds).duration(seconds)

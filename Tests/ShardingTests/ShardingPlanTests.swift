@@ -75,7 +75,7 @@ import Testing
     #expect(shardingPlan(.full).computeRange(unit: layout.headUnit, by: 2) == layout.units[layout.headUnit])
   }
 
-  /// Every kept element is in one run, and no two runs touch.
+  /// Every resident element is in one run, and no two runs are adjacent.
   @Test(arguments: cases, ZeROStage.allCases) func residentRunsAreWhatIsResident(
     of: (ranks: Int, degree: Int), sharding: ZeROStage
   ) throws {

@@ -27,7 +27,7 @@ import Testing
     #expect(try fingerprint(other) == hash)
     #expect(try fingerprint(other, options: [.prettyPrinted, .sortedKeys]) == hash)
     #expect(TokenizerFingerprint.hash(json: Data([0xEF, 0xBB, 0xBF]) + (try Fixture.data(name))) == hash)
-    // What transformers changes when it writes a tokenizer again, and what decides no ids.
+    // Changes by transformers when it saves a tokenizer again, and keys that decide no ids.
     for key in ["post_processor", "decoder", "truncation", "padding", "version"] { other[key] = nil }
     other = changed(other, "model") { (model: inout [String: Any]) in
       let merges = model["merges"] as? [Any] ?? []

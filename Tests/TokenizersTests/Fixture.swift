@@ -1,7 +1,7 @@
 import Foundation
 @testable import Tokenizers
 
-/// What Hugging Face `tokenizers` made of some texts (see scripts/fixtures/tokenizer.py).
+/// Results of Hugging Face `tokenizers` for some texts (see scripts/fixtures/tokenizer.py).
 enum Fixture {
   struct Case: Decodable {
     var text: String

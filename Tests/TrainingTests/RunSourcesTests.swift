@@ -32,7 +32,7 @@ import Testing
     let moved = sources([set("./a", "1"), set("c", "2")])
     #expect(moved.violation(to: recorded) == nil)
     #expect(moved.moves(since: recorded).count == 1)
-    // With one dataset a weight means nothing.
+    // With one dataset the weight has no effect.
     #expect(sources([set("a", "1", weight: 2)]).violation(to: sources([set("a", "1")])) == nil)
   }
 
@@ -48,7 +48,7 @@ import Testing
     ] {
       #expect(other.violation(to: recorded)?.contains(part) == true, "\(other.violation(to: recorded) ?? "none")")
     }
-    // Another validation set under another name is another wish.
+    // A different validation set under a different name is a change of configuration.
     #expect(sources(recorded.train, validation: [set("w", "9")]).violation(to: recorded) == nil)
   }
 
@@ -59,7 +59,7 @@ import Testing
     #expect(from("n", "1").violation(to: from("m", "1")) == nil)
     #expect(from("m", "2").violation(to: from("m", "1"))?.contains("replaced") == true)
     #expect(from("n", "2").violation(to: from("m", "1"))?.contains("not the same model") == true)
-    // The run that served as a model has gone on.
+    // The run that is `model.from` has continued meanwhile.
     #expect(from("m", "2", "step-00000009").violation(to: from("m", "1", "step-00000003")) == nil)
     #expect(sources([set("a", "1")]).violation(to: from("m", "1")) == nil)
   }
@@ -86,7 +86,7 @@ import Testing
     #expect(sources([around("a", 1, 2), around("b", 1, 2), set("c", "c", tokenizer: "t")]).mixedTokenizers == nil)
     let mixed = sources([around("a", 1, 2)], validation: [around("b", nil, 2)])
     #expect(mixed.mixedTokenizers?.contains("'a' and 'b'") == true)
-    // A checkpoint of an older version does not know them.
+    // A checkpoint of an older version has no record of them.
     #expect(mixed.hasOnlyData(of: sources([set("a", "a")], validation: [set("b", "b")])))
     #expect(!mixed.hasOnlyData(of: sources([set("a", "a")])))
   }

@@ -18,7 +18,7 @@ import Testing
     return batch
   }
 
-  /// Dealt by how long a micro-batch takes each rank; one rank may get none.
+  /// Micro-batches assigned by the ranks' times for one; a rank may have none.
   @Test(arguments: [[1.0], [1, 1], [1, 3], [1, 1, 1], [1, 100, 2], [1, 1, 1, 1]], [1, 2, 4])
   func theBatchHasOneHashHoweverItIsDealt(seconds: [Double], size: Int) throws {
     let microBatches = (Self.sequences + size - 1) / size

@@ -38,7 +38,7 @@ import Testing
     #expect(balance.isEven && balance.stragglers.isEmpty)
   }
 
-  /// A rank that gets nothing cannot show that it has recovered, so it is tried again after a while.
+  /// A rank without micro-batches is not measured, so it gets some again after a while.
   @Test func aRankWithoutMicroBatchesIsTriedAgain() {
     var balance = after(8, [1, 1, 20])
     #expect(balance.dealing.counts == [6, 6, 0])

@@ -5,7 +5,7 @@ import Testing
 @testable import Training
 
 @Suite struct WatchdogTests {
-  /// What the ranks' records say of whether a rank that waits in a step may wait longer.
+  /// Whether a rank that waits in a step may wait longer, by the ranks' flight records.
   private func isPausing(_ phase: FlightRecorder.Phase, after seconds: Double = 0, end: FlightRecorder.Ending? = nil)
     throws -> Bool
   {

@@ -1,5 +1,5 @@
 /// The functions that are fuzzed, by the name that `scripts/fuzz` takes. Each gets any bytes, and must neither crash
-/// nor take long; an error that it throws is a refusal, which must be one sentence.
+/// nor take long; an error that it throws must be one sentence.
 let fuzzTargets: [String: @Sendable (UnsafeRawBufferPointer) throws -> Void] = [
   "config": fuzzConfig, "html": fuzzHTML, "idx": fuzzIndex, "manifest": fuzzManifest, "safetensors": fuzzSafetensors,
   "tokenizer": fuzzTokenizer, "yaml": fuzzYAML,

@@ -1,8 +1,7 @@
 import MPI
 
-// Every collective against a result worked out locally from `value`, which gives any rank's element. Each runs once as
-// it is and once on a communicator that carries at most five elements a call, so that the cutting of large counts is
-// seen.
+// Every collective against a result computed locally from `value`, which gives any rank's element. Each runs once as
+// it is and once on a communicator with at most five elements a call, which tests the splitting of large counts.
 
 /// Element `index` of `rank`'s buffer: small whole numbers, whose sums are exact in every element type.
 func value<E: Numeric>(_ rank: Int, _ index: Int, as type: E.Type = E.self) -> E {
@@ -91,7 +90,7 @@ let collectiveContract: [RankTest] = [
   },
   RankTest("all-gather with counts and gaps") { world, expectations in
     for (name, communicator) in try variants(of: world) {
-      // Rank r brings 3 r elements (rank 0 none), in reverse order of ranks, each followed by an untouched one.
+      // Rank r contributes 3 r elements (rank 0 none), in reverse order of ranks, each followed by an unused one.
       let counts = (0..<world.size).map { 3 * $0 }
       let offsets = (0..<world.size).map { rank in counts[(rank + 1)...].reduce(0) { $0 + $1 + 1 } }
       let layout = RankCounts(counts: counts, offsets: offsets)

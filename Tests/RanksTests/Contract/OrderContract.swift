@@ -26,7 +26,7 @@ let orderContract: [RankTest] = [
       let third = try communicator.startAllReduce(&largestSpan, .max)
       let fourth = try communicator.startAllToAll(from: outgoing.span, into: &exchangedSpan)
       let fifth = try communicator.startBroadcast(&toldSpan, root: size - 1)
-      // A rank waits in its own order.
+      // Each rank waits in an order of its own.
       if world.rank % 2 == 0 {
         try fifth.wait()
         try third.wait()
@@ -125,7 +125,7 @@ let orderContract: [RankTest] = [
   },
   RankTest("communicators of communicators") { world, expectations in
     let size = world.size
-    // Everybody but the last, in an order that keys leave to the ranks; then those of even rank.
+    // All ranks but the last, with equal keys, so that they keep their order; then even and odd ranks apart, reversed.
     let most = try world.split(color: world.rank < max(1, size - 1) ? 3 : nil, key: 7, name: "most")
     expectations.expectEqual(most?.members, world.rank < max(1, size - 1) ? Array(0..<max(1, size - 1)) : nil, "most")
     if let most {

@@ -11,7 +11,7 @@ struct RankTest: Sendable {
   }
 }
 
-/// Collects what did not hold on this rank.
+/// Collects the expectations that failed on this rank.
 struct Expectations {
   private(set) var failures: [String] = []
 

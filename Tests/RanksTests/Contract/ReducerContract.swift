@@ -4,7 +4,7 @@ import Parallelism
 
 // The exact sum of gradients and the gathering of parameters, against sums worked out locally.
 
-/// Pieces smaller than a block, than a block for every rank, than a chunk, and larger than several chunks, with
+/// Units smaller than a block, than a block for every rank, than a chunk, and larger than several chunks, with
 /// elements between them that belong to no unit.
 let reducedUnits: [Range<Int>] = [
   3..<8, 10..<10, 10..<16_394, 16_400..<32_785, 40_000..<90_000, 90_000..<360_001,
@@ -35,7 +35,7 @@ struct Arenas {
   }
 }
 
-/// Deals a unit unevenly: the last ranks first, some with nothing.
+/// Shards a unit unevenly: the last ranks first, some without any.
 func owners(of unit: Range<Int>, ranks: Int) -> [Range<Int>] {
   let weights = (0..<ranks).map { ($0 * 5 + 3) % 4 }
   let total = max(1, weights.reduce(0, +))
@@ -50,14 +50,14 @@ func owners(of unit: Range<Int>, ranks: Int) -> [Range<Int>] {
   return shards
 }
 
-// Plain loops over addresses: these tests visit millions of elements, and are built without optimisation too.
+// Plain loops over pointers: these tests touch millions of elements, and are built without optimisation too.
 let reducerContract: [RankTest] = [
   RankTest("gradients are summed exactly where they are owned") { world, expectations in
     let arenas = Arenas()
     let reducer = try arenas.reducer(world, reducedUnits)
     let mine = world.rank..<world.rank + 1
     let gradient = arenas.gradient.base
-    // The units in two orders, the second while nothing of the first is left.
+    // The units in two orders, the second when the first is complete.
     for order in [Array(reducedUnits.indices), reducedUnits.indices.reversed()] {
       for index in 0..<arenaCount { gradient[index] = contribution(mine, index) }
       for unit in order { reducer.submit(unit: unit) }
