@@ -45,7 +45,7 @@ final class SilentVariant: StepVariant {
   }
 
   func gradientNorm() -> Double {
-    for range in model.engine.state.kept { model.engine.accumulator.complete(range, backend: model.engine.backend) }
+    for range in model.engine.state.resident { model.engine.accumulator.complete(range, backend: model.engine.backend) }
     return model.shardSumOfSquares(model.engine.accumulator.sums) { [backend = model.engine.backend] in
       backend.sumsOfSquares($0, blockSize: $1, into: $2)
     }.squareRoot()

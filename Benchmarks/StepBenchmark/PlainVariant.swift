@@ -129,7 +129,7 @@ final class PlainReducer {
   init(_ gradient: Arena<Float>, units: [Range<Int>], communicator: Communicator) throws {
     let communicator = try communicator.duplicate()
     thread = try SerialThread { unit in
-      try communicator.barrier(lookingEvery: 100)  // as the exact reducer waits, without taking the core
+      try communicator.barrier(pollingEvery: 100)  // as the exact reducer waits, without taking the core
       let range = units[unit]
       for start in stride(from: range.lowerBound, to: range.upperBound, by: Self.chunkSize) {
         let chunk = start..<min(range.upperBound, start + Self.chunkSize)

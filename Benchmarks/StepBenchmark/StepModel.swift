@@ -15,7 +15,7 @@ final class StepModel {
   let configuration: RunConfiguration
   let world: Communicator
   let engine: Engine
-  private let parameterSharding = ExchangeableResidence()
+  private let parameterSharding = ExchangeableSharding()
   private let squares: Arena<Double>
 
   /// Collective.

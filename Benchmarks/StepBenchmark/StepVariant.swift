@@ -28,7 +28,7 @@ struct UpdateNumbers {
 }
 
 /// A parameter sharding that can be exchanged between steps, so that one decoder serves all variants.
-final class ExchangeableResidence: ParameterSharding {
+final class ExchangeableSharding: ParameterSharding {
   var current: any ParameterSharding = UnshardedParameters()
 
   func unshard(_ unit: Int) throws { try current.unshard(unit) }

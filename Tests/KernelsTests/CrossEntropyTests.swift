@@ -55,8 +55,10 @@ struct CrossEntropyTests {
       logProbabilities: logProbabilities.array, hiddenGradient: hidden.array, weightGradient: weightGradient.array)
   }
 
-  /// Up to three chunks of `crossEntropyChunk` (264) tokens.
-  @Test(arguments: [1, 5, 255, 256, 257, 600])
+  private static let chunk = Backend.crossEntropyChunk
+
+  /// Up to three chunks of tokens, and the edges between them.
+  @Test(arguments: [1, 5, chunk - 1, chunk, chunk + 1, 2 * chunk + 72])
   func matchesDoublePrecision(tokens: Int) {
     var numbers = Numbers()
     let (hidden, weight) = (numbers.array(tokens * width), numbers.array(vocabulary * width))

@@ -1,5 +1,6 @@
-import Kernels
 import Testing
+
+@testable import Kernels
 
 struct MatrixProductTests {
   struct Shape: Sendable {
@@ -8,8 +9,11 @@ struct MatrixProductTests {
   }
   enum Form: CaseIterable { case plain, transposedB, transposedA }
 
-  /// Results around 256, and beyond a tile of `tileRows` (264) × `tileColumns` (1024).
-  static let shapes = [Shape(1, 1, 1), Shape(3, 5, 7), Shape(256, 40, 9), Shape(257, 1030, 3), Shape(513, 17, 5)]
+  /// Results of a tile's rows and columns, of one more, and of two tiles.
+  static let shapes = [
+    Shape(1, 1, 1), Shape(3, 5, 7), Shape(MatrixProduct.tileRows, 40, 9),
+    Shape(MatrixProduct.tileRows + 1, MatrixProduct.tileColumns + 6, 3), Shape(2 * MatrixProduct.tileRows + 1, 17, 5),
+  ]
 
   private func transposed(_ x: [Double], rows: Int) -> [Double] {
     let columns = x.count / rows

@@ -31,7 +31,7 @@ import Testing
     let layout = ParameterLayout(c)
     let expected: Double = (4 * pass + Double(2 * layout.count + layout.embedding.count)) * 1e-9
     #expect(abs(time.total / expected - 1) < 1e-9)
-    #expect(time.total == time.backend)
+    #expect(time.total == time.computation)
   }
 
   @Test func aFastNetworkCostsNothing() throws {
@@ -40,7 +40,7 @@ import Testing
     (fast.copy, fast.copyAndAdd) = (0, 0)
     let shared = try step(dense, ranks: 4, rates: fast)
     // A quarter of the micro-batches, of the norm and of the update; the only waiting is for polls.
-    #expect(shared.backend < alone.backend / 3.5)
+    #expect(shared.computation < alone.computation / 3.5)
     #expect(shared.gather + shared.reduction < 0.05 * shared.total)
   }
 
@@ -65,7 +65,7 @@ import Testing
       return sum + 8 * 3 * Double(largest) + gathered * 0.75 * Double(unit.element.count)
     }
     #expect(abs(plan.time.total * 1e5 * Planning.Cluster.payload / bytes - 1) < 0.02)
-    #expect(plan.bytesCost > 0.9 * (plan.time.total - plan.time.backend))
+    #expect(plan.bytesCost > 0.9 * (plan.time.total - plan.time.computation))
     #expect(plan.bottleneck(configuration, slow) == "bandwidth between ranks")
   }
 

@@ -58,7 +58,7 @@ import Testing
       case 0:
         usleep(20_000)
         throw Trouble(rank: 0)
-      case 1: try world.startBarrier().wait(lookingEvery: 100, sleepsFirst: true)
+      case 1: try world.startBarrier().wait(pollingEvery: 100, sleepsFirst: true)
       case 2:
         var request = try world.startBarrier()
         while try !request.isComplete() {}
@@ -91,7 +91,7 @@ import Testing
   @Test(arguments: [false, true]) func aRankThatReturnsEarlyIsNotWaitedFor(looking: Bool) throws {
     let error = try failure(MPIError.self, ranks: 3) { world in
       if world.rank == 1 { return }
-      try looking ? world.startBarrier().wait(lookingEvery: 100) : world.barrier()
+      try looking ? world.startBarrier().wait(pollingEvery: 100) : world.barrier()
     }
     #expect(
       error.description

@@ -29,7 +29,7 @@ struct RunConfigurationTests {
     #expect(standard.checkpoint.local?.folder == "/scratch/%h" && standard.checkpoint.local?.every == 10)
     #expect(try load("checkpoint.every=1", "checkpoint.local=/x").checkpoint.local?.every == 1)
     let only = try load("checkpoint.every=0", "checkpoint.local=/x", "checkpoint.local_every=7")
-    #expect(only.checkpoint.local?.every == 7 && only.keepsSnapshot)
+    #expect(only.checkpoint.local?.every == 7 && only.usesStagingBuffer)
     #expect(throws: ForgeError.self) { try load("checkpoint.every=0", "checkpoint.local=/x") }
     #expect(throws: ForgeError.self) {
       try load("checkpoint.every=5", "checkpoint.local=/x", "checkpoint.local_every=5")

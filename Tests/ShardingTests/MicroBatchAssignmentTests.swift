@@ -5,20 +5,20 @@ import Testing
 @Suite struct MicroBatchAssignmentTests {
   @Test(arguments: [(3, 1), (3, 2), (3, 8), (16, 5), (1, 4)])
   func everyMicroBatchHasOneRank(microBatches: Int, ranks: Int) {
-    let dealing = MicroBatchAssignment(microBatches: microBatches, ranks: ranks)
-    let dealt = (0..<ranks).flatMap(dealing.microBatches(of:))
+    let assignment = MicroBatchAssignment(microBatches: microBatches, ranks: ranks)
+    let dealt = (0..<ranks).flatMap(assignment.microBatches(of:))
     #expect(dealt.sorted() == Array(0..<microBatches))
-    #expect(dealing.microSteps == (microBatches + ranks - 1) / ranks)
+    #expect(assignment.microSteps == (microBatches + ranks - 1) / ranks)
   }
 
   @Test func aSlowRankGetsLess() {
     let seconds = [1.0, 1.0, 4.0, 1.0]
-    let dealing = MicroBatchAssignment(microBatches: 13, seconds: seconds)
-    #expect(dealing.counts == [4, 4, 1, 4])
-    #expect(dealing.duration(seconds) == 4)
-    #expect((0..<4).flatMap(dealing.microBatches(of:)).sorted() == Array(0..<13))
+    let assignment = MicroBatchAssignment(microBatches: 13, seconds: seconds)
+    #expect(assignment.counts == [4, 4, 1, 4])
+    #expect(assignment.duration(seconds) == 4)
+    #expect((0..<4).flatMap(assignment.microBatches(of:)).sorted() == Array(0..<13))
     // Micro-steps: ranks with fewer micro-batches drop out first.
-    #expect(dealing.microBatches(of: 2) == [2] && dealing.microBatches(of: 3) == [3, 6, 9, 12])
+    #expect(assignment.microBatches(of: 2) == [2] && assignment.microBatches(of: 3) == [3, 6, 9, 12])
   }
 
   /// No other assignment finishes earlier: all of them are tried.

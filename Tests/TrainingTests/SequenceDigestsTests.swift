@@ -22,10 +22,10 @@ import Testing
   @Test(arguments: [[1.0], [1, 1], [1, 3], [1, 1, 1], [1, 100, 2], [1, 1, 1, 1]], [1, 2, 4])
   func theBatchHasOneHashHoweverItIsDealt(seconds: [Double], size: Int) throws {
     let microBatches = (Self.sequences + size - 1) / size
-    let dealing = MicroBatchAssignment(microBatches: microBatches, seconds: seconds)
+    let assignment = MicroBatchAssignment(microBatches: microBatches, seconds: seconds)
     let found = try InProcessRanks.run(ranks: seconds.count) { communicator in
       var digests = SequenceDigests(sequences: Self.sequences)
-      for number in dealing.microBatches(of: communicator.rank) {
+      for number in assignment.microBatches(of: communicator.rank) {
         digests.add(Self.microBatch(number, of: size), first: number * size)
       }
       try digests.words.withUnsafeMutableBufferPointer { try communicator.allReduce(arena: $0, .sum) }

@@ -12,19 +12,19 @@ import Testing
 
   @Test func equalRanksGetTheSame() {
     let balance = after(30, [1, 1.05, 0.97])
-    #expect(balance.dealing.counts == [4, 4, 4] && balance.isEven && balance.stragglers.isEmpty)
+    #expect(balance.assignment.counts == [4, 4, 4] && balance.isEven && balance.stragglers.isEmpty)
   }
 
   @Test func aSlowRankGetsLessOnceThatIsCertain() {
     #expect(after(7, [1, 1, 2.5]).isEven, "a few steps may be chance")
     let balance = after(8, [1, 1, 2.5])
-    #expect(balance.dealing.counts == [5, 5, 2])
+    #expect(balance.assignment.counts == [5, 5, 2])
     #expect(balance.stragglers == [2: 2.5])
   }
 
   @Test func ofTwoRanksTheFastOneIsTheUsual() {
     #expect(after(8, [2, 1]).stragglers == [0: 2])
-    #expect(after(8, [2, 1]).dealing.counts == [4, 8])
+    #expect(after(8, [2, 1]).assignment.counts == [4, 8])
   }
 
   @Test func withoutBalanceTheSlowRankIsOnlyNamed() {
@@ -41,9 +41,9 @@ import Testing
   /// A rank without micro-batches is not measured, so it gets some again after a while.
   @Test func aRankWithoutMicroBatchesIsTriedAgain() {
     var balance = after(8, [1, 1, 20])
-    #expect(balance.dealing.counts == [6, 6, 0])
+    #expect(balance.assignment.counts == [6, 6, 0])
     var steps = 0
-    while balance.dealing.counts[2] == 0, steps < 1000 {
+    while balance.assignment.counts[2] == 0, steps < 1000 {
       balance.record(secondsPerMicroBatch: [1, 1, nil])
       steps += 1
     }

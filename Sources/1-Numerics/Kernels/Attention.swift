@@ -139,7 +139,7 @@ extension Backend {
       MatrixProduct.multiplyRows(
         rows: rows, columns: keys, inner: d, a: operands.query, aStride: operands.queryStride,
         b: operands.key + first * operands.keyValueStride, bStride: operands.keyValueStride, transposeB: true,
-        c: scores, cStride: keys, accumulate: false, most: Self.queryBlock, scratch: rowScratch)
+        c: scores, cStride: keys, accumulate: false, maxRows: Self.queryBlock, scratch: rowScratch)
       let isFirst = first == allKeys.lowerBound
       for row in 0..<rows {
         let position = positions.lowerBound + row
@@ -154,7 +154,7 @@ extension Backend {
       MatrixProduct.multiplyRows(
         rows: rows, columns: d, inner: keys, a: scores, aStride: keys,
         b: operands.value + first * operands.keyValueStride, bStride: operands.keyValueStride, transposeB: false,
-        c: output, cStride: outStride, accumulate: !isFirst, most: Self.queryBlock, scratch: rowScratch)
+        c: output, cStride: outStride, accumulate: !isFirst, maxRows: Self.queryBlock, scratch: rowScratch)
       first += keys
     }
     for row in 0..<rows {

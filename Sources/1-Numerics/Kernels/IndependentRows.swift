@@ -10,25 +10,26 @@ extension MatrixProduct {
   /// Floats of scratch memory: enough for a padded group at any common width.
   static let rowScratch = 1 << 18
 
-  /// The min rows that OpenBLAS computes in the same order as `most` rows.
-  private static func minRows(columns: Int, inner: Int, transposeB: Bool, most: Int) -> Int {
+  /// The min rows that OpenBLAS computes in the same order as `maxRows` rows.
+  private static func minRows(columns: Int, inner: Int, transposeB: Bool, maxRows: Int) -> Int {
     // OpenBLAS's limits of a small product: multiplications and, with b transposed, results.
-    var fewest = 1_000_000 / max(1, columns * inner) + 1
-    if transposeB { fewest = min(fewest, inner < 32 ? 1 : 1200 / columns + 1) }
-    let groups = (fewest + rowGroup - 1) / rowGroup * rowGroup
-    return groups > most ? rowGroup : groups
+    var minimum = 1_000_000 / max(1, columns * inner) + 1
+    if transposeB { minimum = min(minimum, inner < 32 ? 1 : 1200 / columns + 1) }
+    let groups = (minimum + rowGroup - 1) / rowGroup * rowGroup
+    return groups > maxRows ? rowGroup : groups
   }
 
   /// Computes `c = a b` or `c += a b` like `multiply`, with batch-invariant rows.
   ///
-  /// - Parameter most: the max rows of a call with these `columns` and `inner`.
+  /// - Parameter maxRows: the max rows of a call with these `columns` and `inner`.
   static func multiplyRows(
     rows: Int, columns: Int, inner: Int, a: UnsafePointer<Float>, aStride: Int, b: UnsafePointer<Float>, bStride: Int,
-    transposeB: Bool, c: UnsafeMutablePointer<Float>, cStride: Int, accumulate: Bool, most: Int, scratch: Buffer<Float>
+    transposeB: Bool, c: UnsafeMutablePointer<Float>, cStride: Int, accumulate: Bool, maxRows: Int,
+    scratch: Buffer<Float>
   ) {
-    let fewest = minRows(columns: columns, inner: inner, transposeB: transposeB, most: most)
-    let fits = fewest * (inner + columns) <= scratch.count
-    let whole = !fits ? rows : rows >= fewest ? rows / rowGroup * rowGroup : 0
+    let minimum = minRows(columns: columns, inner: inner, transposeB: transposeB, maxRows: maxRows)
+    let fits = minimum * (inner + columns) <= scratch.count
+    let whole = !fits ? rows : rows >= minimum ? rows / rowGroup * rowGroup : 0
     if whole > 0 {
       multiply(
         rows: whole, columns: columns, inner: inner, a: a, aStride: aStride, transposeA: false, b: b, bStride: bStride,
@@ -36,13 +37,13 @@ extension MatrixProduct {
     }
     guard whole < rows else { return }
     let paddedA = scratch.base
-    let paddedC = scratch.base + fewest * inner
+    let paddedC = scratch.base + minimum * inner
     for row in whole..<rows {
       (paddedA + (row - whole) * inner).update(from: a + row * aStride, count: inner)
       if accumulate { (paddedC + (row - whole) * columns).update(from: c + row * cStride, count: columns) }
     }
     multiply(
-      rows: fewest, columns: columns, inner: inner, a: paddedA, aStride: inner, transposeA: false, b: b,
+      rows: minimum, columns: columns, inner: inner, a: paddedA, aStride: inner, transposeA: false, b: b,
       bStride: bStride, transposeB: transposeB, c: paddedC, cStride: columns, accumulate: accumulate)
     for row in whole..<rows {
       (c + row * cStride).update(from: paddedC + (row - whole) * columns, count: columns)

@@ -35,11 +35,11 @@ public struct KernelFamily: Sendable, Equatable, CustomStringConvertible {
   /// OpenBLAS as loaded by this process: with the pinned kernels, else those of `OPENBLAS_CORETYPE`, else the best for
   /// this CPU.
   static let library: OpenBLAS = {
-    let wished = pinned.withLock { $0 }
+    let requested = pinned.withLock { $0 }
     let cores = ["skylakex": "SkylakeX", "haswell": "Haswell"]
     let hasChosen = getenv("OPENBLAS_CORETYPE") != nil
     let best = hasChosen ? nil : String(cString: ck_best_family())
-    let family = wished.flatMap { choices.contains($0) ? $0 : nil } ?? best
+    let family = requested.flatMap { choices.contains($0) ? $0 : nil } ?? best
     do throws(ForgeError) { return try OpenBLAS(core: family.flatMap { cores[$0] }) } catch { endProcess(error) }
   }()
 

@@ -63,7 +63,7 @@ public struct MatrixProduct: Sendable {
       return Self.multiplyRows(
         rows: rows, columns: columns, inner: a.columns, a: a.base + row * a.stride, aStride: a.stride,
         b: b.base + column * b.stride, bStride: b.stride, transposeB: true, c: c.base + row * c.stride + column,
-        cStride: c.stride, accumulate: accumulate, most: Self.tileRows, scratch: scratch)
+        cStride: c.stride, accumulate: accumulate, maxRows: Self.tileRows, scratch: scratch)
     }
     Self.multiply(
       rows: rows, columns: columns, inner: transposeA ? a.rows : a.columns,

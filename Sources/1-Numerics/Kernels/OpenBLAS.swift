@@ -40,12 +40,12 @@ struct OpenBLAS: Sendable {
   /// - Parameter core: the kernels to run; nil leaves the choice to the library and to `OPENBLAS_CORETYPE`.
   /// - Throws: ``Support/ForgeError`` (bad input) when this machine lacks it.
   init(core wanted: String?) throws(ForgeError) {
-    let wishes = [("OPENBLAS_NUM_THREADS", Optional("1")), ("OPENBLAS_CORETYPE", wanted)]
-    let former = wishes.map { name, _ in getenv(name).map { String(cString: $0) } }
-    for case (let name, let value?) in wishes { setenv(name, value, 1) }
+    let overrides = [("OPENBLAS_NUM_THREADS", Optional("1")), ("OPENBLAS_CORETYPE", wanted)]
+    let former = overrides.map { name, _ in getenv(name).map { String(cString: $0) } }
+    for case (let name, let value?) in overrides { setenv(name, value, 1) }
     // Restores the environment for child processes.
     defer {
-      for ((name, wish), value) in zip(wishes, former) where wish != nil {
+      for ((name, wish), value) in zip(overrides, former) where wish != nil {
         if let value { setenv(name, value, 1) } else { unsetenv(name) }
       }
     }

@@ -33,7 +33,7 @@ extension ModelConfiguration {
       throw section.error("num_experts_per_tok", "is missing")
     }
     guard count > 0 else { throw section.error(countKey, "must be positive, not \(count)") }
-    try check(count, countKey, in: section, most: maxExperts)
+    try check(count, countKey, in: section, maximum: maxExperts)
     guard perToken > 0, perToken <= count else {
       throw section.error("num_experts_per_tok", "is \(perToken); it must be between 1 and \(countKey) = \(count)")
     }
@@ -43,7 +43,7 @@ extension ModelConfiguration {
     try check(intermediateSize, form.widthKey, in: section)
     let shared = form.router == .sigmoid ? try section.integer("n_shared_experts") ?? 0 : 0
     guard shared >= 0 else { throw section.error("n_shared_experts", "must not be negative, but is \(shared)") }
-    try check(shared, "n_shared_experts", in: section, most: maxExperts)
+    try check(shared, "n_shared_experts", in: section, maximum: maxExperts)
     let router =
       switch form.router {
       case .renormalisedSoftmax: Router(scoring: .softmax, renormalise: true)
@@ -123,7 +123,7 @@ extension ModelConfiguration {
   ) throws -> Balancing {
     let run = overrides ?? section
     let (switchKey, coefficientKey, zKey) = ("output_router_logits", "router_aux_loss_coef", "router_z_loss_coef")
-    let isWished =
+    let isRequested =
       try overrides?.boolean(switchKey) ?? (overrides?.contains(coefficientKey) == true ? true : nil)
       ?? section.boolean(switchKey) ?? (overrides == nil && section.contains(coefficientKey))
     let coefficient = try overrides?.number(coefficientKey) ?? section.number(coefficientKey) ?? standard
@@ -141,7 +141,7 @@ extension ModelConfiguration {
         zKey, "is for routers with a softmax; this one scores every expert by itself, so leave the key out")
     }
     // In a run a coefficient of 0 turns the loss off; a folder's switch is kept.
-    let isOn = isWished && (coefficient != 0 || section.contains(switchKey))
+    let isOn = isRequested && (coefficient != 0 || section.contains(switchKey))
     return Balancing(
       isOn: isOn, statedLoadCoefficient: Float(coefficient), zCoefficient: Float(z), scope: scope)
   }

@@ -39,14 +39,14 @@ extension ModelConfiguration {
     for section in [overrides, isFolder ? nil : section].compactMap({ $0 }) {
       try Self.refuseUnusedKeys(section, family: family)
     }
-    func positive(_ key: String, default standard: Int? = nil, most: Int = Self.largestNumber) throws -> Int {
+    func positive(_ key: String, default standard: Int? = nil, maximum: Int = Self.largestNumber) throws -> Int {
       guard let value = try section.integer(key) ?? standard else { throw section.error(key, "is missing") }
       guard value > 0 else { throw section.error(key, "must be positive, not \(value)") }
-      try Self.check(value, key, in: section, most: most)
+      try Self.check(value, key, in: section, maximum: maximum)
       return value
     }
     let hiddenSize = try positive("hidden_size")
-    let layers = try positive("num_hidden_layers", most: Self.maxLayers)
+    let layers = try positive("num_hidden_layers", maximum: Self.maxLayers)
     let heads = try positive("num_attention_heads")
     let defaults = family.defaults
     // Null: as many as there are attention heads.

@@ -9,9 +9,10 @@ extension ModelConfiguration {
   /// 35 trillion parameters.
   private static let maxParameters = 0x1p45
 
-  /// - Throws: `ForgeError.badInput` for a number that is larger than `most`.
-  static func check(_ value: Int, _ key: String, in section: ConfigurationSection, most: Int = largestNumber) throws {
-    guard value <= most else { throw section.error(key, "must be at most \(most), but is \(value)") }
+  /// - Throws: `ForgeError.badInput` for a number that is larger than `maximum`.
+  static func check(_ value: Int, _ key: String, in section: ConfigurationSection, maximum: Int = largestNumber) throws
+  {
+    guard value <= maximum else { throw section.error(key, "must be at most \(maximum), but is \(value)") }
   }
 
   /// - Throws: `ForgeError.badInput` for a model of more parameters than any machine holds.

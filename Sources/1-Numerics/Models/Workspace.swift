@@ -59,10 +59,10 @@ public final class Workspace {
 
   /// - Parameter plans: of the decoders that will use it.
   public init(_ plans: [WorkspacePlan]) {
-    func most(_ size: (WorkspacePlan) -> Int) -> Int { plans.map(size).max() ?? 0 }
-    floats = Arena(count: most(\.activations.floats), hugePages: plans.allSatisfy(\.activations.usesHugePages))
-    integers = Arena(count: most(\.activations.integers))
-    gradients = Arena(count: most(\.gradients))
+    func maximum(_ size: (WorkspacePlan) -> Int) -> Int { plans.map(size).max() ?? 0 }
+    floats = Arena(count: maximum(\.activations.floats), hugePages: plans.allSatisfy(\.activations.usesHugePages))
+    integers = Arena(count: maximum(\.activations.integers))
+    gradients = Arena(count: maximum(\.gradients))
   }
 
   func fits(_ plan: WorkspacePlan) -> Bool {

@@ -32,7 +32,7 @@ public struct TrainingOptions: Sendable {
   ]
 
   /// The max number of threads.
-  public static let mostThreads = 4096
+  public static let maxThreads = 4096
 
   func validate() throws {
     let smallest = specialTokens.count + 256
@@ -54,8 +54,8 @@ public struct TrainingOptions: Sendable {
     guard minimumFrequency >= 1 else {
       throw ForgeError.badInput("the minimum frequency of a pair must be at least 1, not \(minimumFrequency)")
     }
-    guard (1...Self.mostThreads).contains(threads) else {
-      throw ForgeError.badInput("the number of threads must be between 1 and \(Self.mostThreads), not \(threads)")
+    guard (1...Self.maxThreads).contains(threads) else {
+      throw ForgeError.badInput("the number of threads must be between 1 and \(Self.maxThreads), not \(threads)")
     }
   }
 }

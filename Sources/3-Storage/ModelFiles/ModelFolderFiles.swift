@@ -20,8 +20,6 @@ public struct ModelFolderFiles: Sendable {
   /// How the run's data began documents, if another tokenizer than the one here determines it.
   private var beginning: DocumentBeginning?
 
-  /// The name of their folder in a run's directory.
-  public static let runFolder = "pretrained"
   private static let configuration = "config.json"
   private static let generation = "generation_config.json"
   private static let tokenizer = "tokenizer.json"

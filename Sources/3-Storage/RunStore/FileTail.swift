@@ -4,7 +4,7 @@ import Support
 /// Reads the last line of a file without the rest of it.
 enum FileTail {
   /// The initial and the max bytes to read.
-  private static let (first, most) = (4 << 10, 16 << 20)
+  private static let (first, maxBytes) = (4 << 10, 16 << 20)
 
   /// Parses the last complete line for which `parse` is not nil. A last line without a line feed does not count.
   ///
@@ -22,14 +22,14 @@ enum FileTail {
       let start = max(0, size - window)
       let bytes = try read(file, path, start..<size)
       guard let end = bytes.lastIndex(of: UInt8(ascii: "\n")) else {
-        guard start > 0, window < Self.most else { return nil }
+        guard start > 0, window < Self.maxBytes else { return nil }
         window *= 4
         continue
       }
       var lines = bytes[..<end].split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
       if start > 0 { lines.removeFirst() }  // may be incomplete
       for line in lines.reversed() { if let parsed = parse(line) { return parsed } }
-      guard start > 0, window < Self.most else { return nil }
+      guard start > 0, window < Self.maxBytes else { return nil }
       window *= 4
     }
   }

@@ -96,10 +96,10 @@ public final class Communicator: Sendable {
   /// A barrier that sleeps between polls, for a thread that must not occupy a core while it waits.
   ///
   /// - Parameter interval: the polling interval in microseconds, which is also how late the barrier may return.
-  public func barrier(lookingEvery interval: UInt32, file: StaticString = #fileID, line: UInt32 = #line)
+  public func barrier(pollingEvery interval: UInt32, file: StaticString = #fileID, line: UInt32 = #line)
     throws(MPIError)
   {
-    try startBarrier(file: file, line: line).wait(lookingEvery: interval, sleepsFirst: true)
+    try startBarrier(file: file, line: line).wait(pollingEvery: interval, sleepsFirst: true)
   }
 
   // MARK: Transport

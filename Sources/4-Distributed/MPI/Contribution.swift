@@ -15,7 +15,7 @@ struct Contribution: Sendable {
   }
 
   /// A rank's arguments to a split.
-  struct Wish: Sendable {
+  struct Intent: Sendable {
     /// Nil for no group.
     let color: Int?
     let key: Int
@@ -24,7 +24,7 @@ struct Contribution: Sendable {
   }
 
   let form: Form
-  let wish: Wish?
+  let intent: Intent?
   let bytes: [UInt8]
   /// The range of `bytes` for each rank; empty when every rank receives all of them.
   let parts: [Range<Int>]
@@ -32,7 +32,7 @@ struct Contribution: Sendable {
   /// Copies the send buffer of a rank.
   init(_ collective: Collective, _ call: StaticString, rank: Int, ranks: Int) {
     form = collective.form(call)
-    wish = nil
+    intent = nil
     let sent = collective.sent(rank: rank, ranks: ranks)
     bytes = sent.flatMap { Array($0) }
     var end = 0
@@ -45,9 +45,9 @@ struct Contribution: Sendable {
       }
   }
 
-  init(_ wish: Wish, _ call: StaticString) {
+  init(_ intent: Intent, _ call: StaticString) {
     form = Form(call: "\(call)")
-    self.wish = wish
+    self.intent = intent
     bytes = []
     parts = []
   }

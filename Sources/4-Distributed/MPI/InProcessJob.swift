@@ -159,15 +159,15 @@ final class Meeting: @unchecked Sendable {
 
   /// Makes the groups of a split: the ranks of each color, by key, then by rank.
   private func makeGroups(_ parent: InProcessGroup) {
-    let wishes = contributions.compactMap { $0?.wish }
-    guard wishes.count == contributions.count else { return }
-    groups = .init(repeating: nil, count: wishes.count)
-    for color in Set(wishes.compactMap(\.color)) {
-      let ranks = wishes.indices.filter { wishes[$0].color == color }.sorted {
-        (wishes[$0].key, $0) < (wishes[$1].key, $1)
+    let intents = contributions.compactMap { $0?.intent }
+    guard intents.count == contributions.count else { return }
+    groups = .init(repeating: nil, count: intents.count)
+    for color in Set(intents.compactMap(\.color)) {
+      let ranks = intents.indices.filter { intents[$0].color == color }.sorted {
+        (intents[$0].key, $0) < (intents[$1].key, $1)
       }
       let group = InProcessGroup(
-        job: parent.job, name: wishes[ranks[0]].name, members: ranks.map { parent.members[$0] })
+        job: parent.job, name: intents[ranks[0]].name, members: ranks.map { parent.members[$0] })
       for (place, rank) in ranks.enumerated() { groups[rank] = (group, place) }
     }
   }

@@ -41,7 +41,7 @@ public struct Request: ~Copyable {
   ///   - longest: max sleep with `sleepsFirst`, in microseconds: a sleep is an eighth of the time waited so far, at
   ///     least `interval` and at most this.
   public consuming func wait(
-    lookingEvery interval: UInt32, sleepsFirst: Bool = false, longest: UInt32? = nil
+    pollingEvery interval: UInt32, sleepsFirst: Bool = false, longest: UInt32? = nil
   ) throws(MPIError) {
     let start = ContinuousClock.now
     entry?.wait()

@@ -39,8 +39,8 @@ final class ThreadTransport: Transport {
     try join(.init(color: 0, key: rank, name: name), operation) ?? self
   }
 
-  private func join(_ wish: Contribution.Wish, _ operation: Operation) throws(MPIError) -> ThreadTransport? {
-    let meeting = try group.job.join(group, operation, Contribution(wish, operation.call), rank: rank)
+  private func join(_ intent: Contribution.Intent, _ operation: Operation) throws(MPIError) -> ThreadTransport? {
+    let meeting = try group.job.join(group, operation, Contribution(intent, operation.call), rank: rank)
     try group.job.wait(for: meeting, group, operation)
     return meeting.groups[rank].map { ThreadTransport($0.group, rank: $0.rank) }
   }

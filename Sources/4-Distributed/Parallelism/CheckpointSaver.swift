@@ -54,7 +54,7 @@ public final class CheckpointSaver {
   }
 
   /// Polling interval of a thread that waits for other ranks, microseconds.
-  private static let lookInterval: UInt32 = 2000
+  private static let pollInterval: UInt32 = 2000
 
   private struct Job: Sendable {
     var request: Request
@@ -137,14 +137,14 @@ public final class CheckpointSaver {
     }
 
     private func together<Result>(_ body: () throws -> Result) throws -> Result {
-      try communicator.together(lookingEvery: CheckpointSaver.lookInterval, body)
+      try communicator.together(pollingEvery: CheckpointSaver.pollInterval, body)
     }
   }
 
   private let transfer: CheckpointTransfer
   private let worker: Worker
   private let thread: SerialThread<Job>
-  private let snapshot: StagingBuffer?
+  private let stagingBuffer: StagingBuffer?
   private var job: Int?
 
   /// Starts the saver's thread, with a communicator of its own. Collective.
@@ -163,7 +163,7 @@ public final class CheckpointSaver {
       threads: backend.team.count)
     self.worker = worker
     thread = try SerialThread { worker.run($0) }
-    snapshot =
+    stagingBuffer =
       asynchronous
       ? StagingBuffer(byteCount: transfer.pieces.reduce(0) { $0 + $1.bytes.count }, backend: backend) : nil
   }
@@ -178,12 +178,12 @@ public final class CheckpointSaver {
   public func start(_ request: Request) throws -> Double {
     precondition(job == nil, "one save at a time")
     let started = ContinuousClock.now
-    let pieces = snapshot?.take(transfer.pieces) ?? transfer.pieces
+    let pieces = stagingBuffer?.take(transfer.pieces) ?? transfer.pieces
     let stall = (ContinuousClock.now - started) / .seconds(1)
     let number = thread.submit(
-      Job(request: request, pieces: pieces, memory: snapshot, started: started, stallSeconds: stall))
+      Job(request: request, pieces: pieces, memory: stagingBuffer, started: started, stallSeconds: stall))
     job = number
-    if snapshot == nil { try thread.wait(for: number) }
+    if stagingBuffer == nil { try thread.wait(for: number) }
     return stall
   }
 

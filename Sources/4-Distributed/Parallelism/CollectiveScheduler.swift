@@ -47,7 +47,7 @@ final class CollectiveScheduler: @unchecked Sendable {
   }
 
   // Polling interval in microseconds, short against the time of a unit.
-  private static let lookInterval: UInt32 = 100
+  private static let pollInterval: UInt32 = 100
 
   private let groups: [Communicator]
   private let units: [ExchangedUnit]
@@ -179,7 +179,7 @@ final class CollectiveScheduler: @unchecked Sendable {
     var next: Request? = beginning.chunk
     do {
       // Ranks arrive at different times; spinning would take a core from the computation.
-      try beginning.arrival.wait(lookingEvery: Self.lookInterval, sleepsFirst: true)
+      try beginning.arrival.wait(pollingEvery: Self.pollInterval, sleepsFirst: true)
       for number in 0..<count {
         let current = try next.take() ?? start(transfer, number)
         do {
@@ -190,7 +190,7 @@ final class CollectiveScheduler: @unchecked Sendable {
           current.abandon()
           throw error
         }
-        try current.wait(lookingEvery: Self.lookInterval)
+        try current.wait(pollingEvery: Self.pollInterval)
         finish(transfer, number)
       }
     } catch {

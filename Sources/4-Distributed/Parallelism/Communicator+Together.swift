@@ -11,14 +11,14 @@ extension Communicator {
   /// - Parameter interval: polling interval in microseconds, for a thread that must leave its core to others while it
   ///   waits for the slowest rank; nil to wait without sleeping.
   public func together<Result>(
-    lookingEvery interval: UInt32? = nil, file: StaticString = #fileID, line: UInt32 = #line,
+    pollingEvery interval: UInt32? = nil, file: StaticString = #fileID, line: UInt32 = #line,
     _ body: () throws -> Result
   ) throws -> Result {
     var outcome: Swift.Result<Result, ForgeError>
     do { outcome = .success(try body()) } catch let error as ForgeError { outcome = .failure(error) }
     var failure: ForgeError?
     if case .failure(let error) = outcome { failure = error }
-    if let interval { try barrier(lookingEvery: interval, file: file, line: line) }
+    if let interval { try barrier(pollingEvery: interval, file: file, line: line) }
     let first = Int(-(try allReduce(Int64(failure == nil ? -size : -rank), .max, file: file, line: line)))
     guard first < size else { return try outcome.get() }
     let text = try broadcast(Array((failure?.description ?? "").utf8), root: first)

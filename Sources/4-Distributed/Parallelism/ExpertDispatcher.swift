@@ -22,28 +22,28 @@ public final class ExpertDispatcher: TokenDispatcher {
   private let placement: ExpertPlacement
   private let group: Communicator
   private let thread: SerialThread<Transfer>
-  private let agreement: CountExchange
+  private let countExchange: CountExchange
 
   private typealias Transfer = @Sendable () throws -> Void
 
   // Polling interval of a transfer in microseconds: first and max. Other threads need this core meanwhile, and have
   // work while rows are late.
-  private static let lookInterval: (first: UInt32, longest: UInt32) = (50, 200)
+  private static let pollInterval: (first: UInt32, longest: UInt32) = (50, 200)
 
   /// The state of the count exchange; used by the communication thread only.
   private final class CountExchange: Sendable {
     /// `[ranks, experts + 2]`: the rows of every rank's micro-batch for every expert, and the rank's timing.
-    nonisolated(unsafe) let told: UnsafeMutableBufferPointer<Int32>
+    nonisolated(unsafe) let gathered: UnsafeMutableBufferPointer<Int32>
     /// Nil without shadowing.
     nonisolated(unsafe) var shadowSelection: ShadowSelection?
 
     init(numbers: Int, shadowSelection: ShadowSelection?) {
-      told = .allocate(capacity: numbers)
-      told.initialize(repeating: 0)
+      gathered = .allocate(capacity: numbers)
+      gathered.initialize(repeating: 0)
       self.shadowSelection = shadowSelection
     }
 
-    deinit { told.deallocate() }
+    deinit { gathered.deallocate() }
   }
 
   /// Starts the dispatcher's communication thread. Collective.
@@ -74,7 +74,7 @@ public final class ExpertDispatcher: TokenDispatcher {
       }
     shadowsExperts = minRows != nil
     let experts = (0..<group.size).map { placement.experts(at: $0) }
-    agreement = CountExchange(
+    countExchange = CountExchange(
       numbers: group.size * (placement.experts + 2),
       shadowSelection: minRows.map { ShadowSelection(experts: experts, chunks: placement.chunks, minRows: $0) })
     thread = try SerialThread(isUrgent: true) { transfer in try transfer() }
@@ -92,17 +92,17 @@ public final class ExpertDispatcher: TokenDispatcher {
     let timing = usesTimings ? timing : .unknown
     let width = experts + 2
     let layout = RankCounts(contiguous: Array(repeating: width, count: group.size))
-    thread.submit { [group, agreement, placement] in
+    thread.submit { [group, countExchange, placement] in
       for (place, number) in (own.map { Int32($0) } + [timing.preExpert, timing.row]).enumerated() {
-        agreement.told[group.rank * width + place] = number
+        countExchange.gathered[group.rank * width + place] = number
       }
-      try Self.wait(for: group.startAllGather(arena: agreement.told, layout: layout))
-      let told = (0..<group.size).map { Array(agreement.told[$0 * width..<($0 + 1) * width]) }
-      let counts = told.map { $0.prefix(experts).map { Int($0) } }
-      let timings = told.map { ExpertTiming(preExpert: $0[experts], row: $0[experts + 1]) }
+      try Self.wait(for: group.startAllGather(arena: countExchange.gathered, layout: layout))
+      let gathered = (0..<group.size).map { Array(countExchange.gathered[$0 * width..<($0 + 1) * width]) }
+      let counts = gathered.map { $0.prefix(experts).map { Int($0) } }
+      let timings = gathered.map { ExpertTiming(preExpert: $0[experts], row: $0[experts + 1]) }
       tokenDispatch.plan = DispatchPlan(
         counts: counts, experts: (0..<group.size).map { placement.experts(at: $0) }, rank: group.rank,
-        chunks: tokenDispatch.chunks, shadows: agreement.shadowSelection?.choose(counts, timings: timings) ?? [])
+        chunks: tokenDispatch.chunks, shadows: countExchange.shadowSelection?.choose(counts, timings: timings) ?? [])
     }
     return tokenDispatch
   }
@@ -138,7 +138,7 @@ public final class ExpertDispatcher: TokenDispatcher {
   }
 
   private static func wait(for request: consuming Request) throws {
-    try request.wait(lookingEvery: lookInterval.first, sleepsFirst: true, longest: lookInterval.longest)
+    try request.wait(pollingEvery: pollInterval.first, sleepsFirst: true, longest: pollInterval.longest)
   }
 
   public func startShadowing(_ tokenDispatch: TokenDispatch, from experts: Buffer<Float>, to hosted: Buffer<Float>)

@@ -51,7 +51,7 @@ extension NodeLocalCheckpoint {
 struct ShardExchange {
   static let blockBytes = CopyBlock.bytes
   /// Polling interval in microseconds: Open MPI progresses a block over many polls.
-  private static let lookInterval: UInt32 = 100
+  private static let pollInterval: UInt32 = 100
 
   let communicator: Communicator
   let files: any FileOperations
@@ -67,7 +67,7 @@ struct ShardExchange {
     for wave in ShardTransfer.waves(transfers) {
       try copy(wave: wave, from: source, to: destination, failure: &failure)
     }
-    try communicator.together(lookingEvery: Self.lookInterval) { if let failure { throw failure } }
+    try communicator.together(pollingEvery: Self.pollInterval) { if let failure { throw failure } }
   }
 
   private func copy(
@@ -106,7 +106,7 @@ struct ShardExchange {
       }
       let plan = ExchangePlan(send: layout(outgoing?.destination, out), receive: layout(incoming?.source, into))
       try communicator.startAllToAll(arena: UnsafeBufferPointer(sent), into: received, plan: plan)
-        .wait(lookingEvery: Self.lookInterval)
+        .wait(pollingEvery: Self.pollInterval)
       if into > 0, let copy {
         attempt { try copy.write(.init(rebasing: UnsafeRawBufferPointer(received)[..<into]), at: start) }
       }

@@ -46,10 +46,10 @@ final class ConcurrentRanks: Sendable {
     while arrived.load(ordering: .acquiring) < target { sched_yield() }
   }
 
-  /// Repeats `body` on all threads until thread 0 has run it `least` times and for `seconds`, or `most` times; returns
+  /// Repeats `body` on all threads until thread 0 has run it `minimum` times and for `seconds`, or `maximum` times; returns
   /// the median of each of its results on this thread.
   func median(
-    index: Int, seconds: Double, least: Int = 3, most: Int = 50, _ body: () -> [Double]
+    index: Int, seconds: Double, minimum: Int = 3, maximum: Int = 50, _ body: () -> [Double]
   ) -> [Double] {
     _ = body()
     meet()
@@ -60,7 +60,7 @@ final class ConcurrentRanks: Sendable {
     while true {
       samples.append(body())
       if index == 0,
-        samples.count >= most || ((ContinuousClock.now - start) / .seconds(1) > seconds && samples.count >= least)
+        samples.count >= maximum || ((ContinuousClock.now - start) / .seconds(1) > seconds && samples.count >= minimum)
       {
         stops.store(true, ordering: .releasing)
       }

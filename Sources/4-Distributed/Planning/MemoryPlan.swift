@@ -73,7 +73,7 @@ public struct MemoryPlan: Sendable {
           + MicroBatchAssignment(microBatches: configuration.batch.microBatches, ranks: shardingPlan.ranks).microSteps
           * TokenBatch.bytes(tokens: configuration.batch.microBatch * configuration.data.sequenceLength)),
     ]
-    if configuration.keepsSnapshot {
+    if configuration.usesStagingBuffer {
       let shards = units.map { shardingPlan.shards[$0][rank] }.filter { !$0.isEmpty }
       components.append(
         Component(

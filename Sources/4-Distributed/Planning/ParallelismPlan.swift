@@ -79,8 +79,9 @@ public struct ParallelismPlan: Sendable {
 
   /// The bottleneck of a step, as text.
   public func bottleneck(_ configuration: RunConfiguration, _ cluster: Cluster) -> String {
-    let dealing = MicroBatchAssignment(microBatches: configuration.batch.microBatches, ranks: cluster.ranks)
-    let idle = time.total * (1 - Double(configuration.batch.microBatches) / Double(dealing.microSteps * cluster.ranks))
+    let assignment = MicroBatchAssignment(microBatches: configuration.batch.microBatches, ranks: cluster.ranks)
+    let idle =
+      time.total * (1 - Double(configuration.batch.microBatches) / Double(assignment.microSteps * cluster.ranks))
     let products = time.layers + time.attention + time.experts + time.crossEntropy + time.recomputation
     let streams = time.accumulation + time.optimizer + time.embedding
     let candidates = [

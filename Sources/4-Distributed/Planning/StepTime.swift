@@ -39,7 +39,7 @@ public struct StepTime: Sendable, Equatable {
 
   public var total: Double { parts.reduce(0) { $0 + $1.seconds } }
   /// The time of computation alone, without communication.
-  public var backend: Double {
+  public var computation: Double {
     embedding + layers + attention + experts + crossEntropy + recomputation + accumulation + optimizer
   }
 }

@@ -63,7 +63,7 @@ extension RunConfiguration {
         "is \(data.sequenceLength), more than the model's max_position_embeddings = \(model.maximumPositions)")
       let all = Double(run.steps) * Double(batch.sequences) * Double(data.sequenceLength)
       try readers.run.requireOfNewRuns(
-        all <= Self.mostTokens, "steps",
+        all <= Self.maxTokens, "steps",
         "is \(run.steps), and with \(batch.sequences) sequences of \(data.sequenceLength) tokens each these are more than "
           + "2^60 tokens")
       let tokens = Double(batch.microBatch) * Double(data.sequenceLength)
@@ -79,7 +79,7 @@ extension RunConfiguration {
     }
 
     /// Max tokens of a run, which are counted in 64 bits.
-    private static let mostTokens = 0x1p60
+    private static let maxTokens = 0x1p60
     /// Max activations that a micro-batch keeps for its backward pass: 1 PiB.
     private static let maxActivations = 0x1p48
   }

@@ -29,7 +29,7 @@ public struct RunConfiguration: Sendable {
   public let source: ConfigurationNode
 
   /// Whether a rank has a staging buffer for asynchronous checkpoints.
-  public var keepsSnapshot: Bool { checkpoint.isAsynchronous && (checkpoint.every > 0 || checkpoint.local != nil) }
+  public var usesStagingBuffer: Bool { checkpoint.isAsynchronous && (checkpoint.every > 0 || checkpoint.local != nil) }
 
   /// - Parameters:
   ///   - path: a YAML file; nil for the built-in quickstart recipe.

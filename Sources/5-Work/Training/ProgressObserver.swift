@@ -117,7 +117,7 @@ final class ProgressObserver: RunObserver {
   func didSave(_ report: SaveReport) throws {
     note(
       "step \(report.step): checkpoint saved in \(Self.rounded(report.seconds)) s"
-        + (configuration.keepsSnapshot ? "; training stood still for \(Self.rounded(report.stallSeconds)) s" : ""))
+        + (configuration.usesStagingBuffer ? "; training stood still for \(Self.rounded(report.stallSeconds)) s" : ""))
   }
 
   func didRollBack(_ report: RollbackReport) throws {

@@ -84,7 +84,7 @@ public struct Replay {
       // The recorded batch, also where a rollback has skipped one.
       let expected = recorded[step]
       let outcome = try state.trainingStep.run(
-        step: step, batch: expected.map { $0.sequences.lowerBound / sequences }, wishes: .init())
+        step: step, batch: expected.map { $0.sequences.lowerBound / sequences }, requests: .init())
       state.step = step
       guard let expected else { continue }
       let computed = StepLedger.Step(step: step, sequences: sequences, outcome)

@@ -126,11 +126,13 @@ struct RunSources: Codable, Equatable {
     }
     let surrounded = (train + validation).compactMap { set in set.around.map { (name: "'\(set.path)'", around: $0) } }
     if let first = surrounded.first, let other = surrounded.first(where: { $0.around != first.around }) {
-      func told(_ id: Int32?) -> String { id.map(String.init) ?? "none" }
-      func told(_ tokens: DocumentTokens) -> String { "begin \(told(tokens.begin)), end \(told(tokens.end))" }
+      func described(_ id: Int32?) -> String { id.map(String.init) ?? "none" }
+      func described(_ tokens: DocumentTokens) -> String {
+        "begin \(described(tokens.begin)), end \(described(tokens.end))"
+      }
       return
-        "the documents of \(first.name) and \(other.name) have different tokens around them (\(told(first.around)); "
-        + "\(told(other.around))), though their tokenizer is the same; prepare one of them again with the other's (its "
+        "the documents of \(first.name) and \(other.name) have different tokens around them (\(described(first.around)); "
+        + "\(described(other.around))), though their tokenizer is the same; prepare one of them again with the other's (its "
         + "folder has a copy, 'tokenizer')"
     }
     if let model, let tokenizer = model.tokenizer, tokenizer != first.hash {

@@ -59,25 +59,25 @@ struct StepReduction {
   /// - Throws: `MPIError`.
   mutating func reduce(over mesh: ProcessMesh) throws {
     var computed = [auxiliaryLoss, overflowCount] + losses + loads + digests.words
-    var told = [stops, saves, exposedCommunicationMicroseconds] + microseconds + microBatches
+    var values = [stops, saves, exposedCommunicationMicroseconds] + microseconds + microBatches
     if mesh.batch.size == mesh.world.size {
       let count = computed.count
-      computed += told
+      computed += values
       try computed.withUnsafeMutableBufferPointer { try mesh.world.allReduce(arena: $0, .sum) }
-      told = Array(computed[count...])
-      computed.removeLast(told.count)
+      values = Array(computed[count...])
+      computed.removeLast(values.count)
     } else {
       try computed.withUnsafeMutableBufferPointer { try mesh.batch.allReduce(arena: $0, .sum) }
-      try told.withUnsafeMutableBufferPointer { try mesh.world.allReduce(arena: $0, .sum) }
+      try values.withUnsafeMutableBufferPointer { try mesh.world.allReduce(arena: $0, .sum) }
     }
     (auxiliaryLoss, overflowCount) = (computed[0], computed[1])
     losses = Array(computed[2..<2 + losses.count])
     loads = Array(computed[2 + losses.count..<2 + losses.count + loads.count])
     digests.words = Array(computed.suffix(digests.words.count))
-    (stops, saves, exposedCommunicationMicroseconds) = (told[0], told[1], told[2])
+    (stops, saves, exposedCommunicationMicroseconds) = (values[0], values[1], values[2])
     let ranks = microseconds.count
-    microseconds = Array(told[3..<3 + ranks])
-    microBatches = Array(told[(3 + ranks)...])
+    microseconds = Array(values[3..<3 + ranks])
+    microBatches = Array(values[(3 + ranks)...])
   }
 
   /// The mean seconds per micro-batch by rank; nil for a rank without one.

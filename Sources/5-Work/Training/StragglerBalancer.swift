@@ -17,12 +17,12 @@ struct StragglerBalancer {
   private let ranks: Int
   let isAutomatic: Bool
   private var history: [[Double]]
-  private(set) var dealing: MicroBatchAssignment
+  private(set) var assignment: MicroBatchAssignment
   private var even: MicroBatchAssignment { MicroBatchAssignment(microBatches: microBatches, ranks: ranks) }
   /// Whether the assignment is even.
-  var isEven: Bool { dealing == even }
+  var isEven: Bool { assignment == even }
   /// Whether a rank gets less than its even share.
-  func hasLess(_ rank: Int) -> Bool { dealing.counts[rank] < even.counts[rank] }
+  func hasLess(_ rank: Int) -> Bool { assignment.counts[rank] < even.counts[rank] }
   /// The slow ranks, with their time relative to the median rank.
   private(set) var stragglers: [Int: Double] = [:]
 
@@ -31,7 +31,7 @@ struct StragglerBalancer {
     self.ranks = ranks
     self.isAutomatic = isAutomatic
     history = Array(repeating: [], count: ranks)
-    dealing = MicroBatchAssignment(microBatches: microBatches, ranks: ranks)
+    assignment = MicroBatchAssignment(microBatches: microBatches, ranks: ranks)
   }
 
   /// Records the times of a step, and updates the assignment.
@@ -56,9 +56,11 @@ struct StragglerBalancer {
     let isBetter = balanced.duration(seconds) < (1 - Self.worthwhile) * even.duration(seconds)
     let wanted = isBetter ? balanced : even
     // A new assignment must also beat the current one, to prevent oscillation.
-    if wanted.duration(seconds) < (1 - Self.worthwhile) * dealing.duration(seconds) || !isBetter { dealing = wanted }
+    if wanted.duration(seconds) < (1 - Self.worthwhile) * assignment.duration(seconds) || !isBetter {
+      assignment = wanted
+    }
     // A rank without micro-batches is not measured: its history decays, so that it is tried again.
-    for rank in 0..<ranks where dealing.counts[rank] == 0 && even.counts[rank] > 0 {
+    for rank in 0..<ranks where assignment.counts[rank] == 0 && even.counts[rank] > 0 {
       history[rank] = history[rank].map { usual + 0.98 * ($0 - usual) }
     }
   }

@@ -40,7 +40,7 @@ extension Trainer {
         step: step, folder: copies.folder, level: configuration.checkpoint.level,
         metadata: NodeLocalCheckpoints.metadata(record(validated).metadata, sharedStep: saves.savedStep ?? 0),
         copies: copies, beforehand: observers.synchronization()))
-    if !configuration.keepsSnapshot { try settleSave() }
+    if !configuration.usesStagingBuffer { try settleSave() }
   }
 
   func logCopy(_ outcome: CheckpointSaver.Outcome) {

@@ -75,7 +75,7 @@ extension Trainer {
         // Records of the steps are durable before the checkpoint.
         beforehand: observers.synchronization(),
         afterwards: { retention.prune(folder, settings, threads: threads) }))
-    if !configuration.keepsSnapshot { try settleSave() }
+    if !configuration.usesStagingBuffer { try settleSave() }
   }
 
   /// The run record of a checkpoint of the current step.

@@ -96,9 +96,9 @@ public final class Trainer {
   /// Runs one step; nil after a rollback or recovery, which may have changed `step`.
   private func nextStep() throws -> StepOutcome? {
     do {
-      let wishes = TrainingStep.StepRequests(stop: StopSignals.requested, save: saves.isRetryDue)
+      let requests = TrainingStep.StepRequests(stop: StopSignals.requested, save: saves.isRetryDue)
       watchdog.beginStep(step + 1)
-      let outcome = try state.trainingStep.run(step: step + 1, wishes: wishes)
+      let outcome = try state.trainingStep.run(step: step + 1, requests: requests)
       watchdog.endStep()
       let goesBack = !outcome.isApplied && configuration.spikes.policy == .rollback
       recoveries = 0
@@ -152,7 +152,7 @@ public final class Trainer {
       configuration, loader: state.loader, checkedVocabularies: state.found.checkedVocabularies)
     validationViolation = try Validation.violation(configuration, validation)
     saver = try CheckpointSaver(
-      state.checkpoints, communicator: communicator, asynchronous: configuration.keepsSnapshot,
+      state.checkpoints, communicator: communicator, asynchronous: configuration.usesStagingBuffer,
       backend: state.engine.backend)
     copies = try Self.openCopies(directory, configuration, lease, communicator)
   }

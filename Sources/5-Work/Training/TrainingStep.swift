@@ -109,15 +109,15 @@ final class TrainingStep {
   /// - Parameters:
   ///   - step: counted from 1; with the seed it determines the data.
   ///   - batch: the index in the data stream; nil for the step's own.
-  ///   - wishes: the requests of this rank.
+  ///   - requests: the requests of this rank.
   /// - Throws: `CorruptReplicas` on all ranks, without an update; `MPIError`.
-  func run(step: Int, batch: Int? = nil, wishes: StepRequests) throws -> StepOutcome {
+  func run(step: Int, batch: Int? = nil, requests: StepRequests) throws -> StepOutcome {
     let exposedBefore = engine.exposedCommunicationSeconds
     let batch = batch ?? progress.batch(ofStep: step)
     var (sums, objective) = try gradients(batch: batch)
     try engine.finishGradients()
-    sums.stops = wishes.stop ? 1 : 0
-    sums.saves = wishes.save ? 1 : 0
+    sums.stops = requests.stop ? 1 : 0
+    sums.saves = requests.save ? 1 : 0
     sums.exposedCommunicationMicroseconds = Int64((engine.exposedCommunicationSeconds - exposedBefore) * 1e6)
     try sums.reduce(over: engine.mesh)
     balance.record(secondsPerMicroBatch: sums.secondsPerMicroBatch)
@@ -160,11 +160,11 @@ final class TrainingStep {
   /// - Parameter batch: the index in the stream of the global batch.
   /// - Returns: the sums of this rank's micro-batches, and the objective with the denominators of the global batch.
   func gradients(batch: Int) throws -> (StepReduction, NormalizedObjective) {
-    let microBatches = balance.dealing.microBatches(of: engine.mesh.batch.rank)
+    let microBatches = balance.assignment.microBatches(of: engine.mesh.batch.rank)
     let first = batch * configuration.batch.sequences
     let all = loader.microBatches(of: first..<first + configuration.batch.sequences)
     let batches = loader.load(
-      microBatches.map { all[$0] }, microSteps: balance.dealing.microSteps,
+      microBatches.map { all[$0] }, microSteps: balance.assignment.microSteps,
       read: { data.read($0, into: $1, sequence: $2) })
     // The global batch's denominators are needed before the first backward pass.
     let objective = try NormalizedObjective(

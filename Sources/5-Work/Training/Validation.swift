@@ -88,10 +88,10 @@ struct Validation {
   /// - Throws: `MPIError`.
   func loss(_ engine: Engine) throws -> Loss {
     let (rank, ranks) = (engine.mesh.batch.rank, engine.mesh.batch.size)
-    let dealing = MicroBatchAssignment(microBatches: microBatches.count, ranks: ranks)
-    let own = dealing.microBatches(of: rank).map { microBatches[$0] }
+    let assignment = MicroBatchAssignment(microBatches: microBatches.count, ranks: ranks)
+    let own = assignment.microBatches(of: rank).map { microBatches[$0] }
     let batches = loader.load(
-      own.map(\.sequences), microSteps: dealing.microSteps, read: { data.read($0, into: $1, sequence: $2) })
+      own.map(\.sequences), microSteps: assignment.microSteps, read: { data.read($0, into: $1, sequence: $2) })
     let objective = try NormalizedObjective(
       LanguageModeling(), of: batches, microBatches: microBatches.count, over: engine.mesh.batch)
     var sums = [SetSums](repeating: SetSums(), count: data.sets.count)

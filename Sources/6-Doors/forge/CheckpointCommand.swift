@@ -31,8 +31,8 @@ struct CheckpointCommand: ParsableCommand {
   }
 
   static func check(threads: Int) throws {
-    guard (1...LoadedModel.mostThreads).contains(threads) else {
-      throw ForgeError.badInput("--threads must be between 1 and \(LoadedModel.mostThreads), not \(threads)")
+    guard (1...LoadedModel.maxThreads).contains(threads) else {
+      throw ForgeError.badInput("--threads must be between 1 and \(LoadedModel.maxThreads), not \(threads)")
     }
   }
 

@@ -61,16 +61,16 @@ struct GenerateCommand: ParsableCommand {
   var threads = ProcessInfo.processInfo.activeProcessorCount
 
   /// More than any model has positions, and any vocabulary tokens.
-  private static let mostTokens = 1 << 24
+  private static let maxTokens = 1 << 24
   private static let usualTokens = 200
 
   func validate() throws {
-    guard (1...Self.mostTokens).contains(maxTokens ?? 1) else {
-      throw ValidationError("--max-tokens must be between 1 and \(Self.mostTokens).")
+    guard (1...Self.maxTokens).contains(maxTokens ?? 1) else {
+      throw ValidationError("--max-tokens must be between 1 and \(Self.maxTokens).")
     }
     guard (0...100).contains(temperature) else { throw ValidationError("--temperature must be between 0 and 100.") }
-    guard (1...Self.mostTokens).contains(topK ?? 1) else {
-      throw ValidationError("--top-k must be between 1 and \(Self.mostTokens).")
+    guard (1...Self.maxTokens).contains(topK ?? 1) else {
+      throw ValidationError("--top-k must be between 1 and \(Self.maxTokens).")
     }
     guard topP ?? 1 > 0, topP ?? 1 <= 1 else { throw ValidationError("--top-p must be above 0 and at most 1.") }
     guard prompt == nil || promptFile == nil else { throw ValidationError("Give either --prompt or --prompt-file.") }

@@ -13,13 +13,13 @@ struct LoadedModel {
   let files: ModelFolderFiles
 
   /// More than a machine has processors.
-  static let mostThreads = 4096
+  static let maxThreads = 4096
 
   /// - Parameter path: a Hugging Face folder, a run directory or a checkpoint.
   /// - Throws: `ForgeError` when there is no model, or it cannot be read.
   init(path: String, threads: Int) throws {
-    guard (1...Self.mostThreads).contains(threads) else {
-      throw ForgeError.badInput("--threads must be between 1 and \(Self.mostThreads), not \(threads)")
+    guard (1...Self.maxThreads).contains(threads) else {
+      throw ForgeError.badInput("--threads must be between 1 and \(Self.maxThreads), not \(threads)")
     }
     let model = try PretrainedModel(path: path)
     for note in model.notes { FileHandle.standardError.write(Data("forge: \(note)\n".utf8)) }

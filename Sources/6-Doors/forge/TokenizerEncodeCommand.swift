@@ -36,8 +36,8 @@ extension TokenizerCommand {
     var threads = ProcessInfo.processInfo.activeProcessorCount
 
     func validate() throws {
-      guard (1...TrainingOptions.mostThreads).contains(threads) else {
-        throw ValidationError("--threads must be between 1 and \(TrainingOptions.mostThreads), not \(threads).")
+      guard (1...TrainingOptions.maxThreads).contains(threads) else {
+        throw ValidationError("--threads must be between 1 and \(TrainingOptions.maxThreads), not \(threads).")
       }
     }
 

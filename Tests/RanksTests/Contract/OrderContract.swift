@@ -94,12 +94,12 @@ let orderContract: [RankTest] = [
       if world.rank == world.size - 1 { usleep(5000) }  // longer than a wait without a pause
       var buffer: [Double] = [Double(world.rank), 1]
       try buffer.withUnsafeMutableBufferPointer { buffer in
-        try world.startAllReduce(arena: buffer, .sum).wait(lookingEvery: 100, sleepsFirst: sleepsFirst, longest: 300)
+        try world.startAllReduce(arena: buffer, .sum).wait(pollingEvery: 100, sleepsFirst: sleepsFirst, longest: 300)
       }
       expectations.expectEqual(
         buffer, [Double(world.size * (world.size - 1) / 2), Double(world.size)], "\(sleepsFirst)")
     }
-    try world.barrier(lookingEvery: 100)
+    try world.barrier(pollingEvery: 100)
   },
   RankTest("a request that is complete stays so") { world, expectations in
     var buffer: [Int64] = [1]
