@@ -59,7 +59,7 @@ extension SectionDeclaration {
   var remarks: [String] {
     func list(_ keys: [String]) -> String { keys.map { "`\($0)`" }.joined(separator: ", ") }
     let beside = exclusive.map { "Beside `\($0.key)` there may only be \(list($0.besides))." }
-    let alone = ignored.isEmpty ? nil : "Accepted and left alone: \(list(ignored))."
+    let alone = ignored.isEmpty ? nil : "Accepted and ignored: \(list(ignored))."
     return [beside, alone].compactMap(\.self)
   }
 }

@@ -30,7 +30,7 @@ public struct SettingsSchema {
   private func schema(of section: SectionDeclaration) -> ConfigurationNode {
     var members = Self.members(of: section.settings, isNullable: !section.isRequired)
     members.insert(("description", Self.text(plainText(section.summary))), at: 0)
-    let ignored = section.ignored.map { ($0, Self.mapping([("description", Self.text("Accepted and left alone."))])) }
+    let ignored = section.ignored.map { ($0, Self.mapping([("description", Self.text("Accepted and ignored."))])) }
     if let index = members.firstIndex(where: { $0.key == "properties" }),
       case .mapping(let entries) = members[index].value.value
     {

@@ -185,7 +185,7 @@ extension ModelConfiguration {
       "Over which tokens' routing load is balanced: those of all layers together, or layer by layer."),
     ModelKey(
       "router_bias_update_rate", number, default: .value(.number(0.001)), isRunsChoice: true,
-      "How far a step moves the selection bias of an expert with too much or too little load; 0 leaves the biases alone."
+      "Update rate of the expert biases: how far a step moves that of an expert with too much or too little load; 0 keeps them."
     ),
     ModelKey(
       "scoring_func", .choice(["sigmoid", "noaux_tc"]), default: .words("sigmoid"),

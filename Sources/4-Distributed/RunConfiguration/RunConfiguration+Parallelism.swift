@@ -28,12 +28,12 @@ extension RunConfiguration {
           + "everything (ZeRO-3).")
       shadowExperts = try settings.value(
         "shadow_experts", .choice, default: .auto,
-        "Expert shadowing, by which busy or slow ranks lend experts to others that share them: `auto` within a node and "
-          + "when it pays, `always`, or `never`.")
+        "Expert shadowing (FasterMoE): less busy ranks of the group compute with copies of busy ranks' experts; `auto` "
+          + "within a node and when it pays, `always`, or `never`.")
       balance = try settings.value(
         "balance", .choice, default: .auto,
         "Load balancing: by `auto` a slow rank gets fewer micro-batches where no experts or parameters are shared, and "
-          + "lends more experts where experts are; `even` takes all ranks to be equally fast.")
+          + "has more of its experts shadowed where experts are; `even` takes all ranks to be equally fast.")
     }
   }
 
