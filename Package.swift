@@ -5,8 +5,8 @@ let package = Package(
   name: "forge-dist",
   // Every room that others may build on; the compiler links what they use.
   products: [
-    "Batches", "Checkpoints", "ConfigurationFiles", "Datasets", "Diagnostics", "Engine", "Formats", "Inference",
-    "Kernels",
+    "Batches", "Checkpoints", "Commands", "ConfigurationFiles", "Datasets", "Diagnostics", "Engine", "Formats",
+    "Inference", "Kernels",
     "MPI", "ModelFiles", "Models", "Objectives", "Optimizers", "Parallelism", "Planning", "RunConfiguration",
     "RunStore",
     "Sharding", "Support", "Tokenizers",
@@ -103,22 +103,28 @@ let package = Package(
     .target(name: "Inference", dependencies: ["Batches", "Kernels", "Models"], path: "Sources/5-Work/Inference"),
     .target(name: "Reporting", dependencies: ["RunStore", "Support"], path: "Sources/5-Work/Reporting"),
 
-    // Doors: two programs. forge has no MPI: it runs on machines that have none.
+    // Doors: two programs, and what forge does as requests and results. forge has no MPI: it runs on machines that have none.
     .executableTarget(
       name: "forge-dist",
       dependencies: [
         "ConfigurationFiles", "Kernels", "MPI", "RunConfiguration", "Support", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Sources/6-Doors/forge-dist"),
-    .executableTarget(
-      name: "forge",
+    .target(
+      name: "Commands",
       dependencies: [
         "Checkpoints", "Corpus", "Datasets", "Diagnostics", "Formats", "Inference", "Kernels", "ModelFiles", "Models",
         "Planning", "Reporting", "RunConfiguration", "RunStore", "Support", "Tokenizers",
+      ], path: "Sources/6-Doors/Commands"),
+    .executableTarget(
+      name: "forge",
+      dependencies: [
+        "Commands", "Corpus", "Inference", "Kernels", "Planning", "Support", "Tokenizers",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Sources/6-Doors/forge"),
 
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Support"], exclude: ["Fixtures"]),
+    .testTarget(name: "CommandsTests", dependencies: ["Commands", "Support"]),
     .testTarget(name: "ConfigurationFilesTests", dependencies: ["ConfigurationFiles", "Support"]),
     .testTarget(
       name: "CorpusTests", dependencies: ["Corpus", "Datasets", "DocumentText", "Formats", "Support", "Tokenizers"]),

@@ -62,7 +62,7 @@ struct CheckpointBenchmark: ParsableCommand {
       }
       answer("\((ContinuousClock.now - start) / .seconds(1))")
     }
-    guard room == state else { throw ForgeError(.bug, "what was restored is not what was saved") }
+    guard room == state else { throw ForgeError(.bug, "what was restored is not what was saved", code: .internalError) }
   }
 
   /// All tensors, one after another.

@@ -17,7 +17,8 @@ struct Thresholds {
   init?(path: String) throws {
     guard let data = FileManager.default.contents(atPath: path) else { return nil }
     guard let shares = try? JSONDecoder().decode([String: Double].self, from: data) else {
-      throw ForgeError.badInput("\(path): this is not a JSON object of numbers; write it again with --write")
+      throw ForgeError.badInput(
+        "\(path): this is not a JSON object of numbers", hint: "write it again with --write", code: .malformedFile)
     }
     self.init(path: path, shares: shares)
   }
@@ -29,7 +30,7 @@ struct Thresholds {
     }
     let text = "{\n" + lines.joined(separator: ",\n") + "\n}\n"
     guard FileManager.default.createFile(atPath: path, contents: Data(text.utf8)) else {
-      throw ForgeError.badInput("\(path): cannot be written")
+      throw ForgeError.badInput("\(path): cannot be written", code: .writeFailed)
     }
   }
 }

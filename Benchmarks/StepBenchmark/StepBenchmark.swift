@@ -108,7 +108,7 @@ struct StepBenchmark: ParsableCommand {
   ) throws -> [Step] {
     let degree = configuration.parallelism.expert ?? 1
     if variants.contains(.plain), degree > 1 {
-      throw ForgeError.badInput("plain sums are for parallelism.expert = 1, not \(degree)")
+      throw ForgeError.badInput("plain sums are for parallelism.expert = 1, not \(degree)", code: .invalidArgument)
     }
     var models: [Variant: StepModel] = [:]
     return try variants.map { variant in
@@ -140,7 +140,7 @@ struct StepBenchmark: ParsableCommand {
     let all = exact + found(by: [.plain])
     guard let first = all.first else { return }
     guard exact.allSatisfy({ $0 == exact[0] }), all.allSatisfy({ abs($0 - first) <= 1e-5 * first }) else {
-      throw ForgeError(.bug, "the variants' gradients differ: their norms are \(norms)")
+      throw ForgeError(.bug, "the variants' gradients differ: their norms are \(norms)", code: .internalError)
     }
   }
 

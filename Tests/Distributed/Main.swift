@@ -27,13 +27,15 @@ struct DistributedTests {
         try failInsideStep(world, failing: number)
         return 0
       case "throw-one":
-        if world.rank == number { throw ForgeError.badInput("rank \(number) cannot go on") }
+        if world.rank == number { throw ForgeError.badInput("rank \(number) cannot go on", code: .invalidSetting) }
         while true { try world.barrier() }
       case "throw-some":
-        if world.rank >= number { throw ForgeError.tryAgain("disk of rank \(world.rank) is full") }
+        if world.rank >= number { throw ForgeError.tryAgain("disk of rank \(world.rank) is full", code: .diskFull) }
         while true { try world.barrier() }
-      case "throw-all": throw ForgeError.badInput("run.yaml:3: unknown key 'stpes'; did you mean 'steps'?")
-      case "throw-different": throw ForgeError.badInput("rank \(world.rank) has a reason of its own")
+      case "throw-all":
+        throw ForgeError.badInput("run.yaml:3: unknown key 'stpes'; did you mean 'steps'?", code: .unknownSetting)
+      case "throw-different":
+        throw ForgeError.badInput("rank \(world.rank) has a reason of its own", code: .invalidSetting)
       case "mpi-error":
         var value: [Int32] = [1]
         var span = value.mutableSpan
@@ -53,7 +55,8 @@ struct DistributedTests {
         let warning = ProcessorAffinity.makeRoom(forThreads: number)
         if world.rank == 0 { print("cores \(before) -> \(ProcessorAffinity.allowedCores): \(warning ?? "enough")") }
         return 0
-      default: throw ForgeError.badInput("name one of the modes of Tests/Distributed/Main.swift")
+      default:
+        throw ForgeError.badInput("name one of the modes of Tests/Distributed/Main.swift", code: .invalidArgument)
       }
     }
   }

@@ -33,7 +33,7 @@ func failInsideStep(_ world: Communicator, failing rank: Int) throws {
   let arenas = Arenas()
   let reducer = try arenas.reducer(world, reducedUnits)
   reducer.submit(unit: 5)
-  if world.rank == rank { throw ForgeError.badInput("the step cannot be completed") }
+  if world.rank == rank { throw ForgeError.badInput("the step cannot be completed", code: .invalidSetting) }
   reducer.submit(unit: 4)
   try reducer.wait()
 }

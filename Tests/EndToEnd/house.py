@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The order of the house: every import of one of our targets, or of another package's, is declared in the manifest, and
 nothing is declared that is not imported; no room imports from a floor above its own; unsafe pointers are only where docs/architecture.md names them; pages of symbols
-name what there is.
+name what there is; forge prints in one place; docs/errors.md has the codes that errors have.
 
 Reads sources and manifests; runs none of the programs.
 """
@@ -103,8 +103,32 @@ def catalogues():
     harness.check("three rooms have pages", len(pages) == 3, pages)
 
 
+def printing():
+    """One file of each program writes to a terminal, and none of Commands."""
+    pattern = re.compile(r"(?<![\w.])(?:print|debugPrint|dump|fputs|puts|printf)\(|FileHandle\.standard(?:Output|Error)"
+                         r"|STD(?:OUT|ERR)_FILENO|(?<!\w)std(?:out|err)\b")
+    for room in ["Commands", "forge", "forge-dist"]:
+        found = {path.name for path in sources(harness.ROOT / "Sources/6-Doors" / room) if pattern.search(code(path))}
+        harness.check(f"{room} prints {'nowhere' if room == 'Commands' else 'in one place'}",
+                      found == (set() if room == "Commands" else {"Printing.swift"}), found)
+
+
+def error_codes():
+    """The table of codes, against the enumeration and its first words."""
+    declared = re.findall(r'/// (.+)\n +case (\w+)(?: = "(\w+)")?\n',
+                          (harness.ROOT / "Sources/0-Support/Support/ForgeError+Code.swift").read_text())
+    table = (harness.ROOT / "docs/errors.md").read_text().partition("\n## Codes")[2]
+    told = [(code, meaning) for code, meaning, what in re.findall(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", table, re.MULTILINE)
+            if what.strip()]
+    expected = [(value or name, meaning) for meaning, name, value in declared]
+    harness.check(f"docs/errors.md has the {len(expected)} codes of errors", len(expected) > 20 and told == expected,
+                  set(told) ^ set(expected))
+
+
 imports()
 floors()
 unsafe_code()
 catalogues()
+printing()
+error_codes()
 harness.finish()

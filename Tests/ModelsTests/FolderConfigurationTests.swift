@@ -112,7 +112,7 @@ struct FolderConfigurationTests {
     let yarn = "\"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 2, \"beta_fast\": 0}"
     let outer = try folder("llama", yarn + ", \"original_max_position_embeddings\": 77, \"rope_theta\": 5e5")
     guard case .yarn(_, let fast, _, let original, _, _) = outer.rotary.scaling else {
-      throw ForgeError.badInput("no yarn")
+      throw ForgeError.badInput("no yarn", code: .internalError)
     }
     #expect(original == 77 && fast == 32 && outer.rotary.theta == 5e5)
   }

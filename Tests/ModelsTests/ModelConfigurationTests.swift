@@ -22,7 +22,7 @@ struct ModelConfigurationTests {
     guard
       case .yarn(let factor, let betaFast, let betaSlow, let original, let attention, let truncate) = five.rotary
         .scaling
-    else { throw ForgeError.badInput("no yarn") }
+    else { throw ForgeError.badInput("no yarn", code: .internalError) }
     #expect(five.rotary.theta == 5e5 && factor == 4 && betaFast == 16 && betaSlow == 1 && original == 64 && truncate)
     #expect(abs(attention - (0.1 * log(4) + 1)) < 1e-12)
   }
@@ -60,7 +60,7 @@ struct ModelConfigurationTests {
     let ministral = try tinyModel("ministral3")
     #expect(ministral.rotary.queryScale == RotaryConfiguration.QueryScale(beta: 0.1, originalPositions: 16_384))
     guard case .yarn(16, 32, 1, 16_384, 1, true) = ministral.rotary.scaling else {
-      throw ForgeError.badInput("no yarn")
+      throw ForgeError.badInput("no yarn", code: .internalError)
     }
     #expect(ministral.rotary.theta == 1_000_000 && ministral.windows == [nil, nil])
     let stated = try tinyModel(
@@ -69,7 +69,9 @@ struct ModelConfigurationTests {
         + "mscale_all_dim: 1, llama_4_scaling_beta: 0.5}")
     #expect(stated.rotary.theta == 10_000 && stated.rotary.queryScale?.beta == 0.5)
     #expect(stated.rotary.queryScale?.originalPositions == 32)
-    guard case .yarn(_, _, _, _, let attention, _) = stated.rotary.scaling else { throw ForgeError.badInput("no yarn") }
+    guard case .yarn(_, _, _, _, let attention, _) = stated.rotary.scaling else {
+      throw ForgeError.badInput("no yarn", code: .internalError)
+    }
     #expect(abs(attention - (0.2 * log(4) + 1) / (0.1 * log(4) + 1)) < 1e-12)
     let qwen = try tinyModel("qwen2")
     #expect(qwen.attentionBias && !qwen.outputBias && qwen.queryKeyNorm == .none && qwen.windows == [nil, nil])

@@ -73,7 +73,7 @@ import Testing
       let arenas = Arenas()
       let reducer = try arenas.reducer(world, reducedUnits)
       reducer.submit(unit: 5)
-      if world.rank == 1 { throw ForgeError.badInput("the step cannot be completed") }
+      if world.rank == 1 { throw ForgeError.badInput("the step cannot be completed", code: .invalidSetting) }
       reducer.submit(unit: 4)
       try reducer.wait()
     }
@@ -159,10 +159,28 @@ import Testing
   @Test func togetherEveryRankThrowsTheLowestOnesError() throws {
     let sentences = try InProcessRanks.run(ranks: 4) { world in
       do {
-        try world.together { if world.rank > 1 { throw ForgeError.tryAgain("disk \(world.rank) is full") } }
+        try world.together {
+          if world.rank > 1 { throw ForgeError.tryAgain("disk \(world.rank) is full", code: .diskFull) }
+        }
         return "none"
       } catch let error as ForgeError { return "\(error)" }
     }
     #expect(sentences == Array(repeating: "rank 2: disk 2 is full", count: 4))
+  }
+
+  @Test func theFieldsOfAnErrorTravelWithIt() throws {
+    let errors = try InProcessRanks.run(ranks: 3) { world -> ForgeError? in
+      do {
+        try world.together {
+          guard world.rank == 1 else { return }
+          throw ForgeError.badInput("a\nb", hint: "wait", code: .runInUse, keyPath: "run.directory")
+        }
+        return nil
+      } catch let error as ForgeError { return error }
+    }
+    for error in errors {
+      #expect(error?.description == "rank 1: a\u{FFFD}b; wait" && error?.hint == "wait" && error?.kind == .badInput)
+      #expect(error?.code == .runInUse && error?.keyPath == "run.directory")
+    }
   }
 }

@@ -68,9 +68,10 @@ import Testing
     let same = sources([set("a", "1", tokenizer: "t"), set("b", "2"), set("c", "3", tokenizer: "t")])
     #expect(same.mixedTokenizers == nil)
     let mixed = sources([set("a", "1", tokenizer: "t")], validation: [set("b", "2", tokenizer: "u")])
-    #expect(mixed.mixedTokenizers?.contains("'a' and 'b'") == true)
+    #expect(mixed.mixedTokenizers?.problem.contains("'a' and 'b'") == true)
     let model = RunSources.Model(path: "m", sha256: "1", tokenizer: "u")
-    #expect(sources([set("a", "1", tokenizer: "t")], model: model).mixedTokenizers?.contains("model 'm'") == true)
+    #expect(
+      sources([set("a", "1", tokenizer: "t")], model: model).mixedTokenizers?.problem.contains("model 'm'") == true)
     #expect(sources([set("a", "1")], model: model).mixedTokenizers == nil)
     #expect(
       sources([set("a", "1", tokenizer: "u")]).violation(to: sources([set("x", "1", tokenizer: "t")]))?
@@ -85,7 +86,7 @@ import Testing
     }
     #expect(sources([around("a", 1, 2), around("b", 1, 2), set("c", "c", tokenizer: "t")]).mixedTokenizers == nil)
     let mixed = sources([around("a", 1, 2)], validation: [around("b", nil, 2)])
-    #expect(mixed.mixedTokenizers?.contains("'a' and 'b'") == true)
+    #expect(mixed.mixedTokenizers?.problem.contains("'a' and 'b'") == true)
     // A checkpoint of an older version has no record of them.
     #expect(mixed.hasOnlyData(of: sources([set("a", "a")], validation: [set("b", "b")])))
     #expect(!mixed.hasOnlyData(of: sources([set("a", "a")])))

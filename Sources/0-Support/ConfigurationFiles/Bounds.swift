@@ -79,11 +79,11 @@ public struct Bounds<Number: BoundedNumber>: Sendable {
   /// Validates a setting. A number beyond the limit alone is accepted if the run to continue was started with it.
   ///
   /// - Throws: `ForgeError` (bad input), located, for a number outside the range.
-  func check(_ number: Number, _ key: String, in section: ConfigurationSection, hint: String = "") throws {
+  func check(_ number: Number, _ key: String, in section: ConfigurationSection, hint: String? = nil) throws {
     guard contains(number) else {
       let requirement =
         number.isFinite || !isFinite && number == number ? requirement : "be a finite \(Number.noun), not"
-      throw section.error(key, "must \(requirement) \(number.value)\(hint)")
+      throw section.error(key, "must \(requirement) \(number.value)", hint: hint)
     }
     guard let limit, number > limit else { return }
     try section.refuse(key, "must be at most \(limit.value), but is \(number.value)")

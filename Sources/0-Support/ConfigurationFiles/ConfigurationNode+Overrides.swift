@@ -11,16 +11,18 @@ extension ConfigurationNode {
   public mutating func set(_ assignment: String) throws {
     let source = "--set \(assignment)"
     guard let equals = assignment.firstIndex(of: "=") else {
-      throw ForgeError.badInput("\(source): expected KEY=VALUE, for example optimizer.learning_rate=3e-4")
+      throw ForgeError.badInput(
+        "\(source): expected KEY=VALUE, for example optimizer.learning_rate=3e-4", code: .invalidArgument)
     }
     let path = assignment[..<equals].split(separator: ".", omittingEmptySubsequences: false).map(String.init)
     guard path.allSatisfy({ !$0.isEmpty }) else {
-      throw ForgeError.badInput("\(source): '\(assignment[..<equals])' is not a key")
+      throw ForgeError.badInput("\(source): '\(assignment[..<equals])' is not a key", code: .invalidArgument)
     }
     let text = String(assignment[assignment.index(after: equals)...])
     guard text.contains(where: { !$0.isWhitespace }) else {
       throw ForgeError.badInput(
-        "\(source): there is no value after '='; write null for the default, or '\"\"' for an empty text")
+        "\(source): there is no value after '='", hint: "write null for the default, or '\"\"' for an empty text",
+        code: .invalidArgument, keyPath: path.joined(separator: "."))
     }
     var node = try Self.parse(text, source: source)
     node.relocate(to: Location(source: source))
@@ -50,14 +52,16 @@ extension ConfigurationNode {
       guard let index = Int(key), (0...items.count).contains(index) else {
         let name = walked.joined(separator: ".")
         throw ForgeError.badInput(
-          "\(node.location): '\(name)' is a list of \(items.count), which has no item '\(key)'")
+          "\(node.location): '\(name)' is a list of \(items.count), which has no item '\(key)'", code: .unknownSetting,
+          keyPath: name)
       }
       if index == items.count { items.append(ConfigurationNode(.null, at: node.location)) }
       try items[index].set(path.dropFirst(), to: node, walked: walked + [key])
       value = .sequence(items)
     case .boolean, .integer, .number, .string:
       let name = walked.joined(separator: ".")
-      throw ForgeError.badInput("\(node.location): '\(name)' is \(value), which has no key '\(key)'")
+      throw ForgeError.badInput(
+        "\(node.location): '\(name)' is \(value), which has no key '\(key)'", code: .unknownSetting, keyPath: name)
     }
   }
 

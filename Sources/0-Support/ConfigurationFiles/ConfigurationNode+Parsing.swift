@@ -19,7 +19,7 @@ extension ConfigurationNode {
     }
     guard ferror(file) == 0 else { throw unreadable(path, errno) }  // a folder opens, but cannot be read
     guard let text = MarkedText.utf8(bytes).flatMap({ String(validating: $0, as: UTF8.self) }) else {
-      throw ForgeError.badInput("the configuration '\(path)' is not UTF-8 text")
+      throw ForgeError.badInput("the configuration '\(path)' is not UTF-8 text", code: .malformedFile)
     }
     return try parse(text, source: path)
   }
@@ -35,7 +35,7 @@ extension ConfigurationNode {
       var room = maxValues
       return try ConfigurationNode(root, source: source, room: &room)
     } catch let error as YamlError {
-      throw ForgeError.badInput(explain(error, source: source))
+      throw ForgeError.badInput(explain(error, source: source), code: .malformedFile)
     }
   }
 
@@ -48,7 +48,8 @@ extension ConfigurationNode {
     room -= 1
     guard room >= 0 else {
       throw ForgeError.badInput(
-        "\(location): there are more than \(Self.maxValues) values, counting what aliases stand for")
+        "\(location): there are more than \(Self.maxValues) values, counting what aliases stand for",
+        code: .malformedFile)
     }
     switch node {
     case .scalar(let scalar):
@@ -66,17 +67,19 @@ extension ConfigurationNode {
       for (key, value) in mapping {
         let keyLocation = Location(source: source, line: key.mark?.line ?? location.line)
         guard case .scalar(let scalar) = key else {
-          throw ForgeError.badInput("\(keyLocation): a key must be plain text")
+          throw ForgeError.badInput("\(keyLocation): a key must be plain text", code: .malformedFile)
         }
         guard keys.insert(scalar.string).inserted else {
-          throw ForgeError.badInput("\(keyLocation): key '\(scalar.string)' appears twice in the same mapping")
+          throw ForgeError.badInput(
+            "\(keyLocation): key '\(scalar.string)' appears twice in the same mapping", code: .malformedFile)
         }
         let node = try ConfigurationNode(value, source: source, room: &room)
         entries.append(Entry(key: scalar.string, location: keyLocation, node: node))
       }
       self.init(.mapping(entries), at: location)
     case .alias(let alias):
-      throw ForgeError.badInput("\(location): the alias '*\(alias.anchor.rawValue)' cannot be resolved")
+      throw ForgeError.badInput(
+        "\(location): the alias '*\(alias.anchor.rawValue)' cannot be resolved", code: .malformedFile)
     }
   }
 
@@ -102,7 +105,9 @@ extension ConfigurationNode {
   }
 
   private static func unreadable(_ path: String, _ code: Int32) -> ForgeError {
-    ForgeError.badInput("cannot read the configuration '\(path)': \(String(cString: strerror(code)))")
+    ForgeError.badInput(
+      "cannot read the configuration '\(path)': \(String(cString: strerror(code)))",
+      code: .system(code, else: .fileUnreadable))
   }
 
   /// One sentence without the source excerpt that Yams appends.

@@ -30,7 +30,9 @@ public final class ConfigurationSection {
     case .null: self.entries = []
     default:
       let name = path.isEmpty ? "the configuration" : path
-      throw ForgeError.badInput("\(node.location): \(name) must be a mapping of keys to values, not \(node.value)")
+      throw ForgeError.badInput(
+        "\(node.location): \(name) must be a mapping of keys to values, not \(node.value)", code: .invalidSetting,
+        keyPath: path.isEmpty ? nil : path)
     }
     self.path = path
     self.recorded = recorded
@@ -98,15 +100,27 @@ public final class ConfigurationSection {
     return true
   }
 
-  /// A bad-input error about `key`, with its line (or the section's, when it is absent): `configs/x.yaml:12:
-  /// optimizer.learning_rate must be positive`.
-  public func error(_ key: String, _ message: String) -> ForgeError {
-    ForgeError.badInput("\(entry(key)?.location ?? location): \(dotted(key)) \(message)")
+  /// A user's error about `key`, with the line on which it stands (or the section's, when it is absent):
+  /// `configs/x.yaml:12: optimizer.learning_rate must be positive`.
+  ///
+  /// - Parameters:
+  ///   - hint: what to do, which stands after the message.
+  ///   - joint: what stands between the two.
+  public func error(
+    _ key: String, _ message: String, hint: String? = nil, after joint: String = "; ",
+    code: ForgeError.Code = .invalidSetting
+  ) -> ForgeError {
+    ForgeError.badInput(
+      "\(entry(key)?.location ?? location): \(dotted(key)) \(message)", hint: hint, after: joint, code: code,
+      keyPath: dotted(key))
   }
 
-  /// Rejects a value that earlier versions accepted, unless the run to continue was started with it.
-  public func refuse(_ key: String, _ message: String) throws {
-    let error = error(key, message)
+  /// Throws `error` about a value that earlier versions took, unless the run that continues was started with it.
+  public func refuse(
+    _ key: String, _ message: String, hint: String? = nil, after joint: String = "; ",
+    code: ForgeError.Code = .invalidSetting
+  ) throws {
+    let error = error(key, message, hint: hint, after: joint, code: code)
     guard let recorded, recorded.tolerates(entry(key)?.node, at: dotted(key), error) else { throw error }
   }
 
@@ -123,7 +137,9 @@ public final class ConfigurationSection {
         } else {
           "the keys here are: \(allowed.sorted().joined(separator: ", "))"
         }
-      throw ForgeError.badInput("\(unknown.location): unknown key '\(dotted(unknown.key))'; \(hint)")
+      throw ForgeError.badInput(
+        "\(unknown.location): unknown key '\(dotted(unknown.key))'", hint: hint, code: .unknownSetting,
+        keyPath: dotted(unknown.key))
     }
     for child in children { try child.finish() }
     isFinished = true

@@ -14,7 +14,8 @@ extension ConfigurationNode {
     do {
       return try parse(json: Array(Data(contentsOf: URL(filePath: path))), source: path)
     } catch let error where !(error is ForgeError) {
-      throw ForgeError.badInput("cannot read '\(path)': \(systemReason(of: error))")
+      throw ForgeError.badInput(
+        "cannot read '\(path)': \(systemReason(of: error))", code: .system(error, else: .fileUnreadable))
     }
   }
 
@@ -49,7 +50,9 @@ private struct JSONParser {
 
   private var location: ConfigurationNode.Location { .init(source: source, line: line) }
 
-  private func failure(_ what: String) -> ForgeError { .badInput("\(location): not valid JSON: \(what)") }
+  private func failure(_ what: String) -> ForgeError {
+    .badInput("\(location): not valid JSON: \(what)", code: .malformedFile)
+  }
 
   private var next: UInt8? { place < bytes.count ? bytes[place] : nil }
 
@@ -99,7 +102,7 @@ private struct JSONParser {
       guard next == UInt8(ascii: "\"") else { throw failure("a key in double quotes is expected") }
       let key = try string()
       guard keys.insert(key).inserted else {
-        throw ForgeError.badInput("\(start): key '\(key)' appears twice in the same mapping")
+        throw ForgeError.badInput("\(start): key '\(key)' appears twice in the same mapping", code: .malformedFile)
       }
       skipSpace()
       guard takes(":") else { throw failure("a colon is expected after the key '\(key)'") }

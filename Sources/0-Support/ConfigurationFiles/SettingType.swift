@@ -7,8 +7,8 @@ public struct SettingType<Value: Sendable>: Sendable {
   /// A placeholder value while settings are only listed.
   let blank: Value
   /// - Parameter hint: the end of a message about a number out of range.
-  let read: @Sendable (_ section: ConfigurationSection, _ key: String, _ hint: String) throws -> Value?
   /// Converts a default to its value in a configuration.
+  let read: @Sendable (_ section: ConfigurationSection, _ key: String, _ hint: String?) throws -> Value?
   let write: @Sendable (Value) -> ConfigurationNode.Value
 }
 
@@ -81,8 +81,8 @@ extension SettingType<String> {
         if let path, let part = shellExpansion(in: path), access(path, F_OK) != 0 {
           throw section.error(
             key,
-            "is '\(path)', and '\(part)' is not expanded in a configuration; write it out, or give the path on the command "
-              + "line, where the shell expands it: --set")
+            "is '\(path)', and '\(part)' is not expanded in a configuration",
+            hint: "write it out, or give the path on the command line, where the shell expands it: --set")
         }
         return path
       }
@@ -133,7 +133,7 @@ extension SettingType where Value: RawRepresentable & CaseIterable, Value.RawVal
         guard let name = try section.string(key) else { return nil }
         guard let choice = Value(rawValue: name) else {
           let choices = names.count == 2 ? names.joined(separator: " or ") : "one of \(names.joined(separator: ", "))"
-          throw section.error(key, "'\(name)' \(refusal); use \(choices)")
+          throw section.error(key, "'\(name)' \(refusal)", hint: "use \(choices)")
         }
         return choice
       }

@@ -41,7 +41,8 @@ public struct SettingsCatalog: Sendable {
       if let other = section.entries.first(where: { !allowed.contains($0.key) }) {
         throw section.error(
           other.key,
-          "cannot stand beside \(declared.name).\(exclusive.key); only \(exclusive.besides.joined(separator: ", ")) can"
+          "cannot stand beside \(declared.name).\(exclusive.key)",
+          hint: "only \(exclusive.besides.joined(separator: ", ")) can", code: .conflictingSettings
         )
       }
     }

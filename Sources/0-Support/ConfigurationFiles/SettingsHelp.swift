@@ -22,7 +22,7 @@ public struct SettingsHelp {
     let names = catalog.sections.map(\.name)
     let nearest = nearestKey(to: key, among: names + catalog.settings.map(\.key))
     let hint = nearest.map { "did you mean '\($0)'?" } ?? "the sections are: \(names.joined(separator: ", "))"
-    throw ForgeError.badInput("there is no setting '\(key)'; \(hint)")
+    throw ForgeError.badInput("there is no setting '\(key)'", hint: hint, code: .unknownSetting, keyPath: key)
   }
 
   private func text(of section: SectionDeclaration) -> String {

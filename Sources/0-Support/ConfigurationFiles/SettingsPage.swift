@@ -25,20 +25,25 @@ public struct SettingsPage {
     var isInside = false
     for line in page.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) {
       if line == Self.end {
-        guard isInside else { throw ForgeError.badInput("the page has '\(line)' without a beginning") }
+        guard isInside else {
+          throw ForgeError.badInput("the page has '\(line)' without a beginning", code: .malformedFile)
+        }
         isInside = false
       }
       if !isInside { lines.append(line) }
       guard line.hasPrefix("<!-- settings: ") else { continue }
       guard !isInside, let index = sections.firstIndex(where: { line == Self.beginning($0.name) }) else {
-        throw ForgeError.badInput("the page has no place, or a second one, for '\(line)'")
+        throw ForgeError.badInput("the page has no place, or a second one, for '\(line)'", code: .malformedFile)
       }
       lines += table(of: sections.remove(at: index))
       isInside = true
     }
-    guard !isInside else { throw ForgeError.badInput("the page has no '\(Self.end)' after a table") }
+    guard !isInside else {
+      throw ForgeError.badInput("the page has no '\(Self.end)' after a table", code: .malformedFile)
+    }
     if let missing = sections.first {
-      throw ForgeError.badInput("the page has no '\(Self.beginning(missing.name))' for that section's table")
+      throw ForgeError.badInput(
+        "the page has no '\(Self.beginning(missing.name))' for that section's table", code: .malformedFile)
     }
     return lines.joined(separator: "\n")
   }

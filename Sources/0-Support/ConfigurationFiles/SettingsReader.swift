@@ -36,7 +36,7 @@ public struct SettingsReader {
       return SettingsReader(.listing(child))
     case .reading(let parent, _):
       if let section = try parent.section(name) { return SettingsReader(section) }
-      if isRequired { throw parent.error(name, "is missing") }
+      if isRequired { throw parent.error(name, "is missing", code: .missingSetting) }
       let empty = try ConfigurationSection(ConfigurationNode(.null, at: parent.location), path: name)
       return SettingsReader(.reading(empty, isWritten: false))
     }
@@ -52,7 +52,9 @@ public struct SettingsReader {
     switch mode {
     case .listing(let listing): return listing.add(key, type, default: .required, summary)
     case .reading(let section, _):
-      guard let value = try type.read(section, key, "") else { throw section.error(key, "is missing") }
+      guard let value = try type.read(section, key, nil) else {
+        throw section.error(key, "is missing", code: .missingSetting)
+      }
       return value
     }
   }
@@ -66,7 +68,7 @@ public struct SettingsReader {
     switch mode {
     case .listing(let listing):
       return listing.add(key, type, default: words.map { .words($0) } ?? .value(type.write(standard)), summary)
-    case .reading(let section, _): return try type.read(section, key, "") ?? standard
+    case .reading(let section, _): return try type.read(section, key, nil) ?? standard
     }
   }
 
@@ -80,7 +82,7 @@ public struct SettingsReader {
     case .listing(let listing):
       _ = listing.add(key, type, default: .words(absence), summary)
       return nil
-    case .reading(let section, _): return try type.read(section, key, "; leave it out for \(plainText(absence))")
+    case .reading(let section, _): return try type.read(section, key, "leave it out for \(plainText(absence))")
     }
   }
 
@@ -111,17 +113,21 @@ public struct SettingsReader {
   }
 
   /// Throws `message` about `key` unless the rule holds.
-  public func require(_ rule: @autoclosure () -> Bool, _ key: String, _ message: @autoclosure () -> String) throws {
+  public func require(
+    _ rule: @autoclosure () -> Bool, _ key: String, _ message: @autoclosure () -> String,
+    hint: @autoclosure () -> String? = nil, after joint: String = "; ", code: ForgeError.Code = .conflictingSettings
+  ) throws {
     guard case .reading(let section, _) = mode, !rule() else { return }
-    throw section.error(key, message())
+    throw section.error(key, message(), hint: hint(), after: joint, code: code)
   }
 
   /// As `require`, for what earlier versions accepted: a run that was started with it may continue.
   public func requireOfNewRuns(
-    _ rule: @autoclosure () -> Bool, _ key: String, _ message: @autoclosure () -> String
+    _ rule: @autoclosure () -> Bool, _ key: String, _ message: @autoclosure () -> String,
+    hint: @autoclosure () -> String? = nil, code: ForgeError.Code = .conflictingSettings
   ) throws {
     guard case .reading(let section, _) = mode, !rule() else { return }
-    try section.refuse(key, message())
+    try section.refuse(key, message(), hint: hint(), code: code)
   }
 
   // MARK: Listing

@@ -77,7 +77,8 @@ extension FlightRecord {
       FlightRecord(path: folder + "/" + $0)
     }
     guard let attempt = all.map(\.attempt).max() else {
-      throw ForgeError.badInput("'\(folder)' holds no black box; name the directory of a run that has started")
+      throw ForgeError.badInput(
+        "'\(folder)' holds no black box", hint: "name the directory of a run that has started", code: .wrongKind)
     }
     return all.filter { $0.attempt == attempt }.sorted { $0.rank < $1.rank }
   }

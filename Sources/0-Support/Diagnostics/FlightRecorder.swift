@@ -42,7 +42,9 @@ public struct FlightRecorder: Sendable {
   public init(folder: String, rank: Int, ranks: Int, attempt: Int64) throws {
     let path = Self.path(folder: folder, rank: rank)
     func failure(_ code: Int32) -> ForgeError {
-      .tryAgain("cannot make the black box '\(path)': \(String(cString: strerror(code)))")
+      .tryAgain(
+        "cannot make the black box '\(path)': \(String(cString: strerror(code)))",
+        code: .system(code, else: .writeFailed))
     }
     guard mkdir(folder, 0o777) == 0 || errno == EEXIST else { throw failure(errno) }
     let partial = path + ".partial"

@@ -16,8 +16,8 @@ public enum AddressSpace {
     guard let memory, memory != MAP_FAILED else {
       throw ForgeError.badInput(
         "the system refuses a process \((bytes + (1 << 20) - 1) >> 20) MiB of memory to map "
-          + "(\(String(cString: strerror(errno)))), of which it need not use all; use fewer ranks on a node, raise "
-          + "`ulimit -v`, or set vm.overcommit_memory to 0 or 1")
+          + "(\(String(cString: strerror(errno)))), of which it need not use all",
+        hint: "use fewer ranks on a node, raise `ulimit -v`, or set vm.overcommit_memory to 0 or 1", code: .doesNotFit)
     }
     munmap(memory, bytes)
   }

@@ -64,7 +64,9 @@ public enum PathBytes {
   /// Throws `badInput` when a path is not UTF-8.
   public static func requireUTF8(_ path: String, for use: String) throws {
     guard !isEscaped(path) else {
-      throw ForgeError.badInput("the path '\(display(path))' is not UTF-8, which \(use) needs: rename it")
+      throw ForgeError.badInput(
+        "the path '\(display(path))' is not UTF-8, which \(use) needs", hint: "rename it", after: ": ",
+        code: .invalidArgument)
     }
   }
 

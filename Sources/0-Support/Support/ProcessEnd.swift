@@ -9,6 +9,10 @@ public func endProcess(_ error: ForgeError) -> Never {
   let line = Array("\(program): \(error)\n".utf8)
   fflush(nil)
   _ = write(STDERR_FILENO, line, line.count)
+  if ErrorReport.goesToStandardOutput {
+    let document = Array((ErrorReport(error).document.text + "\n").utf8)
+    _ = write(STDOUT_FILENO, document, document.count)
+  }
   // Skips libraries' exit handlers, which may wait for threads that cannot start.
   _exit(error.exitCode)
 }

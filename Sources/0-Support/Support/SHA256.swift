@@ -13,10 +13,15 @@ public struct SHA256: ~Copyable {
   private let context: OpaquePointer
 
   public init() {
-    guard let context = EVP_MD_CTX_new() else { endProcess(.tryAgain("there is no memory left for a hash function")) }
+    guard let context = EVP_MD_CTX_new() else {
+      endProcess(.tryAgain("there is no memory left for a hash function", code: .outOfMemory))
+    }
     // Fails only where OpenSSL's configuration disables SHA-256, which FIPS 140 requires.
     guard EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
-      endProcess(.badInput("this machine's libcrypto refuses SHA-256; see the configuration of OpenSSL (openssl.cnf)"))
+      endProcess(
+        .badInput(
+          "this machine's libcrypto refuses SHA-256", hint: "see the configuration of OpenSSL (openssl.cnf)",
+          code: .unsupportedMachine))
     }
     self.context = context
   }

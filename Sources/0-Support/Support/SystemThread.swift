@@ -34,8 +34,9 @@ public struct SystemThread {
     guard code == 0 else {
       argument.release()
       throw .tryAgain(
-        "the system starts no further thread (\(String(cString: strerror(code)))); use fewer threads, or raise the limit "
-          + "on processes (`ulimit -u`, or the container's)")
+        "the system starts no further thread (\(String(cString: strerror(code))))",
+        hint: "use fewer threads, or raise the limit on processes (`ulimit -u`, or the container's)",
+        code: .outOfThreads)
     }
     self.handle = handle
   }

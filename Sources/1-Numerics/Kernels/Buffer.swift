@@ -127,7 +127,8 @@ public final class Arena<Element: BitwiseCopyable>: @unchecked Sendable {
     guard let memory, memory != MAP_FAILED else {
       endProcess(
         .tryAgain(
-          "the system has no \((bytes + (1 << 20) - 1) >> 20) MiB of memory left to map; use a machine with more"))
+          "the system has no \((bytes + (1 << 20) - 1) >> 20) MiB of memory left to map",
+          hint: "use a machine with more", code: .outOfMemory))
     }
     if bytes >= 1 << 21 { madvise(memory, bytes, hugePages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) }
     buffer = Buffer(base: memory.bindMemory(to: Element.self, capacity: max(1, count)), count: count)

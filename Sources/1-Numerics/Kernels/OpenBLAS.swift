@@ -51,10 +51,14 @@ struct OpenBLAS: Sendable {
     }
     guard let library = Self.names.lazy.compactMap({ dlopen($0, RTLD_NOW | RTLD_LOCAL) }).first else {
       let reason = dlerror().map { String(cString: $0) } ?? Self.names[0]
-      throw .badInput("OpenBLAS cannot be loaded (\(reason)); install it (on Debian: libopenblas0)")
+      throw .badInput(
+        "OpenBLAS cannot be loaded (\(reason))", hint: "install it (on Debian: libopenblas0)", code: .unsupportedMachine
+      )
     }
     func function<F>(_ name: String, _: F.Type) throws(ForgeError) -> F {
-      guard let symbol = dlsym(library, name) else { throw .badInput("this OpenBLAS has no function '\(name)'") }
+      guard let symbol = dlsym(library, name) else {
+        throw .badInput("this OpenBLAS has no function '\(name)'", code: .unsupportedMachine)
+      }
       return unsafeBitCast(symbol, to: F.self)
     }
     product = try function("cblas_sgemm", Product.self)

@@ -27,15 +27,16 @@ extension ModelConfiguration {
     let countKey = countKeys.first(where: section.contains) ?? form.countKey
     if isFolder { try checkCounts(section, countKeys) }
     guard let count = try section.integer(countKey) ?? form.count else {
-      throw section.error(countKey, "is missing")
+      throw section.error(countKey, "is missing", code: .missingSetting)
     }
     guard let perToken = try section.integer("num_experts_per_tok") ?? form.perToken else {
-      throw section.error("num_experts_per_tok", "is missing")
+      throw section.error("num_experts_per_tok", "is missing", code: .missingSetting)
     }
     guard count > 0 else { throw section.error(countKey, "must be positive, not \(count)") }
     try check(count, countKey, in: section, maximum: maxExperts)
     guard perToken > 0, perToken <= count else {
-      throw section.error("num_experts_per_tok", "is \(perToken); it must be between 1 and \(countKey) = \(count)")
+      throw section.error(
+        "num_experts_per_tok", "is \(perToken)", hint: "it must be between 1 and \(countKey) = \(count)")
     }
     guard let intermediateSize = try section.integer(form.widthKey), intermediateSize > 0 else {
       throw section.error(form.widthKey, "must be a positive whole number")
@@ -64,7 +65,8 @@ extension ModelConfiguration {
     let keys = (["num_local_experts"] + names.filter { $0 != "num_local_experts" }).filter(section.contains)
     guard let first = keys.first, let count = try section.integer(first) else { return }
     for key in keys where try section.integer(key) != count {
-      throw section.error(key, "contradicts \(first) = \(count): leave one of them out")
+      throw section.error(
+        key, "contradicts \(first) = \(count)", hint: "leave one of them out", after: ": ", code: .conflictingSettings)
     }
   }
 
@@ -72,29 +74,34 @@ extension ModelConfiguration {
     // The only method that is supported.
     for (key, names) in [("scoring_func", ["sigmoid", "noaux_tc"]), ("topk_method", ["noaux_tc"])] {
       if let name = try section.string(key), !names.contains(name) {
-        throw section.error(key, "'\(name)' is not supported; only \(names.joined(separator: " and ")) is")
+        throw section.error(
+          key, "'\(name)' is not supported", hint: "only \(names.joined(separator: " and ")) is",
+          code: .unsupportedModel)
       }
     }
     if let step = try section.integer("moe_layer_freq"), step != 1 {
-      throw section.error("moe_layer_freq", "is \(step); only 1 is supported")
+      throw section.error("moe_layer_freq", "is \(step)", hint: "only 1 is supported", code: .unsupportedModel)
     }
     let groups = try section.integer("n_group") ?? 1
     let groupsPerToken = try section.integer("topk_group") ?? 1
     guard groups > 0, count % groups == 0 else {
-      throw section.error("n_group", "is \(groups), which does not divide the \(count) experts")
+      throw section.error(
+        "n_group", "is \(groups), which does not divide the \(count) experts", code: .conflictingSettings)
     }
     let size = count / groups
     guard groups == 1 || size > 1 else {
-      throw section.error("n_group", "is \(groups), which leaves one expert a group; a group is judged by its best two")
+      throw section.error(
+        "n_group", "is \(groups), which leaves one expert a group; a group is judged by its best two",
+        code: .conflictingSettings)
     }
     guard groupsPerToken > 0, groupsPerToken <= groups else {
-      throw section.error("topk_group", "is \(groupsPerToken); it must be between 1 and n_group = \(groups)")
+      throw section.error("topk_group", "is \(groupsPerToken)", hint: "it must be between 1 and n_group = \(groups)")
     }
     guard groupsPerToken * size >= perToken else {
       throw section.error(
         "topk_group",
         "is \(groupsPerToken), and so many groups have \(groupsPerToken * size) experts, fewer than "
-          + "num_experts_per_tok = \(perToken)")
+          + "num_experts_per_tok = \(perToken)", code: .conflictingSettings)
     }
     let factor = try section.number("routed_scaling_factor") ?? 1
     guard factor > 0, factor.isFinite else { throw section.error("routed_scaling_factor", "must be positive") }
@@ -110,7 +117,7 @@ extension ModelConfiguration {
     let rate = try overrides?.number(key) ?? section.number(key) ?? 0.001
     guard rate >= 0, rate.isFinite else {
       throw (overrides?.contains(key) == true ? overrides ?? section : section).error(
-        key, "must not be negative; 0 leaves the selection biases as they are")
+        key, "must not be negative", hint: "0 leaves the selection biases as they are")
     }
     return Float(rate)
   }
@@ -138,7 +145,8 @@ extension ModelConfiguration {
     guard z.isFinite else { throw (run.contains(zKey) ? run : section).error(zKey, "must be finite") }
     guard z == 0 || scoring == .softmax else {
       throw (run.contains(zKey) ? run : section).error(
-        zKey, "is for routers with a softmax; this one scores every expert by itself, so leave the key out")
+        zKey, "is for routers with a softmax; this one scores every expert by itself", hint: "leave the key out",
+        after: ", so ", code: .conflictingSettings)
     }
     // In a run a coefficient of 0 turns the loss off; a folder's switch is kept.
     let isOn = isRequested && (coefficient != 0 || section.contains(switchKey))

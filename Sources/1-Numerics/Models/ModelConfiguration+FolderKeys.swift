@@ -64,10 +64,11 @@ extension ModelConfiguration {
     for (neutral, keys) in Self.foreignKeys {
       for key in keys where !family.keys.contains(key) {
         guard let node = section.node(key), !isNeutral(node.value, neutral) else { continue }
-        let advice =
-          key.hasPrefix("quant") || key.hasPrefix("compr")
-          ? "; convert the weights to fp32, bf16 or fp16 first" : ", and it changes what the model computes"
-        throw section.error(key, "is \(node.value), which is not supported\(advice)")
+        let isFormat = key.hasPrefix("quant") || key.hasPrefix("compr")
+        throw section.error(
+          key,
+          "is \(node.value), which is not supported" + (isFormat ? "" : ", and it changes what the model computes"),
+          hint: isFormat ? "convert the weights to fp32, bf16 or fp16 first" : nil, code: .unsupportedModel)
       }
     }
     let normalises = queryKeyNorm != .none
@@ -76,18 +77,21 @@ extension ModelConfiguration {
       throw section.error(
         key,
         "is \(node.value), but \(family.name) models \(normalises ? "always" : "never") normalise queries "
-          + "and keys")
+          + "and keys", code: .unsupportedModel)
     }
     guard isTrained else { return }
     for key in Self.noiseKeys where try section.number(key) ?? 0 != 0 {
-      throw section.error(key, "is not supported in training; set it to 0 in the folder's config.json")
+      throw section.error(
+        key, "is not supported in training", hint: "set it to 0 in the folder's config.json", code: .unsupportedModel)
     }
   }
 
   /// - Throws: `ForgeError.badInput`, located, for a null that the family does not define.
   static func refuseNulls(_ section: ConfigurationSection, family: ModelFamily) throws {
     for key in family.nulls.refused where section.mentions(key) && !section.contains(key) {
-      throw section.error(key, "is null, which means nothing to \(family.name) models: give a value, or leave it out")
+      throw section.error(
+        key, "is null, which means nothing to \(family.name) models", hint: "give a value, or leave it out", after: ": "
+      )
     }
   }
 
@@ -98,8 +102,9 @@ extension ModelConfiguration {
       let others = ModelFamily.all.filter { $0.keys.contains(key) }.map(\.name)
       try section.refuse(
         key,
-        "is not for \(family.name) models; of the families here only \(others.joinedAsWords) "
-          + (others.count == 1 ? "has it" : "have it"))
+        "is not for \(family.name) models",
+        hint: "of the families here only \(others.joinedAsWords) "
+          + (others.count == 1 ? "has it" : "have it"), code: .conflictingSettings)
     }
   }
 

@@ -33,14 +33,17 @@ extension ModelConfiguration {
     guard let family = ModelFamily.named(familyName) else {
       throw section.error(
         "model_type",
-        "'\(familyName)' is not supported; use one of \(ModelFamily.all.map(\.name).joined(separator: ", "))")
+        "'\(familyName)' is not supported", hint: "use one of \(ModelFamily.all.map(\.name).joined(separator: ", "))",
+        code: .unsupportedModel)
     }
     if isFolder { try Self.refuseNulls(section, family: family) }
     for section in [overrides, isFolder ? nil : section].compactMap({ $0 }) {
       try Self.refuseUnusedKeys(section, family: family)
     }
     func positive(_ key: String, default standard: Int? = nil, maximum: Int = Self.largestNumber) throws -> Int {
-      guard let value = try section.integer(key) ?? standard else { throw section.error(key, "is missing") }
+      guard let value = try section.integer(key) ?? standard else {
+        throw section.error(key, "is missing", code: .missingSetting)
+      }
       guard value > 0 else { throw section.error(key, "must be positive, not \(value)") }
       try Self.check(value, key, in: section, maximum: maximum)
       return value
@@ -55,31 +58,41 @@ extension ModelConfiguration {
       "num_key_value_heads", default: isNull ? heads : defaults.keyValueHeads ?? heads)
     guard heads % keyValueHeads == 0 else {
       throw section.error(
-        "num_key_value_heads", "is \(keyValueHeads), which does not divide num_attention_heads = \(heads)")
+        "num_key_value_heads", "is \(keyValueHeads), which does not divide num_attention_heads = \(heads)",
+        code: .conflictingSettings)
     }
     let headDimension = try positive("head_dim", default: defaults.headDimension ?? hiddenSize / heads)
-    guard headDimension % 2 == 0 else { throw section.error("head_dim", "is \(headDimension); it must be even") }
+    guard headDimension % 2 == 0 else {
+      throw section.error("head_dim", "is \(headDimension)", hint: "it must be even")
+    }
     guard section.contains("head_dim") || defaults.headDimension != nil || hiddenSize % heads == 0 else {
       throw section.error(
-        "hidden_size", "is \(hiddenSize), not a multiple of num_attention_heads = \(heads); set head_dim")
+        "hidden_size", "is \(hiddenSize), not a multiple of num_attention_heads = \(heads)", hint: "set head_dim",
+        code: .conflictingSettings)
     }
     // In transformers the weights of such norms have hidden_size elements.
     guard family.queryKeyNorm != .projection || heads * headDimension == hiddenSize else {
       throw section.error(
         "head_dim",
-        "is \(headDimension); in \(family.name) models it must be hidden_size / num_attention_heads = "
-          + "\(hiddenSize) / \(heads)")
+        "is \(headDimension)",
+        hint: "in \(family.name) models it must be hidden_size / num_attention_heads = \(hiddenSize) / \(heads)",
+        code: .conflictingSettings)
     }
     if let activation = try section.string("hidden_act"), activation != "silu", activation != "swish" {
-      throw section.error("hidden_act", "'\(activation)' is not supported; only silu is")
+      throw section.error(
+        "hidden_act", "'\(activation)' is not supported", hint: "only silu is", code: .unsupportedModel)
     }
     if !isFolder {
-      if try section.boolean("mlp_bias") ?? false { throw section.error("mlp_bias", "is not supported") }
+      if try section.boolean("mlp_bias") ?? false {
+        throw section.error("mlp_bias", "is not supported", code: .unsupportedModel)
+      }
       if try section.number("attention_dropout") ?? 0 > 0 {
-        throw section.error("attention_dropout", "is not supported")
+        throw section.error("attention_dropout", "is not supported", code: .unsupportedModel)
       }
       if section.contains("quantization_config") {
-        throw section.error("quantization_config", "is not supported; convert the weights to fp32, bf16 or fp16 first")
+        throw section.error(
+          "quantization_config", "is not supported", hint: "convert the weights to fp32, bf16 or fp16 first",
+          code: .unsupportedModel)
       }
     }
 
@@ -159,7 +172,9 @@ extension ModelConfiguration {
       return (0..<layers).map { $0 >= first ? window : nil }
     }
     if isFolder, window == nil, types.contains(.sliding) {
-      throw section.error("layer_types", "names sliding_attention, and no sliding_window counts for this model")
+      throw section.error(
+        "layer_types", "names sliding_attention, and no sliding_window counts for this model",
+        code: .conflictingSettings)
     }
     return types.map { hasTypes && $0 == .full ? nil : window }
   }
@@ -172,12 +187,14 @@ extension ModelConfiguration {
   private static func layerTypes(_ section: ConfigurationSection, layers: Int) throws -> [LayerType]? {
     guard let names = try section.strings("layer_types") else { return nil }
     guard names.count == layers else {
-      throw section.error("layer_types", "names \(names.count) layers, but num_hidden_layers is \(layers)")
+      throw section.error(
+        "layer_types", "names \(names.count) layers, but num_hidden_layers is \(layers)", code: .conflictingSettings)
     }
     return try names.map { name in
       guard let type = LayerType(rawValue: name) else {
         throw section.error(
-          "layer_types", "names '\(name)', which is not supported; only full_attention and sliding_attention are")
+          "layer_types", "names '\(name)', which is not supported",
+          hint: "only full_attention and sliding_attention are", code: .unsupportedModel)
       }
       return type
     }

@@ -20,7 +20,8 @@ extension ModelConfiguration {
     guard approximateParameters <= Self.maxParameters else {
       let trillions = Int((approximateParameters * 1e-12).rounded())
       throw section.error(
-        "hidden_size", "and the other sizes make a model of \(trillions) trillion parameters; at most 35 are possible")
+        "hidden_size", "and the other sizes make a model of \(trillions) trillion parameters",
+        hint: "at most 35 are possible")
     }
   }
 

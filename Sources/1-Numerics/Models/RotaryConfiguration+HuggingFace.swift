@@ -20,7 +20,8 @@ extension RotaryConfiguration {
     if isFolder, section.mentions("rope_theta"), !section.contains("rope_theta"),
       try !stated.contains(where: { try $0.1.number("rope_theta") != nil })
     {
-      throw section.error("rope_theta", "is null, which means nothing: give a value, or leave it out")
+      throw section.error(
+        "rope_theta", "is null, which means nothing", hint: "give a value, or leave it out", after: ": ")
     }
     let readings = try stated.map { key, scaling in
       try Self(
@@ -28,15 +29,16 @@ extension RotaryConfiguration {
     }
     if readings.count == 2, readings[0] != readings[1] {
       try section.refuse(
-        "rope_scaling", "contradicts rope_parameters, and readers differ in which of the two counts: leave one out")
+        "rope_scaling", "contradicts rope_parameters, and readers differ in which of the two counts",
+        hint: "leave one out", after: ": ", code: .conflictingSettings)
     }
     let theta = try section.number("rope_theta") ?? standard.theta
     self = readings.first ?? Self(theta: theta, scaling: standard.scaling, queryScale: standard.queryScale)
     if readings.isEmpty, isFolder, family.defaults.rotary != nil, theta != standard.theta {
       throw section.error(
         "rope_theta",
-        "is \(theta), but without rope_parameters transformers takes \(standard.theta) for \(family.name) models: write "
-          + "it there")
+        "is \(theta), but without rope_parameters transformers takes \(standard.theta) for \(family.name) models",
+        hint: "write it there", after: ": ")
     }
     guard self.theta > 0, self.theta.isFinite else { throw section.error("rope_theta", "must be positive") }
   }
@@ -49,17 +51,20 @@ extension RotaryConfiguration {
     let theta = try scaling.number("rope_theta") ?? section.number("rope_theta") ?? family.defaults.theta
     let type = try scaling.string("rope_type") ?? scaling.string("type") ?? "default"
     if isFolder, scaling.mentions("rope_type"), !scaling.contains("rope_type") {
-      throw scaling.error("rope_type", "is null, which means nothing: give a value, or leave it out")
+      throw scaling.error(
+        "rope_type", "is null, which means nothing", hint: "give a value, or leave it out", after: ": ")
     }
     if try scaling.number("partial_rotary_factor") ?? 1 != 1 {
-      throw scaling.error("partial_rotary_factor", "other than 1 is not supported")
+      throw scaling.error("partial_rotary_factor", "other than 1 is not supported", code: .unsupportedModel)
     }
     func positive(_ key: String, _ value: Double) throws -> Double {
       guard value > 0, value.isFinite else { throw scaling.error(key, "must be positive, not \(value)") }
       return value
     }
     func required(_ key: String) throws -> Double {
-      guard let value = try scaling.number(key) else { throw scaling.error(key, "is missing for rope_type '\(type)'") }
+      guard let value = try scaling.number(key) else {
+        throw scaling.error(key, "is missing for rope_type '\(type)'", code: .missingSetting)
+      }
       return try positive(key, value)
     }
     let originalKey = "original_max_position_embeddings"
@@ -100,7 +105,8 @@ extension RotaryConfiguration {
           originalPositions: original, attentionFactor: attention,
           truncate: try scaling.boolean("truncate") ?? truncatesByDefault))
     default:
-      throw scaling.error("rope_type", "'\(type)' is not supported; use default, llama3 or yarn")
+      throw scaling.error(
+        "rope_type", "'\(type)' is not supported", hint: "use default, llama3 or yarn", code: .unsupportedModel)
     }
     var loose = Self.looseKeys
     if family.hasQueryScale {
@@ -120,7 +126,8 @@ extension RotaryConfiguration {
     for entry in unknown {
       switch entry.node.value {
       case .mapping:
-        throw scaling.error(entry.key, "is a mapping, and settings for each kind of layer are not supported")
+        throw scaling.error(
+          entry.key, "is a mapping, and settings for each kind of layer are not supported", code: .unsupportedModel)
       default: continue
       }
     }
@@ -136,7 +143,9 @@ extension RotaryConfiguration {
     _ scaling: ConfigurationSection, originalPositions: Int, isFolder: Bool
   ) throws -> QueryScale? {
     guard let beta = try scaling.number(queryScaleKey) else {
-      if isFolder { throw scaling.error(queryScaleKey, "is missing; 0 leaves queries as they are") }
+      if isFolder {
+        throw scaling.error(queryScaleKey, "is missing", hint: "0 leaves queries as they are", code: .missingSetting)
+      }
       return nil
     }
     guard beta >= 0, beta.isFinite else { throw scaling.error(queryScaleKey, "must not be negative, but is \(beta)") }

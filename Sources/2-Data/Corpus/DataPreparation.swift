@@ -45,7 +45,8 @@ public struct DataPreparation: Sendable {
   /// - Returns: the dataset's description, and what was skipped.
   public func run() throws -> (dataset: PreparedDataset, tally: ReadingTally) {
     guard (0..<1).contains(heldOut) else {
-      throw ForgeError.badInput("the held-out share must be at least 0 and less than 1, not \(heldOut)")
+      throw ForgeError.badInput(
+        "the held-out share must be at least 0 and less than 1, not \(heldOut)", code: .invalidArgument)
     }
     _ = try options.extractor(threads: threads)
     let tokenizer = try Tokenizer(contentsOf: tokenizer)

@@ -39,7 +39,9 @@ struct FileWalk: Sequence, IteratorProtocol {
     self.excluded = IgnoreRules(patterns: options.exclude)
     readsGitignore = options.readsGitignore
     for input in pending where input.path.status() == nil {
-      throw ForgeError.badInput("cannot read '\(input.path.string)': \(String(cString: strerror(errno)))")
+      throw ForgeError.badInput(
+        "cannot read '\(input.path.string)': \(String(cString: strerror(errno)))",
+        code: .system(errno, else: .fileUnreadable))
     }
   }
 

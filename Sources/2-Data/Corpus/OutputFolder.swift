@@ -14,15 +14,17 @@ final class OutputFolder {
     let name = PathBytes.display(path)
     if let status = RawPath(self.path).status() {
       guard status.st_mode & S_IFMT == S_IFDIR else {
-        throw ForgeError.badInput("'\(name)' exists and is not a folder")
+        throw ForgeError.badInput("'\(name)' exists and is not a folder", code: .fileExists)
       }
       guard overwrite || Self.names(in: self.path) == [] else {
-        throw ForgeError.badInput("'\(name)' is not empty; choose another folder, or say --overwrite to replace it")
+        throw ForgeError.badInput(
+          "'\(name)' is not empty", hint: "choose another folder, or say --overwrite to replace it", code: .fileExists)
       }
     }
     let candidate = TemporaryName.beside(self.path)
     guard PathBytes.makeFolder(candidate.parentFolder), mkdir(PathBytes.cString(of: candidate), 0o777) == 0 else {
-      throw ForgeError.badInput("cannot write '\(name)': \(String(cString: strerror(errno)))")
+      throw ForgeError.badInput(
+        "cannot write '\(name)': \(String(cString: strerror(errno)))", code: .system(errno, else: .writeFailed))
     }
     partialPath = candidate
   }
@@ -47,7 +49,7 @@ final class OutputFolder {
       guard errno == ENOTEMPTY || errno == EEXIST else {
         throw ForgeError.tryAgain(
           "moving '\(PathBytes.display(name))' to '\(PathBytes.display(target))' failed: "
-            + String(cString: strerror(errno)))
+            + String(cString: strerror(errno)), code: .system(errno, else: .writeFailed))
       }
       if replacingFolders {
         remove(to)

@@ -32,12 +32,14 @@ public struct ReadingOptions: Sendable {
   /// Throws `badInput` for an unknown or unavailable encoding, and for a number of threads out of range.
   func extractor(threads: Int) throws -> TextExtractor {
     guard (1...Self.maximumThreads).contains(threads) else {
-      throw ForgeError.badInput("the number of threads must be from 1 to \(Self.maximumThreads), not \(threads)")
+      throw ForgeError.badInput(
+        "the number of threads must be from 1 to \(Self.maximumThreads), not \(threads)", code: .invalidArgument)
     }
     guard let encoding else { return TextExtractor(textField: textField) }
     guard let known = TextEncoding(label: encoding), known.isAvailable else {
       throw ForgeError.badInput(
-        "there is no encoding '\(encoding)' here: name one as web pages do, such as windows-1252, shift_jis or gbk")
+        "there is no encoding '\(encoding)' here",
+        hint: "name one as web pages do, such as windows-1252, shift_jis or gbk", after: ": ", code: .invalidArgument)
     }
     return TextExtractor(encoding: known, textField: textField)
   }

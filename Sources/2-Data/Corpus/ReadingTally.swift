@@ -35,7 +35,8 @@ public struct ReadingTally: Sendable {
     case .skipped(let file):
       skipped[file.reason, default: 0] += 1
       guard !options.isStrict || !file.reason.isLoss else {
-        throw ForgeError.badInput("\(file.place) \(file.reason.complaint) (--strict allows no loss)")
+        throw ForgeError.badInput(
+          "\(file.place) \(file.reason.complaint) (--strict allows no loss)", code: .unreadableText)
       }
     }
   }
@@ -49,8 +50,8 @@ public struct ReadingTally: Sendable {
   func check(_ path: RawPath, replacements: Int, options: ReadingOptions) throws {
     guard !options.isStrict || replacements == 0 else {
       throw ForgeError.badInput(
-        "'\(path.string)' has \(replacements) places that mean nothing in its encoding (--strict allows no loss): "
-          + "mend them, or name the right encoding with --encoding")
+        "'\(path.string)' has \(replacements) places that mean nothing in its encoding (--strict allows no loss)",
+        hint: "mend them, or name the right encoding with --encoding", after: ": ", code: .unreadableText)
     }
   }
 
@@ -69,8 +70,10 @@ public struct ReadingTally: Sendable {
     let places = inputs.map { "'\(PathBytes.display($0))'" }.joined(separator: ", ")
     let hints = SkipReason.allCases.filter { skipped[$0] != nil }.compactMap(\.hint)
     let reason = skipped.isEmpty && duplicates == 0 ? "" : ": left out are \(summary)"
-    return .badInput(
-      "there is no document in \(places)" + reason + (hints.isEmpty ? "" : " (\(hints.joined(separator: "; ")))"))
+    let hint = hints.isEmpty ? nil : hints.joined(separator: "; ")
+    return ForgeError(
+      .badInput, sentence: "there is no document in \(places)" + reason + (hint.map { " (\($0))" } ?? ""), hint: hint,
+      code: .emptyInput, keyPath: nil)
   }
 }
 

@@ -60,7 +60,7 @@ public enum ChunkVerification {
     func run() {
       while case let number = next.add(1, ordering: .relaxed).oldValue, number < tasks.count {
         if let deadline, ContinuousClock.now > deadline { return }
-        let outcome = Result { try check(tasks[number]) }.mapError { $0 as? ForgeError ?? ForgeError(.bug, "\($0)") }
+        let outcome = Result { try check(tasks[number]) }.mapError { ForgeError.bug($0) }
         outcomes.withLock { $0[number] = outcome }
       }
     }
@@ -79,6 +79,7 @@ public enum ChunkVerification {
     guard let expected = task.expected, expected != digest.hexadecimal else { return digest }
     throw ForgeError.badInput(
       "'\(task.path)' is not what it was: its bytes \(task.bytes.lowerBound) to \(task.bytes.upperBound) have "
-        + "another hash than was recorded; it was damaged or replaced, so restore it or prepare it again")
+        + "another hash than was recorded; it was damaged or replaced", hint: "restore it or prepare it again",
+      after: ", so ", code: .fileDamaged)
   }
 }

@@ -51,7 +51,8 @@ public struct DatasetDescription: Decodable, Sendable {
     let path = "\(folder)/\(Self.fileName)"
     guard let contents = try? Data(contentsOf: URL(fileURLWithPath: path)) else { return nil }
     guard let description = try? JSONDecoder().decode(Self.self, from: contents) else {
-      throw ForgeError.badInput("'\(path)' is damaged: it does not describe a dataset; prepare the dataset again")
+      throw ForgeError.badInput(
+        "'\(path)' is damaged: it does not describe a dataset", hint: "prepare the dataset again", code: .fileDamaged)
     }
     self = description
   }
@@ -82,7 +83,7 @@ extension DataSource {
     guard access(path + ".idx", F_OK) == 0 || access(path + ".bin", F_OK) == 0 else {
       throw ForgeError.badInput(
         "there is no dataset at '\(path)': it is neither a folder made by 'forge data prepare' nor the prefix of a "
-          + ".bin/.idx pair")
+          + ".bin/.idx pair", code: .fileNotFound)
     }
     return path
   }

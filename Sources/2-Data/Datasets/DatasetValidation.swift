@@ -85,13 +85,15 @@ public struct DatasetValidation: Sendable {
     for file in DatasetDigest.File.allCases {
       var status = stat()
       guard stat(prefix + file.rawValue, &status) == 0 else {
-        throw ForgeError.badInput("cannot read '\(prefix + file.rawValue)': \(String(cString: strerror(errno)))")
+        throw ForgeError.badInput(
+          "cannot read '\(prefix + file.rawValue)': \(String(cString: strerror(errno)))",
+          code: .system(errno, else: .fileUnreadable))
       }
       sizes.append(Int(status.st_size))
       if let digest, digest[file].byteCount != sizes[sizes.count - 1] {
         throw ForgeError.badInput(
           "'\(prefix + file.rawValue)' has \(sizes[sizes.count - 1]) bytes, and its digest is of "
-            + "\(digest[file].byteCount): it is truncated, damaged or replaced")
+            + "\(digest[file].byteCount): it is truncated, damaged or replaced", code: .fileDamaged)
       }
     }
     let size = digest?.chunkByteCount ?? FileDigest.standardChunkByteCount
@@ -113,18 +115,19 @@ public struct DatasetValidation: Sendable {
     }
     let path = "\(folder)/documents.jsonl"
     guard let contents = try? Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped) else {
-      throw ForgeError.badInput("'\(path)' is missing")
+      throw ForgeError.badInput("'\(path)' is missing", code: .fileNotFound)
     }
     if let hash = description?.documentsSHA256, SHA256.hash(Array(contents)).hexadecimal != hash {
       throw ForgeError.badInput(
-        "'\(path)' is not the list that was written with the dataset: it was damaged or replaced")
+        "'\(path)' is not the list that was written with the dataset: it was damaged or replaced", code: .fileDamaged)
     }
     var ends: [String: (documents: Int, tokens: Int)] = [:]
     for (number, line) in contents.split(separator: UInt8(ascii: "\n")).enumerated() {
       guard let record = try? JSONDecoder().decode(Record.self, from: line), record.tokens.count == 2,
         record.tokens[0] == ends[record.split]?.tokens ?? 0, record.tokens[1] >= record.tokens[0]
       else {
-        throw ForgeError.badInput("'\(path)' is damaged: line \(number + 1) does not follow the documents before it")
+        throw ForgeError.badInput(
+          "'\(path)' is damaged: line \(number + 1) does not follow the documents before it", code: .fileDamaged)
       }
       ends[record.split] = ((ends[record.split]?.documents ?? 0) + 1, record.tokens[1])
     }
@@ -133,7 +136,8 @@ public struct DatasetValidation: Sendable {
       guard found == (recorded?.documents ?? 0, recorded?.tokens ?? 0) else {
         throw ForgeError.badInput(
           "'\(path)' has \(found.documents) documents with \(found.tokens) tokens for \(split.rawValue), and "
-            + "\(DatasetDescription.fileName) says \(recorded?.documents ?? 0) and \(recorded?.tokens ?? 0)")
+            + "\(DatasetDescription.fileName) says \(recorded?.documents ?? 0) and \(recorded?.tokens ?? 0)",
+          code: .fileDamaged)
       }
     }
   }

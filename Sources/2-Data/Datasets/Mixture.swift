@@ -22,7 +22,8 @@ struct Mixture: Sendable {
   init(weights: [Double]) throws {
     precondition(!weights.isEmpty)
     for weight in weights where !(weight.isFinite && weight > 0) {
-      throw ForgeError.badInput("a data source's weight must be a positive number, not \(weight)")
+      throw ForgeError.badInput(
+        "a data source's weight must be a positive number, not \(weight)", code: .invalidSetting)
     }
     guard weights.count > 1 else {
       (quotas, cycleLength) = ([1], 1)
@@ -33,7 +34,8 @@ struct Mixture: Sendable {
     let smallest = shares.min() ?? 0
     guard smallest * Double(Self.cycleLengths.last) >= 1 else {
       throw ForgeError.badInput(
-        "a data source's weight is less than one part in \(Self.cycleLengths.last) of all weights together")
+        "a data source's weight is less than one part in \(Self.cycleLengths.last) of all weights together",
+        code: .invalidSetting)
     }
     var length = Self.cycleLengths.first
     while length < Self.cycleLengths.last, smallest * Double(length) < Double(Self.sufficientQuota) { length *= 2 }

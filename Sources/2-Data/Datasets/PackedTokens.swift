@@ -49,6 +49,6 @@ struct PackedTokens: Sendable {
     guard let token = dataset.firstToken(outsideVocabulary: vocabularySize, in: range) else { return }
     throw ForgeError.badInput(
       "'\(dataset.dataPath)' has token id \(token.id) at position \(token.position), but the model's vocabulary has "
-        + "\(vocabularySize) entries: it was prepared with another tokenizer")
+        + "\(vocabularySize) entries: it was prepared with another tokenizer", code: .tokenizerMismatch)
   }
 }

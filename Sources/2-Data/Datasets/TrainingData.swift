@@ -35,7 +35,10 @@ public struct TrainingData: Sendable {
     checkingPart part: Int = 0, of parts: Int = 1, checkedVocabularies: [String: Int] = [:]
   ) throws {
     precondition(sequenceLength > 0 && vocabularySize > 0 && part >= 0 && part < parts)
-    guard !sources.isEmpty else { throw ForgeError.badInput("there is no training data: data.train is empty") }
+    guard !sources.isEmpty else {
+      throw ForgeError.badInput(
+        "there is no training data: data.train is empty", code: .emptyInput, keyPath: "data.train")
+    }
     mixture = try Mixture(weights: sources.map(\.weight))
     self.sources = try sources.map { source in
       let packed = PackedTokens(
@@ -43,7 +46,7 @@ public struct TrainingData: Sendable {
       guard packed.count > 0 else {
         throw ForgeError.badInput(
           "'\(packed.dataset.dataPath)' has \(packed.dataset.tokenCount) tokens, fewer than the \(sequenceLength + 1) "
-            + "of one sequence")
+            + "of one sequence", code: .emptyInput)
       }
       try packed.check(vocabularySize: vocabularySize, part: part, of: parts, checked: checkedVocabularies)
       return packed

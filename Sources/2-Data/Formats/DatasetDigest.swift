@@ -83,7 +83,8 @@ public struct DatasetDigest: Codable, Sendable, Equatable {
     let path = Self.path(prefix: prefix)
     guard let contents = try? Data(contentsOf: URL(fileURLWithPath: path)) else {
       guard !FileManager.default.fileExists(atPath: path) else {
-        throw ForgeError.badInput("cannot read '\(path)': \(systemMessage())")
+        throw ForgeError.badInput(
+          "cannot read '\(path)': \(systemMessage())", code: .system(errno, else: .fileUnreadable))
       }
       return nil
     }
@@ -93,7 +94,8 @@ public struct DatasetDigest: Codable, Sendable, Equatable {
   /// - Parameter path: where the text came from, for messages.
   public init(json: Data, path: String) throws {
     func damaged(_ what: String) -> ForgeError {
-      ForgeError.badInput("'\(path)' is damaged: \(what); prepare the dataset again, or remove the file")
+      ForgeError.badInput(
+        "'\(path)' is damaged: \(what)", hint: "prepare the dataset again, or remove the file", code: .fileDamaged)
     }
     guard let digest = try? JSONDecoder().decode(Self.self, from: json) else {
       throw damaged("it is not the digest of a dataset")

@@ -33,7 +33,10 @@ public struct FileDigest: Codable, Sendable, Equatable {
   /// - Throws: `ForgeError.badInput` when the file cannot be opened or is shorter, `tryAgain` when reading fails.
   public static func hash(path: String, bytes range: Range<Int>) throws -> SHA256.Digest {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw ForgeError.badInput("cannot read '\(path)': \(systemMessage())") }
+    guard descriptor >= 0 else {
+      throw ForgeError.badInput(
+        "cannot read '\(path)': \(systemMessage())", code: .system(errno, else: .fileUnreadable))
+    }
     defer { close(descriptor) }
     var hash = SHA256()
     let capacity = min(max(1, range.count), 1 << 20)
@@ -42,9 +45,13 @@ public struct FileDigest: Codable, Sendable, Equatable {
       while offset < range.upperBound {
         let count = pread(descriptor, buffer.baseAddress, min(capacity, range.upperBound - offset), offset)
         if count < 0, errno == EINTR { continue }
-        guard count >= 0 else { throw ForgeError.tryAgain("cannot read '\(path)': \(systemMessage())") }
+        guard count >= 0 else {
+          throw ForgeError.tryAgain(
+            "cannot read '\(path)': \(systemMessage())", code: .system(errno, else: .fileUnreadable))
+        }
         guard count > 0 else {
-          throw ForgeError.badInput("'\(path)' ends at byte \(offset): it is shorter than it was a moment ago")
+          throw ForgeError.badInput(
+            "'\(path)' ends at byte \(offset): it is shorter than it was a moment ago", code: .fileDamaged)
         }
         hash.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         offset += count

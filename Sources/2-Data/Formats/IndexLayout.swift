@@ -21,20 +21,23 @@ struct IndexLayout {
     let path = index.path
     let bytes = index.bytes
     guard bytes.count >= Self.headerByteCount, bytes.starts(with: Self.magic) else {
-      throw ForgeError.badInput("'\(path)' is not the index of a Megatron-LM indexed dataset")
+      throw ForgeError.badInput("'\(path)' is not the index of a Megatron-LM indexed dataset", code: .malformedFile)
     }
     let version = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 9, as: UInt64.self))
     guard version == Self.version else {
-      throw ForgeError.badInput("'\(path)' has version \(version) of the index format; only version 1 is known")
+      throw ForgeError.badInput(
+        "'\(path)' has version \(version) of the index format; only version 1 is known", code: .unsupportedFormat)
     }
     guard let tokenType = TokenType(rawValue: bytes[17]) else {
-      throw ForgeError.badInput("'\(path)' has token type code \(bytes[17]), which is not an integer type")
+      throw ForgeError.badInput(
+        "'\(path)' has token type code \(bytes[17]), which is not an integer type", code: .unsupportedFormat)
     }
     self.tokenType = tokenType
     let counts = [18, 26].map { UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: $0, as: UInt64.self)) }
     // Far above any real count; below it the sums cannot overflow.
     guard counts.allSatisfy({ $0 <= 1 << 48 }) else {
-      throw ForgeError.badInput("'\(path)' is damaged: it claims \(counts[0]) sequences and \(counts[1]) documents")
+      throw ForgeError.badInput(
+        "'\(path)' is damaged: it claims \(counts[0]) sequences and \(counts[1]) documents", code: .fileDamaged)
     }
     sequenceCount = Int(counts[0])
     documentIndexCount = Int(counts[1])
@@ -42,7 +45,7 @@ struct IndexLayout {
     guard bytes.count == end || bytes.count == end + sequenceCount else {
       throw ForgeError.badInput(
         "'\(path)' has \(bytes.count) bytes, but \(sequenceCount) sequences and \(documentIndexCount) document indices "
-          + "need \(end): it is truncated or damaged")
+          + "need \(end): it is truncated or damaged", code: .fileDamaged)
     }
   }
 
@@ -67,7 +70,7 @@ struct IndexLayout {
       guard length >= 0, offset == tokenCount * tokenType.byteCount else {
         throw ForgeError.badInput(
           "'\(index.path)' contradicts itself: sequence \(sequence) of \(length) tokens at byte \(offset) should be at "
-            + "byte \(tokenCount * tokenType.byteCount) for tokens of type \(tokenType)")
+            + "byte \(tokenCount * tokenType.byteCount) for tokens of type \(tokenType)", code: .fileDamaged)
       }
       tokenCount += length
     }
@@ -76,7 +79,7 @@ struct IndexLayout {
       let cause = dataSize < expected ? "it is truncated, or the index is another dataset's" : "the index is another's"
       throw ForgeError.badInput(
         "'\(dataPath)' has \(dataSize) bytes, but its index describes \(tokenCount) tokens of type \(tokenType), "
-          + "\(expected) bytes: \(cause)")
+          + "\(expected) bytes: \(cause)", code: .fileDamaged)
     }
     return tokenCount
   }
@@ -87,12 +90,14 @@ struct IndexLayout {
     for document in 0..<documentIndexCount {
       let sequence = firstSequence(ofDocument: document, in: index)
       guard sequence <= sequenceCount, document == 0 ? sequence == 0 : sequence >= previous else {
-        throw ForgeError.badInput("'\(index.path)' is damaged: document index \(document) is \(sequence)")
+        throw ForgeError.badInput(
+          "'\(index.path)' is damaged: document index \(document) is \(sequence)", code: .fileDamaged)
       }
       previous = sequence
     }
     guard documentIndexCount > 0, previous == sequenceCount else {
-      throw ForgeError.badInput("'\(index.path)' is damaged: its document indices do not end at its last sequence")
+      throw ForgeError.badInput(
+        "'\(index.path)' is damaged: its document indices do not end at its last sequence", code: .fileDamaged)
     }
     return documentIndexCount - 1
   }

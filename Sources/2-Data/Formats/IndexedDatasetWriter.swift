@@ -34,7 +34,8 @@ public final class IndexedDatasetWriter {
   @discardableResult
   public func append(document tokens: UnsafeBufferPointer<Int32>) throws -> Range<Int> {
     guard let length = Int32(exactly: tokens.count) else {
-      throw ForgeError.badInput("a document of \(tokens.count) tokens is longer than an indexed dataset can hold")
+      throw ForgeError.badInput(
+        "a document of \(tokens.count) tokens is longer than an indexed dataset can hold", code: .tooLong)
     }
     switch tokenType {
     case .int32: try append(UnsafeRawBufferPointer(tokens))

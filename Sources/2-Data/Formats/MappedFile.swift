@@ -14,11 +14,14 @@ public final class MappedFile: Sendable {
   /// Throws `badInput` when the file is missing, unreadable or not a regular file.
   public init(path: String) throws {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw ForgeError.badInput("cannot read '\(path)': \(systemMessage())") }
+    guard descriptor >= 0 else {
+      throw ForgeError.badInput(
+        "cannot read '\(path)': \(systemMessage())", code: .system(errno, else: .fileUnreadable))
+    }
     defer { close(descriptor) }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-      throw ForgeError.badInput("cannot read '\(path)': it is not a regular file")
+      throw ForgeError.badInput("cannot read '\(path)': it is not a regular file", code: .wrongKind)
     }
     self.path = path
     let size = Int(status.st_size)
@@ -28,7 +31,8 @@ public final class MappedFile: Sendable {
       return
     }
     guard let start = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), start != MAP_FAILED else {
-      throw ForgeError.tryAgain("cannot map '\(path)' into memory: \(systemMessage())")
+      throw ForgeError.tryAgain(
+        "cannot map '\(path)' into memory: \(systemMessage())", code: .system(errno, else: .fileUnreadable))
     }
     bytes = UnsafeRawBufferPointer(start: start, count: size)
   }

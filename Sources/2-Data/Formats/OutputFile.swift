@@ -18,7 +18,8 @@ public final class OutputFile {
     finalPath = PathBytes.cString(of: path)
     (partialPath, descriptor) = Self.create(beside: path)
     guard descriptor >= 0 else {
-      throw ForgeError.badInput("cannot write '\(PathBytes.display(path))': \(systemMessage())")
+      throw ForgeError.badInput(
+        "cannot write '\(PathBytes.display(path))': \(systemMessage())", code: .system(errno, else: .writeFailed))
     }
   }
 
@@ -85,5 +86,8 @@ public final class OutputFile {
     }
   }
 
-  private func failure() -> ForgeError { .tryAgain("writing '\(PathBytes.display(path))' failed: \(systemMessage())") }
+  private func failure() -> ForgeError {
+    .tryAgain(
+      "writing '\(PathBytes.display(path))' failed: \(systemMessage())", code: .system(errno, else: .writeFailed))
+  }
 }

@@ -27,7 +27,8 @@ public struct SafetensorsCollection: Sendable {
     } else if FileManager.default.fileExists(atPath: indexPath) {
       (tensors, files) = try Self.openShards(of: ShardIndex(path: indexPath), in: path, indexPath: indexPath)
     } else {
-      throw ForgeError.badInput("'\(path)' has neither \(Self.singleFileName) nor \(Self.indexFileName)")
+      throw ForgeError.badInput(
+        "'\(path)' has neither \(Self.singleFileName) nor \(Self.indexFileName)", code: .fileNotFound)
     }
   }
 
@@ -38,7 +39,9 @@ public struct SafetensorsCollection: Sendable {
 
   /// The file that holds the tensor; throws `badInput` when none does.
   public func file(holding name: String) throws -> SafetensorsFile {
-    guard let file = files[name] else { throw ForgeError.badInput("'\(path)' has no tensor '\(name)'") }
+    guard let file = files[name] else {
+      throw ForgeError.badInput("'\(path)' has no tensor '\(name)'", code: .weightsMismatch)
+    }
     return file
   }
 
@@ -86,12 +89,14 @@ public struct SafetensorsCollection: Sendable {
     var files: [String: SafetensorsFile] = [:]
     for (name, shardName) in index.weightMap.sorted(by: { $0.key < $1.key }) {
       guard !shardName.contains("/") else {
-        throw ForgeError.badInput("'\(indexPath)' places tensor '\(name)' outside its folder: '\(shardName)'")
+        throw ForgeError.badInput(
+          "'\(indexPath)' places tensor '\(name)' outside its folder: '\(shardName)'", code: .malformedFile)
       }
       let shard = try shards[shardName] ?? SafetensorsFile(path: "\(folder)/\(shardName)")
       shards[shardName] = shard
       guard let info = shard.tensors[name] else {
-        throw ForgeError.badInput("'\(indexPath)' places tensor '\(name)' in \(shardName), which does not have it")
+        throw ForgeError.badInput(
+          "'\(indexPath)' places tensor '\(name)' in \(shardName), which does not have it", code: .malformedFile)
       }
       tensors[name] = info
       files[name] = shard
@@ -101,7 +106,7 @@ public struct SafetensorsCollection: Sendable {
         guard tensors[name] == nil else {
           throw ForgeError.badInput(
             "tensor '\(name)' is in \(shardName) and in another file of '\(folder)', and '\(indexPath)' does not say "
-              + "which counts")
+              + "which counts", code: .malformedFile)
         }
         tensors[name] = info
         files[name] = shard
@@ -141,7 +146,8 @@ struct ShardIndex: Codable {
       let text = file.bytes.starts(with: mark) ? file.bytes.dropFirst(mark.count) : file.bytes[...]
       self = try JSONDecoder().decode(ShardIndex.self, from: Data(text))
     } catch {
-      throw ForgeError.badInput("'\(path)' is not a safetensors index: it needs a \"weight_map\" object of strings")
+      throw ForgeError.badInput(
+        "'\(path)' is not a safetensors index: it needs a \"weight_map\" object of strings", code: .malformedFile)
     }
   }
 

@@ -33,9 +33,12 @@ public final class SafetensorsFile: Sendable {
 
   /// The tensor's description; throws `badInput` when it is missing or, with `shape` given, has another shape.
   public func info(_ name: String, shape expected: [Int]? = nil) throws -> TensorInfo {
-    guard let info = tensors[name] else { throw ForgeError.badInput("'\(path)' has no tensor '\(name)'") }
+    guard let info = tensors[name] else {
+      throw ForgeError.badInput("'\(path)' has no tensor '\(name)'", code: .weightsMismatch)
+    }
     if let expected, info.shape != expected {
-      throw ForgeError.badInput("tensor '\(name)' in '\(path)' has shape \(info.shape), expected \(expected)")
+      throw ForgeError.badInput(
+        "tensor '\(name)' in '\(path)' has shape \(info.shape), expected \(expected)", code: .weightsMismatch)
     }
     return info
   }
@@ -51,7 +54,7 @@ public final class SafetensorsFile: Sendable {
     guard info.count == destination.count else {
       throw ForgeError.badInput(
         "tensor '\(name)' in '\(path)' has shape \(info.shape), which is \(info.count) elements instead of "
-          + "\(destination.count)")
+          + "\(destination.count)", code: .weightsMismatch)
     }
     try read(name, elements: 0..<info.count, into: destination)
   }
@@ -63,7 +66,8 @@ public final class SafetensorsFile: Sendable {
     let info = try info(name)
     guard info.dtype.convertsToFloat else {
       throw ForgeError.badInput(
-        "tensor '\(name)' in '\(path)' has type \(info.dtype.rawValue); only F32, F16 and BF16 can be read")
+        "tensor '\(name)' in '\(path)' has type \(info.dtype.rawValue); only F32, F16 and BF16 can be read",
+        code: .unsupportedFormat)
     }
     precondition(elements.upperBound <= info.count && elements.count == destination.count)
     let first = info.byteRange.lowerBound + elements.lowerBound * info.dtype.byteCount

@@ -15,22 +15,25 @@ package struct SafetensorsHeader {
   /// - Throws: `ForgeError.badInput` when the header is inconsistent with itself or with the file.
   package init(_ bytes: UnsafeRawBufferPointer, path: String) throws {
     guard bytes.count >= 8 else {
-      throw ForgeError.badInput("'\(path)' is not a safetensors file: it has only \(bytes.count) bytes")
+      throw ForgeError.badInput(
+        "'\(path)' is not a safetensors file: it has only \(bytes.count) bytes", code: .malformedFile)
     }
     let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
     guard length <= Self.maximumByteCount else {
-      throw ForgeError.badInput("'\(path)' is not a safetensors file: its header would have \(length) bytes")
+      throw ForgeError.badInput(
+        "'\(path)' is not a safetensors file: its header would have \(length) bytes", code: .malformedFile)
     }
     let dataStart = 8 + Int(length)
     guard dataStart <= bytes.count else {
       throw ForgeError.badInput(
-        "'\(path)' is truncated: its header has \(length) bytes but the file only \(bytes.count)")
+        "'\(path)' is truncated: its header has \(length) bytes but the file only \(bytes.count)", code: .fileDamaged)
     }
     let entries: [String: Entry]
     do {
       entries = try JSONDecoder().decode([String: Entry].self, from: Data(bytes[8..<dataStart]))
     } catch {
-      throw ForgeError.badInput("'\(path)' has a damaged safetensors header: \(Self.explanation(of: error))")
+      throw ForgeError.badInput(
+        "'\(path)' has a damaged safetensors header: \(Self.explanation(of: error))", code: .fileDamaged)
     }
     for (name, entry) in entries {
       switch entry {
@@ -47,29 +50,32 @@ package struct SafetensorsHeader {
     _ fields: Fields, name: String, path: String, dataStart: Int, fileSize: Int
   ) throws -> SafetensorsFile.TensorInfo {
     guard let dtype = ScalarType(rawValue: fields.dtype) else {
-      throw ForgeError.badInput("tensor '\(name)' in '\(path)' has unknown type '\(fields.dtype)'")
+      throw ForgeError.badInput(
+        "tensor '\(name)' in '\(path)' has unknown type '\(fields.dtype)'", code: .unsupportedFormat)
     }
     var byteCount = dtype.byteCount
     for size in fields.shape {
       let (product, overflow) = byteCount.multipliedReportingOverflow(by: size)
       guard size >= 0, !overflow else {
-        throw ForgeError.badInput("tensor '\(name)' in '\(path)' has an impossible shape \(fields.shape)")
+        throw ForgeError.badInput(
+          "tensor '\(name)' in '\(path)' has an impossible shape \(fields.shape)", code: .malformedFile)
       }
       byteCount = product
     }
     let offsets = fields.offsets
     guard offsets.count == 2, 0 <= offsets[0], offsets[0] <= offsets[1] else {
-      throw ForgeError.badInput("tensor '\(name)' in '\(path)' has invalid data_offsets \(offsets)")
+      throw ForgeError.badInput(
+        "tensor '\(name)' in '\(path)' has invalid data_offsets \(offsets)", code: .malformedFile)
     }
     guard offsets[1] - offsets[0] == byteCount else {
       throw ForgeError.badInput(
         "tensor '\(name)' in '\(path)' has \(offsets[1] - offsets[0]) bytes, but \(dtype.rawValue) of shape "
-          + "\(fields.shape) needs \(byteCount)")
+          + "\(fields.shape) needs \(byteCount)", code: .malformedFile)
     }
     guard offsets[1] <= fileSize - dataStart else {
       throw ForgeError.badInput(
         "'\(path)' is truncated: tensor '\(name)' ends at byte \(offsets[1]) of the data, which has "
-          + "\(fileSize - dataStart)")
+          + "\(fileSize - dataStart)", code: .fileDamaged)
     }
     return .init(dtype: dtype, shape: fields.shape, byteRange: dataStart + offsets[0]..<dataStart + offsets[1])
   }
@@ -84,12 +90,12 @@ package struct SafetensorsHeader {
     for (name, info) in ordered {
       guard info.byteRange.lowerBound == end else {
         let fault = info.byteRange.lowerBound < end ? "overlaps the tensor before it" : "has unused bytes before it"
-        throw ForgeError.badInput("tensor '\(name)' in '\(path)' \(fault)")
+        throw ForgeError.badInput("tensor '\(name)' in '\(path)' \(fault)", code: .malformedFile)
       }
       end = info.byteRange.upperBound
     }
     guard end == fileSize else {
-      throw ForgeError.badInput("'\(path)' has \(fileSize - end) bytes after its last tensor")
+      throw ForgeError.badInput("'\(path)' has \(fileSize - end) bytes after its last tensor", code: .malformedFile)
     }
   }
 

@@ -58,7 +58,8 @@ public final class SafetensorsWriter {
     }
     guard groups.count < 100_000 else {
       throw ForgeError.badInput(
-        "the weights would take \(groups.count) files, and 99999 are possible: allow larger ones")
+        "the weights would take \(groups.count) files, and 99999 are possible", hint: "allow larger ones", after: ": ",
+        code: .invalidArgument)
     }
     let isSharded = groups.count > 1
     let paths = groups.indices.map { shard in

@@ -21,7 +21,7 @@ struct DocumentTokens {
     do throws(JSON.Malformed) {
       template = try Template(postProcessors, tokenizer)
     } catch {
-      throw ForgeError.badInput("\(path) cannot be used: \(error.reason)")
+      throw ForgeError.badInput("\(path) cannot be used: \(error.reason)", code: .unsupportedFormat)
     }
     func named(_ key: String, _ name: (TokenNames.Configuration) -> String?) throws -> Named? {
       // A key with null is not looked up in the next file.
@@ -31,7 +31,7 @@ struct DocumentTokens {
       guard let id = tokenizer.id(of: content) else {
         throw ForgeError.badInput(
           "the \(configuration.name) beside \(path) names \(shown(content)) as \(key), and tokenizer.json has no "
-            + "such token: add it there, or name another")
+            + "such token", hint: "add it there, or name another", after: ": ", code: .malformedFile)
       }
       return (content, id)
     }

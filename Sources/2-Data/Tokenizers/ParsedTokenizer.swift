@@ -29,7 +29,7 @@ struct ParsedTokenizer {
       symbols = ByteSymbols(model, names)
       merges = try Self.merges(model.merges, names)
     } catch {
-      throw ForgeError.badInput("\(path) cannot be used: \(error.reason)")
+      throw ForgeError.badInput("\(path) cannot be used: \(error.reason)", code: .unsupportedFormat)
     }
   }
 

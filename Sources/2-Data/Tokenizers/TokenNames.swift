@@ -22,7 +22,7 @@ struct TokenNames {
       do throws(JSON.Malformed) {
         return try body(JSON([UInt8](json), asPython: true).object())
       } catch {
-        throw ForgeError.badInput("the \(name) beside \(path) is malformed: \(error.reason)")
+        throw ForgeError.badInput("the \(name) beside \(path) is malformed: \(error.reason)", code: .malformedFile)
       }
     }
     let name = "tokenizer_config.json"

@@ -54,7 +54,8 @@ struct TokenizerDocument {
     do throws(JSON.Malformed) {
       try self.init(JSON([UInt8](json)).object())
     } catch {
-      throw ForgeError.badInput("\(path) is not a byte-level BPE tokenizer.json: \(error.reason)")
+      throw ForgeError.badInput(
+        "\(path) is not a byte-level BPE tokenizer.json: \(error.reason)", code: .unsupportedFormat)
     }
   }
 

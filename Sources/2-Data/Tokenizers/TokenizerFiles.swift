@@ -39,13 +39,17 @@ struct TokenizerFiles: Sendable {
     var url = URL(filePath: path)
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
-      throw ForgeError.badInput("there is no tokenizer at \(path): name a folder with a tokenizer.json, or that file")
+      throw ForgeError.badInput(
+        "there is no tokenizer at \(path)", hint: "name a folder with a tokenizer.json, or that file", after: ": ",
+        code: .fileNotFound)
     }
     if isFolder.boolValue { url.append(path: Self.tokenizerName) }
     do {
       tokenizer = try Data(contentsOf: url)
     } catch {
-      throw ForgeError.badInput("cannot read the tokenizer \(url.path(percentEncoded: false)): \(error.reason)")
+      throw ForgeError.badInput(
+        "cannot read the tokenizer \(url.path(percentEncoded: false)): \(error.reason)",
+        code: .system(error, else: .fileUnreadable))
     }
     let folder = url.deletingLastPathComponent()
     configuration = try Self.neighbour(Self.configurationName, in: folder)
@@ -62,7 +66,9 @@ struct TokenizerFiles: Sendable {
     do {
       return try Data(contentsOf: url)
     } catch {
-      throw ForgeError.badInput("cannot read \(path), which belongs to the tokenizer: \(error.reason)")
+      throw ForgeError.badInput(
+        "cannot read \(path), which belongs to the tokenizer: \(error.reason)",
+        code: .system(error, else: .fileUnreadable))
     }
   }
 
@@ -72,7 +78,8 @@ struct TokenizerFiles: Sendable {
       var status = stat()
       guard stat(PathBytes.cString(of: path + "/" + name), &status) != 0 else {
         throw ForgeError.badInput(
-          "'\(PathBytes.display(path))' has a \(name) already; choose another folder, or say --overwrite to replace it")
+          "'\(PathBytes.display(path))' has a \(name) already",
+          hint: "choose another folder, or say --overwrite to replace it", code: .fileExists)
       }
     }
   }
@@ -80,7 +87,8 @@ struct TokenizerFiles: Sendable {
   static func createFolder(_ path: String) throws {
     guard PathBytes.makeFolder(path) else {
       throw ForgeError.badInput(
-        "cannot make the folder \(PathBytes.display(path)) for the tokenizer: \(String(cString: strerror(errno)))")
+        "cannot make the folder \(PathBytes.display(path)) for the tokenizer: \(String(cString: strerror(errno)))",
+        code: .system(errno, else: .writeFailed))
     }
   }
 

@@ -39,23 +39,29 @@ public struct TrainingOptions: Sendable {
     guard vocabularySize >= smallest else {
       throw ForgeError.badInput(
         "a vocabulary of \(vocabularySize) is too small: \(specialTokens.count) special tokens and 256 byte symbols "
-          + "need at least \(smallest)")
+          + "need at least \(smallest)", code: .invalidArgument)
     }
     guard vocabularySize <= ParsedTokenizer.idLimit else {
       throw ForgeError.badInput(
-        "a vocabulary of \(vocabularySize) is too large: at most \(ParsedTokenizer.idLimit) tokens can be learned")
+        "a vocabulary of \(vocabularySize) is too large: at most \(ParsedTokenizer.idLimit) tokens can be learned",
+        code: .invalidArgument)
     }
     guard Set(specialTokens).count == specialTokens.count, !specialTokens.contains("") else {
-      throw ForgeError.badInput("the special tokens must be different from each other and not empty")
+      throw ForgeError.badInput(
+        "the special tokens must be different from each other and not empty", code: .invalidArgument)
     }
     if let token = specialTokens.first(where: { ByteAlphabet.bytes(for: $0[...])?.count == 1 }) {
-      throw ForgeError.badInput("the special token '\(token)' is the symbol of a byte: make it longer")
+      throw ForgeError.badInput(
+        "the special token '\(token)' is the symbol of a byte", hint: "make it longer", after: ": ",
+        code: .invalidArgument)
     }
     guard minimumFrequency >= 1 else {
-      throw ForgeError.badInput("the minimum frequency of a pair must be at least 1, not \(minimumFrequency)")
+      throw ForgeError.badInput(
+        "the minimum frequency of a pair must be at least 1, not \(minimumFrequency)", code: .invalidArgument)
     }
     guard (1...Self.maxThreads).contains(threads) else {
-      throw ForgeError.badInput("the number of threads must be between 1 and \(Self.maxThreads), not \(threads)")
+      throw ForgeError.badInput(
+        "the number of threads must be between 1 and \(Self.maxThreads), not \(threads)", code: .invalidArgument)
     }
   }
 }

@@ -24,10 +24,12 @@ public enum CheckpointLocation: Sendable {
       self = .all(folder)
       return
     }
+    guard exists(path) else {
+      throw ForgeError.badInput("there is no run or checkpoint '\(path)'", code: .fileNotFound)
+    }
     throw ForgeError.badInput(
-      exists(path)
-        ? "there are no checkpoints in '\(path)'; name a run, its checkpoints folder or a checkpoint"
-        : "there is no run or checkpoint '\(path)'")
+      "there are no checkpoints in '\(path)'", hint: "name a run, its checkpoints folder or a checkpoint",
+      code: .wrongKind)
   }
 }
 
@@ -44,7 +46,7 @@ public final class RunLock {
     // A file system without locks (ENOSYS, ENOLCK) cannot protect the run.
     if descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK {
       close(descriptor)
-      throw ForgeError.tryAgain("a job is writing to the run '\(run.path)'; wait for its end")
+      throw ForgeError.tryAgain("a job is writing to the run '\(run.path)'", hint: "wait for its end", code: .runInUse)
     }
   }
 

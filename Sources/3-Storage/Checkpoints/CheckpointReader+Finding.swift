@@ -30,7 +30,8 @@ extension CheckpointReader {
       }
     }
     throw ForgeError.badInput(
-      "none of the \(steps.count) checkpoints in '\(folder)' is sound; remove the folder to start the run anew")
+      "none of the \(steps.count) checkpoints in '\(folder)' is sound", hint: "remove the folder to start the run anew",
+      code: .fileDamaged)
   }
 
   /// The error of a folder's `latest`; nil when it is valid or absent.
@@ -59,8 +60,9 @@ extension CheckpointReader {
       // A crash between the last two steps of the first commit leaves a checkpoint without a `latest`.
       if let newest = try newestSound(in: folder, everyChunk: false) { return newest.path }
     }
-    guard exists(path) else { throw ForgeError.badInput("there is no checkpoint '\(path)'") }
-    throw ForgeError.badInput("'\(path)' is not a checkpoint: it has no \(CheckpointManifest.fileName)")
+    guard exists(path) else { throw ForgeError.badInput("there is no checkpoint '\(path)'", code: .fileNotFound) }
+    throw ForgeError.badInput(
+      "'\(path)' is not a checkpoint: it has no \(CheckpointManifest.fileName)", code: .wrongKind)
   }
 
   /// Reads a `latest` file (`step-00000100` and the manifest's root hash) and verifies that the two match.
@@ -71,19 +73,22 @@ extension CheckpointReader {
     let named = "\(folder)/\(words[0])"
     let manifest = "\(named)/\(CheckpointManifest.fileName)"
     guard words.count == 2, words[0].hasPrefix("step-"), !words[0].contains("/"), words[1].hasSuffix("\n") else {
-      throw ForgeError.badInput("'\(path)' is damaged: it should hold a checkpoint's name and its root hash")
+      throw ForgeError.badInput(
+        "'\(path)' is damaged: it should hold a checkpoint's name and its root hash", code: .fileDamaged)
     }
     guard FileManager.default.fileExists(atPath: manifest) else {
-      throw ForgeError.badInput("'\(path)' names \(words[0]), which is not there or has no manifest")
+      throw ForgeError.badInput(
+        "'\(path)' names \(words[0]), which is not there or has no manifest", code: .fileDamaged)
     }
     // The root hash is compared with the one at the manifest's end, which opening the checkpoint verifies.
     guard try ShardFile.contents(manifest).suffix(67).prefix(64).elementsEqual(words[1].dropLast().utf8) else {
-      throw ForgeError.badInput("'\(path)' is damaged, or \(words[0]) is not the checkpoint that it was made for")
+      throw ForgeError.badInput(
+        "'\(path)' is damaged, or \(words[0]) is not the checkpoint that it was made for", code: .fileDamaged)
     }
     return named
   }
 
   private static func describe(_ error: any Error) -> ForgeError {
-    error as? ForgeError ?? ForgeError(.bug, "\(error)")
+    .bug(error)
   }
 }

@@ -58,7 +58,8 @@ public final class CheckpointReader: Sendable {
       }
     } catch let defect as FormatError {
       throw ForgeError.badInput(
-        "checkpoint '\(self.path)' is damaged: \(CheckpointManifest.fileName): \(defect.description)")
+        "checkpoint '\(self.path)' is damaged: \(CheckpointManifest.fileName): \(defect.description)",
+        code: .fileDamaged)
     }
     tensorsByName = Dictionary(uniqueKeysWithValues: manifest.tensors.map { ($0.name, $0) })
     chunksByTensor = Dictionary(grouping: manifest.chunks, by: \.tensor)
@@ -99,7 +100,7 @@ public final class CheckpointReader: Sendable {
 
   private func slices(of request: Request) throws -> [Slice] {
     guard let tensor = tensorsByName[request.tensor] else {
-      throw ForgeError.badInput("checkpoint '\(path)' has no tensor '\(request.tensor)'")
+      throw ForgeError.badInput("checkpoint '\(path)' has no tensor '\(request.tensor)'", code: .weightsMismatch)
     }
     let width = tensor.dtype.width
     precondition(
@@ -196,7 +197,7 @@ public final class CheckpointReader: Sendable {
     try? forEach(indexedChunks.filter { file == nil || $0.chunk.file == file }, threads: threads) {
       position, stored, _ in
       guard case .failure(let error) = stored else { return }
-      found.withLock { $0[position] = error as? ForgeError ?? ForgeError(.bug, "\(error)") }
+      found.withLock { $0[position] = .bug(error) }
     }
     return found.withLock { found in found.sorted { $0.key < $1.key }.map(\.value) }
   }
@@ -240,17 +241,19 @@ public final class CheckpointReader: Sendable {
   private func checkLength(_ file: CheckpointManifest.File) throws {
     var status = stat()
     guard stat("\(path)/\(file.name)", &status) == 0 else {
-      throw ForgeError.badInput("checkpoint '\(path)' is incomplete: \(file.name): \(String(cString: strerror(errno)))")
+      throw ForgeError.badInput(
+        "checkpoint '\(path)' is incomplete: \(file.name): \(String(cString: strerror(errno)))", code: .fileDamaged)
     }
     guard Int(status.st_size) == file.length else {
       throw ForgeError.badInput(
-        "checkpoint '\(path)' is damaged: \(file.name) has \(status.st_size) bytes instead of \(file.length)")
+        "checkpoint '\(path)' is damaged: \(file.name) has \(status.st_size) bytes instead of \(file.length)",
+        code: .fileDamaged)
     }
   }
 
   private func damaged(_ chunk: ChunkRecord, index: Int, _ defect: FormatError) -> ForgeError {
     ForgeError.badInput(
       "checkpoint '\(path)' is damaged: \(chunk.file), tensor '\(chunk.tensor)', chunk \(index) "
-        + "(elements \(chunk.start) to \(chunk.start + chunk.count - 1)): \(defect.description)")
+        + "(elements \(chunk.start) to \(chunk.start + chunk.count - 1)): \(defect.description)", code: .fileDamaged)
   }
 }

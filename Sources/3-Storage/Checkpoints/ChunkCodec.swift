@@ -22,7 +22,9 @@ final class ChunkEncoder {
   ///   - level: the zstd compression level; negative ones are faster.
   ///   - chunkBytes: the max raw bytes of a chunk.
   init(level: Int, chunkBytes: Int) {
-    guard let context = ZSTD_createCCtx() else { endProcess(.tryAgain("there is no memory left for a zstd context")) }
+    guard let context = ZSTD_createCCtx() else {
+      endProcess(.tryAgain("there is no memory left for a zstd context", code: .outOfMemory))
+    }
     ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level))
     _ = forge_zstd_always_code_literals(context)  // on an error only the ratio is worse
     self.context = context
@@ -90,7 +92,9 @@ final class ChunkDecoder {
   private var scratch: [UInt8] = []
 
   init() {
-    guard let context = ZSTD_createDCtx() else { endProcess(.tryAgain("there is no memory left for a zstd context")) }
+    guard let context = ZSTD_createDCtx() else {
+      endProcess(.tryAgain("there is no memory left for a zstd context", code: .outOfMemory))
+    }
     self.context = context
   }
 

@@ -32,7 +32,7 @@ package struct NodeLocalHolding: Codable, Hashable, Sendable {
           sharedStep: reader.metadata[NodeLocalCheckpoint.sharedStepKey]?.integer ?? 0,
           lengths: reader.fileLengths, present: reader.presentFiles)
       } catch {
-        report(error as? ForgeError ?? ForgeError(.bug, "\(error)"))
+        report(.bug(error))
         return nil
       }
     }

@@ -21,7 +21,8 @@ struct FolderConfiguration {
       ModelFamily.named(family)?.wrappers.contains(type) != true
     {
       throw try ConfigurationSection(text, path: "text_config").error(
-        "model_type", "is '\(family)', which is not supported as the language model of a \(type) model")
+        "model_type", "is '\(family)', which is not supported as the language model of a \(type) model",
+        code: .unsupportedModel)
     }
     // Tied embeddings (by default true) and quantization are set for the whole model.
     let tied = ConfigurationNode(.boolean(true), at: node.location)

@@ -72,13 +72,16 @@ public struct ModelFolderFiles: Sendable {
     for name in FolderList.tokenizerFiles(folder: folder) { contents[name] = try Self.data("\(folder)/\(name)") }
     if exists, !isFolder.boolValue { contents[Self.tokenizer] = try Self.data(path) }
     guard hasTokenizer else {
-      throw ForgeError.badInput("there is no tokenizer at '\(path)': name a folder with a tokenizer.json, or that file")
+      throw ForgeError.badInput(
+        "there is no tokenizer at '\(path)'", hint: "name a folder with a tokenizer.json, or that file", after: ": ",
+        code: .fileNotFound)
     }
   }
 
   private static func data(_ path: String) throws -> Data {
     do { return try Data(contentsOf: URL(filePath: path)) } catch {
-      throw ForgeError.badInput("cannot read '\(path)': \(systemReason(of: error))")
+      throw ForgeError.badInput(
+        "cannot read '\(path)': \(systemReason(of: error))", code: .system(error, else: .fileUnreadable))
     }
   }
 
@@ -175,7 +178,9 @@ public struct ModelFolderFiles: Sendable {
           at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
         try data.write(to: url)
       } catch {
-        throw ForgeError.tryAgain("cannot write '\(url.path(percentEncoded: false))': \(systemReason(of: error))")
+        throw ForgeError.tryAgain(
+          "cannot write '\(url.path(percentEncoded: false))': \(systemReason(of: error))",
+          code: .system(error, else: .writeFailed))
       }
     }
   }

@@ -66,13 +66,14 @@ extension PretrainedModel {
     let value = Float(bitPattern: largest)
     guard value.isFinite else {
       throw ForgeError.badInput(
-        "the tensor '\(tensor.name)' has a value that is not finite, so nothing was written; export an earlier checkpoint"
+        "the tensor '\(tensor.name)' has a value that is not finite, so nothing was written",
+        hint: "export an earlier checkpoint", code: .diverged
       )
     }
     guard value < type.overflowThreshold else {
       throw ForgeError.badInput(
         "the tensor '\(tensor.name)' has a value of magnitude \(value), more than \(type.rawValue) can hold, so nothing "
-          + "was written; choose \(type == .float16 ? "bf16 or fp32" : "fp32")")
+          + "was written", hint: "choose \(type == .float16 ? "bf16 or fp32" : "fp32")", code: .diverged)
     }
   }
 }

@@ -82,7 +82,7 @@ public struct PretrainedModel {
 
   private static func configuration(of reader: CheckpointReader) throws -> ModelConfiguration {
     guard let text = reader.metadata[metadataKey]?.string else {
-      throw ForgeError.badInput("checkpoint '\(reader.path)' does not say what model it holds")
+      throw ForgeError.badInput("checkpoint '\(reader.path)' does not say what model it holds", code: .wrongKind)
     }
     return try configuration(recorded: text, source: reader.path + "/manifest.json")
   }
@@ -97,7 +97,7 @@ public struct PretrainedModel {
 
   private static func checkpoint(_ path: String) throws -> CheckpointReader {
     do { return try CheckpointReader(path: path) } catch let error as ForgeError {
-      throw ForgeError(error.kind, "there is no model in '\(path)': it has no config.json, and \(error)")
+      throw error.told("there is no model in '\(path)': it has no config.json, and ")
     }
   }
 

@@ -11,14 +11,17 @@ final class TemporaryFolder {
     let url = URL(filePath: place).standardizedFileURL
     let parent = url.path(percentEncoded: false).parentFolder
     func failure(_ code: Int32) -> ForgeError {
-      .badInput("cannot make the folder '\(place)': \(String(cString: strerror(code)))")
+      .badInput(
+        "cannot make the folder '\(place)': \(String(cString: strerror(code)))", code: .system(code, else: .writeFailed)
+      )
     }
     do {
       if !FileManager.default.fileExists(atPath: parent) {
         try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
       }
     } catch {
-      throw ForgeError.badInput("cannot make the folder '\(place)': \(systemReason(of: error))")
+      throw ForgeError.badInput(
+        "cannot make the folder '\(place)': \(systemReason(of: error))", code: .system(error, else: .writeFailed))
     }
     var template = Array("\(parent)/.\(url.lastPathComponent)-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw failure(errno) }

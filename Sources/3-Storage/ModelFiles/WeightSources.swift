@@ -54,7 +54,8 @@ struct WeightSources {
         continue
       }
       guard name.hasSuffix("rotary_emb.inv_freq") else {
-        throw ForgeError.badInput("'\(collection.path)' has a tensor '\(name)' that its config.json has no place for")
+        throw ForgeError.badInput(
+          "'\(collection.path)' has a tensor '\(name)' that its config.json has no place for", code: .weightsMismatch)
       }
       if try !holdsFrequencies(name) { differing.append(name) }
     }

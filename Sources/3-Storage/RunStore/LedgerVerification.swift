@@ -34,7 +34,7 @@ public struct LedgerVerification {
   /// - Throws: `ForgeError.badInput` when there is no run with a ledger; `tryAgain` when the ledger cannot be read.
   public init(_ run: RunDirectory) throws {
     guard FileManager.default.fileExists(atPath: run.ledger) else {
-      throw ForgeError.badInput("'\(run.path)' is not a run with a ledger: it has no ledger.jsonl")
+      throw ForgeError.badInput("'\(run.path)' is not a run with a ledger: it has no ledger.jsonl", code: .wrongKind)
     }
     // Checkpoints first: the ledger of a live run then has at least their positions.
     let saved = Self.checkpoints(of: run)

@@ -18,7 +18,9 @@ extension RunDirectory {
     do {
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     } catch {
-      throw ForgeError.badInput("cannot make the run directory '\(path)': \(systemReason(of: error))")
+      throw ForgeError.badInput(
+        "cannot make the run directory '\(path)': \(systemReason(of: error))", code: .system(error, else: .writeFailed),
+        keyPath: "run.directory")
     }
     // Its name must survive a power failure as the checkpoints in it do.
     try? PosixFiles().synchronizeFolder(path.parentFolder)
@@ -29,7 +31,8 @@ extension RunDirectory {
   /// - Throws: `ForgeError.tryAgain` when that fails.
   public func write(configuration text: String) throws {
     do { try text.write(toFile: configuration, atomically: true, encoding: .utf8) } catch {
-      throw ForgeError.tryAgain("cannot write '\(configuration)': \(systemReason(of: error))")
+      throw ForgeError.tryAgain(
+        "cannot write '\(configuration)': \(systemReason(of: error))", code: .system(error, else: .writeFailed))
     }
   }
 }

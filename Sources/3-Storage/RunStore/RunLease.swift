@@ -76,7 +76,8 @@ public final class RunLease: Sendable {
     if isSuspect, !start.isNextAttempt(after: former) {
       guard isSilent(path, former: former, log: log) else {
         throw ForgeError.badInput(
-          "another job is writing to the run directory '\(directory)' (on \(former.host)); wait for it or choose another"
+          "another job is writing to the run directory '\(directory)' (on \(former.host))",
+          hint: "wait for it or choose another", code: .runInUse
         )
       }
     }
@@ -90,7 +91,8 @@ public final class RunLease: Sendable {
     guard record.restarts <= maxRestarts else {
       throw ForgeError.badInput(
         "the run in '\(directory)' was restarted \(maxRestarts) times after step \(checkpoint) without saving a newer "
-          + "checkpoint, and is not restarted again; see train.log and `forge why \(directory)`, then start it by hand")
+          + "checkpoint, and is not restarted again",
+        hint: "see train.log and `forge why \(directory)`, then start it by hand", code: .restartsExhausted)
     }
     // A new file, so that no reader sees half a record. A holder that is only silent keeps the lock on the old file,
     // which is no longer the lease.
@@ -113,7 +115,7 @@ public final class RunLease: Sendable {
       guard descriptor >= 0 else {
         throw ForgeError.badInput(
           "cannot write to the run directory '\(path.parentFolder)': "
-            + String(cString: strerror(errno)))
+            + String(cString: strerror(errno)), code: .system(errno, else: .writeFailed))
       }
       // On a file system without locks (ENOSYS, ENOLCK) only the record and the holder's heartbeat count.
       guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else { return (descriptor, false) }
@@ -164,7 +166,7 @@ public final class RunLease: Sendable {
     guard now.holder == record.holder else {
       throw ForgeError.badInput(
         "another job has taken over '\(path.parentFolder)' (epoch \(now.epoch), on "
-          + "\(now.host)); this one (epoch \(record.epoch)) writes nothing more and ends")
+          + "\(now.host)); this one (epoch \(record.epoch)) writes nothing more and ends", code: .runInUse)
     }
   }
 

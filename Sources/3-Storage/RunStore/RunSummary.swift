@@ -60,7 +60,9 @@ public struct RunSummary: Sendable {
     var lease: RunLease.Record?
     if Self.modified(run.lock) != nil {
       lease = RunLease.read(run.lock)
-      guard lease != nil else { throw ForgeError.tryAgain("cannot read '\(run.lock)': it holds no lease") }
+      guard lease != nil else {
+        throw ForgeError.tryAgain("cannot read '\(run.lock)': it holds no lease", code: .fileUnreadable)
+      }
     }
     steps = try lease?.steps ?? Self.configuredSteps(run)
     let isComplete = step != nil && step == steps
@@ -105,7 +107,9 @@ extension RunSummary {
   /// - Throws: `ForgeError.badInput` when there is no such folder.
   public static func all(in folder: String, now: Double = Date().timeIntervalSince1970) throws -> [RunSummary] {
     guard let names = names(in: folder) else {
-      throw ForgeError.badInput("cannot read the folder '\(folder)': \(String(cString: strerror(errno)))")
+      throw ForgeError.badInput(
+        "cannot read the folder '\(folder)': \(String(cString: strerror(errno)))",
+        code: .system(errno, else: .fileUnreadable))
     }
     if let own = RunSummary(RunDirectory(path: folder), name: URL(filePath: folder).lastPathComponent, now: now) {
       return [own]

@@ -18,7 +18,8 @@ public struct SourceMemory: Codable, Equatable {
     public init(_ path: String) throws {
       var status = stat()
       guard stat(path, &status) == 0 else {
-        throw ForgeError.badInput("cannot read '\(path)': \(String(cString: strerror(errno)))")
+        throw ForgeError.badInput(
+          "cannot read '\(path)': \(String(cString: strerror(errno)))", code: .system(errno, else: .fileUnreadable))
       }
       size = Int(status.st_size)
       modified = Int(status.st_mtim.tv_sec) * 1_000_000_000 + Int(status.st_mtim.tv_nsec)
@@ -73,7 +74,8 @@ public struct SourceMemory: Codable, Equatable {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     do { try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-      throw ForgeError.tryAgain("cannot write '\(path)': \(systemReason(of: error))")
+      throw ForgeError.tryAgain(
+        "cannot write '\(path)': \(systemReason(of: error))", code: .system(error, else: .writeFailed))
     }
   }
 }

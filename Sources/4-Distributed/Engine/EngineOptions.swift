@@ -71,7 +71,9 @@ public struct EngineOptions: Sendable {
     let shardingPlan = ShardingPlan(
       layout: layout, experts: ExpertPlacement(experts: layout.expertCount, ranks: ranks, degree: expertDegree),
       stage: sharding, wholeMatrices: optimizer.needsWholeMatrices)
-    if let violation = shardingPlan.violation { throw ForgeError.badInput(violation) }
+    if let violation = shardingPlan.violation {
+      throw ForgeError.badInput(violation.problem, hint: violation.hint, code: .invalidLayout)
+    }
     return shardingPlan
   }
 }

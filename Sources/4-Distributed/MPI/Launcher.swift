@@ -2,11 +2,30 @@ internal import COpenMPI
 internal import Diagnostics
 import Glibc
 internal import Support
+import Synchronization
 
 /// Starts MPI, runs a program on every rank of a job, and ends all ranks together when one fails.
 ///
 /// Works under `mpirun`, under `srun --mpi=pmix`, and without a launcher as a job of one rank.
 public enum Launcher {
+  /// How a job fails, for who tells it in another form than a sentence.
+  public struct Failure {
+    /// What standard error is told, without the program's name.
+    public let sentence: String
+    /// What was thrown; nil where the launcher itself refuses.
+    public let error: (any Error)?
+    public let exitCode: Int32
+
+    public init(sentence: String, error: (any Error)?, exitCode: Int32) {
+      (self.sentence, self.error, self.exitCode) = (sentence, error, exitCode)
+    }
+  }
+
+  /// A failure as a line of standard output.
+  public typealias Format = @Sendable (Failure) -> String
+
+  private static let voice = Mutex<(program: String, format: Format?)>(("", nil))
+
   /// Initialises MPI for use by several threads, runs `body` on every rank, and ends the process.
   ///
   /// When `body` returns on every rank, the job ends with the max of the returned exit codes. When it throws, one
@@ -16,15 +35,19 @@ public enum Launcher {
   ///
   /// - Parameters:
   ///   - program: the name that begins the sentence, such as `forge-dist`.
-  ///   - threads: the compute threads of each rank, if known; one is added for communication.
+  ///   - threads: the threads of each rank that compute, if known already; one more communicates.
+  ///   - format: makes the line that standard output gets of a failure; nil for none.
   ///   - body: the program; its argument is the communicator of all ranks.
-  public static func run(program: String, threads: Int = 1, _ body: (Communicator) throws -> Int32) -> Never {
+  public static func run(
+    program: String, threads: Int = 1, format: Format? = nil, _ body: (Communicator) throws -> Int32
+  ) -> Never {
+    voice.withLock { $0 = (program, format) }
     let environment = LaunchEnvironment.current
     let refusal = environment.refusal(
       arguments: CommandLine.arguments, isTask: ProcessTable.parentName == "slurmstepd",
       isInteractive: isatty(STDIN_FILENO) == 1)
     if let refusal {
-      if environment.rank == 0 { log("\(program): \(refusal)") }
+      if environment.rank == 0 { log(Failure(sentence: refusal, error: nil, exitCode: 64)) }
       leave(64)
     }
     ProcessHeap.returnFreedBlocks()
@@ -39,7 +62,7 @@ public enum Launcher {
       failures = try FailureConsensus(world: world)
     } catch {
       let place = environment.size > 1 ? "rank \(environment.rank) (host \(hostName)): " : ""
-      log("\(program): \(place)\(error)")
+      log(Failure(sentence: "\(place)\(error)", error: error, exitCode: exitCode(of: error)))
       leave(exitCode(of: error))
     }
     do {
@@ -53,7 +76,8 @@ public enum Launcher {
       FlightRecorder.installed?.end(ending, exitCode: exitCode(of: error), sentence: "\(error)")
       let verdict = failures.settle("\(error)", exitCode: exitCode(of: error))
       if verdict.reports {
-        log("\(program): \(verdict.namesRank ? "rank \(world.rank) (host \(hostName)): " : "")\(error)")
+        let place = verdict.namesRank ? "rank \(world.rank) (host \(hostName)): " : ""
+        log(Failure(sentence: "\(place)\(error)", error: error, exitCode: verdict.exitCode))
       }
       endJob(code: verdict.exitCode, isLeader: verdict.reports)
     }
@@ -70,8 +94,9 @@ public enum Launcher {
   /// - Parameters:
   ///   - code: not 0.
   ///   - sentence: printed to standard error first; nil when another rank prints it.
-  public static func abortJob(code: Int32, sentence: String?) -> Never {
-    if let sentence { log(sentence) }
+  public static func abortJob(_ failure: Failure) -> Never {
+    let code = failure.exitCode
+    log(failure)
     if LaunchEnvironment.current.launcher == .none { _exit(code) }
     // The abort itself may hang; the alarm does not.
     signal(SIGALRM, SIG_DFL)
@@ -93,7 +118,8 @@ public enum Launcher {
     var provided: Int32 = 0
     try check(MPI_Init_thread(nil, nil, Int32(MPI_THREAD_MULTIPLE), &provided), "MPI_Init_thread")
     guard provided == Int32(MPI_THREAD_MULTIPLE) else {
-      throw ForgeError.badInput("this MPI library lacks MPI_THREAD_MULTIPLE; use one that was built with it")
+      throw ForgeError.badInput(
+        "this MPI library lacks MPI_THREAD_MULTIPLE", hint: "use one that was built with it", code: .unsupportedMachine)
     }
     return Communicator(try MPITransport.world(), name: "world", parent: nil)
   }
@@ -128,10 +154,17 @@ public enum Launcher {
     exit(code)
   }
 
-  private static func log(_ sentence: String) {
+  /// Tells a failure: its sentence on standard error, and its line, where somebody wants one, on standard output.
+  private static func log(_ failure: Failure) {
+    let (program, format) = voice.withLock { $0 }
+    if let format { log(format(failure), to: STDOUT_FILENO) }
+    log("\(program): \(failure.sentence)", to: STDERR_FILENO)
+  }
+
+  private static func log(_ text: String, to descriptor: Int32) {
     fflush(nil)
-    let line = Array((sentence + "\n").utf8)
+    let line = Array((text + "\n").utf8)
     // One write, so that the lines of several ranks do not mix.
-    _ = write(STDERR_FILENO, line, line.count)
+    _ = write(descriptor, line, line.count)
   }
 }

@@ -184,7 +184,7 @@ private final class PendingCalls: PendingOperation {
       try wait()
     } catch {
       // MPI may still access its buffers, which are about to be freed.
-      endProcess(.tryAgain("an exchange that was under way could not be completed: \(error)"))
+      endProcess(.tryAgain("an exchange that was under way could not be completed: \(error)", code: .rankFailed))
     }
   }
 }

@@ -21,9 +21,25 @@ extension Communicator {
     if let interval { try barrier(pollingEvery: interval, file: file, line: line) }
     let first = Int(-(try allReduce(Int64(failure == nil ? -size : -rank), .max, file: file, line: line)))
     guard first < size else { return try outcome.get() }
-    let text = try broadcast(Array((failure?.description ?? "").utf8), root: first)
-    let isTransient = try broadcast([failure?.kind == .tryAgain ? 1 : 0], root: first) == [1]
+    let told = try broadcast(failure.map(Self.fields) ?? [], root: first)
     let place = size > 1 && first > 0 ? "rank \(first): " : ""
-    throw ForgeError(isTransient ? .tryAgain : .badInput, place + String(decoding: text, as: UTF8.self))
+    throw Self.error(fields: told).told(place)
+  }
+
+  /// An error's fields, which have no control characters, between such.
+  private static func fields(of error: ForgeError) -> [UInt8] {
+    let fields = [error.kind.rawValue, error.code.rawValue, error.description, error.keyPath ?? "", error.hint ?? ""]
+    return Array(fields.joined(separator: "\n").utf8)
+  }
+
+  private static func error(fields text: [UInt8]) -> ForgeError {
+    let fields = text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+      .map { String(decoding: $0, as: UTF8.self) }
+    guard fields.count == 5, let kind = ForgeError.Kind(rawValue: fields[0]),
+      let code = ForgeError.Code(rawValue: fields[1])
+    else { preconditionFailure("a rank sent an error that none has made") }
+    return ForgeError(
+      kind, sentence: fields[2], hint: fields[4].isEmpty ? nil : fields[4], code: code,
+      keyPath: fields[3].isEmpty ? nil : fields[3])
   }
 }

@@ -39,7 +39,7 @@ public final class NodeLocalCheckpoints: Sendable {
         if isLeader { try folder.make(withEmptyFile: tokenPath(node)) }
       }
     } catch let error as ForgeError {
-      throw ForgeError.badInput("checkpoint.local cannot be used: \(error)")
+      throw error.told(as: .badInput, "checkpoint.local cannot be used: ", keyPath: "checkpoint.local")
     }
     let others = nodes.hosts.indices.filter { $0 != node && FileManager.default.fileExists(atPath: tokenPath($0)) }
     try communicator.barrier()
@@ -47,8 +47,9 @@ public final class NodeLocalCheckpoints: Sendable {
     try communicator.together {
       guard let other = others.first else { return }
       throw ForgeError.badInput(
-        "checkpoint.local: '\(path)' is one folder on the nodes \(nodes.hosts[node]) and \(nodes.hosts[other]); name one "
-          + "on a disk of each node, or put %h, the host's name, into it")
+        "checkpoint.local: '\(path)' is one folder on the nodes \(nodes.hosts[node]) and \(nodes.hosts[other])",
+        hint: "name one on a disk of each node, or put %h, the host's name, into it", code: .invalidSetting,
+        keyPath: "checkpoint.local")
     }
   }
 

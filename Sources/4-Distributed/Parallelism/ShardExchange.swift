@@ -77,7 +77,9 @@ struct ShardExchange {
     func attempt(_ body: () throws -> Void) {
       guard failure == nil else { return }
       do { try body() } catch {
-        failure = error as? ForgeError ?? .tryAgain("a shard in '\(source)' has changed while it was copied")
+        failure =
+          error as? ForgeError
+          ?? .tryAgain("a shard in '\(source)' has changed while it was copied", code: .dataChanged)
       }
     }
     let outgoing = wave.first { $0.source == communicator.rank }

@@ -51,7 +51,8 @@ public struct RunPlan: Sendable {
       layout: layout, experts: experts, stage: configuration.parallelism.sharding,
       wholeMatrices: configuration.optimizer.needsWholeMatrices)
     if let violation = shardingPlan.violation {
-      throw ForgeError.badInput("with \(cluster.ranks) ranks \(violation)")
+      throw ForgeError.badInput(
+        "with \(cluster.ranks) ranks \(violation.problem)", hint: violation.hint, code: .invalidLayout)
     }
     configured = ParallelismPlan(configuration, shardingPlan: shardingPlan, cluster: cluster, rates: scaled)
     alternatives = ParallelismSearch.run(configuration, layout, cluster: cluster, rates: scaled)

@@ -78,7 +78,8 @@ extension RunConfiguration {
           !settings.contains(stepsKey), stepsKey, "needs checkpoint.local, the folder of the nodes' own copies")
         return nil
       }
-      try settings.require(!folder.isEmpty, folderKey, "must name a folder on a disk of the node")
+      try settings.require(
+        !folder.isEmpty, folderKey, "must name a folder on a disk of the node", code: .invalidSetting)
       try settings.require(
         checkpoints > 0 || settings.contains(stepsKey), folderKey,
         "needs checkpoint.local_every where checkpoint.every is 0")

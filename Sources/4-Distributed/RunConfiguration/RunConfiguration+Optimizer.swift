@@ -33,7 +33,8 @@ extension RunConfiguration {
       let (momentum, iterations) = ("momentum", "newton_schulz_steps")
       for key in [momentum, iterations] {
         try settings.require(
-          name == .muon || !settings.contains(key), key, "is Muon's; set optimizer.name to muon, or leave it out")
+          name == .muon || !settings.contains(key), key, "is Muon's",
+          hint: "set optimizer.name to muon, or leave it out")
       }
       let standard = Muon.Settings()
       let muon = Muon.Settings(
@@ -59,9 +60,9 @@ extension LearningRateSchedule {
     let (minimum, decay, warmup) = ("minimum_ratio", "decay_steps", "warmup_steps")
     try settings.requireOfNewRuns(
       shape != .constant || !settings.contains(minimum), minimum,
-      "is of schedules that end low; set schedule.name to cosine or wsd, or leave it out")
+      "is of schedules that end low", hint: "set schedule.name to cosine or wsd, or leave it out")
     try settings.requireOfNewRuns(
-      shape == .wsd || !settings.contains(decay), decay, "is wsd's; set schedule.name to wsd, or leave it out")
+      shape == .wsd || !settings.contains(decay), decay, "is wsd's", hint: "set schedule.name to wsd, or leave it out")
     self.init(
       shape: shape, peak: peak,
       minimumRatio: try settings.value(
@@ -76,7 +77,8 @@ extension LearningRateSchedule {
     let both = (warmup: warmupSteps, decay: decaySteps)
     try settings.requireOfNewRuns(
       shape != .wsd || !settings.contains(decay) || both.warmup + both.decay <= steps, decay,
-      "is \(both.decay), which with warmup_steps = \(both.warmup) is more than run.steps = \(steps); make one of them smaller"
+      "is \(both.decay), which with warmup_steps = \(both.warmup) is more than run.steps = \(steps)",
+      hint: "make one of them smaller"
     )
   }
 }

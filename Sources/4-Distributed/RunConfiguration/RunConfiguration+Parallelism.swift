@@ -48,11 +48,13 @@ extension RunConfiguration {
     guard let section = try ConfigurationSection(source).section("parallelism") else { return degree }
     guard ranks % degree == 0 else {
       throw section.error(
-        "expert", "is \(degree), which does not divide the \(ranks) ranks; use a divisor, or 'auto'")
+        "expert", "is \(degree), which does not divide the \(ranks) ranks", hint: "use a divisor, or 'auto'",
+        code: .invalidLayout)
     }
     guard degree <= max(1, experts) else {
       throw section.error(
-        "expert", "is \(degree), more than the model's \(experts) experts; use at most that, or 'auto'")
+        "expert", "is \(degree), more than the model's \(experts) experts", hint: "use at most that, or 'auto'",
+        code: .invalidLayout)
     }
     return degree
   }

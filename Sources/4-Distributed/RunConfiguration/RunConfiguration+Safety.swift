@@ -39,7 +39,7 @@ extension RunConfiguration {
         key, .integer(.atLeast(16, limit: 1 << 24)), default: 128, "Losses that the mean is of, in steps.")
       try settings.requireOfNewRuns(
         limit != nil || !settings.contains(key), key,
-        "is of spikes.z_score, which is not set; set it, or leave this out")
+        "is of spikes.z_score, which is not set", hint: "set it, or leave this out")
       maximumGradientNorm = try settings.optional(
         "maximum_gradient_norm", .number(.positive), without: "no such limit",
         "A larger gradient norm, before clipping, is bad; one that is not finite always is.")

@@ -69,13 +69,14 @@ extension RunConfiguration {
       let tokens = Double(batch.microBatch) * Double(data.sequenceLength)
       try readers.data.require(
         tokens * model.approximateActivationsPerToken <= Self.maxActivations, "sequence_length",
-        "is \(data.sequenceLength): \(batch.microBatch) such sequences are a micro-batch that no machine has memory for; "
-          + "use a smaller one, or a smaller batch.micro_batch")
+        "is \(data.sequenceLength): \(batch.microBatch) such sequences are a micro-batch that no machine has memory for",
+        hint: "use a smaller one, or a smaller batch.micro_batch", code: .doesNotFit)
       let validatesEveryCheckpoint =
         validation.every > 0 && checkpoint.every > 0 && checkpoint.every % validation.every == 0
       try readers.checkpoint.require(
         checkpoint.keepBest == 0 || validatesEveryCheckpoint, "keep_best",
-        "needs the validation loss of every checkpoint: make checkpoint.every a multiple of validation.every")
+        "needs the validation loss of every checkpoint", hint: "make checkpoint.every a multiple of validation.every",
+        after: ": ")
     }
 
     /// Max tokens of a run, which are counted in 64 bits.

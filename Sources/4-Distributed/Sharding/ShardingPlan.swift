@@ -95,13 +95,15 @@ public struct ShardingPlan: Sendable {
   }
 
   /// The violated limit of the plan, as text; nil when it is valid.
-  public var violation: String? {
+  public var violation: (problem: String, hint: String)? {
     let isTooLarge = layout.units.indices.contains { unit in
       (0..<experts.degree).contains { computeRange(unit: unit, by: $0).count > Int(Int32.max) }
     }
     return isTooLarge
-      ? "a rank's part of one layer has more than 2,147,483,647 parameters, which one exchange cannot carry; use a "
-        + "larger parallelism.expert, or a number of ranks that has one as a divisor" : nil
+      ? (
+        "a rank's part of one layer has more than 2,147,483,647 parameters, which one exchange cannot carry",
+        "use a larger parallelism.expert, or a number of ranks that has one as a divisor"
+      ) : nil
   }
 
   /// The resident range: the part of a unit whose parameters and gradient sums a rank keeps between steps.

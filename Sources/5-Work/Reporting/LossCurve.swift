@@ -34,7 +34,8 @@ public struct LossCurve: Sendable, Equatable {
       guard let line = MetricsLine(line) else {
         // Only the text after the last line break can be an incomplete line.
         if index == lines.count - 1 { break }
-        throw ForgeError.badInput("\(path):\(index + 1): not a JSON object with a step and its losses")
+        throw ForgeError.badInput(
+          "\(path):\(index + 1): not a JSON object with a step and its losses", code: .malformedFile)
       }
       if let loss = take(line.loss) { training.append(Point(step: line.step, loss: loss)) }
       if let loss = take(line.validationLoss) { validation.append(Point(step: line.step, loss: loss)) }
@@ -42,7 +43,8 @@ public struct LossCurve: Sendable, Equatable {
     guard !training.isEmpty || !validation.isEmpty else {
       throw ForgeError.badInput(
         leftOut == 0
-          ? "'\(path)' has no losses yet" : "'\(path)' has no loss that is a number: the run has diverged")
+          ? "'\(path)' has no losses yet" : "'\(path)' has no loss that is a number: the run has diverged",
+        code: leftOut == 0 ? .emptyInput : .diverged)
     }
   }
 

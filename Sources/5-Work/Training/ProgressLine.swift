@@ -36,7 +36,8 @@ final class ProgressLine {
     start = clock()
     self.log = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
     guard self.log >= 0 else {
-      throw ForgeError.tryAgain("cannot open '\(log)': \(String(cString: strerror(errno)))")
+      throw ForgeError.tryAgain(
+        "cannot open '\(log)': \(String(cString: strerror(errno)))", code: .system(errno, else: .writeFailed))
     }
   }
 

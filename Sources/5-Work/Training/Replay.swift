@@ -15,6 +15,16 @@ public struct Replay {
     case differs(step: Int, how: String)
 
     public var exitCode: Int32 { if case .identical = self { 0 } else { 1 } }
+
+    /// The verdict on these steps as programs read it.
+    public func json(steps: ClosedRange<Int>) -> JSONLine {
+      var (difference, how): (JSONLine, JSONLine) = (.null, .null)
+      if case .differs(let step, let text) = self { (difference, how) = (.integer(step), .string(text)) }
+      return .object([
+        ("from_step", .integer(steps.lowerBound)), ("to_step", .integer(steps.upperBound)),
+        ("identical", .boolean(exitCode == 0)), ("first_difference", difference), ("how", how),
+      ])
+    }
   }
 
   private let state: RunState
@@ -33,11 +43,14 @@ public struct Replay {
     let directory = RunDirectory(path: configuration.run.directory)
     let file = try communicator.together {
       guard FileManager.default.fileExists(atPath: directory.ledger) else {
-        throw ForgeError.badInput("'\(directory.path)' is not a run with a ledger: it has no ledger.jsonl")
+        throw ForgeError.badInput(
+          "'\(directory.path)' is not a run with a ledger: it has no ledger.jsonl", code: .wrongKind)
       }
       return try LedgerFile(path: directory.ledger)
     }
-    if let damage = file.damage { throw ForgeError.badInput("'\(directory.ledger)' is damaged: \(damage)") }
+    if let damage = file.damage {
+      throw ForgeError.badInput("'\(directory.ledger)' is damaged: \(damage)", code: .fileDamaged)
+    }
     beginning = file.entries.last { $0.kind == Branch.ledgerKind }.flatMap { entry in
       guard let step = entry.number, let checkpoint = entry.checkpoint, let root = entry.root else { return nil }
       return (step, checkpoint, root)
@@ -50,12 +63,13 @@ public struct Replay {
       if steps.contains(step.step), let family = entry.kernelFamily, family != KernelFamily.current.name {
         throw ForgeError.badInput(
           "step \(step.step) was computed with the CPU kernels '\(family)' and this machine uses "
-            + "'\(KernelFamily.current)', which do not give the same bits; set run.kernel_family to '\(family)'")
+            + "'\(KernelFamily.current)', which do not give the same bits",
+          hint: "set run.kernel_family to '\(family)'", code: .runDiffers, keyPath: "run.kernel_family")
       }
     }
     if let missing = steps.first(where: { recorded[$0] == nil }) {
       let branch = beginning.map { "; the run branched off after step \($0.step)" } ?? ""
-      throw ForgeError.badInput("'\(directory.ledger)' has no step \(missing)\(branch)")
+      throw ForgeError.badInput("'\(directory.ledger)' has no step \(missing)\(branch)", code: .invalidArgument)
     }
     self.recorded = recorded
     self.steps = steps
@@ -104,7 +118,7 @@ public struct Replay {
         state.directory.checkpoints.steps().first.map { "; steps from step \($0 + 1) on can be replayed" } ?? ""
       throw ForgeError.badInput(
         "the run branched off from '\(beginning.checkpoint)', and neither that nor a checkpoint of its own from before step "
-          + "\(steps.lowerBound) is there as it was (\(error))\(next)")
+          + "\(steps.lowerBound) is there as it was (\(error))\(next)", code: .fileNotFound)
     }
   }
 

@@ -20,7 +20,10 @@ extension RunRecord {
     sources present: RunSources
   ) throws {
     guard let updates = reader.metadata[Self.updatesKey]?.integer, let settings = reader.metadata[Self.settingsKey]
-    else { throw configuration.branchError("is '\(path)', which was not written by a training run") }
+    else {
+      throw configuration.branchError(
+        Violation("is '\(path)', which was not written by a training run", code: .wrongKind))
+    }
     if let violation = try configuration.violation(toBranchFrom: reader, path, settings, present) {
       throw configuration.branchError(violation)
     }
@@ -38,61 +41,69 @@ extension RunRecord {
   }
 
   /// Why `run.branch_from` does not match the run's recorded branch point; nil when it does.
-  var branchViolation: String? {
+  var branchViolation: Violation? {
     guard let path = configuration.run.branchFrom else { return nil }
     guard let branch else {
-      return "was not branched off, and run.branch_from is '\(path)'; leave that out, or give the branch another "
-        + "run.directory"
+      return Violation(
+        "was not branched off, and run.branch_from is '\(path)'",
+        hint: "leave that out, or give the branch another run.directory", code: .runDiffers)
     }
     guard !branch.isNamed(by: path) else { return nil }
-    return
-      "was branched off from '\(branch.from)' at step \(branch.step), not from '\(path)'; restore run.branch_from, or "
-      + "give the new branch another run.directory"
+    return Violation(
+      "was branched off from '\(branch.from)' at step \(branch.step), not from '\(path)'",
+      hint: "restore run.branch_from, or give the new branch another run.directory", code: .runDiffers)
   }
 }
 
 extension RunConfiguration {
   /// An error at the line of `run.branch_from`.
-  func branchError(_ message: String) -> ForgeError {
+  func branchError(_ violation: Violation) -> ForgeError {
     let section = try? ConfigurationSection(source).section("run")
-    return section?.error("branch_from", message) ?? ForgeError.badInput("run.branch_from \(message)")
+    return section?.error("branch_from", violation.problem, hint: violation.hint, code: violation.code)
+      ?? violation.error("run.branch_from ")
   }
 
   /// Why a run cannot branch from a checkpoint, as text that follows the setting's name; nil when it can.
   fileprivate func violation(
     toBranchFrom reader: CheckpointReader, _ path: String, _ settings: JSONValue, _ present: RunSources
-  ) throws -> String? {
+  ) throws -> Violation? {
     if let text = (reader.metadata[PretrainedModel.metadataKey] ?? settings["model"])?.string {
       let recorded = try PretrainedModel.configuration(recorded: text, source: "checkpoint '\(reader.path)'")
       if let difference = Self.difference(recorded, model) {
-        return "is '\(path)', which is of another model: \(difference); a branch has its trunk's model"
+        return Violation(
+          "is '\(path)', which is of another model: \(difference)", hint: "a branch has its trunk's model",
+          code: .weightsMismatch)
       }
     }
     let optimizer = (settings["optimizer.name"]?.string ?? "adamw", self.optimizer.muon == nil ? "adamw" : "muon")
     guard optimizer.0 == optimizer.1 else {
-      return "is '\(path)', which was trained with optimizer.name = \(optimizer.0), not \(optimizer.1), whose state is "
-        + "another; set optimizer.name to \(optimizer.0), or start from its weights alone with model.from"
+      return Violation(
+        "is '\(path)', which was trained with optimizer.name = \(optimizer.0), not \(optimizer.1), whose state is "
+          + "another", hint: "set optimizer.name to \(optimizer.0), or start from its weights alone with model.from",
+        code: .runDiffers)
     }
     guard reader.step < run.steps else {
-      return
+      return Violation(
         "is '\(path)', which is at step \(reader.step) already, and run.steps is \(run.steps): they count from the "
-        + "trunk's beginning; set run.steps to more"
+          + "trunk's beginning", hint: "set run.steps to more", code: .conflictingSettings)
     }
     if let own = present.model, let given = pretrained, !Self.begins(reader, path, with: own, given) {
-      return
-        "is '\(path)', and model.from names other weights, '\(given)'; leave one of them out (a branch has the weights "
-        + "of its checkpoint)"
+      return Violation(
+        "is '\(path)', and model.from names other weights, '\(given)'",
+        hint: "leave one of them out (a branch has the weights of its checkpoint)", code: .conflictingSettings)
     }
     guard let recorded = RunSources(reader.metadata) else { return nil }
     var together = present
     together.model = nil
     together.train += recorded.train + recorded.validation
     if let mixed = together.mixedTokenizers {
-      return "is '\(path)', whose data are not of the same tokenizer: \(mixed)"
+      return Violation(
+        "is '\(path)', whose data are not of the same tokenizer: \(mixed.problem)", hint: mixed.hint, code: mixed.code)
     }
     if let own = present.tokenizer, let before = recorded.tokenizer, own != before {
-      return "is '\(path)', which was trained on data of another tokenizer than the run's data; prepare them with the "
-        + "trunk's (its folder has a copy, 'tokenizer')"
+      return Violation(
+        "is '\(path)', which was trained on data of another tokenizer than the run's data",
+        hint: "prepare them with the trunk's (its folder has a copy, 'tokenizer')", code: .tokenizerMismatch)
     }
     return nil
   }

@@ -85,7 +85,7 @@ struct RunRecord {
     self.configuration = configuration
     guard let updates = reader.metadata[Self.updatesKey]?.integer, let recorded = reader.metadata[Self.settingsKey]
     else {
-      throw ForgeError.badInput("checkpoint '\(reader.path)' was not written by a training run")
+      throw ForgeError.badInput("checkpoint '\(reader.path)' was not written by a training run", code: .wrongKind)
     }
     branch = Branch(reader.metadata)
     progress = TrainingStep.Progress(
@@ -104,11 +104,12 @@ struct RunRecord {
     continuedConfiguration = reader.metadata[Self.configurationKey]?.string
     sources = RunSources(reader.metadata)
     if let branchViolation {
-      throw ForgeError.badInput("the run in '\(configuration.run.directory)' \(branchViolation)")
+      throw branchViolation.error("the run in '\(configuration.run.directory)' ")
     }
     if let violation = try violation(reader.metadata, recorded, present) {
       throw ForgeError.badInput(
-        "the run in '\(configuration.run.directory)' \(violation); restore it, or give the new run another run.directory"
+        "the run in '\(configuration.run.directory)' \(violation)",
+        hint: "restore it, or give the new run another run.directory", code: .dataChanged
       )
     }
     for (name, value) in try settings {
@@ -116,15 +117,17 @@ struct RunRecord {
       let before = recorded[name]?.string ?? (name == "optimizer.name" ? Self.standardOptimizer : "nothing")
       guard before != value else { continue }
       throw ForgeError.badInput(
-        "the run in '\(configuration.run.directory)' was started with \(name) = \(before), not \(value); restore the "
-          + "setting, or give the new run another run.directory")
+        "the run in '\(configuration.run.directory)' was started with \(name) = \(before), not \(value)",
+        hint: "restore the setting, or give the new run another run.directory", code: .runDiffers, keyPath: name)
     }
     let family = reader.metadata[Self.familyKey]?.string ?? ""
     let current = KernelFamily.current.name
     guard family == current || configuration.run.kernelFamily == current else {
       throw ForgeError.badInput(
         "the run in '\(configuration.run.directory)' was computed with the CPU kernels '\(family)' and this machine uses "
-          + "'\(current)'; set run.kernel_family to '\(family)' to keep its bits, or to '\(current)' to accept others")
+          + "'\(current)'",
+        hint: "set run.kernel_family to '\(family)' to keep its bits, or to '\(current)' to accept others",
+        code: .runDiffers, keyPath: "run.kernel_family")
     }
   }
 

@@ -117,12 +117,14 @@ struct RunSources: Codable, Equatable {
   }
 
   /// Why these datasets and the model cannot be in one run, because their tokenizers differ; nil when they can.
-  var mixedTokenizers: String? {
+  var mixedTokenizers: Violation? {
     let known = (train + validation).compactMap { set in set.tokenizer.map { (name: "'\(set.path)'", hash: $0) } }
     guard let first = known.first else { return nil }
     if let other = known.first(where: { $0.hash != first.hash }) {
-      return "\(first.name) and \(other.name) were made with different tokenizers, so their ids do not mean the same; "
-        + "prepare one of them again with the other's (its folder has a copy, 'tokenizer')"
+      return Violation(
+        "\(first.name) and \(other.name) were made with different tokenizers, so their ids do not mean the same",
+        hint: "prepare one of them again with the other's (its folder has a copy, 'tokenizer')",
+        code: .tokenizerMismatch)
     }
     let surrounded = (train + validation).compactMap { set in set.around.map { (name: "'\(set.path)'", around: $0) } }
     if let first = surrounded.first, let other = surrounded.first(where: { $0.around != first.around }) {
@@ -130,14 +132,17 @@ struct RunSources: Codable, Equatable {
       func described(_ tokens: DocumentTokens) -> String {
         "begin \(described(tokens.begin)), end \(described(tokens.end))"
       }
-      return
+      return Violation(
         "the documents of \(first.name) and \(other.name) have different tokens around them (\(described(first.around)); "
-        + "\(described(other.around))), though their tokenizer is the same; prepare one of them again with the other's (its "
-        + "folder has a copy, 'tokenizer')"
+          + "\(described(other.around))), though their tokenizer is the same",
+        hint: "prepare one of them again with the other's (its folder has a copy, 'tokenizer')",
+        code: .tokenizerMismatch)
     }
     if let model, let tokenizer = model.tokenizer, tokenizer != first.hash {
-      return "\(first.name) was made with another tokenizer than that of the model '\(model.path)' (model.from), so "
-        + "its ids do not mean the same; prepare the data with the model's tokenizer"
+      return Violation(
+        "\(first.name) was made with another tokenizer than that of the model '\(model.path)' (model.from), so "
+          + "its ids do not mean the same", hint: "prepare the data with the model's tokenizer",
+        code: .tokenizerMismatch)
     }
     return nil
   }

@@ -36,14 +36,16 @@ extension RunState {
       return record
     }
     throw configuration.branchError(
-      "leads to no sound checkpoint: \(damage?.description ?? "there is none in '\(path)'")")
+      Violation(
+        "leads to no sound checkpoint: \(damage?.description ?? "there is none in '\(path)'")",
+        code: damage?.code ?? .wrongKind))
   }
 
   private static func open(_ path: String, root: String?) throws -> CheckpointReader {
     let reader = try CheckpointReader(path: path)
     guard let root, reader.root != root else { return reader }
     throw ForgeError.badInput(
-      "checkpoint '\(path)' is another one by now: its root hash is \(reader.root), not \(root)")
+      "checkpoint '\(path)' is another one by now: its root hash is \(reader.root), not \(root)", code: .dataChanged)
   }
 
   /// The checkpoints that a path refers to, in ascending order of steps, as rank 0 finds them.
@@ -59,7 +61,7 @@ extension RunState {
           case .all(let folder): folder.steps().map { folder.path(step: $0) }
           }
       } catch let error as ForgeError where error.kind == .badInput {
-        throw configuration.branchError("leads to no checkpoint: \(error)")
+        throw configuration.branchError(Violation("leads to no checkpoint: \(error)", code: error.code))
       }
       found = try Array(JSONEncoder().encode(paths))
     }

@@ -75,11 +75,14 @@ extension RunState {
     }
     guard shared.isEmpty else {
       throw ForgeError.badInput(
-        "none of the \(shared.count) checkpoints in '\(folder.path)' is sound; remove the folder to start the run anew")
+        "none of the \(shared.count) checkpoints in '\(folder.path)' is sound",
+        hint: "remove the folder to start the run anew", code: .fileDamaged)
     }
     // The state is partly loaded, so it cannot be initialised as at a new start.
     guard !isTouched else {
-      throw ForgeError.tryAgain("the nodes' copies are damaged, and there is no checkpoint yet; start the run again")
+      throw ForgeError.tryAgain(
+        "the nodes' copies are damaged, and there is no checkpoint yet", hint: "start the run again", code: .fileDamaged
+      )
     }
     return nil
   }

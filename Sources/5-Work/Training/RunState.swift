@@ -105,7 +105,9 @@ final class RunState {
   private static func duplicates(ranks: Int) throws -> Int {
     guard let text = ProcessInfo.processInfo.environment["FORGE_TEST_DUPLICATES"] else { return 1 }
     guard let duplicates = Int(text), duplicates > 0, ranks % duplicates == 0 else {
-      throw ForgeError.badInput("FORGE_TEST_DUPLICATES is '\(text)', no divisor of the \(ranks) ranks; unset it")
+      throw ForgeError.badInput(
+        "FORGE_TEST_DUPLICATES is '\(text)', no divisor of the \(ranks) ranks", hint: "unset it", code: .invalidArgument
+      )
     }
     return duplicates
   }

@@ -35,14 +35,15 @@ enum RunTokenizer {
       // It may be the user's, so it is not replaced.
       guard let fingerprint, TokenizerFingerprint.hash(folder: target) != fingerprint else { return }
       throw ForgeError.badInput(
-        "'\(target)' is not the tokenizer that the data was made with; remove it, and the next start keeps the right one"
+        "'\(target)' is not the tokenizer that the data was made with",
+        hint: "remove it, and the next start keeps the right one", code: .tokenizerMismatch
       )
     }
     guard let folder, manager.fileExists(atPath: folder + "/tokenizer.json") else { return }
     guard fingerprint == nil || TokenizerFingerprint.hash(folder: folder) == fingerprint else {
       throw ForgeError.badInput(
-        "the run keeps no tokenizer: '\(folder)' is not the one that the data was made with; name the right one when the "
-          + "model is used")
+        "the run keeps no tokenizer: '\(folder)' is not the one that the data was made with",
+        hint: "name the right one when the model is used", code: .tokenizerMismatch)
     }
     let partial = "\(run.path)/.tokenizer-\(UUID().uuidString)"
     do {
@@ -55,7 +56,9 @@ enum RunTokenizer {
       try manager.moveItem(atPath: partial, toPath: target)
     } catch {
       try? manager.removeItem(atPath: partial)
-      throw ForgeError.tryAgain("cannot keep the tokenizer in '\(target)': \(systemReason(of: error))")
+      throw ForgeError.tryAgain(
+        "cannot keep the tokenizer in '\(target)': \(systemReason(of: error))", code: .system(error, else: .writeFailed)
+      )
     }
   }
 }

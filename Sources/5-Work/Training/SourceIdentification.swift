@@ -111,13 +111,13 @@ struct SourceIdentification {
     if let root = description?[split]?.sha256 {
       guard let digest = try DatasetDigest(prefix: prefix) else {
         throw ForgeError.badInput(
-          "'\(DatasetDigest.path(prefix: prefix))' is missing, which \(DatasetDescription.fileName) speaks of; prepare the "
-            + "dataset again")
+          "'\(DatasetDigest.path(prefix: prefix))' is missing, which \(DatasetDescription.fileName) speaks of",
+          hint: "prepare the dataset again", code: .fileNotFound)
       }
       guard digest.root == root else {
         throw ForgeError.badInput(
-          "'\(prefix)' was changed: its digest is not the one that \(DatasetDescription.fileName) has; prepare the "
-            + "dataset again")
+          "'\(prefix)' was changed: its digest is not the one that \(DatasetDescription.fileName) has",
+          hint: "prepare the dataset again", code: .dataChanged)
       }
       dataset.digest = digest
       dataset.isWhole = remembered != nil && !isUntouched
@@ -140,12 +140,13 @@ struct SourceIdentification {
       let path = dataset.prefix + file.rawValue
       let size = try SourceMemory.Status(path).size
       guard size == expected.size else {
-        throw ForgeError.badInput("'\(path)' has \(size) bytes here and \(expected.size) on rank 0's machine")
+        throw ForgeError.badInput(
+          "'\(path)' has \(size) bytes here and \(expected.size) on rank 0's machine", code: .ranksDisagree)
       }
       guard let digest = dataset.digest, digest[file].byteCount != size else { continue }
       throw ForgeError.badInput(
-        "'\(path)' has \(size) bytes, and its digest is of \(digest[file].byteCount): it is truncated, damaged or replaced; "
-          + "restore it or prepare it again")
+        "'\(path)' has \(size) bytes, and its digest is of \(digest[file].byteCount): it is truncated, damaged or replaced",
+        hint: "restore it or prepare it again", code: .fileDamaged)
     }
   }
 

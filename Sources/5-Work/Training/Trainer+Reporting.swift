@@ -28,6 +28,7 @@ extension Trainer {
     self.ledger = ledger
     observers = RunObservers([
       metrics, events, LedgerObserver(ledger, configuration, directory, note: note), progress,
+      outcomeObserver,
     ])
     try directory.write(
       configuration: """
@@ -73,8 +74,8 @@ extension Trainer {
     skippedInARow = outcome.isApplied ? 0 : skippedInARow + 1
     guard skippedInARow < Self.maxSkipped else {
       throw ForgeError.badInput(
-        "\(Self.maxSkipped) updates in a row were skipped, up to step \(step): training has diverged; lower "
-          + "optimizer.learning_rate or start from an earlier checkpoint")
+        "\(Self.maxSkipped) updates in a row were skipped, up to step \(step): training has diverged",
+        hint: "lower optimizer.learning_rate or start from an earlier checkpoint", code: .diverged)
     }
   }
 

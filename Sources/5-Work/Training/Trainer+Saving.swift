@@ -119,7 +119,9 @@ extension Trainer {
     try startSave(validated)
     let failure = try settleSave(waiting: true)
     guard saves.savedStep == step else {
-      throw failure ?? ForgeError.tryAgain("the checkpoint of step \(step) could not be written; see train.log")
+      throw failure
+        ?? ForgeError.tryAgain(
+          "the checkpoint of step \(step) could not be written", hint: "see train.log", code: .writeFailed)
     }
   }
 }

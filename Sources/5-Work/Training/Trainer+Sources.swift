@@ -9,7 +9,7 @@ extension Trainer {
   ///
   /// - Throws: `ForgeError.badInput` when tokenizers differ, or the configured validation is impossible.
   func checkSources() throws {
-    if let mixed = state.found.sources.mixedTokenizers { throw ForgeError.badInput(mixed) }
+    if let mixed = state.found.sources.mixedTokenizers { throw mixed.error() }
     if let violation = validationViolation { throw violation }
   }
 
@@ -18,7 +18,7 @@ extension Trainer {
   func checkSources(continuing record: RunRecord) throws {
     if let mixed = state.found.sources.mixedTokenizers {
       // The run was started by a version without this check.
-      guard record.sources.map(state.found.sources.hasOnlyData) ?? true else { throw ForgeError.badInput(mixed) }
+      guard record.sources.map(state.found.sources.hasOnlyData) ?? true else { throw mixed.error() }
       note("warning: \(mixed)")
     }
     if let violation = validationViolation {

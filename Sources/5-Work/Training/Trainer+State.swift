@@ -71,7 +71,7 @@ extension Trainer {
     else {
       throw ForgeError.badInput(
         "the run went back to step \(step) \(Self.maxRollbacks) times and always met a bad step again: training has "
-          + "diverged; lower optimizer.learning_rate or start from an earlier checkpoint")
+          + "diverged", hint: "lower optimizer.learning_rate or start from an earlier checkpoint", code: .diverged)
     }
     try checkLease()
     let report = RollbackReport(
@@ -88,7 +88,8 @@ extension Trainer {
     recoveries += 1
     guard recoveries <= Self.maxRecoveries else {
       throw ForgeError.tryAgain(
-        "\(hosts): parameters in memory change by themselves again and again; exclude the machine, and start the run again"
+        "\(hosts): parameters in memory change by themselves again and again",
+        hint: "exclude the machine, and start the run again", code: .memoryCorrupted
       )
     }
     // Replicas that every rank updates itself are compared at intervals: with longer ones, gradients since the change
@@ -112,8 +113,8 @@ extension Trainer {
     }
     guard try restore(upTo: sound) != nil else {
       throw ForgeError.tryAgain(
-        "\(hosts): parameters in memory have changed by themselves, and there is no checkpoint to return to; have the "
-          + "memory checked, and start the run again")
+        "\(hosts): parameters in memory have changed by themselves, and there is no checkpoint to return to",
+        hint: "have the memory checked, and start the run again", code: .memoryCorrupted)
     }
     try observers.notify { try $0.didRecover(RecoveryReport(step: from + 1, ranks: hosts, toStep: step)) }
   }

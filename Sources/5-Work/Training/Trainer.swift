@@ -29,6 +29,7 @@ public final class Trainer {
   let progress: ProgressObserver
   /// The observers of the run; none on ranks other than 0.
   var observers = RunObservers()
+  let outcomeObserver: OutcomeObserver
   /// The step ledger, whose position checkpoints record; on rank 0 only.
   var ledger: StepLedger?
   var peak: PeakShare?
@@ -109,7 +110,10 @@ public final class Trainer {
     }
   }
 
-  /// Throws when another job has taken over the run directory, before anything more is written; checked on rank 0.
+  /// What has come of the run so far; rank 0 knows.
+  public var outcome: RunOutcome { outcomeObserver.outcome }
+
+  /// Ends a run whose directory another job has taken over, before it writes anything more.
   func checkLease() throws {
     guard communicator.isLeader else { return }
     do { try lease.check() } catch {
@@ -136,6 +140,7 @@ public final class Trainer {
     try RankConsistency.check(configuration, communicator)
     let progress = ProgressObserver(configuration, directory, isLeader: communicator.isLeader)
     self.progress = progress
+    outcomeObserver = OutcomeObserver(name: configuration.run.name, directory: configuration.run.directory)
     // Before data and model are read, which may fail: the lease counts automatic restarts without progress.
     let lease = try directory.lease(configuration, communicator: communicator, log: progress.note)
     self.lease = lease

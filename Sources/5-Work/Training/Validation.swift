@@ -55,14 +55,15 @@ struct Validation {
       guard configuration.validation.every > 0, validation == nil else { return nil }
       return section?.error(
         "every",
-        "is \(configuration.validation.every), but nothing long enough for a sequence was held out of data.train: name "
-          + "data.validation, prepare data with --held-out, or set it to 0")
+        "is \(configuration.validation.every), but nothing long enough for a sequence was held out of data.train",
+        hint: "name data.validation, prepare data with --held-out, or set it to 0", after: ": ", code: .emptyInput)
     }
     guard section != nil else {
       return data.error(
         "validation",
-        "is named, but nothing is validated without a section validation: add one, such as "
-          + "'validation: { every: 100 }', or leave the datasets out")
+        "is named, but nothing is validated without a section validation",
+        hint: "add one, such as 'validation: { every: 100 }', or leave the datasets out", after: ": ",
+        code: .conflictingSettings)
     }
     guard configuration.validation.every > 0,
       let counts = validation?.data.sets.map(\.available) ?? sets.map({ _ in 0 }) as [Int]?,
@@ -71,7 +72,7 @@ struct Validation {
     return entry.error(
       "path",
       "'\(sets[empty].path)' has no whole sequence of \(configuration.data.sequenceLength + 1) tokens, so nothing of it can "
-        + "be validated on; name a longer dataset, or leave it out")
+        + "be validated on", hint: "name a longer dataset, or leave it out", code: .emptyInput)
   }
 
   /// The identity of the validated sequences: the same for two validations whose losses are comparable.

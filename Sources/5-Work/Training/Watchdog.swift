@@ -210,10 +210,11 @@ final class Watchdog: Sendable {
     Thread.sleep(forTimeInterval: Self.grace)
     if records().contains(where: { $0.rank < rank && $0.ending != nil }) { Thread.sleep(forTimeInterval: 10) }
     do { try lease?.check() } catch let lost as ForgeError where lost.kind == .badInput {
-      Launcher.abortJob(code: lost.exitCode, sentence: "forge-dist: \(lost)")
+      Launcher.abortJob(.init(sentence: "\(lost)", error: lost, exitCode: lost.exitCode))
     } catch {}
     append(sentence)
-    Launcher.abortJob(code: ForgeError.Kind.tryAgain.exitCode, sentence: "forge-dist: \(sentence)")
+    let error = ForgeError.tryAgain(sentence, code: .timedOut)
+    Launcher.abortJob(.init(sentence: sentence, error: error, exitCode: error.exitCode))
   }
 
   private func records() -> [FlightRecord] { (try? FlightRecord.newest(in: run.blackBoxes)) ?? [] }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Kernels
 import MPI
 import RunConfiguration
@@ -32,20 +31,12 @@ struct ForgeDist: ParsableCommand {
 
   /// The kernels are chosen before anything else happens.
   static func main() {
+    ErrorReport.goesToStandardOutput = Printing.isJSON
     KernelFamily.pin(Self.settings(of: CommandLine.arguments)?.kernelFamily)
     do {
       var command = try parseAsRoot()
       try command.run()
-    } catch let error as ForgeError {
-      if LaunchEnvironment.current.rank == 0 {
-        FileHandle.standardError.write(Data("forge-dist: \(error)\n".utf8))
-      }
-      Foundation.exit(error.exitCode)
-    } catch {
-      // What is wrong with the arguments, or help, is said once and not by every rank.
-      if LaunchEnvironment.current.rank == 0 { exit(withError: error) }
-      Foundation.exit(exitCode(for: error).rawValue)
-    }
+    } catch { Printing.end(with: error) }
   }
 
   /// The `run:` section that these arguments lead to, if it can be read; what is wrong with it is told later.

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import MPI
 import RunConfiguration
 import Support
@@ -26,17 +25,23 @@ struct ReplayCommand: ParsableCommand {
   @Option(name: .customLong("set"), parsing: .singleValue, help: "Override a setting: key.path=value. May be repeated.")
   var overrides: [String] = []
 
+  @Flag(help: "Print one JSON document: the verdict, or the error.")
+  var json = false
+
   func run() throws {
-    Launcher.run(program: "forge-dist", threads: settings?.run.threads ?? 1) { world in
+    Launcher.run(program: "forge-dist", threads: settings?.run.threads ?? 1, format: Printing.format) { world in
       guard fromStep >= 1, fromStep <= toStep else {
-        throw ForgeError.badInput("there are no steps from \(fromStep) to \(toStep); --from-step is at least 1")
+        throw ForgeError.badInput(
+          "there are no steps from \(fromStep) to \(toStep)", hint: "--from-step is at least 1", code: .invalidArgument)
       }
       let verdict = try Replay(load(), communicator: world, steps: fromStep...toStep).run()
       if world.rank == 0 {
-        switch verdict {
-        case .identical(let steps): print("\(steps) steps, \(fromStep) to \(toStep): identical, bit for bit")
-        case .differs(let step, let how): print("step \(step) is the first that differs: \(how)")
-        }
+        let text =
+          switch verdict {
+          case .identical(let steps): "\(steps) steps, \(fromStep) to \(toStep): identical, bit for bit\n"
+          case .differs(let step, let how): "step \(step) is the first that differs: \(how)\n"
+          }
+        Printing.result(text, verdict.json(steps: fromStep...toStep))
       }
       return verdict.exitCode
     }

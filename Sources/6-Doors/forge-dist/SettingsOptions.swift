@@ -14,12 +14,11 @@ struct SettingsOptions: ParsableArguments {
   )
   var helpConfig: String?
 
-  @Flag(help: "With --help-config: the JSON Schema of configurations, for editors.")
+  @Flag(help: "Print one JSON document: what came of the run, or the error; with --help-config, the JSON Schema.")
   var json = false
 
   func validate() throws {
-    guard json else { return }
-    guard helpConfig != nil else { throw ValidationError("--json belongs to --help-config") }
+    guard json, helpConfig != nil else { return }
     guard helpConfig == Self.everything else {
       throw ValidationError("--json describes all settings; leave '\(helpConfig ?? "")' out")
     }
@@ -36,7 +35,7 @@ struct SettingsOptions: ParsableArguments {
       if json { RunConfiguration.schema.text } else if helpConfig == Self.everything { help.text } else {
         try help.text(of: helpConfig)
       }
-    if LaunchEnvironment.current.rank == 0 { print(text, terminator: "") }
+    if LaunchEnvironment.current.rank == 0 { Printing.text(text) }
     return true
   }
 }

@@ -10,6 +10,7 @@ struct Train: ParsableCommand {
     discussion: """
       Exit codes: 0 done, 64 bad input, 70 a bug, 75 stopped on request (SIGUSR1, SIGTERM) or by a machine's failure: run
       the same line again to continue.
+      --json prints one JSON document at the end: the run, its step, losses and weights, or the error.
       """)
 
   @Argument(help: "A YAML file; without one, the built-in quickstart recipe.")
@@ -28,14 +29,17 @@ struct Train: ParsableCommand {
 
   func run() throws {
     if try settingsHelp.answer() { return }
-    Launcher.run(program: "forge-dist", threads: settings?.threads ?? 1) { world in
+    Launcher.run(program: "forge-dist", threads: settings?.threads ?? 1, format: Printing.format) { world in
       let configuration = try RunConfiguration.load(path: config, overrides: overrides)
       let trainer = try Trainer(configuration, communicator: world)
       if let dumpGradients {
         try trainer.dumpGradients(to: dumpGradients)
+        if world.rank == 0 { Printing.result(nil, .object([("gradients", .string(dumpGradients))])) }
         return 0
       }
-      return try trainer.run()
+      let code = try trainer.run()
+      if world.rank == 0 { Printing.result(nil, trainer.outcome.json) }
+      return code
     }
   }
 

@@ -1,9 +1,8 @@
 import ArgumentParser
-import Checkpoints
+import Commands
 import Foundation
-import Support
 
-struct CheckpointPruneCommand: ParsableCommand {
+struct CheckpointPruneCommand: RequestingCommand {
   static let configuration = CommandConfiguration(
     commandName: "prune", abstract: "Delete all checkpoints of a run but those that are to be kept.",
     discussion: """
@@ -29,32 +28,11 @@ struct CheckpointPruneCommand: ParsableCommand {
   @Option(help: "How many chunks are read at a time.")
   var threads = ProcessInfo.processInfo.activeProcessorCount
 
-  func run() throws {
-    try CheckpointCommand.check(threads: threads)
-    guard keepLast > 0 else { throw ForgeError.badInput("--keep-last must be at least 1, not \(keepLast)") }
-    guard (keepEvery ?? 1) > 0 else { throw ForgeError.badInput("--keep-every must be at least 1") }
-    guard keepBest >= 0 else { throw ForgeError.badInput("--keep-best must not be negative") }
-    let folder = try CheckpointCommand.folder(source)
-    let retention = Retention(keepLast: keepLast, keepEvery: keepEvery, keepBest: keepBest)
-    guard !dryRun else {
-      let names = folder.condemned(by: retention).map { CheckpointFolder.name(step: $0) } + folder.leftovers()
-      return try StandardOutput.write(names.isEmpty ? "nothing to delete\n" : names.map { $0 + "\n" }.joined())
-    }
-    let lock = try RunLock(of: folder)
-    try withExtendedLifetime(lock) {
-      let leftovers = folder.leftovers()
-      try folder.recover()
-      let condemned = folder.condemned(by: retention)
-      var complaints: [String] = []
-      let verified = try folder.prune(
-        keepLast: keepLast, keepEvery: keepEvery, keepBest: keepBest, threads: threads
-      ) { complaints.append($0.description) }
-      try StandardOutput.write(complaints.map { $0 + "\n" }.joined())
-      guard verified != nil || condemned.isEmpty else {
-        throw ForgeError.badInput("nothing was deleted, because none of the newest that would stay is sound")
-      }
-      let names = leftovers + condemned.map { CheckpointFolder.name(step: $0) }
-      try StandardOutput.write(names.isEmpty ? "nothing to delete\n" : names.map { "deleted \($0)\n" }.joined())
-    }
+  @OptionGroup
+  var output: OutputOptions
+
+  func request() -> PruneCheckpoints {
+    PruneCheckpoints(
+      directory: source, keepLast: keepLast, keepEvery: keepEvery, keepBest: keepBest, dryRun: dryRun, threads: threads)
   }
 }

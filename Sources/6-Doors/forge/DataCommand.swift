@@ -1,8 +1,6 @@
 import ArgumentParser
-import Corpus
-import Datasets
+import Commands
 import Foundation
-import Support
 
 struct DataCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -11,7 +9,7 @@ struct DataCommand: ParsableCommand {
 }
 
 extension DataCommand {
-  struct Prepare: ParsableCommand {
+  struct Prepare: RequestingCommand {
     static let configuration = CommandConfiguration(
       abstract: "Turn folders of documents into a dataset of tokens.",
       discussion: """
@@ -34,8 +32,8 @@ extension DataCommand {
     @OptionGroup
     var reading: ReadingArguments
 
-    @Option(help: "The folder to write; it must be empty or not exist.")
-    var output: String
+    @Option(name: .customLong("output"), help: "The folder to write; it must be empty or not exist.")
+    var folder: String
 
     @Option(help: "A folder with a tokenizer.json, or that file.")
     var tokenizer: String
@@ -49,40 +47,13 @@ extension DataCommand {
     @Flag(help: "Replace the dataset in an output folder that is not empty.")
     var overwrite = false
 
-    func run() throws {
-      try PathBytes.requireUTF8(tokenizer, for: "--tokenizer")
-      let preparation = DataPreparation(
-        inputs: reading.input, output: output, tokenizer: tokenizer, heldOut: heldOut, threads: threads,
+    @OptionGroup
+    var output: OutputOptions
+
+    func request() -> PrepareData {
+      PrepareData(
+        inputs: reading.input, output: folder, tokenizer: tokenizer, heldOut: heldOut, threads: threads,
         overwrite: overwrite, options: reading.options)
-      // Nobody is hindered: what a run has open stays as it was until it ends.
-      for run in overwrite ? DatasetUse.runs(of: output) : [] {
-        let place = PathBytes.display(output)
-        FileHandle.standardError.write(
-          Data("forge: warning: the run in '\(run)' uses '\(place)' and cannot go on with other data\n".utf8))
-      }
-      let clock = ContinuousClock()
-      let start = clock.now
-      let (dataset, tally) = try preparation.run()
-      let seconds = (clock.now - start) / .seconds(1)
-      print(summary(of: dataset, tally: tally, seconds: seconds))
-      if dataset.tokenizer.endOfSequence == nil { print(Self.noEndOfDocument) }
-    }
-
-    private static let noEndOfDocument = """
-      The tokenizer's files name no end-of-document token, so nothing marks where a document ends: name one as \
-      "eos_token" in the tokenizer_config.json beside its tokenizer.json.
-      """
-
-    private func summary(of dataset: PreparedDataset, tally: ReadingTally, seconds: Double) -> String {
-      let megabytes = Double(dataset.train.bytes + dataset.validation.bytes) / 1e6
-      return """
-        \(PathBytes.display(output)): \(dataset.train.documents + dataset.validation.documents) documents, \
-        \(String(format: "%.1f", megabytes)) MB of text in \(String(format: "%.2f", seconds)) s \
-        (\(String(format: "%.1f", megabytes / seconds)) MB/s)
-          train       \(dataset.train.tokens) tokens in \(dataset.train.documents) documents
-          validation  \(dataset.validation.tokens) tokens in \(dataset.validation.documents) documents
-          left out    \(tally.summary)
-        """
     }
   }
 }

@@ -1,11 +1,9 @@
 import ArgumentParser
-import Datasets
+import Commands
 import Foundation
-import Support
-import Tokenizers
 
 extension DataCommand {
-  struct Validate: ParsableCommand {
+  struct Validate: RequestingCommand {
     static let configuration = CommandConfiguration(
       abstract: "Read all of a dataset and say what is wrong with it.",
       discussion: """
@@ -25,45 +23,9 @@ extension DataCommand {
     @Option(help: "How many threads to read with.")
     var threads = ProcessInfo.processInfo.activeProcessorCount
 
-    func validate() throws {
-      try CheckpointCommand.check(threads: threads)
-    }
+    @OptionGroup
+    var output: OutputOptions
 
-    func run() throws {
-      var (wrong, problems) = (0, [String]())
-      for dataset in datasets {
-        let started = ContinuousClock.now
-        let found = try DatasetValidation(path: dataset, threads: threads, tokenizerProblem: Self.problem)
-        let seconds = (ContinuousClock.now - started) / .seconds(1)
-        if datasets.count > 1 || found.problems.count > 1 {
-          try StandardOutput.write(found.problems.map { $0 + "\n" }.joined())
-        }
-        guard found.problems.isEmpty else {
-          wrong += 1
-          problems += found.problems
-          continue
-        }
-        let bytes = found.splits.reduce(0) { $0 + $1.bytes }
-        let size = CheckpointCommand.size(bytes)
-        try StandardOutput.write("\(dataset): sound, \(size) in \(String(format: "%.2f s\n", seconds))")
-        for part in found.splits {
-          try StandardOutput.write(
-            "  \(part.prefix): \(part.tokens) tokens in \(part.documents) documents, SHA-256 \(part.root)\n")
-        }
-      }
-      guard wrong == 0 else {
-        let datasets = datasets.count == 1 ? "" : "\(wrong) of \(datasets.count) datasets are damaged: "
-        throw ForgeError.badInput(
-          datasets + problems[0] + (problems.count > 1 ? "; \(problems.count - 1) more, as listed" : ""))
-      }
-    }
-
-    private static func problem(_ folder: String, _ fingerprint: String) -> String? {
-      switch TokenizerFingerprint.hash(folder: folder) {
-      case nil: "'\(folder)/tokenizer.json' is missing: the copy of the tokenizer that made the dataset"
-      case fingerprint: nil
-      default: "'\(folder)/tokenizer.json' is not the tokenizer that made the dataset"
-      }
-    }
+    func request() -> ValidateData { ValidateData(datasets: datasets, threads: threads) }
   }
 }

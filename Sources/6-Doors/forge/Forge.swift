@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Kernels
 import Support
 
@@ -39,22 +38,24 @@ struct Forge: ParsableCommand {
   }
 
   static func main() {
+    let arguments = joiningPrompt(PathBytes.arguments)
+    let isJSON = ErrorReport.isAskedFor(by: arguments)
+    ErrorReport.goesToStandardOutput = isJSON
     do {
-      let arguments = PathBytes.arguments
-      var command = try parseAsRoot(joiningPrompt(arguments))
-      // These read and write files whatever their names are.
-      if !(command is DataCommand.Prepare || command is TokenizerCommand.Train || command is TokenizerCommand.Encode) {
-        let prompt = (command as? GenerateCommand)?.prompt
-        for argument in arguments where argument != prompt && argument != "--prompt=\(prompt ?? "")" {
-          try PathBytes.requireUTF8(argument, for: "this command")
-        }
-      }
+      var command = try parseAsRoot(arguments)
+      try checkPaths(PathBytes.arguments, of: command)
       try command.run()
-    } catch let error as ForgeError {
-      FileHandle.standardError.write(Data("forge: \(error)\n".utf8))
-      Foundation.exit(error.exitCode)
-    } catch {
-      exit(withError: error)
+    } catch { Printing.end(with: error, isJSON: isJSON) }
+  }
+
+  /// - Throws: `ForgeError.badInput` for an argument that is not UTF-8 where it must be.
+  private static func checkPaths(_ arguments: [String], of command: any ParsableCommand) throws {
+    // These read and write files whatever their names are.
+    guard !(command is DataCommand.Prepare || command is TokenizerCommand.Train || command is TokenizerCommand.Encode)
+    else { return }
+    let prompt = (command as? GenerateCommand)?.prompt
+    for argument in arguments where argument != prompt && argument != "--prompt=\(prompt ?? "")" {
+      try PathBytes.requireUTF8(argument, for: "this command")
     }
   }
 }

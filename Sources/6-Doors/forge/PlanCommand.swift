@@ -1,14 +1,14 @@
 import ArgumentParser
+import Commands
 import Planning
-import RunConfiguration
-import Support
 
-struct PlanCommand: ParsableCommand {
+struct PlanCommand: RequestingCommand {
   static let configuration = CommandConfiguration(
     commandName: "plan",
     abstract: "Predict a run's memory, speed and schedule, and find its best layout.",
     discussion: """
       Measures this machine for a few seconds with the run's own layers; run it on a node like those that will train.
+      --json has seconds and bytes.
 
       EXAMPLES
         forge plan configs/moe-37m.yaml --ranks 2
@@ -52,35 +52,13 @@ struct PlanCommand: ParsableCommand {
   @Option(name: .customLong("set"), parsing: .singleValue, help: "Override a setting: key.path=value. May be repeated.")
   var overrides: [String] = []
 
-  @Flag(help: "Print JSON, in seconds and bytes.")
-  var json = false
+  @OptionGroup
+  var output: OutputOptions
 
-  func run() throws {
-    try check()
+  func request() -> PlanRun {
     var request = PlanRequest(hours: hours, failureHours: mtbf)
     (request.ranksPerNode, request.threads, request.coresPerNode) = (ranksPerNode, threads, cores)
     (request.memory, request.bandwidth, request.latency, request.tokens) = (memory, network, latency, tokens)
-    let plans = try RunPlan.plan(RunConfiguration.load(path: config, overrides: overrides), request, ranks: ranks)
-    try StandardOutput.write(json ? RunPlan.json(plans) : plans.count == 1 ? plans[0].text : RunPlan.table(plans))
-  }
-
-  /// - Throws: `ForgeError.badInput` for a number that cannot be.
-  private func check() throws {
-    let counts =
-      ranks.map { ("ranks", Optional($0)) } + [
-        ("ranks-per-node", ranksPerNode), ("threads", threads), ("cores", cores),
-      ]
-    for case (let name, let value?) in counts where !(1...65_536).contains(value) {
-      throw ForgeError.badInput("--\(name) must be a number from 1 to 65536")
-    }
-    let amounts = [
-      ("memory", memory), ("network", network), ("hours", hours), ("mtbf", mtbf), ("tokens", tokens.map { $0 / 1e9 }),
-    ]
-    for case (let name, let value?) in amounts where !(value > 0) || value > 1e8 {
-      throw ForgeError.badInput("--\(name) must be positive, and not more than \(name == "tokens" ? "1e17" : "1e8")")
-    }
-    if let latency, !(0...1e8).contains(latency) {
-      throw ForgeError.badInput("--latency must be a number from 0 to 1e8")
-    }
+    return PlanRun(configuration: config, overrides: overrides, ranks: ranks, request: request)
   }
 }

@@ -1,14 +1,13 @@
 import ArgumentParser
-import Foundation
-import Support
-import Tokenizers
+import Commands
 
 extension TokenizerCommand {
-  struct Decode: ParsableCommand {
+  struct Decode: RequestingCommand {
     static let configuration = CommandConfiguration(
       abstract: "Print the text of token ids.",
       discussion: """
-        Reads JSON lines {"ids":[…]} or […], and prints the bytes of each, one after another.
+        Reads JSON lines {"ids":[…]} or […], and prints the bytes of each, one after another. With --json they are one document,
+        {"texts": […]}, in which bytes that are not UTF-8 are U+FFFD.
 
         EXAMPLES
           forge tokenizer decode --tokenizer tok < ids.jsonl
@@ -27,30 +26,11 @@ extension TokenizerCommand {
     @Flag(help: "Print a line end after each text.")
     var lines = false
 
-    func run() throws {
-      let tokenizer = try Tokenizer(contentsOf: tokenizer)
-      let texts = input.isEmpty ? [try TokenizerCommand.readStandardInput()] : try input.map(TokenizerCommand.readFile)
-      for text in texts {
-        for (index, line) in text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated()
-        where !line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") }) {
-          let ids = try parse(line, number: index + 1)
-          if let id = ids.first(where: { $0 < 0 || $0 >= tokenizer.vocabularySize }) {
-            throw ForgeError.badInput(
-              "line \(index + 1) has the id \(id), and this tokenizer's ids end at \(tokenizer.vocabularySize - 1)")
-          }
-          var bytes = tokenizer.decode(ids, skipSpecialTokens: !specialTokens)
-          if lines { bytes.append(UInt8(ascii: "\n")) }
-          try TokenizerCommand.writeStandardOutput(Data(bytes))
-        }
-      }
-    }
+    @OptionGroup
+    var output: OutputOptions
 
-    private func parse(_ line: ArraySlice<UInt8>, number: Int) throws -> [Int32] {
-      struct Record: Decodable { var ids: [Int32] }
-      let data = Data(line)
-      if let ids = try? JSONDecoder().decode([Int32].self, from: data) { return ids }
-      if let record = try? JSONDecoder().decode(Record.self, from: data) { return record.ids }
-      throw ForgeError.badInput("line \(number) is neither a list of ids nor an object with a list named 'ids'")
+    func request() -> DecodeTokens {
+      DecodeTokens(tokenizer: tokenizer, inputs: input, specialTokens: specialTokens, lines: lines)
     }
   }
 }

@@ -1,8 +1,7 @@
 import ArgumentParser
-import Diagnostics
-import Foundation
+import Commands
 
-struct WhyCommand: ParsableCommand {
+struct WhyCommand: RequestingCommand {
   static let configuration = CommandConfiguration(
     commandName: "why",
     abstract: "Say which rank of a run stopped where, and who waits for it.",
@@ -17,7 +16,8 @@ struct WhyCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("A run directory.", valueName: "run-directory"))
   var directory: String
 
-  func run() throws {
-    try StandardOutput.write(try RunDiagnosis(run: directory).text())
-  }
+  @OptionGroup
+  var output: OutputOptions
+
+  func request() -> ExplainStop { ExplainStop(directory: directory) }
 }

@@ -14,7 +14,7 @@ enum Prompt {
   ///
   /// - Throws: `ForgeError.badInput` when it cannot be read.
   static func read(_ path: String) throws -> [UInt8] {
-    var text = try TokenizerCommand.readText(path)
+    var text = try InputFile.text(path)
     if text.last == UInt8(ascii: "\n") { text.removeLast(text.suffix(2) == Array("\r\n".utf8)[...] ? 2 : 1) }
     return text
   }
@@ -24,7 +24,8 @@ enum Prompt {
   /// - Throws: `ForgeError.badInput` when the tokenizer has no such tokens or cannot write the text.
   static func instruction(_ text: [UInt8], _ tokenizer: Tokenizer) throws -> [Int32] {
     guard let open = tokenizer.specialToken("[INST]"), let close = tokenizer.specialToken("[/INST]") else {
-      throw ForgeError.badInput("--chat needs a tokenizer with the special tokens [INST] and [/INST]")
+      throw ForgeError.badInput(
+        "--chat needs a tokenizer with the special tokens [INST] and [/INST]", code: .invalidArgument)
     }
     return try [tokenizer.beginOfSequence].compactMap { $0 } + [open] + tokenizer.encode(text, named: "the prompt")
       + [close]

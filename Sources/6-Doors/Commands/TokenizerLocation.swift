@@ -14,7 +14,8 @@ struct TokenizerLocation {
   init(model: String, named: String? = nil) throws {
     guard let found = try Self.find(model: model, named: named) else {
       throw ForgeError.badInput(
-        "there is no tokenizer.json with the model '\(model)'; name its folder with --tokenizer")
+        "there is no tokenizer.json with the model '\(model)'", hint: "name its folder with --tokenizer",
+        code: .fileNotFound)
     }
     path = found
   }
@@ -29,8 +30,9 @@ struct TokenizerLocation {
       let present = TokenizerFingerprint.hash(folder: folder), present != recorded
     {
       throw ForgeError.badInput(
-        "the tokenizer in '\(found)' is not the one that the data of '\(model)' was made with: its ids mean something else; "
-          + (named == nil ? "restore the run's own copy" : "leave --tokenizer out to use the run's own copy"))
+        "the tokenizer in '\(found)' is not the one that the data of '\(model)' was made with: its ids mean something else",
+        hint: named == nil ? "restore the run's own copy" : "leave --tokenizer out to use the run's own copy",
+        code: .tokenizerMismatch)
     }
     return found
   }

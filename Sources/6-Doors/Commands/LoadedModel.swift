@@ -12,17 +12,14 @@ struct LoadedModel {
   /// What belongs to the model beside its weights.
   let files: ModelFolderFiles
 
-  /// More than a machine has processors.
-  static let maxThreads = 4096
-
-  /// - Parameter path: a Hugging Face folder, a run directory or a checkpoint.
+  /// - Parameters:
+  ///   - path: a Hugging Face folder, a run directory or a checkpoint.
+  ///   - sinks: are told what is worth knowing about the model.
   /// - Throws: `ForgeError` when there is no model, or it cannot be read.
-  init(path: String, threads: Int) throws {
-    guard (1...Self.maxThreads).contains(threads) else {
-      throw ForgeError.badInput("--threads must be between 1 and \(Self.maxThreads), not \(threads)")
-    }
+  init(path: String, threads: Int, _ sinks: CommandSinks) throws {
+    try ThreadLimit.check(threads)
     let model = try PretrainedModel(path: path)
-    for note in model.notes { FileHandle.standardError.write(Data("forge: \(note)\n".utf8)) }
+    model.notes.forEach(sinks.note)
     configuration = model.configuration
     files = try ModelFolderFiles(model: path)
     let count = ParameterLayout(configuration).count

@@ -1,0 +1,47 @@
+import Synchronization
+
+/// An error as programs read it: the one line that `--json` prints in place of a result.
+public struct ErrorReport: Sendable {
+  public let code: ForgeError.Code
+  /// The whole sentence, as standard error has it after the program's name.
+  public let message: String
+  public let keyPath: String?
+  public let hint: String?
+  public let exitCode: Int32
+
+  public init(_ error: ForgeError) {
+    self.init(
+      code: error.code, message: error.description, keyPath: error.keyPath, hint: error.hint, exitCode: error.exitCode)
+  }
+
+  public init(
+    code: ForgeError.Code, message: String, keyPath: String? = nil, hint: String? = nil, exitCode: Int32
+  ) {
+    (self.code, self.message, self.keyPath, self.hint, self.exitCode) = (code, message, keyPath, hint, exitCode)
+  }
+
+  private static let toStandardOutput = Atomic(false)
+
+  /// Whether this process was asked for its errors in this form, so that who ends it on the spot prints one too.
+  public static var goesToStandardOutput: Bool {
+    get { toStandardOutput.load(ordering: .relaxed) }
+    set { toStandardOutput.store(newValue, ordering: .relaxed) }
+  }
+
+  /// Whether arguments ask for it: `--json` is among them, before a `--` that ends the options.
+  public static func isAskedFor(by arguments: some Sequence<String>) -> Bool {
+    arguments.prefix { $0 != "--" }.contains("--json")
+  }
+
+  /// The members of the error, as a result that failed has them too.
+  public var json: JSONLine {
+    .object([
+      ("code", .string(code.rawValue)), ("message", .string(message)),
+      ("key_path", keyPath.map { .string($0) } ?? .null),
+      ("hint", hint.map { .string($0) } ?? .null), ("exit_code", .integer(Int(exitCode))),
+    ])
+  }
+
+  /// `{"error": {"code": …, "message": …, "key_path": …, "hint": …, "exit_code": …}}`
+  public var document: JSONLine { .object([("error", json)]) }
+}

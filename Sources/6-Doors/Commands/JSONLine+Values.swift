@@ -1,0 +1,42 @@
+import Checkpoints
+import Foundation
+import Support
+
+extension JSONLine {
+  static func optional(_ value: Int?) -> JSONLine { value.map { .integer($0) } ?? .null }
+
+  static func optional(_ value: Double?) -> JSONLine { value.map { .number($0) } ?? .null }
+
+  static func optional(_ value: String?) -> JSONLine { value.map { .string($0) } ?? .null }
+
+  static func strings(_ values: [String]) -> JSONLine { .list(values.map { .string($0) }) }
+
+  static func integers(_ values: some Sequence<some BinaryInteger>) -> JSONLine {
+    .list(values.map { .integer(Int($0)) })
+  }
+
+  /// A moment as ISO 8601.
+  static func date(_ date: Date) -> JSONLine { .string(date.formatted(.iso8601)) }
+
+  /// A path: bytes that are not of UTF-8 are U+FFFD.
+  static func path(_ path: String) -> JSONLine { .string(PathBytes.display(path)) }
+
+  /// Any value, the members of objects in the order of their names.
+  static func value(_ value: JSONValue) -> JSONLine {
+    switch value {
+    case .null: .null
+    case .boolean(let value): .boolean(value)
+    case .integer(let value): .integer(value)
+    case .number(let value): .number(value)
+    case .string(let value): .string(value)
+    case .array(let values): .list(values.map(Self.value))
+    case .object(let members): .object(members.sorted { $0.key < $1.key }.map { ($0.key, Self.value($0.value)) })
+    }
+  }
+
+  static func tensor(_ tensor: TensorDescription) -> JSONLine {
+    .object([
+      ("name", .string(tensor.name)), ("type", .string(tensor.dtype.rawValue)), ("shape", .integers(tensor.shape)),
+    ])
+  }
+}

@@ -1,0 +1,91 @@
+import Corpus
+import Foundation
+import Support
+import Tokenizers
+
+/// Learns a vocabulary from documents.
+public struct TrainTokenizer: Command {
+  /// Files and folders to read; `-` is standard input.
+  public var inputs: [String]
+  /// The folder to write `tokenizer.json` and `tokenizer_config.json` to.
+  public var output: String
+  /// How many tokens to make, special tokens and byte symbols among them.
+  public var vocabularySize: Int
+  /// How often a pair must occur to be made a token.
+  public var minimumFrequency: Int
+  /// How text is cut into words.
+  public var pattern: SplitPattern
+  public var threads: Int
+  /// Whether a tokenizer that is there is replaced.
+  public var overwrite: Bool
+  public var options: ReadingOptions
+
+  public init(
+    inputs: [String], output: String, vocabularySize: Int, minimumFrequency: Int, pattern: SplitPattern, threads: Int,
+    overwrite: Bool, options: ReadingOptions
+  ) {
+    (self.inputs, self.output, self.vocabularySize) = (inputs, output, vocabularySize)
+    (self.minimumFrequency, self.pattern, self.threads) = (minimumFrequency, pattern, threads)
+    (self.overwrite, self.options) = (overwrite, options)
+  }
+
+  /// The largest vocabulary that is made: ten times that of any model there is.
+  private static let maximumVocabularySize = 4_194_304
+
+  public func run(_ sinks: CommandSinks) throws -> TrainedTokenizer {
+    guard vocabularySize <= Self.maximumVocabularySize else {
+      throw ForgeError.badInput(
+        "a vocabulary of \(vocabularySize) is too large: the largest is \(Self.maximumVocabularySize)",
+        code: .invalidArgument)
+    }
+    try PathBytes.requireUTF8(output, for: "--output")
+    if !overwrite { try Tokenizer.expectNone(inFolder: output) }
+    let clock = ContinuousClock()
+    let start = clock.now
+    var trainer = try TokenizerTrainer(
+      options: TrainingOptions(
+        vocabularySize: vocabularySize, minimumFrequency: minimumFrequency, pattern: pattern, threads: threads))
+    let tally = try Documents.read(at: inputs, options: options, threads: threads) { trainer.add($0) }
+    guard trainer.byteCount > 0 else { throw tally.failWithoutDocuments(inputs: inputs) }
+    try Tokenizer.createFolder(output)
+    let tokenizer = try trainer.finish()
+    let seconds = (clock.now - start) / .seconds(1)
+    try tokenizer.write(toFolder: output)
+    return TrainedTokenizer(
+      output: output, vocabularySize: tokenizer.vocabularySize, askedSize: vocabularySize,
+      minimumFrequency: minimumFrequency, bytes: trainer.byteCount, tally: tally, seconds: seconds)
+  }
+}
+
+/// A tokenizer that was made.
+public struct TrainedTokenizer: CommandResult {
+  public let output: String
+  public let vocabularySize: Int
+  /// The size that was asked for.
+  public let askedSize: Int
+  let minimumFrequency: Int
+  /// Of the documents.
+  public let bytes: Int
+  public let tally: ReadingTally
+  public let seconds: Double
+
+  public var text: String {
+    let megabytes = Double(bytes) / 1e6
+    let isSmaller = vocabularySize < askedSize
+    return """
+      \(PathBytes.display(output)): \(vocabularySize) tokens from \(Words.fixed(megabytes, digits: 1)) MB \
+      in \(Words.fixed(seconds, digits: 2)) s (\(Words.fixed(megabytes / seconds, digits: 1)) MB/s)
+        left out    \(tally.summary)
+
+      """
+        + (isSmaller
+          ? "No more pairs occur \(minimumFrequency) times, so the vocabulary is smaller than asked.\n" : "")
+  }
+
+  public var json: JSONLine {
+    .object([
+      ("output", .path(output)), ("vocabulary_size", .integer(vocabularySize)), ("asked_size", .integer(askedSize)),
+      ("bytes", .integer(bytes)), ("left_out", tally.json), ("seconds", .number(seconds)),
+    ])
+  }
+}
