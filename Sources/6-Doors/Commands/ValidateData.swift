@@ -17,7 +17,7 @@ public struct ValidateData: Command {
       let started = ContinuousClock.now
       let found = try DatasetValidation(path: dataset, threads: threads, tokenizerProblem: Self.problem)
       let verdict = DataVerdict.Dataset(
-        path: dataset, parts: found.parts, problems: found.problems,
+        path: dataset, parts: found.splits, problems: found.problems,
         seconds: (ContinuousClock.now - started) / .seconds(1))
       try sinks.stream(verdict.text(isOnly: datasets.count == 1))
       result.datasets.append(verdict)

@@ -33,7 +33,7 @@ struct GenerateCommand: RequestingCommand {
   @Option(help: "How many tokens to make at most. (default: 200, or as many as the model has positions for)")
   var maxTokens: Int?
 
-  @Option(help: "How daring to be: 0 always takes the likeliest token, 1 follows the model's probabilities.")
+  @Option(help: "Sampling temperature: 0 always takes the likeliest token, 1 samples from the model's probabilities.")
   var temperature = 0.8
 
   @Option(help: "Draw from this many of the likeliest tokens only.")
