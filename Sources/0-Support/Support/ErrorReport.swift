@@ -1,9 +1,9 @@
 import Synchronization
 
-/// An error as programs read it: the one line that `--json` prints in place of a result.
+/// An error as a JSON document, which `--json` prints on one line in place of a result.
 public struct ErrorReport: Sendable {
   public let code: ForgeError.Code
-  /// The whole sentence, as standard error has it after the program's name.
+  /// The message, as on standard error after the program's name.
   public let message: String
   public let keyPath: String?
   public let hint: String?
@@ -22,18 +22,18 @@ public struct ErrorReport: Sendable {
 
   private static let toStandardOutput = Atomic(false)
 
-  /// Whether this process was asked for its errors in this form, so that who ends it on the spot prints one too.
+  /// Whether `--json` is on in this process, so that ``endProcess(_:)`` prints a JSON document too.
   public static var goesToStandardOutput: Bool {
     get { toStandardOutput.load(ordering: .relaxed) }
     set { toStandardOutput.store(newValue, ordering: .relaxed) }
   }
 
-  /// Whether arguments ask for it: `--json` is among them, before a `--` that ends the options.
+  /// Whether the arguments contain `--json`, before a `--` that ends the options.
   public static func isAskedFor(by arguments: some Sequence<String>) -> Bool {
     arguments.prefix { $0 != "--" }.contains("--json")
   }
 
-  /// The members of the error, as a result that failed has them too.
+  /// The error as a JSON object; also the member `error` of a result with a failure.
   public var json: JSONLine {
     .object([
       ("code", .string(code.rawValue)), ("message", .string(message)),
@@ -42,6 +42,6 @@ public struct ErrorReport: Sendable {
     ])
   }
 
-  /// `{"error": {"code": …, "message": …, "key_path": …, "hint": …, "exit_code": …}}`
+  /// The JSON document: `{"error": {"code": …, "message": …, "key_path": …, "hint": …, "exit_code": …}}`
   public var document: JSONLine { .object([("error", json)]) }
 }

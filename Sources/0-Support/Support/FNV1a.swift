@@ -1,4 +1,4 @@
-/// The FNV-1a hash function, 64 bits (Fowler, Noll & Vo 1991): the same on every machine, and not for security.
+/// The FNV-1a hash function, 64 bits (Fowler, Noll & Vo 1991): the same on every machine, and not cryptographic.
 public struct FNV1a {
   /// The hash of the words added so far.
   @inlinable public var value: UInt64 { state }
@@ -11,7 +11,7 @@ public struct FNV1a {
   /// Adds a 64-bit word in one step; the standard function adds single bytes.
   @inlinable public mutating func add(_ word: UInt64) { state = (state ^ word) &* 0x100_0000_01b3 }
 
-  /// The standard hash of these bytes.
+  /// The standard FNV-1a hash of bytes.
   @inlinable public static func hash(_ bytes: some Sequence<UInt8>) -> UInt64 {
     var hash = FNV1a()
     for byte in bytes { hash.add(UInt64(byte)) }

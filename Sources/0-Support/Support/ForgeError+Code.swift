@@ -1,109 +1,109 @@
 import Foundation
 
 extension ForgeError {
-  /// What has failed, by a name that programs can rely on. (docs/errors.md says what to do about each.)
+  /// An error code: a stable name for a kind of failure. (docs/errors.md has a recommended action for each.)
   public enum Code: String, Sendable, CaseIterable {
     // The configuration.
 
-    /// A key that is no setting.
+    /// A key that is not a setting.
     case unknownSetting = "unknown_setting"
-    /// A setting whose value cannot be.
+    /// A setting with an invalid value.
     case invalidSetting = "invalid_setting"
-    /// A setting without which there is no run.
+    /// A required setting that is missing.
     case missingSetting = "missing_setting"
     /// Settings that contradict each other.
     case conflictingSettings = "conflicting_settings"
-    /// A layout over ranks that cannot be: their number, the expert degree and the model do not go together.
+    /// A parallel layout that is impossible: the number of ranks, the expert degree and the model do not fit together.
     case invalidLayout = "invalid_layout"
-    /// A run that was started with other settings or CPU kernels than it should go on with.
+    /// A run that was started with settings or CPU kernels other than those given now.
     case runDiffers = "run_differs"
 
     // A command.
 
-    /// An argument of a command that is missing, unknown or cannot be.
+    /// An argument of a command that is missing, unknown or invalid.
     case invalidArgument = "invalid_argument"
 
     // Files.
 
-    /// A file, folder, run, checkpoint, dataset or model that is not there.
+    /// A file, folder, run, checkpoint, dataset or model that does not exist.
     case fileNotFound = "file_not_found"
-    /// Something that is there and is not what the command needs, such as a folder that is no run.
+    /// A path of another kind than the command needs, such as a folder that is not a run.
     case wrongKind = "wrong_kind"
-    /// A file that the system does not let be read.
+    /// A file that the system cannot read.
     case fileUnreadable = "file_unreadable"
-    /// A file or folder that this user may not read or write.
+    /// A file or folder that this user has no permission to read or write, or a read-only file system.
     case permissionDenied = "permission_denied"
-    /// A file that is not of the form that it must have, such as YAML with a syntax error.
+    /// A file that cannot be parsed, such as YAML with a syntax error.
     case malformedFile = "malformed_file"
-    /// A file that is not what was written: cut short, changed or contradicting its checksum.
+    /// A corrupt file: truncated, changed or with a wrong checksum.
     case fileDamaged = "file_damaged"
-    /// An output that is there already.
+    /// An output that already exists.
     case fileExists = "file_exists"
-    /// A disk or quota that is full.
+    /// A full disk or an exhausted quota.
     case diskFull = "disk_full"
-    /// A file that could not be written for another reason.
+    /// A write that failed for another reason.
     case writeFailed = "write_failed"
 
     // Models and data.
 
-    /// A model that these programs cannot compute.
+    /// A model, or an option of one, that is not supported.
     case unsupportedModel = "unsupported_model"
-    /// A file in a format, or of a version, that these programs do not read.
+    /// A file format, or a version of one, that is not supported.
     case unsupportedFormat = "unsupported_format"
-    /// Weights that are not those of the configuration's model.
+    /// Weights that do not match the configuration's model.
     case weightsMismatch = "weights_mismatch"
-    /// Token ids that are not the model's: of another tokenizer, or beyond the vocabulary.
+    /// Token ids of another tokenizer, or outside the vocabulary.
     case tokenizerMismatch = "tokenizer_mismatch"
-    /// Data, a checkpoint or a tokenizer that is another than was recorded.
+    /// Data, a checkpoint or a tokenizer that differs from the recorded one.
     case dataChanged = "data_changed"
-    /// An input with nothing in it to work on.
+    /// An input without data, or with too little.
     case emptyInput = "empty_input"
-    /// A text that cannot be read or encoded without loss.
+    /// A text that cannot be decoded or encoded without loss.
     case unreadableText = "unreadable_text"
-    /// A text or sequence with more tokens than the model or the format takes.
+    /// A text or sequence with more tokens than the model or the file format allows.
     case tooLong = "too_long"
-    /// Numbers that have left their range: training has diverged, or a narrow format cannot hold the weights.
+    /// Values out of range: training has diverged, or a narrow number format cannot represent the weights.
     case diverged
 
     // Machines.
 
-    /// A library or processor that lacks what is needed.
+    /// A library that is missing, or a library or processor without a required feature.
     case unsupportedMachine = "unsupported_machine"
-    /// A need for memory that this machine, or its limits, do not allow.
+    /// A memory requirement above what this machine, or its limits, allow.
     case doesNotFit = "does_not_fit"
-    /// Memory that is used up.
+    /// A memory allocation that failed.
     case outOfMemory = "out_of_memory"
-    /// Threads or processes that the system does not start.
+    /// Threads or processes that the system cannot start.
     case outOfThreads = "out_of_threads"
-    /// Parameters that have changed in memory by themselves.
+    /// Silent data corruption (SDC): parameters that changed in memory.
     case memoryCorrupted = "memory_corrupted"
 
     // Ranks and jobs.
 
-    /// Ranks with another configuration, program, processor or file than rank 0.
+    /// Ranks whose configuration, program, processor or files differ from those of rank 0.
     case ranksDisagree = "ranks_disagree"
     /// A run directory that another job writes to.
     case runInUse = "run_in_use"
-    /// A run that was restarted again and again and gets nowhere.
+    /// A run that was restarted repeatedly without progress.
     case restartsExhausted = "restarts_exhausted"
     /// A rank, or the network to it, that failed.
     case rankFailed = "rank_failed"
-    /// A step that took longer than the watchdog allows.
+    /// A step that exceeded the watchdog's timeout.
     case timedOut = "timed_out"
 
-    // Ourselves.
+    // Internal errors.
 
-    /// A bug of these programs.
+    /// A bug in these programs.
     case internalError = "internal_error"
   }
 }
 
 extension ForgeError.Code {
-  /// What a system call's `errno` means.
+  /// The error code of a system call's `errno`.
   ///
   /// - Parameters:
   ///   - number: the value of `errno`.
-  ///   - other: for what has no code of its own.
+  ///   - other: the fallback for numbers without a code of their own.
   public static func system(_ number: Int32, else other: Self) -> Self {
     switch number {
     case ENOSPC, EDQUOT: .diskFull
@@ -115,7 +115,7 @@ extension ForgeError.Code {
     }
   }
 
-  /// The same of an error that Foundation throws.
+  /// The error code of an error that Foundation throws.
   public static func system(_ error: any Error, else other: Self) -> Self {
     if let number = systemNumber(of: error) { return system(number, else: other) }
     switch (error as? CocoaError)?.code {

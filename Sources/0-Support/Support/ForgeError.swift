@@ -1,15 +1,15 @@
-/// An error that a user or a machine can cause, described in one sentence: what happened, where, and what to do.
+/// An error that a user or a machine can cause, with a message of one sentence: what happened, where, and what to do.
 ///
-/// Programs read its fields: ``code``, ``keyPath``, ``hint`` and ``exitCode``. A bug in this code is a `precondition` instead and
-/// never becomes a `ForgeError`.
+/// Programs read its fields: ``code``, ``keyPath``, ``hint`` and ``exitCode``. A violated invariant of this code is a
+/// `precondition` failure instead; an unexpected error of another type becomes the kind ``Kind/bug``.
 public struct ForgeError: Error, Sendable, CustomStringConvertible {
-  /// What the caller can do about the failure; decides the exit code.
+  /// The error class: whether a retry can succeed. It determines the exit code.
   public enum Kind: String, Sendable {
-    /// The user's input is wrong; the same command will fail again (exit code 64, `EX_USAGE`).
+    /// Invalid input; the same command will fail again (exit code 64, `EX_USAGE`).
     case badInput
-    /// A machine or a peer failed; the same command may succeed later (exit code 75, `EX_TEMPFAIL`).
+    /// A failed machine or peer; the same command may succeed later (exit code 75, `EX_TEMPFAIL`).
     case tryAgain
-    /// An internal inconsistency (exit code 70, `EX_SOFTWARE`).
+    /// An internal error (exit code 70, `EX_SOFTWARE`).
     case bug
 
     /// The exit code, from `sysexits.h`.
@@ -23,22 +23,22 @@ public struct ForgeError: Error, Sendable, CustomStringConvertible {
   }
 
   public let kind: Kind
-  /// The failure's name for programs; it stays the same when the sentence is worded anew.
+  /// The error code: a stable name for programs, independent of the wording of the message.
   public let code: Code
-  /// The whole sentence, with the hint at its end.
+  /// The message, including the hint.
   public let description: String
-  /// The dotted key of the setting at fault, such as `model.hidden_size`; nil where it is none.
+  /// The key path of the setting at fault, such as `model.hidden_size`; nil if the error is not about a setting.
   public let keyPath: String?
-  /// What to do, the part of the sentence that says so; nil where it says nothing.
+  /// The hint: the part of the message that recommends what to do; nil without one.
   public let hint: String?
 
-  /// A failure whose sentence is `problem`, and the hint after it.
+  /// An error with the message `problem`, followed by the hint.
   ///
   /// - Parameters:
   ///   - problem: what happened, and where.
   ///   - hint: what to do.
-  ///   - joint: what stands between the two.
-  ///   - keyPath: the dotted key of the setting at fault.
+  ///   - joint: the separator between the two.
+  ///   - keyPath: the key path of the setting at fault.
   public init(
     _ kind: Kind, _ problem: String, hint: String? = nil, after joint: String = "; ", code: Code, keyPath: String? = nil
   ) {
@@ -46,9 +46,9 @@ public struct ForgeError: Error, Sendable, CustomStringConvertible {
       kind, sentence: hint.map { problem + joint + $0 } ?? problem, hint: hint, code: code, keyPath: keyPath)
   }
 
-  /// A failure whose sentence is known as a whole, as another rank has told it.
+  /// An error with a complete message, such as one received from another rank.
   ///
-  /// - Parameter hint: a part of the sentence.
+  /// - Parameter hint: the part of the message that is the hint.
   public init(_ kind: Kind, sentence: String, hint: String?, code: Code, keyPath: String?) {
     self.kind = kind
     self.code = code
@@ -57,7 +57,7 @@ public struct ForgeError: Error, Sendable, CustomStringConvertible {
     self.hint = hint.map(Self.oneLine)
   }
 
-  /// Keeps a message that quotes a file on one line: control characters become U+FFFD.
+  /// Keeps a message on one line, even if it quotes a file: control characters become U+FFFD.
   private static func oneLine(_ text: String) -> String {
     func isControl(_ scalar: Unicode.Scalar) -> Bool { scalar.value < 0x20 || scalar.value == 0x7F }
     guard text.unicodeScalars.contains(where: isControl) else { return text }
@@ -76,17 +76,18 @@ public struct ForgeError: Error, Sendable, CustomStringConvertible {
     ForgeError(.tryAgain, problem, hint: hint, after: joint, code: code, keyPath: keyPath)
   }
 
-  /// An error that is none of ours where it should be one.
+  /// Converts any error to a `ForgeError`: one of another type becomes an internal error.
   public static func bug(_ error: any Error) -> ForgeError {
     error as? ForgeError ?? ForgeError(.bug, "\(error)", code: .internalError)
   }
 
-  /// The same failure, told with what it means here.
+  /// The same error with context added to its message.
   ///
   /// - Parameters:
-  ///   - kind: nil leaves it.
-  ///   - prefix: stands before the sentence.
-  ///   - suffix: stands after it.
+  ///   - kind: replaces the kind; nil keeps it.
+  ///   - prefix: prepended to the message.
+  ///   - suffix: appended to the message.
+  ///   - keyPath: replaces the key path; nil keeps it.
   public func told(
     as kind: Kind? = nil, _ prefix: String, _ suffix: String = "", keyPath: String? = nil
   ) -> ForgeError {

@@ -6,14 +6,14 @@ public indirect enum JSONLine: Sendable {
   case null
   case integer(Int)
   case number(Double)
-  /// Printed with the shortest digits of a `Float`.
+  /// A number with the shortest digits of a `Float`.
   case single(Float)
   case boolean(Bool)
   case string(String)
   case list([JSONLine])
   case object([(String, JSONLine)])
 
-  /// One line, without a line feed.
+  /// The JSON text on one line, without a line feed.
   public var text: String {
     switch self {
     case .null: "null"
@@ -27,7 +27,7 @@ public indirect enum JSONLine: Sendable {
     }
   }
 
-  /// `"step": 1, "loss": 2.5`
+  /// The text of an object's members without braces: `"step": 1, "loss": 2.5`.
   public static func members(_ members: [(String, JSONLine)]) -> String {
     members.map { "\(JSONString.quoted($0.0)): \($0.1.text)" }.joined(separator: ", ")
   }

@@ -1,4 +1,4 @@
-/// Strings of JSON text.
+/// JSON string literals.
 public enum JSONString {
   /// Quotes `text` as a JSON string (RFC 8259), with only the required escapes, in their shortest form.
   public static func quoted(_ text: String) -> String {

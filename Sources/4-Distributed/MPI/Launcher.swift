@@ -4,15 +4,15 @@ import Glibc
 internal import Support
 import Synchronization
 
-/// Starts MPI, runs a program on every rank of a job, and ends all ranks together when one fails.
+/// Initialises MPI, runs a program on every rank of a job, and ends all ranks together when one fails.
 ///
 /// Works under `mpirun`, under `srun --mpi=pmix`, and without a launcher as a job of one rank.
 public enum Launcher {
-  /// How a job fails, for who tells it in another form than a sentence.
+  /// The failure of a job, as passed to a ``Format``.
   public struct Failure {
-    /// What standard error is told, without the program's name.
+    /// The message for standard error, without the program's name.
     public let sentence: String
-    /// What was thrown; nil where the launcher itself refuses.
+    /// The thrown error; nil if the launcher rejects the way that the job was started.
     public let error: (any Error)?
     public let exitCode: Int32
 
@@ -21,7 +21,7 @@ public enum Launcher {
     }
   }
 
-  /// A failure as a line of standard output.
+  /// Formats a failure as a line for standard output.
   public typealias Format = @Sendable (Failure) -> String
 
   private static let voice = Mutex<(program: String, format: Format?)>(("", nil))
@@ -29,14 +29,14 @@ public enum Launcher {
   /// Initialises MPI for use by several threads, runs `body` on every rank, and ends the process.
   ///
   /// When `body` returns on every rank, the job ends with the max of the returned exit codes. When it throws, one
-  /// sentence goes to standard error and the job ends within seconds with the error's exit code: that of a `ForgeError`
-  /// or an `MPIError`, and 70 for anything else. The same error on every rank, such as a wrong setting, is printed
+  /// message goes to standard error and the job ends within seconds with the error's exit code: that of a `ForgeError`
+  /// or an `MPIError`, and 70 for any other. The same error on every rank, such as a wrong setting, is printed
   /// once; an error of some ranks is printed by the lowest of them, with its rank and host.
   ///
   /// - Parameters:
-  ///   - program: the name that begins the sentence, such as `forge-dist`.
-  ///   - threads: the threads of each rank that compute, if known already; one more communicates.
-  ///   - format: makes the line that standard output gets of a failure; nil for none.
+  ///   - program: the name that begins the message, such as `forge-dist`.
+  ///   - threads: the number of compute threads of each rank, if known; one more communicates.
+  ///   - format: formats a failure for standard output; nil for none.
   ///   - body: the program; its argument is the communicator of all ranks.
   public static func run(
     program: String, threads: Int = 1, format: Format? = nil, _ body: (Communicator) throws -> Int32
@@ -56,7 +56,7 @@ public enum Launcher {
     let world: Communicator
     let failures: FailureConsensus
     do {
-      // MPI ends the process without our message when it cannot start its own threads.
+      // Checked first: MPI would end the process with its own message when it cannot start its threads.
       try SystemThread.expectRoom(for: environment.launcher == .none ? aloneThreads : rankThreads)
       world = try initialize()
       failures = try FailureConsensus(world: world)
@@ -68,7 +68,7 @@ public enum Launcher {
     do {
       let code = try world.allReduce(body(world), .max)
       FlightRecorder.installed?.end(.normal, exitCode: code)
-      // After a nonzero exit code of a normal end mpirun would print a notice of its own.
+      // mpirun would print its own notice about a nonzero exit code after a normal exit.
       guard code != 0 && environment.launcher == .mpirun else { finalizeAndLeave(code) }
       endJob(code: code, isLeader: world.rank == 0)
     } catch {
@@ -83,7 +83,7 @@ public enum Launcher {
     }
   }
 
-  /// The threads that MPI starts: in a launched rank, and without a launcher, where it starts a daemon too.
+  /// The number of threads that MPI starts: in a launched rank, and without a launcher, where it starts a daemon too.
   private static let (rankThreads, aloneThreads) = (4, 12)
 
   /// The host name of this rank.
@@ -91,14 +91,12 @@ public enum Launcher {
 
   /// Aborts all ranks of the job, from any thread, even while other threads hang in MPI.
   ///
-  /// - Parameters:
-  ///   - code: not 0.
-  ///   - sentence: printed to standard error first; nil when another rank prints it.
+  /// - Parameter failure: printed first; its exit code is not 0.
   public static func abortJob(_ failure: Failure) -> Never {
     let code = failure.exitCode
     log(failure)
     if LaunchEnvironment.current.launcher == .none { _exit(code) }
-    // The abort itself may hang; the alarm does not.
+    // The abort itself may hang; the alarm then ends the process.
     signal(SIGALRM, SIG_DFL)
     alarm(10)
     usleep(50_000)  // lets the launcher collect what was printed
@@ -106,9 +104,10 @@ public enum Launcher {
     _exit(code)
   }
 
-  /// Limits Open MPI's shared-memory slots for small messages (MemoryPlan counts them). By default Open MPI adds slots
-  /// up to 512 while receivers are behind, and each rank that reads them has them in its memory: at 64 ranks of a node
-  /// they were more than all else. Does not override a value set by the user.
+  /// Limits Open MPI's shared-memory slots for small messages (counted by `MemoryPlan`).
+  ///
+  /// By default Open MPI adds up to 512 slots while receivers are behind, and they count as memory of each rank that
+  /// reads them: at 64 ranks on a node they took more than everything else. Keeps a value set by the user.
   private static func boundSharedMemory() {
     setenv("OMPI_MCA_btl_vader_free_list_max", "72", 0)
     setenv("OMPI_MCA_btl_vader_free_list_inc", "8", 0)
@@ -134,8 +133,8 @@ public enum Launcher {
 
   /// Ends every rank of the job with `code`, which is not 0.
   ///
-  /// After a normal exit `mpirun` would explain the code in eleven lines and `MPI_Abort` in eight; the abort inside the
-  /// latter is silent. The other ranks leave it to the leader for three seconds, then abort as well.
+  /// After a normal exit `mpirun` prints eleven lines about the code, and after `MPI_Abort` eight; the abort function
+  /// inside `MPI_Abort` prints nothing. The other ranks wait three seconds for the leader, then abort as well.
   private static func endJob(code: Int32, isLeader: Bool) -> Never {
     if LaunchEnvironment.current.launcher == .none { finalizeAndLeave(code) }
     fflush(nil)
@@ -154,7 +153,7 @@ public enum Launcher {
     exit(code)
   }
 
-  /// Tells a failure: its sentence on standard error, and its line, where somebody wants one, on standard output.
+  /// Logs a failure: its message to standard error and, with a format, a line to standard output.
   private static func log(_ failure: Failure) {
     let (program, format) = voice.withLock { $0 }
     if let format { log(format(failure), to: STDOUT_FILENO) }

@@ -1,23 +1,24 @@
 import Support
 
-/// What came of a run, or of the part of it that one start did: what `forge-dist --json` prints at the end.
+/// The result of a run, or of the part of it since its last start, as `forge-dist --json` prints it at the end.
 public struct RunOutcome: Sendable {
+  /// The exit reason.
   public enum Reason: String, Sendable {
-    /// The last step is done.
+    /// All steps are done.
     case complete
-    /// The run was asked to stop, and goes on when it is started again.
+    /// The run stopped on request; the same command resumes it.
     case stopped
   }
 
   public let name: String
   public let directory: String
-  /// Steps done.
+  /// The number of completed steps.
   public var step = 0
-  /// Of the last step of this start, nats per token; nil when there was none.
+  /// The training loss of the last step since the start, nats per token; nil without one.
   public var loss: Double?
-  /// The last of this start; nil when nothing was validated.
+  /// The last validation loss since the start; nil without a validation.
   public var validationLoss: Double?
-  /// SHA-256 of the final weights; nil when the run was stopped before its end.
+  /// The SHA-256 hash of the final weights; nil if the run stopped before its end.
   public var weights: String?
   public var reason = Reason.complete
 
@@ -31,7 +32,7 @@ public struct RunOutcome: Sendable {
   }
 }
 
-/// Notes what comes of a run.
+/// Records the result of a run from the trainer's reports.
 final class OutcomeObserver: RunObserver {
   private(set) var outcome: RunOutcome
 

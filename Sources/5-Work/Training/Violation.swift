@@ -1,9 +1,9 @@
 import Support
 
-/// Why something cannot be, in words that may follow a name.
+/// A validation error without its subject: a predicate that follows a name, such as a setting's, in the message.
 struct Violation: CustomStringConvertible {
   var problem: String
-  /// What to do.
+  /// The hint: what to do.
   var hint: String?
   var code: ForgeError.Code
 
@@ -13,6 +13,6 @@ struct Violation: CustomStringConvertible {
 
   var description: String { error().description }
 
-  /// The refusal, whose sentence begins with `prefix`.
+  /// The error `badInput` with the message `prefix` + `problem`.
   func error(_ prefix: String = "") -> ForgeError { .badInput(prefix + problem, hint: hint, code: code) }
 }

@@ -1,26 +1,28 @@
 import Support
 
-/// A request: what one command of `forge` does, its arguments as fields.
+/// A request: one command of `forge`, with its arguments as properties.
 ///
-/// Requests know nothing of a command line or a terminal, so that a server or an agent can make them too.
+/// Requests are independent of command lines and terminals, so that a server or an agent can make them too.
 public protocol Command {
   associatedtype Result: CommandResult
 
-  /// - Parameter sinks: for what comes out while it runs.
+  /// Runs the request.
+  ///
+  /// - Parameter sinks: receive the output of the running command.
   /// - Throws: `ForgeError`.
   func run(_ sinks: CommandSinks) throws -> Result
 }
 
 extension Command {
-  /// Runs it; nothing of it is seen before the result.
+  /// Runs the request without output sinks: only the result is returned.
   public func run() throws -> Result { try run(CommandSinks()) }
 }
 
-/// Where that goes which comes out of a command while it runs.
+/// Output sinks: closures that receive the output of a running command.
 public struct CommandSinks {
-  /// Takes the result's text bit by bit, where the result is streamed.
+  /// Receives the result's text in parts, if the result is streamed.
   public var stream: (_ bytes: [UInt8]) throws -> Void
-  /// Takes a sentence for people that is no part of the result.
+  /// Receives notes and warnings, a sentence each, that are not part of the result.
   public var note: (_ sentence: String) -> Void
 
   public init(
@@ -34,19 +36,19 @@ public struct CommandSinks {
   func stream(_ text: String) throws { try stream(Array(text.utf8)) }
 }
 
-/// What came of a command.
+/// The result of a command.
 public protocol CommandResult {
-  /// What people read.
+  /// The result as text for people.
   var text: String { get }
-  /// The same for programs.
+  /// The result as a JSON value for programs.
   var json: JSONLine { get }
-  /// The document that `--json` prints.
+  /// The JSON document that `--json` prints.
   var document: String { get }
-  /// Of the process.
+  /// The exit code of the process.
   var exitCode: Int32 { get }
-  /// What is wrong with what was looked at: told after the text, and a member `error` of the document.
+  /// The error that the command found in its input; printed after the text, and as the document's member `error`.
   var failure: ForgeError? { get }
-  /// Whether all of the text has gone into the stream while the command ran.
+  /// Whether the command writes all of the text to the stream sink while it runs.
   static var isStreamed: Bool { get }
 }
 

@@ -2,12 +2,12 @@ import Checkpoints
 import Foundation
 import Support
 
-/// Compares two checkpoints, tensor by tensor, and their metadata.
+/// A request to compare two checkpoints, tensor by tensor, and their metadata.
 public struct CompareCheckpoints: Command {
-  /// Checkpoints, or runs, of which it is the one that `latest` names.
+  /// A checkpoint, or a run, of which `latest` names the checkpoint; `second` too.
   public var first: String
   public var second: String
-  /// How many chunks are read at a time.
+  /// The number of chunks to read in parallel.
   public var threads: Int
 
   public init(first: String, second: String, threads: Int) {
@@ -22,7 +22,7 @@ public struct CompareCheckpoints: Command {
   }
 }
 
-/// How two checkpoints differ; the exit code is 1 when they do.
+/// The differences between two checkpoints; the exit code is 1 if there are any.
 public struct CheckpointDifferences: CommandResult {
   public let comparison: CheckpointComparison
 
@@ -49,7 +49,7 @@ public struct CheckpointDifferences: CommandResult {
     return lines.map { $0 + "\n" }.joined()
   }
 
-  /// A value in a line: whole files are among the metadata.
+  /// A metadata value on one line; long texts, such as whole files, are abbreviated to their length.
   private static func brief(_ value: JSONValue?) -> String {
     guard let text = value?.text else { return "nothing" }
     return text.count > 60 || text.contains("\n") ? "(a text of \(text.count) characters)" : text

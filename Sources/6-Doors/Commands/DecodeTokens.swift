@@ -2,15 +2,15 @@ import Foundation
 import Support
 import Tokenizers
 
-/// Turns token ids into text.
+/// A request to decode token ids to text.
 public struct DecodeTokens: Command {
-  /// A folder with a `tokenizer.json`, or that file.
+  /// The path of a tokenizer: a folder with a `tokenizer.json`, or that file.
   public var tokenizer: String
-  /// Files with JSON lines `{"ids":[…]}` or `[…]`; none for standard input.
+  /// Files of JSON lines `{"ids":[…]}` or `[…]`; empty for standard input.
   public var inputs: [String]
-  /// Whether special tokens are written too.
+  /// Whether to decode special tokens too, rather than skip them.
   public var specialTokens: Bool
-  /// Whether a line end follows each text.
+  /// Whether to write a line feed after each text.
   public var lines: Bool
 
   public init(tokenizer: String, inputs: [String], specialTokens: Bool, lines: Bool) {
@@ -47,16 +47,16 @@ public struct DecodeTokens: Command {
   }
 }
 
-/// The texts of ids.
+/// The decoded texts, one per line of ids.
 public struct DecodedTokens: CommandResult {
   public static let isStreamed = true
   let lines: Bool
-  /// Their bytes, which need not be UTF-8.
+  /// The bytes of each text, which need not be valid UTF-8.
   public internal(set) var texts: [[UInt8]] = []
 
   init(lines: Bool) { self.lines = lines }
 
-  /// Bytes that are not of UTF-8 are U+FFFD here; the stream has them as they are.
+  /// The texts as a string: bytes that are not valid UTF-8 become U+FFFD; the stream sink receives them unchanged.
   public var text: String {
     String(decoding: texts.flatMap { lines ? $0 + [UInt8(ascii: "\n")] : $0 }, as: UTF8.self)
   }

@@ -2,11 +2,11 @@ import Foundation
 import Reporting
 import Support
 
-/// Draws a run's losses.
+/// A request to plot a run's loss curve.
 public struct DrawCurve: Command {
-  /// A run directory, or a `metrics.jsonl`; `-` is standard input.
+  /// A run directory or a `metrics.jsonl`; `-` is standard input.
   public var source: String
-  /// The SVG picture to write; nil draws in text.
+  /// The SVG file to write; nil plots as text.
   public var output: String?
 
   public init(source: String, output: String?) { (self.source, self.output) = (source, output) }
@@ -30,13 +30,13 @@ public struct DrawCurve: Command {
   }
 }
 
-/// The losses of a run, and their picture.
+/// The loss curve of a run, and its plot.
 public struct DrawnCurve: CommandResult {
   public let curve: LossCurve
-  /// The picture's file, if one was written.
+  /// The SVG file, if one was written.
   public let output: String?
 
-  /// The picture in braille; nothing where it is in a file.
+  /// The plot in braille characters; empty if it was written to a file.
   public var text: String { output == nil ? curve.terminal() : "" }
 
   public var json: JSONLine {

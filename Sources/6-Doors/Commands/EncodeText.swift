@@ -2,17 +2,17 @@ import Foundation
 import Support
 import Tokenizers
 
-/// Turns text into token ids.
+/// A request to encode text to token ids.
 public struct EncodeText: Command {
-  /// A folder with a `tokenizer.json`, or that file.
+  /// The path of a tokenizer: a folder with a `tokenizer.json`, or that file.
   public var tokenizer: String
   /// Files to encode; `-` is standard input.
   public var inputs: [String]
-  /// Whether each line is encoded by itself.
+  /// Whether to encode each line as a sequence.
   public var lines: Bool
-  /// Whether ids begin with the token that opens a document.
+  /// Whether to prepend the beginning-of-sequence token, if the tokenizer has one.
   public var beginOfSequence: Bool
-  /// Whether special tokens written in the text are read as these.
+  /// Whether to parse special tokens in the text; otherwise they are ordinary text.
   public var specialTokens: Bool
   public var threads: Int
 
@@ -48,7 +48,7 @@ public struct EncodeText: Command {
     return EncodedText(sequences: sequences)
   }
 
-  /// The lines of a text without their ends, `\n` or `\r\n`.
+  /// The lines of a text without line endings (`\n` or `\r\n`).
   private func splitLines(_ text: [UInt8]) -> [[UInt8]] {
     var lines = text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     if lines.last?.isEmpty == true { lines.removeLast() }
@@ -56,11 +56,12 @@ public struct EncodeText: Command {
   }
 }
 
-/// The ids of texts.
+/// The token ids of the encoded texts.
 public struct EncodedText: CommandResult {
+  /// The token ids of one input file or line.
   public struct Sequence: Sendable {
     public var file: String
-    /// From 1, where lines were encoded by themselves.
+    /// The line number, from 1, if each line is a sequence; nil otherwise.
     public var line: Int?
     public var ids: [Int32]
 

@@ -2,7 +2,7 @@ import Diagnostics
 import Foundation
 import Support
 
-/// Says which rank of a run stopped where, and who waits for it, by the ranks' black boxes.
+/// A request to diagnose which rank of a run stopped where and which ranks wait for it, from the flight records.
 public struct ExplainStop: Command {
   /// A run directory.
   public var directory: String
@@ -14,7 +14,7 @@ public struct ExplainStop: Command {
   }
 }
 
-/// What the ranks' records say together.
+/// The diagnosis of a run from the records of all its ranks.
 public struct StopExplanation: CommandResult {
   public let diagnosis: RunDiagnosis
 

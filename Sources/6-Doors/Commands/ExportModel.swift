@@ -5,9 +5,9 @@ import ModelFiles
 import Models
 import Support
 
-/// Writes a model as a Hugging Face folder.
+/// A request to export a model as a Hugging Face folder.
 public struct ExportModel: Command {
-  /// The weights' number format.
+  /// The data type of the exported weights.
   public enum Precision: String, CaseIterable, Sendable {
     case fp32, bf16, fp16
 
@@ -25,11 +25,11 @@ public struct ExportModel: Command {
   /// The folder to write.
   public var output: String
   public var precision: Precision
-  /// The size above which the weights are split into files, bytes.
+  /// The max size of a weights file, in bytes; larger weights are split into several files.
   public var maximumShardBytes: Int
-  /// The tokenizer's folder, where it is not found with the model.
+  /// The tokenizer's folder; nil to use the one found with the model.
   public var tokenizer: String?
-  /// Whether it is written into a folder that is not empty.
+  /// Whether to write into a folder that is not empty.
   public var overwrite: Bool
   public var threads: Int
 
@@ -52,7 +52,7 @@ public struct ExportModel: Command {
       throw ForgeError.badInput(
         "'\(output)' is not empty", hint: "choose another folder or give --overwrite", code: .fileExists)
     }
-    // It is only copied, and so need not be one that this program understands.
+    // The tokenizer is only copied, so its kind need not be supported.
     let tokenizer = try TokenizerLocation.find(model: source, named: self.tokenizer).map {
       try ModelFolderFiles(tokenizer: $0)
     }
@@ -69,13 +69,13 @@ public struct ExportModel: Command {
   }
 }
 
-/// A model that was exported.
+/// The result of an export.
 public struct ExportedModel: CommandResult {
   public let folder: String
   public let parameters: Int
   public let precision: ExportModel.Precision
   public let hasTokenizer: Bool
-  /// What is worth knowing about the folder.
+  /// Notes about the exported folder, a sentence each.
   public let notes: [String]
 
   public var text: String {

@@ -5,24 +5,24 @@ import Models
 import Support
 import Tokenizers
 
-/// Continues a text with a model.
+/// A request to generate a continuation of a prompt with a model.
 public struct GenerateText: Command {
-  /// What to continue.
+  /// The source of the prompt.
   public enum Source: Sendable {
     case text(String)
-    /// A file, or standard input for `-`; a line break at its end does not count.
+    /// A file, or standard input for `-`; one line break at the end is removed.
     case file(String)
   }
 
   /// A Hugging Face folder, a run directory or a checkpoint.
   public var model: String
   public var prompt: Source
-  /// The most tokens to make; nil for 200, or as many as there are positions for.
+  /// The max number of new tokens; nil for 200, or fewer if the model has fewer positions left.
   public var maximumTokens: Int?
   public var sampler: Sampler
-  /// Whether the prompt is an instruction in Mistral's chat format.
+  /// Whether to wrap the prompt as an instruction in Mistral's chat format.
   public var chat = false
-  /// The tokenizer's folder, where it is not found with the model.
+  /// The tokenizer's folder; nil to use the one found with the model.
   public var tokenizer: String?
   public var threads: Int
 
@@ -33,7 +33,7 @@ public struct GenerateText: Command {
     (self.chat, self.tokenizer, self.threads) = (chat, tokenizer, threads)
   }
 
-  /// More than any model has positions, and any vocabulary tokens.
+  /// The max of `--max-tokens` and `--top-k`: above any model's positions and vocabulary size.
   public static let maxTokens = 1 << 24
   private static let usualTokens = 200
 
@@ -69,9 +69,9 @@ public struct GenerateText: Command {
     return result
   }
 
-  /// How many tokens to make at most.
+  /// The max number of new tokens after the prompt's `tokens`.
   ///
-  /// - Throws: `ForgeError.badInput` for a prompt that cannot be continued, or not by so many tokens.
+  /// - Throws: `ForgeError.badInput` for a prompt that is empty, of another vocabulary, or too long for so many tokens.
   private func length(after tokens: [Int32], _ configuration: ModelConfiguration) throws -> Int {
     guard !tokens.isEmpty else {
       throw ForgeError.badInput(
@@ -98,21 +98,21 @@ public struct GenerateText: Command {
   }
 }
 
-/// A text and how it goes on.
+/// A prompt and its generated continuation.
 public struct GeneratedText: CommandResult {
   public static let isStreamed = true
-  /// Its bytes, which need not be UTF-8.
+  /// The bytes of the prompt, which need not be valid UTF-8.
   public let prompt: [UInt8]
   let isChat: Bool
-  /// What the model has made.
+  /// The generated text, without the prompt.
   public internal(set) var continuation = ""
   public internal(set) var tokens: [Int32] = []
-  /// Whether the model has ended the text; else there was no more room.
+  /// Whether generation ended with an end-of-sequence token; false if it reached the max number of tokens.
   public internal(set) var isComplete = false
 
   init(prompt: [UInt8], isChat: Bool) { (self.prompt, self.isChat) = (prompt, isChat) }
 
-  /// The prompt, unless it was an instruction, and what follows it.
+  /// The prompt, unless it is an instruction, and the continuation.
   public var text: String { (isChat ? "" : String(decoding: prompt, as: UTF8.self)) + continuation + "\n" }
 
   public var json: JSONLine {

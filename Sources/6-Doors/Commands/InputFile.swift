@@ -1,9 +1,9 @@
 import Foundation
 import Support
 
-/// Files that commands read, of which `-` is standard input.
+/// Input files of commands; the path `-` is standard input.
 enum InputFile {
-  /// The bytes of a file or a pipe.
+  /// Reads the bytes of a file or a pipe.
   ///
   /// - Throws: `ForgeError.badInput` when it cannot be read.
   static func bytes(_ path: String) throws -> [UInt8] {
@@ -19,7 +19,7 @@ enum InputFile {
     return bytes
   }
 
-  /// A file of text as UTF-8: UTF-16 by its byte order mark is converted, and the mark left out.
+  /// Reads a text file as UTF-8: UTF-16 with a byte order mark is converted, and the mark is removed.
   ///
   /// - Throws: `ForgeError.badInput` when it cannot be read, or is damaged UTF-16.
   static func text(_ path: String) throws -> [UInt8] {
@@ -33,7 +33,7 @@ enum InputFile {
 
   static func standardInput() throws -> [UInt8] { [UInt8](try FileHandle.standardInput.readToEnd() ?? Data()) }
 
-  /// What an input is called in messages.
+  /// The display name of an input in messages.
   static func name(of path: String) -> String { path == "-" ? "standard input" : PathBytes.display(path) }
 
   private static func unreadable(_ path: String, _ code: Int32) -> ForgeError {

@@ -15,13 +15,13 @@ extension JSONLine {
     .list(values.map { .integer(Int($0)) })
   }
 
-  /// A moment as ISO 8601.
+  /// A date as an ISO 8601 string.
   static func date(_ date: Date) -> JSONLine { .string(date.formatted(.iso8601)) }
 
-  /// A path: bytes that are not of UTF-8 are U+FFFD.
+  /// A path as a string: bytes that are not valid UTF-8 become U+FFFD.
   static func path(_ path: String) -> JSONLine { .string(PathBytes.display(path)) }
 
-  /// Any value, the members of objects in the order of their names.
+  /// Any JSON value, with the members of objects sorted by name.
   static func value(_ value: JSONValue) -> JSONLine {
     switch value {
     case .null: .null

@@ -2,7 +2,7 @@ import Checkpoints
 import Foundation
 import Support
 
-/// Lists a run's checkpoints. Manifests and the lengths of files are checked, their contents are not.
+/// A request to list a run's checkpoints. It validates manifests and file lengths, not file contents.
 public struct ListCheckpoints: Command {
   /// A run directory or its checkpoints folder.
   public var directory: String
@@ -18,9 +18,9 @@ public struct ListCheckpoints: Command {
 }
 
 extension CheckpointFolder {
-  /// All checkpoints of a run.
+  /// The folder with all checkpoints of a run.
   ///
-  /// - Throws: `ForgeError.badInput` when the path is one checkpoint, or nothing of the kind.
+  /// - Throws: `ForgeError.badInput` when the path is a single checkpoint, or has no checkpoints.
   static func all(at path: String) throws -> CheckpointFolder {
     guard case .all(let folder) = try CheckpointLocation(path: path) else {
       throw ForgeError.badInput("'\(path)' is one checkpoint", hint: "name the run", code: .wrongKind)
@@ -29,23 +29,23 @@ extension CheckpointFolder {
   }
 }
 
-/// The checkpoints of a run, and what else lies beside them.
+/// The checkpoints of a run, and the leftovers of interrupted saves beside them.
 public struct CheckpointList: CommandResult {
   public let folder: String
   public let checkpoints: [CheckpointSummary]
-  /// What `latest` names; nil where it is not there.
+  /// The step that `latest` names; nil when there is no `latest` or it is damaged.
   public let latestStep: Int?
-  /// Saves and deletions under way, or interrupted.
+  /// The names of partial files of saves and deletions that are in progress or were interrupted.
   public let leftovers: [String]
 
-  /// The step with the lowest of the losses that can be compared with the newest; nil without any.
+  /// The step with the lowest validation loss, among those with the newest's validation sets; nil without any.
   public var bestStep: Int? {
     let validated = checkpoints.filter { $0.validationLoss != nil }
     return validated.filter { $0.validationSets == validated.last?.validationSets }
       .min { ($0.validationLoss ?? 0, $0.step) < ($1.validationLoss ?? 0, $1.step) }?.step
   }
 
-  /// A sentence for everything that is not as it should be.
+  /// The problems found, a sentence each.
   public var problems: [String] {
     var problems = checkpoints.compactMap(\.problem)
     problems += leftovers.map {

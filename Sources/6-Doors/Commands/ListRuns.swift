@@ -2,7 +2,7 @@ import Foundation
 import RunStore
 import Support
 
-/// Lists the runs in a folder; only the ends of files are read.
+/// A request to list the runs in a folder; it reads only the ends of files.
 public struct ListRuns: Command {
   /// The folder that holds run directories, or one run directory.
   public var folder: String
@@ -15,11 +15,11 @@ public struct ListRuns: Command {
   }
 }
 
-/// Runs, those seen last first.
+/// The runs of a folder, the most recently active first.
 public struct RunList: CommandResult {
   public let folder: String
   public let runs: [RunSummary]
-  /// When they were looked at.
+  /// The time of the listing.
   let now: Date
 
   public var text: String {
@@ -41,7 +41,7 @@ public struct RunList: CommandResult {
     return table.text
   }
 
-  /// `12 s ago`, `5 min ago`, `3 h ago`, `2 d ago`, and the date of what is older than a week.
+  /// An age as `12 s ago`, `5 min ago`, `3 h ago` or `2 d ago`; the date if it is more than a week.
   private static func age(_ seconds: Double, _ date: Date) -> String {
     let (minute, hour, day) = (60.0, 3600.0, 86_400.0)
     return switch seconds {
@@ -68,7 +68,7 @@ public struct RunList: CommandResult {
 
   public var json: JSONLine { .list(members) }
 
-  /// A run a line.
+  /// A JSON array with one run per line.
   public var document: String {
     runs.isEmpty ? "[]\n" : "[\n" + members.map(\.text).joined(separator: ",\n") + "\n]\n"
   }

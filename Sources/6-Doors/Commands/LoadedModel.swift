@@ -5,16 +5,18 @@ import Models
 import Support
 import Tokenizers
 
-/// A model in memory.
+/// A model loaded into memory: configuration, fp32 parameters and companion files.
 struct LoadedModel {
   let configuration: ModelConfiguration
   let parameters: Arena<Float>
-  /// What belongs to the model beside its weights.
+  /// The model's files other than its weights, such as the tokenizer and generation settings.
   let files: ModelFolderFiles
 
+  /// Loads a model.
+  ///
   /// - Parameters:
   ///   - path: a Hugging Face folder, a run directory or a checkpoint.
-  ///   - sinks: are told what is worth knowing about the model.
+  ///   - sinks: receive notes about the model.
   /// - Throws: `ForgeError` when there is no model, or it cannot be read.
   init(path: String, threads: Int, _ sinks: CommandSinks) throws {
     try ThreadLimit.check(threads)
@@ -28,7 +30,7 @@ struct LoadedModel {
     try model.load(into: parameters.buffer, threads: threads)
   }
 
-  /// The tokens after which a generation ends: any that `config.json`, `generation_config.json` or the tokenizer names.
+  /// The end-of-sequence tokens: those of `config.json`, `generation_config.json` and the tokenizer.
   func ends(_ tokenizer: Tokenizer) throws -> Set<Int32> {
     let stated = try configuration.endOfSequence + files.generationEnds
     return Set(stated.compactMap(Int32.init(exactly:))).union([tokenizer.endOfSequence].compactMap(\.self))

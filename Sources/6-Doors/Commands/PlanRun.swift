@@ -3,13 +3,13 @@ import Planning
 import RunConfiguration
 import Support
 
-/// Predicts a run's memory, speed and schedule. It measures this machine for a few seconds.
+/// A request to predict a run's memory, speed and schedule. It benchmarks this machine for a few seconds.
 public struct PlanRun: Command {
   /// A YAML file; nil for the built-in quickstart recipe.
   public var configuration: String?
-  /// Settings on top of it: `key.path=value`.
+  /// Overrides of its settings: `key.path=value`.
   public var overrides: [String]
-  /// MPI ranks in all; several numbers are compared.
+  /// The total number of MPI ranks; several numbers are compared.
   public var ranks: [Int]
   public var request: PlanRequest
 
@@ -25,7 +25,9 @@ public struct PlanRun: Command {
     return try RunPlans(plans)
   }
 
-  /// - Throws: `ForgeError.badInput` for a number that cannot be.
+  /// Validates the numbers of the request.
+  ///
+  /// - Throws: `ForgeError.badInput` for a number out of range.
   private func check() throws {
     let counts =
       ranks.map { ("ranks", Optional($0)) } + [
@@ -48,7 +50,7 @@ public struct PlanRun: Command {
   }
 }
 
-/// Plans of one run, by number of ranks.
+/// The plans of one run, one per number of ranks.
 public struct RunPlans: CommandResult {
   public let plans: [RunPlan]
   public let document: String

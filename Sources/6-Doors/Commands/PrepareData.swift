@@ -2,18 +2,18 @@ import Corpus
 import Datasets
 import Support
 
-/// Turns folders of documents into a dataset of tokens.
+/// A request to tokenize folders of documents to a dataset.
 public struct PrepareData: Command {
   /// Files and folders to read; `-` is standard input.
   public var inputs: [String]
-  /// The folder to write.
+  /// The output folder.
   public var output: String
-  /// A folder with a `tokenizer.json`, or that file.
+  /// The path of a tokenizer: a folder with a `tokenizer.json`, or that file.
   public var tokenizer: String
-  /// The share of documents held out for validation.
+  /// The fraction of documents held out for validation.
   public var heldOut: Double
   public var threads: Int
-  /// Whether a dataset that is there is replaced.
+  /// Whether to replace an existing dataset.
   public var overwrite: Bool
   public var options: ReadingOptions
 
@@ -30,7 +30,7 @@ public struct PrepareData: Command {
     let preparation = DataPreparation(
       inputs: inputs, output: output, tokenizer: tokenizer, heldOut: heldOut, threads: threads, overwrite: overwrite,
       options: options)
-    // Nobody is hindered: what a run has open stays as it was until it ends.
+    // A warning, not an error: files that a run has open keep their contents until it ends.
     for run in overwrite ? DatasetUse.runs(of: output) : [] {
       sinks.note("warning: the run in '\(run)' uses '\(PathBytes.display(output))' and cannot go on with other data")
     }
@@ -41,7 +41,7 @@ public struct PrepareData: Command {
   }
 }
 
-/// What a dataset was made of.
+/// The result of data preparation: the dataset, and counts of the documents read and left out.
 public struct PreparedData: CommandResult {
   public let output: String
   public let dataset: PreparedDataset
@@ -84,7 +84,7 @@ public struct PreparedData: CommandResult {
 }
 
 extension ReadingTally {
-  /// What was left out, by reason.
+  /// Counts of skipped documents by reason, duplicates and replaced bytes.
   var json: JSONLine {
     let reasons = skipped.sorted { $0.key.rawValue < $1.key.rawValue }
     return .object([

@@ -1,16 +1,16 @@
 import Support
 import Tokenizers
 
-/// The tokens of a prompt.
+/// Reads and encodes prompts.
 enum Prompt {
-  /// A text to be continued: `<s>` text.
+  /// Encodes a text to be continued: `<s>` text.
   ///
-  /// - Throws: `ForgeError.badInput` when the tokenizer cannot write it.
+  /// - Throws: `ForgeError.badInput` when the tokenizer cannot encode it.
   static func plain(_ text: [UInt8], _ tokenizer: Tokenizer) throws -> [Int32] {
     try [tokenizer.beginOfSequence].compactMap { $0 } + tokenizer.encode(text, named: "the prompt")
   }
 
-  /// The bytes of a file, or of standard input for `-`, as UTF-8, without a byte order mark and one line break at the end.
+  /// Reads a file, or standard input for `-`, as UTF-8, without a byte order mark and one line break at the end.
   ///
   /// - Throws: `ForgeError.badInput` when it cannot be read.
   static func read(_ path: String) throws -> [UInt8] {
@@ -19,9 +19,9 @@ enum Prompt {
     return text
   }
 
-  /// An instruction in Mistral's chat format: `<s>[INST]` text `[/INST]`.
+  /// Encodes an instruction in Mistral's chat format: `<s>[INST]` text `[/INST]`.
   ///
-  /// - Throws: `ForgeError.badInput` when the tokenizer has no such tokens or cannot write the text.
+  /// - Throws: `ForgeError.badInput` when the tokenizer lacks these special tokens or cannot encode the text.
   static func instruction(_ text: [UInt8], _ tokenizer: Tokenizer) throws -> [Int32] {
     guard let open = tokenizer.specialToken("[INST]"), let close = tokenizer.specialToken("[/INST]") else {
       throw ForgeError.badInput(

@@ -1,19 +1,19 @@
 import Checkpoints
 import Support
 
-/// Deletes all checkpoints of a run but those that are to be kept.
+/// A request to apply a retention policy: delete all checkpoints of a run except those that it keeps.
 public struct PruneCheckpoints: Command {
   /// A run directory or its checkpoints folder.
   public var directory: String
-  /// How many of the newest stay.
+  /// The number of newest checkpoints to keep.
   public var keepLast: Int
-  /// Multiples of so many steps stay.
+  /// The interval of steps whose multiples to keep; nil for none.
   public var keepEvery: Int?
-  /// How many of those with the lowest validation losses stay.
+  /// The number of checkpoints with the lowest validation losses to keep.
   public var keepBest: Int
-  /// Whether it is only said what would be deleted.
+  /// A dry run: return the names to delete, and delete nothing.
   public var dryRun: Bool
-  /// How many chunks are read at a time.
+  /// The number of chunks to read in parallel.
   public var threads: Int
 
   public init(directory: String, keepLast: Int, keepEvery: Int?, keepBest: Int, dryRun: Bool, threads: Int) {
@@ -56,13 +56,13 @@ public struct PruneCheckpoints: Command {
   }
 }
 
-/// What was deleted, or would be.
+/// The deleted checkpoints, or those that a dry run would delete.
 public struct PrunedCheckpoints: CommandResult {
-  /// False for a dry run.
+  /// Whether the deletions were performed; false for a dry run.
   public let isDone: Bool
-  /// Of checkpoints, and of what interrupted saves left.
+  /// The names of deleted checkpoints and of leftovers of interrupted saves, which were deleted or restored.
   public let names: [String]
-  /// What is damaged of those that stay.
+  /// The damaged among the kept checkpoints, a sentence each.
   public let problems: [String]
   public let failure: ForgeError?
 

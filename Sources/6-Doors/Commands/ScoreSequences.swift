@@ -5,20 +5,20 @@ import Models
 import Support
 import Tokenizers
 
-/// Says which log-probabilities a model gives to sequences of tokens.
+/// A request to compute the log-probabilities of token sequences under a model.
 public struct ScoreSequences: Command {
-  /// What to score.
+  /// The source of the sequences.
   public enum Source: Sendable {
     /// A file of JSON lines `{"ids":[…]}`.
     case tokens(String)
-    /// A file of text, which is one sequence.
+    /// A text file, scored as one sequence.
     case text(String)
   }
 
   /// A Hugging Face folder, a run directory or a checkpoint.
   public var model: String
   public var source: Source
-  /// The tokenizer's folder, where it is not found beside the model.
+  /// The tokenizer's folder; nil to use the one found with the model.
   public var tokenizer: String?
   public var threads: Int
 
@@ -69,15 +69,16 @@ public struct ScoreSequences: Command {
   }
 }
 
-/// The scores of sequences, in their order.
+/// The scores of the sequences, in input order.
 public struct SequenceScores: CommandResult {
+  /// The score of one sequence.
   public struct Sequence: Sendable {
-    /// The mean of −log p, in nats.
+    /// The mean negative log-likelihood −log p, in nats per token.
     public var loss: Double
-    /// Of every token but the first, given those before it.
+    /// The log-probability of every token but the first, given those before it.
     public var logProbabilities: [Float]
 
-    /// JSON has no numbers that are not finite: they are null.
+    /// A JSON line; numbers that are not finite, which JSON lacks, become null.
     var text: String {
       let values = logProbabilities.map { $0.isFinite ? "\($0)" : "null" }.joined(separator: ",")
       return "{\"loss\":\(loss.isFinite ? "\(loss)" : "null"),\"logprobs\":[\(values)]}\n"

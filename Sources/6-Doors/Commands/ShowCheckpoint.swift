@@ -1,9 +1,9 @@
 import Checkpoints
 import Support
 
-/// Shows a checkpoint's metadata and how each of its tensors is stored.
+/// A request for a checkpoint's metadata and the storage of each of its tensors.
 public struct ShowCheckpoint: Command {
-  /// A checkpoint, or a run, of which it is the one that `latest` names.
+  /// A checkpoint, or a run, of which `latest` names the checkpoint.
   public var checkpoint: String
 
   public init(checkpoint: String) { self.checkpoint = checkpoint }
@@ -13,7 +13,7 @@ public struct ShowCheckpoint: Command {
   }
 }
 
-/// What is in a checkpoint.
+/// The contents of a checkpoint: metadata, and tensors with their sizes.
 public struct CheckpointContents: CommandResult {
   let reader: CheckpointReader
 

@@ -1,8 +1,8 @@
 import Support
 
-/// A name that somebody else has chosen, as a terminal may show it.
+/// Escaping of untrusted names for a terminal.
 enum ShownName {
-  /// Control characters, which a terminal would obey, become `\x1b` and the like; bytes that are not of UTF-8, U+FFFD.
+  /// Escapes control and format characters as `\x1b` or `\u{202e}`; bytes that are not valid UTF-8 become U+FFFD.
   static func escaped(_ name: String) -> String {
     var shown = String.UnicodeScalarView()
     for scalar in PathBytes.display(name).unicodeScalars {

@@ -1,4 +1,4 @@
-/// Rows of text in columns as wide as they need, all but the first flush right.
+/// A text table: columns as wide as their longest cell, the first left-aligned, the others right-aligned.
 struct TextTable {
   private var rows: [[String]]
 

@@ -1,11 +1,13 @@
 import Support
 
-/// How many threads a command may be given.
+/// The limit of a command's `--threads`.
 enum ThreadLimit {
-  /// More than a machine has processors.
+  /// The max number of threads: above any machine's number of processors.
   static let most = 4096
 
-  /// - Throws: `ForgeError.badInput` for a number that cannot be.
+  /// Validates a number of threads.
+  ///
+  /// - Throws: `ForgeError.badInput` for a number out of range.
   static func check(_ threads: Int) throws {
     guard (1...most).contains(threads) else {
       throw ForgeError.badInput("--threads must be between 1 and \(most), not \(threads)", code: .invalidArgument)

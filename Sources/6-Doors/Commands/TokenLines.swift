@@ -1,12 +1,14 @@
 import Foundation
 import Support
 
-/// Sequences of token ids in a file of JSON lines, `{"ids":[…]}` each.
+/// Token sequences from a JSON Lines file, one `{"ids":[…]}` per line.
 struct TokenLines {
   let sequences: [[Int32]]
 
-  /// - Throws: `ForgeError.badInput` that names file and line for JSON that is not such an object, an id outside
-  ///   `0..<vocabularySize`, fewer than two ids, or more than the model has `positions`.
+  /// Reads and validates a file.
+  ///
+  /// - Throws: `ForgeError.badInput`, with file and line, for JSON that is not such an object, an id outside
+  ///   `0..<vocabularySize`, fewer than two ids, or more than `positions`; and for a file without sequences.
   init(path: String, vocabularySize: Int, positions: Int) throws {
     struct Line: Decodable { var ids: [Int] }
     let decoder = JSONDecoder()

@@ -3,14 +3,16 @@ import ModelFiles
 import Support
 import Tokenizers
 
-/// Where a model's tokenizer is: next to the weights, or in the run's own copy.
+/// The path of a model's tokenizer: the one that the user named, beside the weights, or the run's own copy.
 struct TokenizerLocation {
   let path: String
 
+  /// Finds the tokenizer.
+  ///
   /// - Parameters:
   ///   - model: a Hugging Face folder, a run directory or a checkpoint.
   ///   - named: the folder that the user named, if any.
-  /// - Throws: `ForgeError.badInput` when there is none, or when it is not the one that the run's data was made with.
+  /// - Throws: `ForgeError.badInput` when there is none, or it is not the one that the run's data was prepared with.
   init(model: String, named: String? = nil) throws {
     guard let found = try Self.find(model: model, named: named) else {
       throw ForgeError.badInput(
@@ -20,9 +22,9 @@ struct TokenizerLocation {
     path = found
   }
 
-  /// The folder with the model's `tokenizer.json`; nil when there is none.
+  /// The folder with the model's `tokenizer.json`, or the path that the user named; nil when there is none.
   ///
-  /// - Throws: `ForgeError.badInput` when it is not the one that the run's data was made with.
+  /// - Throws: `ForgeError.badInput` when it is not the one that the run's data was prepared with.
   static func find(model: String, named: String? = nil) throws -> String? {
     guard let found = named ?? ModelTokenizer.folder(model: model) else { return nil }
     let folder = found.hasSuffix(".json") ? found.parentFolder : found

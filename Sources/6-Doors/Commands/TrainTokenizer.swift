@@ -3,20 +3,20 @@ import Foundation
 import Support
 import Tokenizers
 
-/// Learns a vocabulary from documents.
+/// A request to train a byte-level BPE tokenizer on documents.
 public struct TrainTokenizer: Command {
   /// Files and folders to read; `-` is standard input.
   public var inputs: [String]
-  /// The folder to write `tokenizer.json` and `tokenizer_config.json` to.
+  /// The output folder of `tokenizer.json` and `tokenizer_config.json`.
   public var output: String
-  /// How many tokens to make, special tokens and byte symbols among them.
+  /// The number of tokens, including special tokens and byte symbols.
   public var vocabularySize: Int
-  /// How often a pair must occur to be made a token.
+  /// The min number of occurrences of a pair to be merged to a token.
   public var minimumFrequency: Int
-  /// How text is cut into words.
+  /// The pattern of pre-tokenization, which splits text into words.
   public var pattern: SplitPattern
   public var threads: Int
-  /// Whether a tokenizer that is there is replaced.
+  /// Whether to replace an existing tokenizer.
   public var overwrite: Bool
   public var options: ReadingOptions
 
@@ -29,7 +29,7 @@ public struct TrainTokenizer: Command {
     (self.overwrite, self.options) = (overwrite, options)
   }
 
-  /// The largest vocabulary that is made: ten times that of any model there is.
+  /// The max vocabulary size accepted, 2²².
   private static let maximumVocabularySize = 4_194_304
 
   public func run(_ sinks: CommandSinks) throws -> TrainedTokenizer {
@@ -57,14 +57,14 @@ public struct TrainTokenizer: Command {
   }
 }
 
-/// A tokenizer that was made.
+/// The result of tokenizer training.
 public struct TrainedTokenizer: CommandResult {
   public let output: String
   public let vocabularySize: Int
-  /// The size that was asked for.
+  /// The requested vocabulary size; the trained one is smaller if too few pairs occur often enough.
   public let askedSize: Int
   let minimumFrequency: Int
-  /// Of the documents.
+  /// The total size of the documents, in bytes.
   public let bytes: Int
   public let tally: ReadingTally
   public let seconds: Double

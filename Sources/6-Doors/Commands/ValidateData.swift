@@ -2,9 +2,9 @@ import Datasets
 import Support
 import Tokenizers
 
-/// Reads all of some datasets and says what is wrong with them.
+/// A request to validate datasets: reads every byte and reports what is damaged.
 public struct ValidateData: Command {
-  /// Folders made by `forge data prepare`, or prefixes of .bin/.idx pairs.
+  /// Folders written by `forge data prepare`, or prefixes of .bin/.idx pairs.
   public var datasets: [String]
   public var threads: Int
 
@@ -34,16 +34,19 @@ public struct ValidateData: Command {
   }
 }
 
-/// What is wrong with datasets.
+/// The result of dataset validation.
 public struct DataVerdict: CommandResult {
+  /// The result of one dataset.
   public struct Dataset: Sendable {
     public var path: String
     public var parts: [DatasetValidation.Split]
-    /// A sentence for everything that is wrong; empty for a sound one.
+    /// The problems found, a sentence each; empty for a valid dataset.
     public var problems: [String]
     public var seconds: Double
 
-    /// - Parameter isOnly: whether nothing else was looked at; the error then has the one problem that there is.
+    /// The result as text.
+    ///
+    /// - Parameter isOnly: whether this is the only dataset; a single problem is then left to the error message.
     func text(isOnly: Bool) -> String {
       guard problems.isEmpty else { return isOnly && problems.count == 1 ? "" : problems.map { $0 + "\n" }.joined() }
       let size = Words.size(parts.reduce(0) { $0 + $1.bytes })

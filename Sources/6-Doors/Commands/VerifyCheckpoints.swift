@@ -2,11 +2,11 @@ import Checkpoints
 import Foundation
 import Support
 
-/// Reads every byte of one or all checkpoints of a run, and names what is damaged.
+/// A request to verify one or all checkpoints of a run: reads every byte and reports what is damaged.
 public struct VerifyCheckpoints: Command {
   /// A run directory, its checkpoints folder or a checkpoint.
   public var source: String
-  /// How many chunks are read at a time.
+  /// The number of chunks to read in parallel.
   public var threads: Int
 
   public init(source: String, threads: Int) { (self.source, self.threads) = (source, threads) }
@@ -47,15 +47,16 @@ public struct VerifyCheckpoints: Command {
   }
 }
 
-/// What is sound and what is damaged.
+/// The result of checkpoint verification.
 public struct CheckpointVerification: CommandResult {
+  /// The result of one checkpoint.
   public struct Checkpoint: Sendable {
     public var path: String
-    /// nil, as the next two, where the checkpoint could not be opened.
+    /// The number of chunks; nil, like `bytes` and `seconds`, if the checkpoint could not be opened.
     public var chunks: Int?
     public var bytes: Int?
     public var seconds: Double?
-    /// A sentence for everything that is damaged; empty for a sound one.
+    /// The damage found, a sentence each; empty for a valid checkpoint.
     public var problems: [String]
 
     var text: String {
@@ -66,10 +67,10 @@ public struct CheckpointVerification: CommandResult {
 
   public static let isStreamed = true
   public var checkpoints: [Checkpoint] = []
-  /// What is wrong with `latest`.
+  /// The problem of `latest`; nil if it is valid or absent.
   public var problemOfLatest: String?
 
-  /// All of them, that of `latest` first.
+  /// All problems, that of `latest` first.
   public var problems: [String] { [problemOfLatest].compactMap { $0 } + checkpoints.flatMap(\.problems) }
 
   public var text: String {

@@ -1,7 +1,7 @@
 import RunStore
 import Support
 
-/// Checks a run's ledger: its chain of hashes, its steps, and that the checkpoints are those it names.
+/// A request to verify a run's ledger: its hash chain, its steps, and that the checkpoints are those recorded.
 public struct VerifyLedger: Command {
   /// A run directory.
   public var directory: String
@@ -14,9 +14,9 @@ public struct VerifyLedger: Command {
   }
 }
 
-/// Whether a ledger is sound; the exit code is 3 when it is not.
+/// The result of ledger verification; the exit code is 3 if the ledger is invalid.
 public struct LedgerVerdict: CommandResult {
-  /// Something is wrong with the ledger.
+  /// The exit code of an invalid ledger.
   private static let badLedger: Int32 = 3
 
   let run: RunDirectory

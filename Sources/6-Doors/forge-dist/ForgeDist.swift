@@ -5,7 +5,7 @@ import RunConfiguration
 import Support
 import Training
 
-/// The program that MPI launches.
+/// The training program, which MPI launches on every rank.
 @main
 struct ForgeDist: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -22,14 +22,14 @@ struct ForgeDist: ParsableCommand {
     subcommands: [Train.self, ReplayCommand.self],
     defaultSubcommand: Train.self)
 
-  /// Loads the kernels, which are chosen by then, for who asks; every other parsing must not.
+  /// The version text. Only with `--version` does it load the kernels: in a run, `main` pins their family first.
   private static var version: String {
     guard CommandLine.arguments.contains("--version") else { return Version.current }
     return "forge-dist \(Version.current) (CPU kernels \(KernelFamily.current), \(KernelFamily.libraryDescription), "
       + "\(LibraryVersion.description))"
   }
 
-  /// The kernels are chosen before anything else happens.
+  /// Pins the CPU kernel family of the settings before anything loads the kernels, then runs the command.
   static func main() {
     ErrorReport.goesToStandardOutput = Printing.isJSON
     KernelFamily.pin(Self.settings(of: CommandLine.arguments)?.kernelFamily)
@@ -39,7 +39,7 @@ struct ForgeDist: ParsableCommand {
     } catch { Printing.end(with: error) }
   }
 
-  /// The `run:` section that these arguments lead to, if it can be read; what is wrong with it is told later.
+  /// The `run:` section of the settings that the arguments name; nil if it is invalid, which `run` reports later.
   private static func settings(of arguments: [String]) -> RunConfiguration.Run? {
     switch try? parseAsRoot(Array(arguments.dropFirst())) {
     case let train as Train: train.settings

@@ -3,20 +3,20 @@ import Foundation
 import MPI
 import Support
 
-/// How results and errors get out of this program.
+/// Prints results and errors: the only writer to standard output and standard error in this program's sources.
 enum Printing {
   /// Whether `--json` is among the arguments.
   static let isJSON = ErrorReport.isAskedFor(by: CommandLine.arguments.dropFirst())
 
-  /// A result as text, or with `--json` as a document of a line.
+  /// Prints a result as text, or with `--json` as a JSON document on one line.
   static func result(_ text: String?, _ json: JSONLine) {
     if isJSON { write(json.text + "\n", to: STDOUT_FILENO) } else if let text { write(text, to: STDOUT_FILENO) }
   }
 
-  /// Text in any case.
+  /// Prints text, with or without `--json`.
   static func text(_ text: String) { write(text, to: STDOUT_FILENO) }
 
-  /// What the launcher makes of a failure; nil without `--json`.
+  /// The launcher's formatter of failures as JSON documents; nil without `--json`.
   static var format: Launcher.Format? {
     guard isJSON else { return nil }
     return { report($0).document.text }
@@ -33,7 +33,7 @@ enum Printing {
       code: error.code, message: failure.sentence, keyPath: error.keyPath, hint: error.hint, exitCode: failure.exitCode)
   }
 
-  /// Tells, once in a job, an error that came before MPI did, and ends the process.
+  /// Prints an error from before MPI starts, once in a job, and ends the process with its exit code.
   static func end(with error: any Error) -> Never {
     let isLeader = LaunchEnvironment.current.rank == 0
     if let error = error as? ForgeError {
@@ -41,11 +41,11 @@ enum Printing {
       if isLeader { write("forge-dist: \(error)\n", to: STDERR_FILENO) }
       Foundation.exit(error.exitCode)
     }
-    // What is wrong with the arguments, or help, is said once and not by every rank.
+    // Only rank 0 prints help and errors in the arguments.
     let code = ForgeDist.exitCode(for: error).rawValue
     guard isLeader else { Foundation.exit(code) }
     if isJSON, code != 0 {
-      // What the parser has not said is none of the user's.
+      // An error that is not the parser's is a bug.
       let isArgument = code == ExitCode.validationFailure.rawValue
       let message = ForgeDist.message(for: error)
       result(

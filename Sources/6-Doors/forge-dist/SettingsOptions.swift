@@ -4,7 +4,7 @@ import MPI
 import RunConfiguration
 import Support
 
-/// What there is to set, told in place of a run.
+/// The options `--help-config`, which describes the settings instead of a run, and `--json`.
 struct SettingsOptions: ParsableArguments {
   private static let everything = ""
 
@@ -24,9 +24,10 @@ struct SettingsOptions: ParsableArguments {
     }
   }
 
-  /// Prints what was asked for, once in a job.
+  /// Prints the requested description of settings on rank 0.
   ///
-  /// - Returns: whether anything was.
+  /// - Returns: whether one was requested.
+  /// - Throws: `ForgeError` for an unknown setting.
   func answer() throws -> Bool {
     guard let helpConfig else { return false }
     let catalog = RunConfiguration.catalog

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// A number of bytes as people write it: `5GB`, `500MB`, `64KB` (powers of ten, as in transformers) or plain bytes.
+/// A size argument: `5GB`, `500MB`, `64KB` (powers of ten, as in transformers) or plain bytes.
 struct ByteSize: ExpressibleByArgument, CustomStringConvertible {
   var bytes: Int
 

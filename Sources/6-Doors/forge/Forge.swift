@@ -2,7 +2,7 @@ import ArgumentParser
 import Kernels
 import Support
 
-/// The program for everything that needs no MPI.
+/// The command line program for everything that needs no MPI.
 @main
 struct Forge: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -23,13 +23,13 @@ struct Forge: ParsableCommand {
       WhyCommand.self,
     ])
 
-  /// Loads the kernels for who asks; most commands need none.
+  /// The version text. Only with `--version` does it load the kernels, to name them: most commands need none.
   private static var version: String {
     guard CommandLine.arguments.contains("--version") else { return Version.current }
     return "forge \(Version.current) (CPU kernels \(KernelFamily.current), \(KernelFamily.libraryDescription))"
   }
 
-  /// `--prompt TEXT` as `--prompt=TEXT`: the parser takes a value that begins with three dashes for an option.
+  /// Joins `--prompt TEXT` to `--prompt=TEXT`: the parser takes a value that begins with three dashes for an option.
   static func joiningPrompt(_ arguments: [String]) -> [String] {
     guard arguments.first == "generate", let place = arguments.firstIndex(of: "--prompt"),
       place + 1 < arguments.count, arguments[place + 1].hasPrefix("-")
@@ -48,9 +48,11 @@ struct Forge: ParsableCommand {
     } catch { Printing.end(with: error, isJSON: isJSON) }
   }
 
-  /// - Throws: `ForgeError.badInput` for an argument that is not UTF-8 where it must be.
+  /// Validates that arguments are UTF-8, for commands that need it.
+  ///
+  /// - Throws: `ForgeError.badInput` for an argument that is not.
   private static func checkPaths(_ arguments: [String], of command: any ParsableCommand) throws {
-    // These read and write files whatever their names are.
+    // These commands accept paths that are not UTF-8.
     guard !(command is DataCommand.Prepare || command is TokenizerCommand.Train || command is TokenizerCommand.Encode)
     else { return }
     let prompt = (command as? GenerateCommand)?.prompt

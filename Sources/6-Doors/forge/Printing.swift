@@ -3,16 +3,16 @@ import Commands
 import Foundation
 import Support
 
-/// How results and errors get out of this program: nothing else in it writes to a terminal.
+/// Prints results and errors: the only writer to standard output and standard error in this program's sources.
 enum Printing {
-  /// A failure whose document is printed already; its sentence is not.
+  /// An error whose JSON document is already printed, and its message not yet.
   private struct Documented: Error {
     let error: ForgeError
   }
 
-  /// Runs a request, and prints what comes of it.
+  /// Runs a request and prints its result.
   ///
-  /// - Throws: `ForgeError`; `ExitCode` for a result that has one.
+  /// - Throws: the request's error, or that of its result; `ExitCode` for a result with an exit code and no error.
   static func run(_ request: some Command, isJSON: Bool) throws {
     let stream: ([UInt8]) throws -> Void = isJSON ? { _ in } : { try write($0) }
     let result = try request.run(CommandSinks(stream: stream, note: { tell($0) }))
@@ -25,7 +25,7 @@ enum Printing {
     if !Result.isStreamed { try write(Array(result.text.utf8)) }
   }
 
-  /// Prints an error, and ends the process with its exit code.
+  /// Prints an error and ends the process with its exit code.
   ///
   /// - Parameter isJSON: whether `--json` is among the arguments.
   static func end(with error: any Error, isJSON: Bool) -> Never {
@@ -38,7 +38,7 @@ enum Printing {
     default:
       let code = Forge.exitCode(for: error).rawValue
       if isJSON, code != 0 {
-        // What the parser has not said is none of its own.
+        // An error that is not the parser's is a bug.
         let isArgument = code == ExitCode.validationFailure.rawValue
         document(
           ErrorReport(
@@ -55,14 +55,14 @@ enum Printing {
 
   private static func document(_ report: ErrorReport) { try? write(Array((report.document.text + "\n").utf8)) }
 
-  /// A sentence for people.
+  /// Prints a message on standard error.
   private static func tell(_ sentence: String) {
     FileHandle.standardError.write(Data("forge: \(sentence)\n".utf8))
   }
 
-  /// Standard output, written at once so that a reader sees text as it is made.
+  /// Writes to standard output without a buffer, so that generated text appears at once.
   ///
-  /// - Throws: `ForgeError.tryAgain` when nobody reads any more or the disk is full.
+  /// - Throws: `ForgeError.tryAgain` when the write fails, such as for a full disk.
   private static func write(_ bytes: [UInt8]) throws {
     guard !bytes.isEmpty else { return }
     do { try FileHandle.standardOutput.write(contentsOf: Data(bytes)) } catch {

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Corpus
 
-/// What commands that read documents have in common.
+/// The options of commands that read documents.
 struct ReadingArguments: ParsableArguments {
   @Option(
     parsing: .upToNextOption,

@@ -1,18 +1,20 @@
 import ArgumentParser
 import Commands
 
-/// What all commands have in common.
+/// The options of all commands.
 struct OutputOptions: ParsableArguments {
   @Flag(help: "Print one JSON document: the result, or the error.")
   var json = false
 }
 
-/// A command of this program: arguments that become a request.
+/// A command line command: parses arguments to a request, runs it and prints the result.
 protocol RequestingCommand: ParsableCommand {
   associatedtype Request: Command
 
   var output: OutputOptions { get }
-  /// - Throws: `ForgeError` for arguments that make none.
+  /// The request of the parsed arguments.
+  ///
+  /// - Throws: `ForgeError` for invalid arguments.
   func request() throws -> Request
 }
 

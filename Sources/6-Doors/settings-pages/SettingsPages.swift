@@ -2,7 +2,7 @@ import ConfigurationFiles
 import Foundation
 import RunConfiguration
 
-/// Writes what follows from the declared settings: the tables of docs/configuration.md, and configs/run.schema.json.
+/// The generator of the settings' documentation: the tables of docs/configuration.md, and configs/run.schema.json.
 @main
 struct SettingsPages {
   static func main() throws {
