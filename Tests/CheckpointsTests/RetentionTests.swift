@@ -15,31 +15,31 @@ import Testing
   }
 
   @Test func theNewestStay() {
-    #expect(Retention(keepLast: 2).condemned(steps: steps, losses: [:]) == [100, 200, 300, 400])
-    #expect(Retention(keepLast: 6).condemned(steps: steps, losses: [:]) == [])
-    #expect(Retention(keepLast: 9).condemned(steps: steps, losses: [:]) == [])
-    #expect(Retention(keepLast: 1).condemned(steps: [], losses: [:]) == [])
+    #expect(Retention(keepLast: 2).deletions(steps: steps, losses: [:]) == [100, 200, 300, 400])
+    #expect(Retention(keepLast: 6).deletions(steps: steps, losses: [:]) == [])
+    #expect(Retention(keepLast: 9).deletions(steps: steps, losses: [:]) == [])
+    #expect(Retention(keepLast: 1).deletions(steps: [], losses: [:]) == [])
   }
 
   @Test func multiplesStayForEver() {
-    #expect(Retention(keepLast: 1, keepEvery: 200).condemned(steps: steps, losses: [:]) == [100, 300, 500])
-    #expect(Retention(keepLast: 1, keepEvery: 7).condemned(steps: steps, losses: [:]) == [100, 200, 300, 400, 500])
+    #expect(Retention(keepLast: 1, keepEvery: 200).deletions(steps: steps, losses: [:]) == [100, 300, 500])
+    #expect(Retention(keepLast: 1, keepEvery: 7).deletions(steps: steps, losses: [:]) == [100, 200, 300, 400, 500])
   }
 
   @Test func theBestStay() {
     let losses = [100: 3.0, 200: 1.5, 300: 2.0, 400: 1.5, 600: 2.5]
-    #expect(Retention(keepLast: 1, keepBest: 1).condemned(steps: steps, losses: losses) == [100, 300, 400, 500])
-    #expect(Retention(keepLast: 1, keepBest: 2).condemned(steps: steps, losses: losses) == [100, 300, 500])
-    #expect(Retention(keepLast: 1, keepEvery: 500, keepBest: 3).condemned(steps: steps, losses: losses) == [100])
-    #expect(Retention(keepLast: 1, keepBest: 9).condemned(steps: steps, losses: losses) == [500], "no loss, not best")
-    #expect(Retention(keepLast: 1, keepBest: 1).condemned(steps: steps, losses: [600: 1]) == [100, 200, 300, 400, 500])
+    #expect(Retention(keepLast: 1, keepBest: 1).deletions(steps: steps, losses: losses) == [100, 300, 400, 500])
+    #expect(Retention(keepLast: 1, keepBest: 2).deletions(steps: steps, losses: losses) == [100, 300, 500])
+    #expect(Retention(keepLast: 1, keepEvery: 500, keepBest: 3).deletions(steps: steps, losses: losses) == [100])
+    #expect(Retention(keepLast: 1, keepBest: 9).deletions(steps: steps, losses: losses) == [500], "no loss, not best")
+    #expect(Retention(keepLast: 1, keepBest: 1).deletions(steps: steps, losses: [600: 1]) == [100, 200, 300, 400, 500])
   }
 
   @Test func lossesOfDifferentSetsAreNotCompared() throws {
     let losses = [100: 1.0, 200: 2.0, 300: 9.0, 400: 8.0, 500: 8.5]
     let sets = [300: "new", 400: "new", 500: "new"]
     let retention = Retention(keepLast: 1, keepBest: 1)
-    #expect(retention.condemned(steps: steps, losses: losses, sets: sets) == [200, 300, 500], "the best of each")
+    #expect(retention.deletions(steps: steps, losses: losses, sets: sets) == [200, 300, 500], "the best of each")
     try make([(1, 1), (2, 2)])
     try make([(3, 9), (4, 8), (5, 10)], sets: "new")
     try folder.prune(keepLast: 1, keepBest: 1)

@@ -13,7 +13,7 @@ import Testing
 
   private func enter(_ ring: FlightRecorder.Ring, _ sequence: UInt64, waits: Bool = true) -> FlightRecorder.Entry {
     ring.enter(
-      "MPI_Allreduce", sequence: sequence, bytes: 8 * Int(sequence), file: "Training/StepSums.swift", line: 7,
+      "MPI_Allreduce", sequence: sequence, bytes: 8 * Int(sequence), file: "Training/StepReduction.swift", line: 7,
       waits: waits)
   }
 
@@ -39,7 +39,7 @@ import Testing
     #expect(communicator.operations.map(\.isOpen) == [false, true])
     #expect(communicator.operations.map(\.isWaiting) == [true, false])
     #expect(communicator.operations[1].name == "MPI_Allreduce" && communicator.operations[1].bytes == 16)
-    #expect(communicator.operations[1].site == "Training/StepSums.swift:7")
+    #expect(communicator.operations[1].site == "Training/StepReduction.swift:7")
 
     open.wait()
     box.end(.failure, exitCode: 64, sentence: "no data")

@@ -34,7 +34,8 @@ let blackBoxTests: [RankTest] = [
       expectations.expectEqual(copy.operations.map(\.bytes), [8, 16], "bytes")
       expectations.expectEqual(copy.operations.map(\.isOpen), [false, true], "under way")
       expectations.expectEqual(copy.operations.map(\.isWaiting), [true, false], "nobody waits yet")
-      expectations.expect(copy.operations[0].site.hasPrefix("mpi_tests/BlackBoxTests.swift:"), copy.operations[0].site)
+      expectations.expect(
+        copy.operations[0].site.hasPrefix("mpi_tests/FlightRecorderTests.swift:"), copy.operations[0].site)
     }
     let halves = records.map { $0.communicators.first { $0.name == "half" } }
     for (rank, half) in halves.enumerated() {

@@ -83,6 +83,12 @@ def commands(directory):
          r"deleted step-00000016\.partial")
     left = sorted(path.name for path in (copy / "checkpoints").iterdir())
     harness.check("the others stay", left == ["latest", "step-00000008", "step-00000012"], left)
+    checkpoint(copy, 8).rename(copy / "checkpoints" / "step-00000008.replaced")
+    for dry, expected in [(["--dry-run"], "to restore: step-00000008.replaced\nnothing to delete\n"),
+                          ([], "restored step-00000008.replaced\nnothing to delete\n")]:
+        ended = forge("prune", copy, "--keep-last", 2, *dry)
+        harness.check("a checkpoint whose replacement was not committed is restored, not deleted",
+                      ended.out == expected and checkpoint(copy, 8).exists() == (not dry), ended)
     flip(checkpoint(copy, 12) / "shard-00000.forge")
     says("prune without a sound one to stay", forge("prune", copy, "--keep-last", 1), 64, "nothing was deleted",
          r"step-00000012' is damaged: shard-00000\.forge, tensor '.+', chunk \d+")

@@ -135,7 +135,7 @@ def results():
     tokenizer = run("forge", "tokenizer", "train", "--input", DOCUMENTS, "--output", TOKENIZER, "--vocabulary-size", 300, "--json")
     found = document(tokenizer) or {}
     check("tokenizer train", tokenizer.code == 0 and found.get("output") == str(TOKENIZER)
-          and found["vocabulary_size"] <= found["asked_size"] == 300 and found["left_out"]["duplicates"] == 0, tokenizer)
+          and found["vocabulary_size"] <= found["requested_size"] == 300 and found["left_out"]["duplicates"] == 0, tokenizer)
     prepared = run("forge", "data", "prepare", "--input", DOCUMENTS, "--output", PREPARED, "--tokenizer", TOKENIZER, "--held-out",
                    0.5, "--json")
     found = document(prepared) or {}

@@ -30,7 +30,7 @@ import Testing
 
   @Test func whatIsToldElsewhereKeepsItsFields() {
     let error = ForgeError.tryAgain("cannot read 'x'", hint: "wait", code: .fileUnreadable)
-    let told = error.told(as: .badInput, "checkpoint.local cannot be used: ", keyPath: "checkpoint.local")
+    let told = error.reworded(as: .badInput, "checkpoint.local cannot be used: ", keyPath: "checkpoint.local")
     #expect(told.description == "checkpoint.local cannot be used: cannot read 'x'; wait")
     #expect(told.kind == .badInput && told.code == .fileUnreadable && told.hint == "wait")
     #expect(told.keyPath == "checkpoint.local")
@@ -77,7 +77,7 @@ import Testing
   }
 
   @Test func jsonIsAskedForBeforeTheEndOfOptions() {
-    #expect(ErrorReport.isAskedFor(by: ["runs", "--json"]))
-    #expect(!ErrorReport.isAskedFor(by: ["runs", "--", "--json"]) && !ErrorReport.isAskedFor(by: ["runs"]))
+    #expect(ErrorReport.isRequested(by: ["runs", "--json"]))
+    #expect(!ErrorReport.isRequested(by: ["runs", "--", "--json"]) && !ErrorReport.isRequested(by: ["runs"]))
   }
 }

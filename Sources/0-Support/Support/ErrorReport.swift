@@ -29,7 +29,7 @@ public struct ErrorReport: Sendable {
   }
 
   /// Whether the arguments contain `--json`, before a `--` that ends the options.
-  public static func isAskedFor(by arguments: some Sequence<String>) -> Bool {
+  public static func isRequested(by arguments: some Sequence<String>) -> Bool {
     arguments.prefix { $0 != "--" }.contains("--json")
   }
 

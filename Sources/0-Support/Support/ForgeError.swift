@@ -88,7 +88,7 @@ public struct ForgeError: Error, Sendable, CustomStringConvertible {
   ///   - prefix: prepended to the message.
   ///   - suffix: appended to the message.
   ///   - keyPath: replaces the key path; nil keeps it.
-  public func told(
+  public func reworded(
     as kind: Kind? = nil, _ prefix: String, _ suffix: String = "", keyPath: String? = nil
   ) -> ForgeError {
     ForgeError(

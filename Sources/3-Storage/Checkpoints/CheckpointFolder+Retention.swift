@@ -16,22 +16,22 @@ extension CheckpointFolder {
     keepLast: Int, keepEvery: Int? = nil, keepBest: Int = 0, verified: Int? = nil, threads: Int = 1,
     report: (ForgeError) -> Void = { _ in }
   ) throws -> Int? {
-    let condemned = condemned(by: Retention(keepLast: keepLast, keepEvery: keepEvery, keepBest: keepBest))
-    guard !condemned.isEmpty else { return verified }
+    let deletions = deletions(by: Retention(keepLast: keepLast, keepEvery: keepEvery, keepBest: keepBest))
+    guard !deletions.isEmpty else { return verified }
     let newest = steps().suffix(keepLast)
     let sound = verified.flatMap { newest.contains($0) ? $0 : nil }
     guard let sound = sound ?? newest.reversed().first(where: { isSound(step: $0, threads: threads, report) }) else {
       return nil
     }
-    if let latestStep, condemned.contains(latestStep) {  // a crash kept it from moving on
+    if let latestStep, deletions.contains(latestStep) {  // a crash kept it from moving on
       try moveLatest(to: sound, root: CheckpointReader(path: path(step: sound)).root)
     }
-    for step in condemned { try delete(step: step) }
+    for step in deletions { try delete(step: step) }
     return sound
   }
 
   /// The steps that ``prune(keepLast:keepEvery:keepBest:verified:threads:report:)`` would delete.
-  public func condemned(by retention: Retention) -> [Int] {
+  public func deletions(by retention: Retention) -> [Int] {
     let steps = steps()
     var (losses, sets): ([Int: Double], [Int: String]) = ([:], [:])
     if retention.keepBest > 0, steps.count > retention.keepLast {
@@ -40,7 +40,7 @@ extension CheckpointFolder {
         (losses[step], sets[step]) = (reader.validationLoss, reader.validationSets)
       }
     }
-    return retention.condemned(steps: steps, losses: losses, sets: sets)
+    return retention.deletions(steps: steps, losses: losses, sets: sets)
   }
 
   /// Deletes a checkpoint atomically: a part of it never has a checkpoint's name.

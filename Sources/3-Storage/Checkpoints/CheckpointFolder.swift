@@ -63,6 +63,13 @@ public struct CheckpointFolder: Sendable {
     }
   }
 
+  /// The leftovers that ``recover()`` restores: checkpoints whose replacement was not committed.
+  public func restorable() -> [String] {
+    leftovers().filter { name in
+      name.hasSuffix(Self.replacedSuffix) && !exists("\(path)/\(name.dropLast(Self.replacedSuffix.count))")
+    }
+  }
+
   /// The step that `latest` names, present or not; nil when there is no `latest` or it is damaged.
   public var latestStep: Int? {
     guard let bytes = try? ShardFile.contents(latest) else { return nil }

@@ -19,7 +19,7 @@ extension CheckpointReader {
     let checkpoints = CheckpointFolder(path: folder)
     let steps = checkpoints.steps()
     guard !steps.isEmpty else { return nil }
-    if let problem = problemOfLatest(in: folder) { report(problem) }
+    if let problem = latestProblem(in: folder) { report(problem) }
     for step in steps.reversed() {
       do {
         let reader = try CheckpointReader(path: checkpoints.path(step: step))
@@ -35,7 +35,7 @@ extension CheckpointReader {
   }
 
   /// The error of a folder's `latest`; nil when it is valid or absent.
-  public static func problemOfLatest(in folder: String) -> ForgeError? {
+  public static func latestProblem(in folder: String) -> ForgeError? {
     let latest = "\(folder)/\(CheckpointFolder.latestName)"
     guard FileManager.default.fileExists(atPath: latest) else { return nil }
     do {

@@ -19,7 +19,7 @@ public struct Retention: Sendable, Equatable {
   ///   - steps: ascending.
   ///   - losses: the validation losses of those steps that have one. Lower is better; among equals the older one.
   ///   - sets: the validation sequences of each. Losses of different sets are not compared: the best of each are kept.
-  public func condemned(steps: [Int], losses: [Int: Double], sets: [Int: String] = [:]) -> [Int] {
+  public func deletions(steps: [Int], losses: [Int: Double], sets: [Int: String] = [:]) -> [Int] {
     let comparable = Dictionary(grouping: steps.filter { losses[$0] != nil }) { sets[$0] }
     let best = comparable.values.reduce(into: Set<Int>()) { best, steps in
       best.formUnion(steps.sorted { (losses[$0] ?? 0, $0) < (losses[$1] ?? 0, $1) }.prefix(keepBest))

@@ -97,7 +97,7 @@ public struct PretrainedModel {
 
   private static func checkpoint(_ path: String) throws -> CheckpointReader {
     do { return try CheckpointReader(path: path) } catch let error as ForgeError {
-      throw error.told("there is no model in '\(path)': it has no config.json, and ")
+      throw error.reworded("there is no model in '\(path)': it has no config.json, and ")
     }
   }
 

@@ -24,7 +24,7 @@ public enum Launcher {
   /// Formats a failure as a line for standard output.
   public typealias Format = @Sendable (Failure) -> String
 
-  private static let voice = Mutex<(program: String, format: Format?)>(("", nil))
+  private static let reporting = Mutex<(program: String, format: Format?)>(("", nil))
 
   /// Initialises MPI for use by several threads, runs `body` on every rank, and ends the process.
   ///
@@ -41,7 +41,7 @@ public enum Launcher {
   public static func run(
     program: String, threads: Int = 1, format: Format? = nil, _ body: (Communicator) throws -> Int32
   ) -> Never {
-    voice.withLock { $0 = (program, format) }
+    reporting.withLock { $0 = (program, format) }
     let environment = LaunchEnvironment.current
     let refusal = environment.refusal(
       arguments: CommandLine.arguments, isTask: ProcessTable.parentName == "slurmstepd",
@@ -155,7 +155,7 @@ public enum Launcher {
 
   /// Logs a failure: its message to standard error and, with a format, a line to standard output.
   private static func log(_ failure: Failure) {
-    let (program, format) = voice.withLock { $0 }
+    let (program, format) = reporting.withLock { $0 }
     if let format { log(format(failure), to: STDOUT_FILENO) }
     log("\(program): \(failure.sentence)", to: STDERR_FILENO)
   }

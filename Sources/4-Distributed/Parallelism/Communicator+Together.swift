@@ -23,7 +23,7 @@ extension Communicator {
     guard first < size else { return try outcome.get() }
     let told = try broadcast(failure.map(Self.fields) ?? [], root: first)
     let place = size > 1 && first > 0 ? "rank \(first): " : ""
-    throw Self.error(fields: told).told(place)
+    throw Self.error(fields: told).reworded(place)
   }
 
   /// An error's fields, which have no control characters, between such.

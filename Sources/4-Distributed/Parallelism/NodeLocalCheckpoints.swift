@@ -39,7 +39,7 @@ public final class NodeLocalCheckpoints: Sendable {
         if isLeader { try folder.make(withEmptyFile: tokenPath(node)) }
       }
     } catch let error as ForgeError {
-      throw error.told(as: .badInput, "checkpoint.local cannot be used: ", keyPath: "checkpoint.local")
+      throw error.reworded(as: .badInput, "checkpoint.local cannot be used: ", keyPath: "checkpoint.local")
     }
     let others = nodes.hosts.indices.filter { $0 != node && FileManager.default.fileExists(atPath: tokenPath($0)) }
     try communicator.barrier()

@@ -44,7 +44,7 @@ extension RunState {
   func restore(upTo last: Int = .max, copies: NodeLocalCheckpoints? = nil) throws -> Restored? {
     let folder = directory.checkpoints
     let shared = try sharedSteps(in: folder).filter { $0 <= last }
-    if communicator.isLeader, !shared.isEmpty, let problem = CheckpointReader.problemOfLatest(in: folder.path) {
+    if communicator.isLeader, !shared.isEmpty, let problem = CheckpointReader.latestProblem(in: folder.path) {
       note("\(problem); the checkpoints themselves are looked at")
     }
     var candidates =

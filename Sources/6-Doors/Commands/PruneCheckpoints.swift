@@ -33,22 +33,24 @@ public struct PruneCheckpoints: Command {
     let folder = try CheckpointFolder.all(at: directory)
     let retention = Retention(keepLast: keepLast, keepEvery: keepEvery, keepBest: keepBest)
     func names(_ steps: [Int]) -> [String] { steps.map { CheckpointFolder.name(step: $0) } }
+    let restored = folder.restorable()
+    let leftovers = folder.leftovers().filter { !restored.contains($0) }
     guard !dryRun else {
       return PrunedCheckpoints(
-        isDone: false, names: names(folder.condemned(by: retention)) + folder.leftovers(), problems: [], failure: nil)
+        isDone: false, names: names(folder.deletions(by: retention)) + leftovers, restored: restored, problems: [],
+        failure: nil)
     }
     let lock = try RunLock(of: folder)
     return try withExtendedLifetime(lock) {
-      let leftovers = folder.leftovers()
       try folder.recover()
-      let condemned = folder.condemned(by: retention)
+      let deletions = folder.deletions(by: retention)
       var problems: [String] = []
       let verified = try folder.prune(
         keepLast: keepLast, keepEvery: keepEvery, keepBest: keepBest, threads: threads
       ) { problems.append($0.description) }
-      let isRefused = verified == nil && !condemned.isEmpty
+      let isRefused = verified == nil && !deletions.isEmpty
       return PrunedCheckpoints(
-        isDone: true, names: leftovers + names(condemned), problems: problems,
+        isDone: true, names: leftovers + names(deletions), restored: restored, problems: problems,
         failure: isRefused
           ? .badInput("nothing was deleted, because none of the newest that would stay is sound", code: .fileDamaged)
           : nil)
@@ -60,8 +62,10 @@ public struct PruneCheckpoints: Command {
 public struct PrunedCheckpoints: CommandResult {
   /// Whether the deletions were performed; false for a dry run.
   public let isDone: Bool
-  /// The names of deleted checkpoints and of leftovers of interrupted saves, which were deleted or restored.
+  /// The names of deleted checkpoints, and of deleted leftovers of interrupted saves.
   public let names: [String]
+  /// The names of leftovers that become checkpoints again, because their replacement was not committed.
+  public let restored: [String]
   /// The damaged among the kept checkpoints, a sentence each.
   public let problems: [String]
   public let failure: ForgeError?
@@ -69,13 +73,15 @@ public struct PrunedCheckpoints: CommandResult {
   public var text: String {
     let problems = problems.map { $0 + "\n" }.joined()
     guard failure == nil else { return problems }
+    let restorations = restored.map { "\(isDone ? "restored" : "to restore:") \($0)\n" }.joined()
     let deletions = names.map { isDone ? "deleted \($0)\n" : "\($0)\n" }.joined()
-    return problems + (names.isEmpty ? "nothing to delete\n" : deletions)
+    return problems + restorations + (names.isEmpty ? "nothing to delete\n" : deletions)
   }
 
   public var json: JSONLine {
     .object([
       ("dry_run", .boolean(!isDone)), ("deleted", .strings(failure == nil ? names : [])),
+      ("restored", .strings(restored)),
       ("problems", .strings(problems)),
     ])
   }

@@ -52,7 +52,7 @@ public struct TrainTokenizer: Command {
     let seconds = (clock.now - start) / .seconds(1)
     try tokenizer.write(toFolder: output)
     return TrainedTokenizer(
-      output: output, vocabularySize: tokenizer.vocabularySize, askedSize: vocabularySize,
+      output: output, vocabularySize: tokenizer.vocabularySize, requestedSize: vocabularySize,
       minimumFrequency: minimumFrequency, bytes: trainer.byteCount, tally: tally, seconds: seconds)
   }
 }
@@ -62,7 +62,7 @@ public struct TrainedTokenizer: CommandResult {
   public let output: String
   public let vocabularySize: Int
   /// The requested vocabulary size; the trained one is smaller if too few pairs occur often enough.
-  public let askedSize: Int
+  public let requestedSize: Int
   let minimumFrequency: Int
   /// The total size of the documents, in bytes.
   public let bytes: Int
@@ -71,7 +71,7 @@ public struct TrainedTokenizer: CommandResult {
 
   public var text: String {
     let megabytes = Double(bytes) / 1e6
-    let isSmaller = vocabularySize < askedSize
+    let isSmaller = vocabularySize < requestedSize
     return """
       \(PathBytes.display(output)): \(vocabularySize) tokens from \(Words.fixed(megabytes, digits: 1)) MB \
       in \(Words.fixed(seconds, digits: 2)) s (\(Words.fixed(megabytes / seconds, digits: 1)) MB/s)
@@ -84,7 +84,8 @@ public struct TrainedTokenizer: CommandResult {
 
   public var json: JSONLine {
     .object([
-      ("output", .path(output)), ("vocabulary_size", .integer(vocabularySize)), ("asked_size", .integer(askedSize)),
+      ("output", .path(output)), ("vocabulary_size", .integer(vocabularySize)),
+      ("requested_size", .integer(requestedSize)),
       ("bytes", .integer(bytes)), ("left_out", tally.json), ("seconds", .number(seconds)),
     ])
   }

@@ -21,7 +21,7 @@ public struct VerifyCheckpoints: Command {
       paths = folder.steps().map { folder.path(step: $0) }
       let latest = folder.path + "/latest"
       if FileManager.default.fileExists(atPath: latest) {
-        do { _ = try CheckpointLocation(path: latest) } catch { result.problemOfLatest = "\(error)" }
+        do { _ = try CheckpointLocation(path: latest) } catch { result.latestProblem = "\(error)" }
       }
     }
     for path in paths {
@@ -68,10 +68,10 @@ public struct CheckpointVerification: CommandResult {
   public static let isStreamed = true
   public var checkpoints: [Checkpoint] = []
   /// The problem of `latest`; nil if it is valid or absent.
-  public var problemOfLatest: String?
+  public var latestProblem: String?
 
   /// All problems, that of `latest` first.
-  public var problems: [String] { [problemOfLatest].compactMap { $0 } + checkpoints.flatMap(\.problems) }
+  public var problems: [String] { [latestProblem].compactMap { $0 } + checkpoints.flatMap(\.problems) }
 
   public var text: String {
     checkpoints.filter(\.problems.isEmpty).map(\.text).joined() + problems.map { $0 + "\n" }.joined()
@@ -97,7 +97,7 @@ public struct CheckpointVerification: CommandResult {
     }
     return .object([
       ("sound", .boolean(problems.isEmpty)), ("checkpoints", .list(checkpoints)),
-      ("problem_of_latest", .optional(problemOfLatest)),
+      ("latest_problem", .optional(latestProblem)),
     ])
   }
 }

@@ -6,7 +6,7 @@ import Support
 /// Prints results and errors: the only writer to standard output and standard error in this program's sources.
 enum Printing {
   /// Whether `--json` is among the arguments.
-  static let isJSON = ErrorReport.isAskedFor(by: CommandLine.arguments.dropFirst())
+  static let isJSON = ErrorReport.isRequested(by: CommandLine.arguments.dropFirst())
 
   /// Prints a result as text, or with `--json` as a JSON document on one line.
   static func result(_ text: String?, _ json: JSONLine) {

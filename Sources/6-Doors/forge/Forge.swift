@@ -14,7 +14,8 @@ struct Forge: ParsableCommand {
         forge score --model runs/quickstart --tokens ids.jsonl
         forge export runs/quickstart my-model
 
-      Exit codes: 0 done, 3 a ledger is not sound, 64 bad input, 70 a bug, 75 a machine's failure such as a full disk: try again.
+      Exit codes: 0 done, 1 checkpoints differ, 3 a ledger is not sound, 64 bad input, 70 a bug, 75 a machine's failure \
+      such as a full disk: try again.
       """,
     version: version,
     subcommands: [
@@ -39,7 +40,7 @@ struct Forge: ParsableCommand {
 
   static func main() {
     let arguments = joiningPrompt(PathBytes.arguments)
-    let isJSON = ErrorReport.isAskedFor(by: arguments)
+    let isJSON = ErrorReport.isRequested(by: arguments)
     ErrorReport.goesToStandardOutput = isJSON
     do {
       var command = try parseAsRoot(arguments)
