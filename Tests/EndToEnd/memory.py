@@ -100,7 +100,7 @@ TINY = {
     "router_aux_loss_scope": "layer", "max_position_embeddings": 256, "tie_word_embeddings": True}
 many = harness.write_dataset(WORK / "many", harness.documents(30000, 4096, seed=1, longest=400))
 for ranks in [8, 16, 64]:
-    settings = harness.configuration(WORK / f"tiny-{ranks}", TINY, many, steps=10, sequences=128, micro_batch=2,
+    settings = harness.configuration(WORK / f"tiny-{ranks}", TINY, many, steps=3, sequences=128, micro_batch=2,
                                      sequence_length=128)
     settings["run"]["threads"] = 1
     ended = harness.run("forge-dist", harness.write_configuration(WORK / "tiny.yaml", settings), ranks=ranks)
