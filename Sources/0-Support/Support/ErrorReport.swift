@@ -20,6 +20,12 @@ public struct ErrorReport: Sendable {
     (self.code, self.message, self.keyPath, self.hint, self.exitCode) = (code, message, keyPath, hint, exitCode)
   }
 
+  /// An error of the parser of arguments, which has the exit code of bad input; with any other it is a bug.
+  public init(parserMessage message: String, exitCode: Int32) {
+    let isArgument = exitCode == ForgeError.Kind.badInput.exitCode
+    self.init(code: isArgument ? .invalidArgument : .internalError, message: message, exitCode: exitCode)
+  }
+
   private static let toStandardOutput = Atomic(false)
 
   /// Whether `--json` is on in this process, so that ``endProcess(_:)`` prints a JSON document too.
@@ -37,8 +43,7 @@ public struct ErrorReport: Sendable {
   public var json: JSONLine {
     .object([
       ("code", .string(code.rawValue)), ("message", .string(message)),
-      ("key_path", keyPath.map { .string($0) } ?? .null),
-      ("hint", hint.map { .string($0) } ?? .null), ("exit_code", .integer(Int(exitCode))),
+      ("key_path", .optional(keyPath)), ("hint", .optional(hint)), ("exit_code", .integer(Int(exitCode))),
     ])
   }
 

@@ -13,6 +13,15 @@ public indirect enum JSONLine: Sendable {
   case list([JSONLine])
   case object([(String, JSONLine)])
 
+  /// A value, or null for nil.
+  public static func optional(_ value: Int?) -> JSONLine { value.map { .integer($0) } ?? .null }
+
+  /// A value, or null for nil.
+  public static func optional(_ value: Double?) -> JSONLine { value.map { .number($0) } ?? .null }
+
+  /// A value, or null for nil.
+  public static func optional(_ value: String?) -> JSONLine { value.map { .string($0) } ?? .null }
+
   /// The JSON text on one line, without a line feed.
   public var text: String {
     switch self {

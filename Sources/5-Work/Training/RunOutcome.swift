@@ -23,10 +23,9 @@ public struct RunOutcome: Sendable {
   public var reason = Reason.complete
 
   public var json: JSONLine {
-    func number(_ value: Double?) -> JSONLine { value.map { .number($0) } ?? .null }
-    return .object([
-      ("run", .string(name)), ("directory", .string(directory)), ("step", .integer(step)), ("loss", number(loss)),
-      ("validation_loss", number(validationLoss)), ("weights_sha256", weights.map { .string($0) } ?? .null),
+    .object([
+      ("run", .string(name)), ("directory", .string(directory)), ("step", .integer(step)), ("loss", .optional(loss)),
+      ("validation_loss", .optional(validationLoss)), ("weights_sha256", .optional(weights)),
       ("exit_reason", .string(reason.rawValue)),
     ])
   }

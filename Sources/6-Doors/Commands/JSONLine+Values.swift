@@ -3,12 +3,6 @@ import Foundation
 import Support
 
 extension JSONLine {
-  static func optional(_ value: Int?) -> JSONLine { value.map { .integer($0) } ?? .null }
-
-  static func optional(_ value: Double?) -> JSONLine { value.map { .number($0) } ?? .null }
-
-  static func optional(_ value: String?) -> JSONLine { value.map { .string($0) } ?? .null }
-
   static func strings(_ values: [String]) -> JSONLine { .list(values.map { .string($0) }) }
 
   static func integers(_ values: some Sequence<some BinaryInteger>) -> JSONLine {

@@ -33,15 +33,21 @@ public struct PruneCheckpoints: Command {
     let folder = try CheckpointFolder.all(at: directory)
     let retention = Retention(keepLast: keepLast, keepEvery: keepEvery, keepBest: keepBest)
     func names(_ steps: [Int]) -> [String] { steps.map { CheckpointFolder.name(step: $0) } }
-    let restored = folder.restorable()
-    let leftovers = folder.leftovers().filter { !restored.contains($0) }
+    /// What `recover` does with the leftovers of interrupted saves.
+    func recovery() -> (restored: [String], deleted: [String]) {
+      let restored = folder.restorable()
+      return (restored, folder.leftovers().filter { !restored.contains($0) })
+    }
     guard !dryRun else {
+      let recovery = recovery()
       return PrunedCheckpoints(
-        isDone: false, names: names(folder.deletions(by: retention)) + leftovers, restored: restored, problems: [],
+        isDone: false, names: names(folder.deletions(by: retention)) + recovery.deleted, restored: recovery.restored,
+        problems: [],
         failure: nil)
     }
     let lock = try RunLock(of: folder)
     return try withExtendedLifetime(lock) {
+      let recovery = recovery()
       try folder.recover()
       let deletions = folder.deletions(by: retention)
       var problems: [String] = []
@@ -50,7 +56,7 @@ public struct PruneCheckpoints: Command {
       ) { problems.append($0.description) }
       let isRefused = verified == nil && !deletions.isEmpty
       return PrunedCheckpoints(
-        isDone: true, names: leftovers + names(deletions), restored: restored, problems: problems,
+        isDone: true, names: recovery.deleted + names(deletions), restored: recovery.restored, problems: problems,
         failure: isRefused
           ? .badInput("nothing was deleted, because none of the newest that would stay is sound", code: .fileDamaged)
           : nil)

@@ -45,12 +45,7 @@ enum Printing {
     let code = ForgeDist.exitCode(for: error).rawValue
     guard isLeader else { Foundation.exit(code) }
     if isJSON, code != 0 {
-      // An error that is not the parser's is a bug.
-      let isArgument = code == ExitCode.validationFailure.rawValue
-      let message = ForgeDist.message(for: error)
-      result(
-        nil,
-        ErrorReport(code: isArgument ? .invalidArgument : .internalError, message: message, exitCode: code).document)
+      result(nil, ErrorReport(parserMessage: ForgeDist.message(for: error), exitCode: code).document)
     }
     ForgeDist.exit(withError: error)
   }

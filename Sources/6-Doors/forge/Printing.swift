@@ -38,11 +38,7 @@ enum Printing {
     default:
       let code = Forge.exitCode(for: error).rawValue
       if isJSON, code != 0 {
-        // An error that is not the parser's is a bug.
-        let isArgument = code == ExitCode.validationFailure.rawValue
-        document(
-          ErrorReport(
-            code: isArgument ? .invalidArgument : .internalError, message: Forge.message(for: error), exitCode: code))
+        document(ErrorReport(parserMessage: Forge.message(for: error), exitCode: code))
       }
       Forge.exit(withError: error)
     }
