@@ -5,11 +5,9 @@ let package = Package(
   name: "forge-dist",
   // Every room that others may build on; the compiler links what they use.
   products: [
-    "Batches", "Checkpoints", "Commands", "ConfigurationFiles", "Datasets", "Diagnostics", "Engine", "Formats",
-    "Inference", "Kernels",
-    "MPI", "ModelFiles", "Models", "Objectives", "Optimizers", "Parallelism", "Planning", "RunConfiguration",
-    "RunStore",
-    "Sharding", "Support", "Tokenizers",
+    "Batches", "Buffers", "Checkpoints", "Commands", "ConfigurationFiles", "Datasets", "Diagnostics", "Engine",
+    "Formats", "Inference", "Kernels", "MPI", "ModelFiles", "Models", "Objectives", "Optimizers", "Parallelism",
+    "Planning", "RunConfiguration", "RunStore", "Sharding", "Support", "Tokenizers",
   ].map { .library(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -28,8 +26,9 @@ let package = Package(
 
     // Numerics: arithmetic on one machine, which knows nothing of ranks.
     .target(name: "CKernels", path: "Sources/1-Numerics/CKernels", exclude: ["kernels.inc"]),
-    .target(name: "Kernels", dependencies: ["CKernels", "Support"], path: "Sources/1-Numerics/Kernels"),
-    .target(name: "Batches", dependencies: ["Kernels", "Support"], path: "Sources/1-Numerics/Batches"),
+    .target(name: "Buffers", dependencies: ["Support"], path: "Sources/1-Numerics/Buffers"),
+    .target(name: "Kernels", dependencies: ["Buffers", "CKernels", "Support"], path: "Sources/1-Numerics/Kernels"),
+    .target(name: "Batches", dependencies: ["Buffers", "Support"], path: "Sources/1-Numerics/Batches"),
     .target(name: "Objectives", dependencies: ["Batches", "Kernels"], path: "Sources/1-Numerics/Objectives"),
     .target(
       name: "Models", dependencies: ["Batches", "ConfigurationFiles", "Kernels", "Objectives", "Support"],

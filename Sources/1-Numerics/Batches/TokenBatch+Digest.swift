@@ -1,4 +1,4 @@
-import Kernels
+import Buffers
 public import Support
 
 /// The content hash of a batch of training data, independent of the rank that computes it.

@@ -1,4 +1,4 @@
-public import Kernels
+public import Buffers
 
 /// A micro-batch of tokens: packed sequences, each with its own length, and columns with a value per token.
 ///

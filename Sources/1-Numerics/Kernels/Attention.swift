@@ -92,7 +92,7 @@ extension Backend {
   }
 
   private func attentionBlock(
-    _ shape: AttentionShape, _ place: SequencePacking.QueryBlock, head: Int, _ qkv: Matrix,
+    _ shape: AttentionShape, _ place: SequenceQueryBlock, head: Int, _ qkv: Matrix,
     _ documentStarts: Buffer<Int32>, _ out: Matrix, _ logSumExp: Buffer<Float>, scratch: Buffer<Float>,
     rowScratch: Buffer<Float>
   ) {
@@ -188,7 +188,7 @@ extension Backend {
       for head in keyValueHead * group..<(keyValueHead + 1) * group {
         for block in 0..<shape.packing.blockCount(of: sequence) {
           self.attentionBlockBackward(
-            shape, SequencePacking.QueryBlock(sequence: sequence, index: block), head: head, qkv, documentStarts, out,
+            shape, SequenceQueryBlock(sequence: sequence, index: block), head: head, qkv, documentStarts, out,
             logSumExp, outGradient, qkvGradient, scratch: self.scratch(thread))
         }
       }
@@ -196,7 +196,7 @@ extension Backend {
   }
 
   private func attentionBlockBackward(
-    _ shape: AttentionShape, _ place: SequencePacking.QueryBlock, head: Int, _ qkv: Matrix,
+    _ shape: AttentionShape, _ place: SequenceQueryBlock, head: Int, _ qkv: Matrix,
     _ documentStarts: Buffer<Int32>, _ out: Matrix, _ logSumExp: Buffer<Float>, _ outGradient: Matrix,
     _ qkvGradient: Matrix, scratch: Buffer<Float>
   ) {
