@@ -51,13 +51,13 @@ struct StepCosts {
     let degree = shardingPlan.experts.degree
     // Shadowing leaves 0.25 to 0.4 of the imbalance (counts of a real run, degrees 2 to 8).
     let shadowsExperts = cluster.shadowsExperts(configuration.parallelism.shadowExperts, degree: degree)
-    let unevenness = MemoryPlan.usualReceivedRows(experts: shardingPlan.experts.experts(of: rank).count) - 1
+    let unevenness: Double = MemoryPlan.usualReceivedRows(experts: shardingPlan.experts.experts(of: rank).count) - 1
     imbalance = degree == 1 ? 0 : shadowsExperts ? 0.4 * unevenness : unevenness
     ownParts = shardingPlan.experts.ownParts(of: rank, threads: cluster.threads)
 
     let isFull = shardingPlan.stage == .full
     let fresh = isFull ? rates.pageFault : 0
-    let look = messagesAreFree ? 0 : 100e-6 + rates.oversleep
+    let look: Double = messagesAreFree ? 0 : 100e-6 + rates.oversleep
     var (gathers, reductions, faults) = ([Transfer](), [Transfer](), [Double]())
     for unit in layout.units.indices {
       let group =
@@ -70,8 +70,8 @@ struct StepCosts {
         guard group.size > 1 else { return Transfer() }
         let chunks = Double((largest + share - 1) / share)
         let exchange = cluster.exchange(group, bytes: bytes, messages: chunks, secondsPerByte: rate * slow)
-        return Transfer(
-          seconds: exchange + (messagesAreFree ? 0 : cluster.meeting(group, look: look)), handling: bytes * rate * slow)
+        let meeting: Double = messagesAreFree ? 0 : cluster.meeting(group, look: look)
+        return Transfer(seconds: exchange + meeting, handling: bytes * rate * slow)
       }
       let others = held * Double(group.size - 1) / Double(group.size)
       let sums = ExchangeChunk.share(ranks: group.size)

@@ -82,7 +82,10 @@ struct StepReduction {
 
   /// The mean seconds per micro-batch by rank; nil for a rank without one.
   var secondsPerMicroBatch: [Double?] {
-    zip(microseconds, microBatches).map { $1 > 0 ? Double($0) / 1e6 / Double($1) : nil }
+    zip(microseconds, microBatches).map { microseconds, microBatches -> Double? in
+      guard microBatches > 0 else { return nil }
+      return Double(microseconds) / 1e6 / Double(microBatches)
+    }
   }
 
   /// `[sparse layers][experts]`
