@@ -25,7 +25,7 @@ let package = Package(
     .target(name: "Diagnostics", dependencies: ["Support"], path: "Sources/0-Support/Diagnostics"),
 
     // Numerics: arithmetic on one machine, which knows nothing of ranks.
-    .target(name: "CKernels", path: "Sources/1-Numerics/CKernels", exclude: ["kernels.inc"]),
+    .target(name: "CKernels", path: "Sources/1-Numerics/CKernels", exclude: ["kernels.inc", "products.inc"]),
     .target(name: "Buffers", dependencies: ["Support"], path: "Sources/1-Numerics/Buffers"),
     .target(name: "Kernels", dependencies: ["Buffers", "CKernels", "Support"], path: "Sources/1-Numerics/Kernels"),
     .target(name: "Batches", dependencies: ["Buffers", "Support"], path: "Sources/1-Numerics/Batches"),
@@ -171,6 +171,8 @@ let package = Package(
 
 // Programs that only we run, so that a first build need not wait for them.
 if Context.environment["FORGE_DEVELOPMENT"] != nil {
+  // Vectors without optimisation would take most of the time of all tests.
+  package.targets.first { $0.name == "CKernels" }?.cSettings = [.unsafeFlags(["-O2"], .when(configuration: .debug))]
   package.targets += [
     // Run by scripts/settings-pages.
     .executableTarget(

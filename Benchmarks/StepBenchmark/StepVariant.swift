@@ -30,6 +30,7 @@ struct UpdateNumbers {
 /// A parameter sharding that can be exchanged between steps, so that one decoder serves all variants.
 final class ExchangeableSharding: ParameterSharding {
   var current: any ParameterSharding = UnshardedParameters()
+  var releasesParameters: Bool { current.releasesParameters }
 
   func unshard(_ unit: Int) throws { try current.unshard(unit) }
   func reshard(_ unit: Int) throws { try current.reshard(unit) }

@@ -33,13 +33,19 @@ struct IncrementalDecoderTests {
       return (0..<count).map { Int32(random.uniform(UInt64($0)) * Double(configuration.vocabularySize)) }
     }
 
-    func incremental(_ capacity: Int, threads: Int = 1) -> IncrementalDecoder {
-      IncrementalDecoder(configuration, parameters: parameters, capacity: capacity, backend: Backend(threads: threads))
+    func incremental(
+      _ capacity: Int, threads: Int = 1, matrixBackend: MatrixBackend = .openblas
+    ) -> IncrementalDecoder {
+      IncrementalDecoder(
+        configuration, parameters: parameters, capacity: capacity,
+        backend: Backend(threads: threads, matrixBackend: matrixBackend))
     }
 
-    func scores(_ tokens: [Int32]) throws -> [Float] {
-      try Scorer(configuration, parameters: parameters, longest: tokens.count, backend: Backend(threads: 1))
-        .score(tokens).logProbabilities
+    func scores(_ tokens: [Int32], _ matrixBackend: MatrixBackend = .openblas) throws -> [Float] {
+      try Scorer(
+        configuration, parameters: parameters, longest: tokens.count,
+        backend: Backend(threads: 1, matrixBackend: matrixBackend)
+      ).score(tokens).logProbabilities
     }
   }
 
@@ -57,6 +63,21 @@ struct IncrementalDecoderTests {
       let difference = abs(decoder.logProbability(of: tokens[position + 1]) - expected[position])
       #expect(difference <= limit, "\(variant), token \(position + 1)")
     }
+  }
+
+  /// Our own products give a row the same bits among any others.
+  @Test(arguments: variants, [0, 1, 63, 64, 130])
+  func equalsTheWholeForwardPassExactly(variant: String, promptLength: Int) throws {
+    let model = try Model(variant)
+    let tokens = model.tokens(201)
+    let expected = try model.scores(tokens, .native)
+    let decoder = model.incremental(tokens.count, threads: 2, matrixBackend: .native)
+    if promptLength > 0 { decoder.prefill(tokens[..<promptLength]) }
+    let actual = (promptLength..<tokens.count - 1).map { position in
+      _ = decoder.step(tokens[position])
+      return decoder.logProbability(of: tokens[position + 1])
+    }
+    #expect(actual == Array(expected[promptLength...]))
   }
 
   @Test(arguments: variants)

@@ -97,8 +97,9 @@ struct AttentionTests {
     return (qkv, Arena(numbers.array(tokens * test.shape.heads * test.shape.headDimension)))
   }
 
-  private func run(_ test: Case, _ qkv: Arena<Float>, _ outGradient: Arena<Float>) -> (out: [Float], gradient: [Float])
-  {
+  private func run(
+    _ test: Case, _ qkv: Arena<Float>, _ outGradient: Arena<Float>, _ matrixBackend: MatrixBackend = .openblas
+  ) -> (out: [Float], gradient: [Float]) {
     let tokens = test.shape.packing.tokenCount
     let columns = test.shape.heads * test.shape.headDimension
     let positions = (0..<test.shape.packing.sequences).flatMap { 0..<test.shape.packing.tokens(of: $0).count }
@@ -107,7 +108,7 @@ struct AttentionTests {
     // The former contents of the results' memory must not matter.
     let (out, gradient) = (Arena(numbers.array(outGradient.count)), Arena(numbers.array(qkv.count)))
     let logSumExp = Arena<Float>(count: tokens * test.shape.heads)
-    let backend = Backend(threads: 2)
+    let backend = Backend(threads: 2, matrixBackend: matrixBackend)
     let matrix = qkv.matrix(tokens, test.shape.columns)
     backend.attention(
       test.shape, qkv: matrix, documentStarts: starts.buffer, into: out.matrix(tokens, columns),
@@ -119,30 +120,30 @@ struct AttentionTests {
     return (out.array, gradient.array)
   }
 
-  @Test(arguments: small)
-  func gradientMatchesFiniteDifferences(test: Case) {
+  @Test(arguments: small, MatrixBackend.allCases)
+  func gradientMatchesFiniteDifferences(test: Case, backend: MatrixBackend) {
     let (qkv, outGradient) = inputs(test)
     let expected = finiteDifferences(at: qkv.doubles) {
       dot(outGradient.doubles, reference(test, $0, outGradient: outGradient.doubles).out)
     }
-    #expect(relativeError(run(test, qkv, outGradient).gradient, expected) < 2e-6)
+    #expect(relativeError(run(test, qkv, outGradient, backend).gradient, expected) < 2e-6)
   }
 
-  @Test(arguments: small + large)
-  func matchesDoublePrecision(test: Case) {
+  @Test(arguments: small + large, MatrixBackend.allCases)
+  func matchesDoublePrecision(test: Case, backend: MatrixBackend) {
     let (qkv, outGradient) = inputs(test)
     let expected = reference(test, qkv.doubles, outGradient: outGradient.doubles)
-    let actual = run(test, qkv, outGradient)
+    let actual = run(test, qkv, outGradient, backend)
     #expect(relativeError(actual.out, expected.out) < 2e-6)
     #expect(relativeError(actual.gradient, expected.gradient) < 2e-6)
   }
 
   /// Scores in the hundreds: exp would overflow without the running maximum.
-  @Test func survivesLargeScores() {
+  @Test(arguments: MatrixBackend.allCases) func survivesLargeScores(backend: MatrixBackend) {
     let test = Self.large[1]
     let (qkv, outGradient) = inputs(test, scale: 20)
     let expected = reference(test, qkv.doubles, outGradient: outGradient.doubles)
-    #expect(relativeError(run(test, qkv, outGradient).out, expected.out) < 1e-4)
+    #expect(relativeError(run(test, qkv, outGradient, backend).out, expected.out) < 1e-4)
   }
 
   /// A token's output has the same bits for any contents of other documents in its sequence.

@@ -22,6 +22,12 @@ struct MatrixProductTests {
 
   @Test(arguments: shapes, Form.allCases)
   func matchesDoublePrecision(shape: Shape, form: Form) {
+    for backend in MatrixBackend.allCases {
+      matchesDoublePrecision(shape, form, Backend(threads: 2, matrixBackend: backend))
+    }
+  }
+
+  private func matchesDoublePrecision(_ shape: Shape, _ form: Form, _ backend: Backend) {
     let (m, n, k) = (shape.m, shape.n, shape.k)
     var numbers = Numbers()
     let (a, b) = (Arena(numbers.array(m * k)), Arena(numbers.array(k * n)))
@@ -36,7 +42,6 @@ struct MatrixProductTests {
         MatrixProduct(a.matrix(k, m).transposed, b.matrix(k, n), into: result.matrix(m, n), accumulate: accumulate)
       }
     }
-    let backend = Backend(threads: 2)
     backend.multiply(products[0])
     backend.multiply(products[1])
     // Rows of a and columns of b, one behind the other.

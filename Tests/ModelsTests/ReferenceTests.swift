@@ -25,8 +25,14 @@ struct ReferenceTests {
     #expect(Self.variants.count >= 15, "\(Self.fixtures) holds \(Self.variants.sorted())")
   }
 
-  @Test(arguments: variants.sorted(), [1, 2])
-  func matchesPyTorch(variant: String, threads: Int) throws {
+  @Test(arguments: variants.sorted(), MatrixBackend.allCases)
+  func matchesPyTorch(variant: String, matrixBackend: MatrixBackend) throws {
+    for threads in 1...2 {
+      try matchesPyTorch(variant, Backend(threads: threads, matrixBackend: matrixBackend))
+    }
+  }
+
+  private func matchesPyTorch(_ variant: String, _ backend: Backend) throws {
     let folder = Self.fixtures + "/" + variant
     let weights = try SafetensorsCollection(path: folder)
     let cases = try FileManager.default.contentsOfDirectory(atPath: folder)
@@ -47,7 +53,6 @@ struct ReferenceTests {
       for tensor in layout.tensors {
         try weights.read(tensor.name, shape: tensor.shape, into: parameters.buffer[tensor.range].pointer)
       }
-      let backend = Backend(threads: threads)
       let length = reference.tokens[0].count - 1
       let decoder = Decoder(
         configuration, parameters: parameters.buffer, sequences: reference.tokens.count, length: length, training: true,

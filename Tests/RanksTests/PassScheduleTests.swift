@@ -47,6 +47,7 @@ import Testing
 
   /// Records its calls.
   private final class Recorder: ParameterSharding {
+    let releasesParameters = false
     var events: [PassSchedule.Event] = []
     func unshard(_ unit: Int) { events.append(.unshard(unit)) }
     func reshard(_ unit: Int) { events.append(.reshard(unit)) }

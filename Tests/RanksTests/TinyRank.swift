@@ -17,8 +17,11 @@ struct JobLayout: Sendable, CustomTestStringConvertible {
   var degree = 1
   var sharding = ZeROStage.none
   var recompute = Recomputation.none
+  var matrixBackend = MatrixBackend.openblas
 
-  var testDescription: String { "\(ranks) ranks, degree \(degree), \(sharding), recompute \(recompute)" }
+  var testDescription: String {
+    "\(ranks) ranks, degree \(degree), \(sharding), recompute \(recompute), \(matrixBackend)"
+  }
 
   /// At 1 to 4 ranks, every degree that divides them, and every ZeRO stage.
   static func all(degrees: ClosedRange<Int> = 1...4) -> [JobLayout] {
@@ -117,7 +120,7 @@ final class TinyRank {
         model: model.configuration(), sequences: Self.sequences, length: Self.length, microBatches: Self.microBatches,
         optimizer: model.optimizer, sharding: job.sharding, expertDegree: job.degree, shadowExperts: .always,
         usesTimings: job.sharding == .optimizer, recompute: job.recompute),
-      world: world, backend: Backend(threads: 1))
+      world: world, backend: Backend(threads: 1, matrixBackend: job.matrixBackend))
   }
 
   /// Fills this rank's shards with random numbers, and gathers them on all ranks that hold them. Collective.

@@ -33,7 +33,7 @@ import Testing
   }
 
   private func expectNoTrace(_ model: TinyModel, _ jobs: [JobLayout]) throws {
-    let expected = try Self.run(model, JobLayout(ranks: 1))
+    let expected = try Self.run(model, JobLayout(ranks: 1, matrixBackend: jobs.first?.matrixBackend ?? .openblas))
     // The comparison is not of nothing: every step has a gradient, and changes weights everywhere.
     #expect(expected.steps.allSatisfy { $0.losses[0] > 0 && $0.norm > 0 })
     #expect(Set(expected.steps.map(\.losses)).count == 3)
@@ -55,6 +55,19 @@ import Testing
     throws
   {
     try expectNoTrace(model, JobLayout.all().filter { $0.ranks == ranks })
+  }
+
+  /// Packed weights are those of the step, in every unit that is gathered, released and gathered again.
+  @Test(arguments: TinyModel.allCases) func packedWeights(_ model: TinyModel) throws {
+    var jobs = JobLayout.all(degrees: model == .sparse || model == .biased ? 1...2 : 1...1).filter { $0.ranks < 3 }
+    jobs.append(JobLayout(ranks: 2, sharding: .full, recompute: .block))
+    try expectNoTrace(
+      model,
+      jobs.map { job in
+        var job = job
+        job.matrixBackend = .native
+        return job
+      })
   }
 
   /// Activation recomputation gives the same bits.

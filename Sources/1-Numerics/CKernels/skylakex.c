@@ -7,6 +7,7 @@
 #define FAMILY_NAME "skylakex"
 #define REGISTER "zmm"
 #define REGISTER_LANES 16
+#define WIDE_REGISTERS
 #define CONVERTS_INTEGERS
 #pragma STDC FP_CONTRACT OFF
 #include "kernels.inc"

@@ -83,6 +83,9 @@ extension Backend {
   ) {
     precondition(qkv.columns == shape.columns && qkv.rows == shape.packing.tokenCount)
     precondition(documentStarts.count == qkv.rows && logSumExp.count >= qkv.rows * shape.heads)
+    if matrixBackend == .native {
+      return documentAttention(shape, qkv: qkv, documentStarts: documentStarts, into: out, logSumExp: logSumExp)
+    }
     let blocks = shape.packing.queryBlocks
     team.forEach(blocks.count * shape.heads) { task, thread in
       self.attentionBlock(
@@ -175,6 +178,11 @@ extension Backend {
     outGradient: Matrix, qkvGradient: Matrix
   ) {
     precondition(qkvGradient.columns == qkv.columns && qkvGradient.rows == qkv.rows)
+    if matrixBackend == .native {
+      return documentAttentionBackward(
+        shape, qkv: qkv, documentStarts: documentStarts, out: out, logSumExp: logSumExp, outGradient: outGradient,
+        qkvGradient: qkvGradient)
+    }
     let group = shape.heads / shape.keyValueHeads
     team.forEach(shape.packing.sequences * shape.keyValueHeads) { task, thread in
       let sequence = task / shape.keyValueHeads

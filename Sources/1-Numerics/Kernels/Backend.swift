@@ -7,8 +7,11 @@ import CKernels
 public final class Backend: Sendable {
   public let team: ThreadTeam
   public let family: KernelFamily
+  public let matrixBackend: MatrixBackend
   private let scratch: Arena<Float>
   private let rowScratch: Arena<Float>
+  private let products: Arena<Float>
+  private let attentionMemory: Arena<Float>
 
   /// Floats of scratch memory for each thread: two blocks of attention scores and their row statistics.
   static let scratchPerThread = 2 * queryBlock * keyBlock + 4 * queryBlock
@@ -17,11 +20,14 @@ public final class Backend: Sendable {
   public static let plannedBytesPerThread = 4 * scratchPerThread + 8 << 20
 
   /// - Parameter threads: at least 1; see `ThreadTeam.shortage` when the system starts fewer.
-  public init(threads: Int) {
+  public init(threads: Int, matrixBackend: MatrixBackend = .openblas) {
     team = ThreadTeam(count: threads)
     family = KernelFamily.current
+    self.matrixBackend = matrixBackend
     scratch = Arena(count: team.count * Self.scratchPerThread)
     rowScratch = Arena(count: team.count * MatrixProduct.rowScratch)
+    products = Arena(count: team.count * Self.productScratch)
+    attentionMemory = Arena(count: team.count * Self.attentionScratch)
   }
 
   var table: ck_table { family.table }
@@ -33,6 +39,19 @@ public final class Backend: Sendable {
   /// A thread's padded rows of `MatrixProduct.multiplyRows`; only pages in use take memory.
   func rowScratch(_ thread: Int) -> Buffer<Float> {
     rowScratch.buffer[thread * MatrixProduct.rowScratch..<(thread + 1) * MatrixProduct.rowScratch]
+  }
+
+  /// A thread's scratch memory for a tile of a product by our own kernels.
+  func productScratch(_ thread: Int) -> Buffer<Float> {
+    products.buffer[thread * Self.productScratch..<(thread + 1) * Self.productScratch]
+  }
+
+  /// Heads are at most this wide.
+  static let attentionScratch = DocumentAttention.Scratch.floats(dimension: 1024)
+
+  /// A thread's scratch memory for attention; only pages in use take memory.
+  func attentionMemory(_ thread: Int) -> Buffer<Float> {
+    attentionMemory.buffer[thread * Self.attentionScratch..<(thread + 1) * Self.attentionScratch]
   }
 
   /// Rows per task of a token-wise loop: enough to hide the scheduling, few enough to balance.

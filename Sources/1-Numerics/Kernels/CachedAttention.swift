@@ -18,6 +18,9 @@ extension Backend {
     let end = first + queries.rows
     precondition(shape.packing.sequences == 1 && queries.rows == shape.packing.tokenCount && out.rows == queries.rows)
     precondition(keys.rows >= end && keys.rows % Self.queryBlock == 0 && keys.stride == values.stride)
+    if matrixBackend == .native {
+      return documentAttention(shape, first: first, queries: queries, keys: keys, values: values, into: out)
+    }
     let blocks = first / Self.queryBlock..<(end + Self.queryBlock - 1) / Self.queryBlock
     let d = shape.headDimension
     team.forEach(shape.heads * blocks.count) { task, thread in

@@ -22,23 +22,26 @@ extension Backend {
   ///
   /// - Parameters:
   ///   - hidden: `[tokens, hidden]`, normalised; overwritten by its gradient when `backward` is given.
-  ///   - weight: `[vocabulary, hidden]`.
+  ///   - weight: `[vocabulary, hidden]`, plain for the backward pass, and as the forward pass reads it.
   ///   - targets: `[tokens]`; -1 where there is none.
   ///   - logits: scratch `[crossEntropyChunk, vocabulary]`.
   ///   - logProbabilities: `[tokens]`, log p(target); 0 where there is none.
   ///   - backward: −∂loss/∂log p of a token, and the weight's gradient `[vocabulary, hidden]`, which is replaced.
   public func crossEntropy(
-    hidden: Matrix, weight: Matrix, targets: Buffer<Int32>, logits: Buffer<Float>, logProbabilities: Buffer<Float>,
+    hidden: Matrix, weight: Matrix, linear: LinearWeight? = nil, targets: Buffer<Int32>, logits: Buffer<Float>,
+    logProbabilities: Buffer<Float>,
     backward: (coefficient: TokenCoefficient, weightGradient: Matrix)? = nil
   ) {
     precondition(hidden.columns == weight.columns && targets.count == hidden.rows)
     precondition(logProbabilities.count >= hidden.rows)
+    // The weight's gradient is a sum over tokens, whose blocks the chunks follow.
+    let size = matrixBackend == .native ? Self.innerBlock : Self.crossEntropyChunk
     var first = 0
     while first < hidden.rows {
-      let chunk = first..<min(hidden.rows, first + Self.crossEntropyChunk)
+      let chunk = first..<min(hidden.rows, first + size)
       let x = hidden.rows(chunk)
       let scores = logits.matrix(chunk.count, weight.rows)
-      multiply(MatrixProduct(x, weight.transposed, into: scores))
+      multiply(MatrixProduct(x, linear ?? .plain(weight), into: scores))
       let coefficient = backward?.coefficient
       team.forEachChunk(of: chunk.count, size: 8) { [table] rows, _ in
         for row in rows {

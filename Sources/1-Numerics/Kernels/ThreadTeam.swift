@@ -144,4 +144,22 @@ public final class ThreadTeam: Sendable {
       body(task * size..<min(count, (task + 1) * size), thread)
     }
   }
+
+  /// Runs `body(group, task, thread)` for every task of several groups, `counts` of them, as one loop.
+  func forEach(grouped counts: [Int], _ body: @Sendable (_ group: Int, _ task: Int, _ thread: Int) -> Void) {
+    var sum = 0
+    let starts = counts.map { count in
+      defer { sum += count }
+      return sum
+    }
+    forEach(sum) { task, thread in
+      // The last group that begins at or before this task.
+      var (low, high) = (0, counts.count)
+      while high - low > 1 {
+        let middle = (low + high) / 2
+        if starts[middle] <= task { low = middle } else { high = middle }
+      }
+      body(low, task - starts[low], thread)
+    }
+  }
 }

@@ -27,7 +27,7 @@ extension Decoder {
     let attended = floats.buffer[a.attended].matrix(n, c.queryColumns)
     backend.multiply(
       MatrixProduct(
-        hidden(a.inputNormed, n), parameters[p.queryKeyValue].matrix(c.queryKeyValueColumns, c.hiddenSize).transposed,
+        hidden(a.inputNormed, n), linearWeight(p.queryKeyValue, c.queryKeyValueColumns, c.hiddenSize),
         into: qkv))
     if c.attentionBias { backend.addBias(parameters[p.queryKeyValueBias], to: qkv) }
     if c.queryKeyNorm != .none {
@@ -64,7 +64,7 @@ extension Decoder {
     backend.multiply(
       MatrixProduct(
         floats.buffer[activationLayout.blocks[layer].attended].matrix(n, c.queryColumns),
-        parameters[p.output].matrix(c.hiddenSize, c.queryColumns).transposed, into: output, accumulate: true))
+        linearWeight(p.output, c.hiddenSize, c.queryColumns), into: output, accumulate: true))
     if c.outputBias { backend.addBias(parameters[p.outputBias], to: output) }
   }
 

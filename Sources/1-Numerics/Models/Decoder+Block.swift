@@ -82,6 +82,8 @@ extension Decoder {
     /// Parameters: `[2 · W, hidden]` and `[hidden, W]`.
     let gateUpWeight: Matrix
     let downWeight: Matrix
+    let gateUpLinear: LinearWeight
+    let downLinear: LinearWeight
     /// Activations: `[N, hidden]`, `[N, 2 · W]` and, as scratch, `[N, W]`.
     let normed: Matrix
     let gateUp: Matrix
@@ -94,7 +96,9 @@ extension Decoder {
     let (p, a) = (layout.blocks[layer], activationLayout.blocks[layer])
     return FeedForward(
       gateUpWeight: parameters[p.gateUp].matrix(2 * width, hiddenSize),
-      downWeight: parameters[p.down].matrix(hiddenSize, width), normed: hidden(a.middleNormed, n),
+      downWeight: parameters[p.down].matrix(hiddenSize, width),
+      gateUpLinear: linearWeight(p.gateUp, 2 * width, hiddenSize),
+      downLinear: linearWeight(p.down, hiddenSize, width), normed: hidden(a.middleNormed, n),
       gateUp: floats.buffer[a.denseGateUp].matrix(n, 2 * width),
       activation: floats.buffer[activationLayout.activation].matrix(n, width))
   }
@@ -103,18 +107,18 @@ extension Decoder {
     let n = batch.tokenCount
     guard n > 0 else { return }
     let f = feedForwardLayer(layer, n)
-    backend.multiply(MatrixProduct(f.normed, f.gateUpWeight.transposed, into: f.gateUp))
+    backend.multiply(MatrixProduct(f.normed, f.gateUpLinear, into: f.gateUp))
     backend.swiGLU(f.gateUp, into: f.activation)
     backend.multiply(
       MatrixProduct(
-        f.activation, f.downWeight.transposed, into: input(ofLayer: layer + 1, n), accumulate: true))
+        f.activation, f.downLinear, into: input(ofLayer: layer + 1, n), accumulate: true))
   }
 
   /// Recomputes what `feedForward` did not keep.
   func feedForwardRecompute(_ layer: Int, _ batch: TokenBatch) {
     guard batch.tokenCount > 0 else { return }
     let f = feedForwardLayer(layer, batch.tokenCount)
-    backend.multiply(MatrixProduct(f.normed, f.gateUpWeight.transposed, into: f.gateUp))
+    backend.multiply(MatrixProduct(f.normed, f.gateUpLinear, into: f.gateUp))
   }
 
   func feedForwardBackward(_ layer: Int, _ batch: TokenBatch) {

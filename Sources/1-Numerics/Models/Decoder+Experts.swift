@@ -75,7 +75,7 @@ extension Decoder {
       floats.buffer[range].matrix(rows, columns)
     }
     let equations = ExpertLayer(
-      backend: backend, layout: layout, layer: layer, parameters: parameters,
+      backend: backend, layout: layout, layer: layer, parameters: parameters, packedWeights: packedWeights,
       inputs: rows(a.receivedInputs, receiveCapacity.all, hiddenSize),
       gateUp: rows(a.gateUp, receiveCapacity.all, 2 * width),
       activation: rows(activationLayout.activation, receiveCapacity.all, width),

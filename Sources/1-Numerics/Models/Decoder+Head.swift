@@ -21,7 +21,7 @@ extension Decoder {
       finalNorm(batch)
       guard let logits else { return }
       let last = hidden(activationLayout.outputNormed, batch.tokenCount).rows(batch.tokenCount - 1..<batch.tokenCount)
-      backend.multiply(MatrixProduct(last, head.transposed, into: logits.matrix(1, head.rows)))
+      backend.multiply(MatrixProduct(last, headLinear, into: logits.matrix(1, head.rows)))
     }
   }
 
@@ -45,6 +45,10 @@ extension Decoder {
       of: batch, logProbabilities: floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount))
   }
 
+  private var headLinear: LinearWeight {
+    linearWeight(layout.head, configuration.vocabularySize, configuration.hiddenSize)
+  }
+
   private func finalNorm(_ batch: TokenBatch) {
     backend.rmsNorm(
       hidden(activationLayout.output, batch.tokenCount), weight: parameters[layout.finalNorm],
@@ -58,7 +62,8 @@ extension Decoder {
   ) -> Buffer<Float> {
     let logProbabilities = floats.buffer[activationLayout.logProbabilities].prefix(batch.tokenCount)
     backend.crossEntropy(
-      hidden: hidden(activationLayout.outputNormed, batch.tokenCount), weight: head, targets: batch.targets,
+      hidden: hidden(activationLayout.outputNormed, batch.tokenCount), weight: head, linear: headLinear,
+      targets: batch.targets,
       logits: floats.buffer[activationLayout.logits], logProbabilities: logProbabilities, backward: backward)
     return logProbabilities
   }

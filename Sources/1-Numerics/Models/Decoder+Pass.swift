@@ -39,10 +39,13 @@ extension Decoder {
   func run(_ schedule: PassSchedule, _ pass: inout Pass) throws {
     precondition(pass.batch.tokenCount <= activationLayout.outputScale.count, "micro-batch larger than planned")
     precondition(pass.batch.packing.longest <= rotary.cosine.rows, "sequence longer than planned")
+    if !parametersAreUnchanged { packedWeights?.invalidate() }
     for event in schedule.events {
       switch event {
       case .unshard(let unit): try parameterSharding.unshard(unit)
-      case .reshard(let unit): try parameterSharding.reshard(unit)
+      case .reshard(let unit):
+        try parameterSharding.reshard(unit)
+        if parameterSharding.releasesParameters { packedWeights?.discard(unit: unit) }
       case .beginGradient(let unit): try parameterSharding.beginGradient(unit)
       case .reduceGradient(let unit): try parameterSharding.endGradient(unit)
       case .compute(let part, .forward): try forward(part, &pass)

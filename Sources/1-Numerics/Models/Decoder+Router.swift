@@ -24,8 +24,8 @@ extension Decoder {
     guard n > 0 else { return routing.offsets.fill(0) }
     let p = layout.blocks[layer]
     let logits = scores(layer, n, experts)
-    let router = parameters[p.router].matrix(experts.count, configuration.hiddenSize)
-    backend.multiply(MatrixProduct(hidden(a.middleNormed, n), router.transposed, into: logits))
+    let router = linearWeight(p.router, experts.count, configuration.hiddenSize)
+    backend.multiply(MatrixProduct(hidden(a.middleNormed, n), router, into: logits))
     backend.route(
       logits, router: experts.router, topK: experts.perToken,
       expertBias: p.expertBias.isEmpty ? nil : parameters[p.expertBias],

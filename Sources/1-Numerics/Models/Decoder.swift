@@ -40,6 +40,10 @@ public final class Decoder {
   let parameterSharding: any ParameterSharding
   let exchange: any ExpertExchange
   let recomputation: Recomputation
+  /// Nil where products read the plain parameters.
+  let packedWeights: PackedWeights?
+  /// Whether the parameters are those of the former pass, so that packed weights can be used again.
+  public var parametersAreUnchanged = false
 
   /// - Parameters:
   ///   - sequences, length: of the largest micro-batch; several shorter sequences may take their place.
@@ -96,6 +100,8 @@ public final class Decoder {
     recomputation = plan.recompute
     trainingSchedule = .training(layout, recompute: plan.recompute)
     evaluationSchedule = .evaluation(layout)
+    packedWeights =
+      backend.matrixBackend == .native ? PackedWeights(configuration, layout, hugePages: true) : nil
     rotary = workspace.tables(
       configuration.rotary, headDimension: configuration.headDimension, positions: positions)
   }
@@ -180,6 +186,13 @@ public final class Decoder {
     parameters[layout.embedding].matrix(configuration.vocabularySize, configuration.hiddenSize)
   }
   var head: Matrix { parameters[layout.head].matrix(configuration.vocabularySize, configuration.hiddenSize) }
+
+  /// The weight `[rows, columns]` of a linear layer, as its product reads it.
+  func linearWeight(_ range: Range<Int>, _ rows: Int, _ columns: Int) -> LinearWeight {
+    let plain = parameters[range].matrix(rows, columns)
+    guard let packedWeights else { return .plain(plain) }
+    return .packed(packedWeights.matrix(plain, at: range.lowerBound, backend: backend))
+  }
 
   /// A range of the activations as `[tokens, hidden]`.
   func hidden(_ range: Range<Int>, _ tokens: Int) -> Matrix {

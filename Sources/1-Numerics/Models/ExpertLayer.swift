@@ -41,6 +41,8 @@ public struct ExpertLayer {
   let layer: Int
   /// `[layout.count]`
   let parameters: Buffer<Float>
+  /// Nil where products read the plain parameters.
+  let packedWeights: PackedWeights?
   /// The inputs of at most R rows: `[R, hidden]`, kept or gathered again for the backward pass.
   public let inputs: Matrix
   /// `[R, 2 · intermediate]`: gate and up of the forward pass, then their gradient.
@@ -64,7 +66,7 @@ public struct ExpertLayer {
     backend.multiply(
       segments.map {
         MatrixProduct(
-          activation.rows($0.rows), matrices($0.expert, weights).down.transposed, into: outputs.rows($0.origin))
+          activation.rows($0.rows), linear($0.expert, weights).down, into: outputs.rows($0.origin))
       })
   }
 
@@ -73,7 +75,7 @@ public struct ExpertLayer {
     backend.multiply(
       segments.map {
         MatrixProduct(
-          inputs.rows($0.rows), matrices($0.expert, weights).gateUp.transposed, into: gateUp.rows($0.rows))
+          inputs.rows($0.rows), linear($0.expert, weights).gateUp, into: gateUp.rows($0.rows))
       })
   }
 
@@ -160,6 +162,18 @@ public struct ExpertLayer {
 
   private func matrices(_ expert: Int, _ weights: Buffer<Float>?) -> Matrices {
     matrices(weights ?? self.weights(of: expert..<expert + 1))
+  }
+
+  /// The weights as products of the forward pass read them: packed, unless they are another rank's.
+  private func linear(_ expert: Int, _ weights: Buffer<Float>?) -> (gateUp: LinearWeight, down: LinearWeight) {
+    let plain = matrices(expert, weights)
+    guard let packedWeights, weights == nil else { return (.plain(plain.gateUp), .plain(plain.down)) }
+    let start = layout.experts(expert..<expert + 1, layer: layer).lowerBound
+    let down = start + plain.gateUp.rows * plain.gateUp.columns
+    return (
+      .packed(packedWeights.matrix(plain.gateUp, at: start, backend: backend)),
+      .packed(packedWeights.matrix(plain.down, at: down, backend: backend))
+    )
   }
 
   /// `[2 · intermediate, hidden]` and, behind it, `[hidden, intermediate]`.

@@ -30,6 +30,7 @@ public final class IncrementalDecoder {
       exchange: LocalExperts(count: configuration.experts?.count ?? 0), cache: cache,
       workspace: Workspace([plan]), backend: backend)
     logits = Arena(count: configuration.vocabularySize)
+    decoder.parametersAreUnchanged = true
   }
 
   /// Bytes that `init` allocates, from the same formulas.

@@ -3,6 +3,8 @@
 ///
 /// A decoder calls it for each unit of its ``ParameterLayout``, in the order of its ``PassSchedule``.
 public protocol ParameterSharding: AnyObject {
+  /// Whether `reshard` releases the memory of a unit's parameters.
+  var releasesParameters: Bool { get }
   /// Waits until the parameters of `unit` can be read.
   func unshard(_ unit: Int) throws
   /// Releases the parameters of `unit`, which are not read again until they are unsharded.
@@ -15,6 +17,8 @@ public protocol ParameterSharding: AnyObject {
 
 /// Parameter sharding of a single process: all parameters are always resident.
 public final class UnshardedParameters: ParameterSharding {
+  public let releasesParameters = false
+
   public init() {}
   public func unshard(_ unit: Int) {}
   public func reshard(_ unit: Int) {}

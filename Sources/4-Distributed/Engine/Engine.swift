@@ -107,6 +107,7 @@ public final class Engine {
     state.zeroGradients()
     for (index, batch) in batches.enumerated() {
       state.beginMicroStep(decoder.trainingSchedule, last: index == batches.count - 1)
+      decoder.parametersAreUnchanged = index > 0
       let (started, exposed) = (ContinuousClock.now, exposedCommunicationSeconds)
       let result = try decoder.train(
         batch, objective: objective, microBatches: options.microBatches, accumulator: accumulator)
@@ -139,8 +140,9 @@ public final class Engine {
   public func evaluate(
     _ batches: [TokenBatch], objective: NormalizedObjective, finished: (MicroBatchResult) -> Void
   ) throws {
-    for batch in batches {
+    for (index, batch) in batches.enumerated() {
       state.beginMicroStep(decoder.evaluationSchedule, last: false)
+      decoder.parametersAreUnchanged = index > 0
       finished(try decoder.evaluate(batch, objective: objective))
     }
   }
@@ -148,6 +150,7 @@ public final class Engine {
   /// The log-probability of every target of a micro-batch, `[tokens]`. Collective, empty micro-batches included.
   public func logProbabilities(_ batch: TokenBatch) throws -> [Float] {
     state.beginMicroStep(decoder.evaluationSchedule, last: false)
+    decoder.parametersAreUnchanged = false
     return try decoder.logProbabilities(batch)
   }
 }

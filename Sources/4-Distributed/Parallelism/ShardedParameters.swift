@@ -71,6 +71,7 @@ public final class ShardedParameters: ParameterSharding {
   }
 
   private var isFull: Bool { shardingPlan.stage == .full }
+  public var releasesParameters: Bool { isFull }
 
   /// Exposed communication: the time that computation has waited for parameters and sums, seconds.
   public var exposedCommunicationSeconds: Double { reducer.exposedCommunicationSeconds }

@@ -27,6 +27,7 @@ public final class Scorer {
     decoder = Decoder(
       configuration, parameters: parameters.buffer, sequences: 1, length: max(1, longest - 1), training: false,
       backend: backend)
+    decoder.parametersAreUnchanged = true
   }
 
   /// - Parameter tokens: at least two ids, each within the vocabulary.

@@ -26,8 +26,60 @@ struct CK_SENDABLE ck_adamw {
   float epsilon;
 };
 
+/// Positions whose products are one chain of fused multiply-adds; part of the bits.
+#define CK_INNER_BLOCK 256
+/// Columns of a packed panel.
+#define CK_PANEL 16
+/// The largest tile of a product.
+#define CK_ROW_TILE 768
+#define CK_COLUMN_TILE 512
+/// Floats of scratch memory for a tile: its sums, and over one block of positions its rows and a part of its columns.
+enum {
+  CK_PRODUCT_SCRATCH = CK_ROW_TILE * CK_COLUMN_TILE + 192 * (CK_INNER_BLOCK + 16) +
+                       (CK_COLUMN_TILE / CK_PANEL) * (CK_INNER_BLOCK + 1) * CK_PANEL
+};
+
+/// What a product may leave out, as for causal attention.
+enum ck_triangle {
+  CK_WHOLE = 0,
+  CK_RESULTS_BELOW,    ///< nobody reads c(i, j) where j > i + diagonal
+  CK_OPERAND_BELOW,    ///< a(i, k) = 0 where k > i + diagonal
+  CK_OPERAND_ABOVE,    ///< a(i, k) = 0 where k < i - diagonal
+};
+
+/// A tile of a matrix product, c (+)= a b, of at most CK_ROW_TILE rows and CK_COLUMN_TILE columns.
+struct CK_SENDABLE ck_product {
+  int64_t rows, columns, inner;
+  /// Element (i, k) of a is at a[i * a_row + k * a_step].
+  const float *a;
+  int64_t a_row, a_step;
+  /// Whether rows of a are read as they lie, though their positions are not contiguous.
+  bool a_in_place;
+  /// Element (k, j) of b is at b[k * b_step + j * b_column]; of a packed b, panels of `[b_panel / 16, 16]`, at
+  /// b[j / 16 * b_panel + k * 16 + j % 16].
+  const float *b;
+  int64_t b_column, b_step;
+  /// 0 where b is not packed.
+  int64_t b_panel;
+  float *c;
+  int64_t c_stride;
+  bool accumulate;
+  /// Of the whole tile; CK_WHOLE unless set.
+  enum ck_triangle triangle;
+  int64_t diagonal;
+};
+
 struct CK_SENDABLE ck_table {
   const char *family;
+
+  /// A tile of a matrix product. An element's sum is a chain of fused multiply-adds from +0, in the order of k, over each
+  /// block of CK_INNER_BLOCK positions; the blocks are added one after the other, and their sum to c. So it depends on
+  /// nothing else: neither on rows and columns beside it nor on the family.
+  void (*product)(const struct ck_product *tile, float *scratch);
+  /// Packs b `[count, columns]`, element (k, j) at b[k * step + j * column], into panels of sixteen columns,
+  /// `panel` >= 16 * count floats apart: `[panels][count][16]`. Columns that do not exist become 0.
+  void (*pack_columns)(int64_t columns, int64_t count, const float *b, int64_t column, int64_t step, float *packed,
+                       int64_t panel);
 
   /// y = x * rstd * w with rstd = (mean(x^2) + epsilon)^(-1/2); x, y `[rows, n]`, w `[n]`, rstd `[rows]`.
   void (*rms_norm_forward)(int64_t rows, int64_t n, const float *x, int64_t x_stride, const float *w, float epsilon,
@@ -71,6 +123,8 @@ struct CK_SENDABLE ck_table {
   /// Log-sum-exp of one row; with `sum` the row becomes exp(x - maximum), and `sum` what that adds up to.
   float (*log_sum_exp_row)(int64_t n, float *x, float *sum);
 
+  /// The natural logarithm, of no C library.
+  float (*logarithm)(float x);
   float (*dot)(int64_t n, const float *a, const float *b);
   double (*sum_of_squares)(int64_t n, const float *x);
   /// y += a * x
