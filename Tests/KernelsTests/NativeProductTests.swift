@@ -71,6 +71,16 @@ import Testing
     #expect(sum.array.map(\.bitPattern) == expectedSum.map(\.bitPattern))
   }
 
+  /// More tiles than a tile has rows or columns: tokens of a long context, a large vocabulary.
+  @Test(arguments: [(140_000, 1), (1, 140_000), (131_072, 3)]) func manyTiles(rows: Int, columns: Int) {
+    var numbers = Numbers(seed: 8)
+    let (a, b) = (numbers.array(rows), numbers.array(columns))
+    let (left, right, c) = (Arena(a), Arena(b), Arena<Float>(count: rows * columns))
+    Backend(threads: 2, matrixBackend: .native).multiply(
+      MatrixProduct(left.matrix(rows, 1), right.matrix(1, columns), into: c.matrix(rows, columns)))
+    #expect(c.array == a.flatMap { x in b.map { x * $0 } })
+  }
+
   /// The same bits in all families of this CPU, of numbers of every kind; a number that is not one may be any such.
   @Test func familiesAgree() {
     let names = ["baseline", "haswell", "skylakex"]

@@ -294,21 +294,17 @@ struct DocumentAttention {
 }
 
 extension Backend {
-  /// A document of a batch: its rows, and where it begins in its sequence.
-  private struct Document {
-    let rows: Range<Int>
-  }
-
-  private func documents(_ packing: SequencePacking, _ starts: Buffer<Int32>) -> [Document] {
-    var documents: [Document] = []
+  /// The rows of each document of a batch.
+  private func documents(_ packing: SequencePacking, _ starts: Buffer<Int32>) -> [Range<Int>] {
+    var documents: [Range<Int>] = []
     for sequence in 0..<packing.sequences {
       let rows = packing.tokens(of: sequence)
       var first = rows.lowerBound
       for row in rows where row > first && starts[row] != starts[row - 1] {
-        documents.append(Document(rows: first..<row))
+        documents.append(first..<row)
         first = row
       }
-      if first < rows.upperBound { documents.append(Document(rows: first..<rows.upperBound)) }
+      if first < rows.upperBound { documents.append(first..<rows.upperBound) }
     }
     return documents
   }
@@ -321,8 +317,8 @@ extension Backend {
     let attention = DocumentAttention(shape, table)
     var tasks: [Task] = []
     for (index, document) in documents.enumerated() {
-      for first in stride(from: 0, to: document.rows.count, by: DocumentAttention.queriesPerTask) {
-        let queries = first..<min(document.rows.count, first + DocumentAttention.queriesPerTask)
+      for first in stride(from: 0, to: document.count, by: DocumentAttention.queriesPerTask) {
+        let queries = first..<min(document.count, first + DocumentAttention.queriesPerTask)
         for head in 0..<shape.keyValueHeads { tasks.append((index, queries, head)) }
       }
     }
@@ -331,7 +327,7 @@ extension Backend {
     let (all, d, group) = (tasks, shape.headDimension, attention.group)
     team.forEach(all.count) { [self] index, thread in
       let (document, queries, head) = all[index]
-      let row = documents[document].rows.lowerBound
+      let row = documents[document].lowerBound
       let first = row + queries.lowerBound
       let keyColumn = shape.queryColumns + head * d
       attention.forward(
@@ -347,11 +343,11 @@ extension Backend {
     _ shape: AttentionShape, qkv: Matrix, documentStarts: Buffer<Int32>, out: Matrix, logSumExp: Buffer<Float>,
     outGradient: Matrix, qkvGradient: Matrix
   ) {
-    let documents = documents(shape.packing, documentStarts).sorted { $0.rows.count > $1.rows.count }
+    let documents = documents(shape.packing, documentStarts).sorted { $0.count > $1.count }
     let attention = DocumentAttention(shape, table)
     let (d, group) = (shape.headDimension, attention.group)
     team.forEach(documents.count * shape.keyValueHeads) { [self] task, thread in
-      let rows = documents[task / shape.keyValueHeads].rows
+      let rows = documents[task / shape.keyValueHeads]
       let head = task % shape.keyValueHeads
       let row = rows.lowerBound
       let (column, keyColumn) = (head * group * d, shape.queryColumns + head * d)

@@ -59,19 +59,23 @@ extension Backend {
     private(set) var columns: Int
     private let c: (rows: Int, columns: Int)
 
+    // Whole micro-tiles of every family, and whole panels.
+    private static let rowUnit = 12
+    private static let columnUnit = 2 * PackedMatrix.panel
+
     init(_ c: Matrix) {
       self.c = (c.rows, c.columns)
-      (rows, columns) = (0, 0)
-      (rows, columns) = (size(c.rows, tiles: 1, rowUnit), size(c.columns, tiles: 1, columnUnit))
-      while rows > Int(CK_ROW_TILE) { rows = size(c.rows, tiles: rowTiles + 1, rowUnit) }
-      while columns > Int(CK_COLUMN_TILE) { columns = size(c.columns, tiles: columnTiles + 1, columnUnit) }
+      rows = Self.size(c.rows, most: Int(CK_ROW_TILE), Self.rowUnit)
+      columns = Self.size(c.columns, most: Int(CK_COLUMN_TILE), Self.columnUnit)
     }
 
-    // Whole micro-tiles of every family, and whole panels.
-    private var rowUnit: Int { 12 }
-    private var columnUnit: Int { 2 * PackedMatrix.panel }
+    /// The size of a side of as few tiles as possible; `most` is a multiple of the unit.
+    private static func size(_ count: Int, most: Int, _ unit: Int) -> Int {
+      let tiles = max(1, (count + most - 1) / most)
+      return min(most, size(count, tiles: tiles, unit))
+    }
 
-    private func size(_ count: Int, tiles: Int, _ unit: Int) -> Int {
+    private static func size(_ count: Int, tiles: Int, _ unit: Int) -> Int {
       max(unit, (count + tiles * unit - 1) / (tiles * unit) * unit)
     }
 
@@ -82,12 +86,10 @@ extension Backend {
     /// Cuts the longer side of the tiles once more; false when they are small.
     mutating func cut() -> Bool {
       let before = count
-      if rows >= columns, rows > 96 {
-        rows = size(c.rows, tiles: rowTiles + 1, rowUnit)
+      if rows > 96, rows >= columns || columns <= 128 {
+        rows = Self.size(c.rows, tiles: rowTiles + 1, Self.rowUnit)
       } else if columns > 128 {
-        columns = size(c.columns, tiles: columnTiles + 1, columnUnit)
-      } else if rows > 96 {
-        rows = size(c.rows, tiles: rowTiles + 1, rowUnit)
+        columns = Self.size(c.columns, tiles: columnTiles + 1, Self.columnUnit)
       }
       return count > before
     }

@@ -6,18 +6,16 @@ import Kernels
 /// The backward pass reads the plain weights, so this is the only copy.
 final class PackedWeights {
   private let memory: Arena<Float>
-  private let layout: ParameterLayout
-  /// The places of matrices, `[rows, columns]`, by where they begin among the parameters.
   private struct Place {
     let range: Range<Int>
     let unit: Int
   }
-  private var places: [Int: Place] = [:]
+  /// The places of packed matrices, by where the plain ones begin among the parameters.
+  private let places: [Int: Place]
   private var packed: Set<Int> = []
 
   /// - Parameter hugePages: see `Arena`.
   init(_ configuration: ModelConfiguration, _ layout: ParameterLayout, hugePages: Bool) {
-    self.layout = layout
     var places: [Int: Place] = [:]
     var count = 0
     for (parameters, rows, columns, unit) in Self.matrices(configuration, layout) {
@@ -29,7 +27,7 @@ final class PackedWeights {
     memory = Arena(count: count, hugePages: hugePages)
   }
 
-  /// Bytes of the packed weights of some matrices of a model.
+  /// The weights of all linear layers, `[rows, columns]`.
   private static func matrices(
     _ c: ModelConfiguration, _ layout: ParameterLayout
   ) -> [(parameters: Int, rows: Int, columns: Int, unit: Int)] {
