@@ -22,7 +22,8 @@ extension Backend {
   ///
   /// - Parameters:
   ///   - hidden: `[tokens, hidden]`, normalised; overwritten by its gradient when `backward` is given.
-  ///   - weight: `[vocabulary, hidden]`, plain for the backward pass, and as the forward pass reads it.
+  ///   - weight: `[vocabulary, hidden]`, which the backward pass reads.
+  ///   - linear: the same weight as the forward pass reads it; nil for `weight` itself.
   ///   - targets: `[tokens]`; -1 where there is none.
   ///   - logits: scratch `[crossEntropyChunk, vocabulary]`.
   ///   - logProbabilities: `[tokens]`, log p(target); 0 where there is none.

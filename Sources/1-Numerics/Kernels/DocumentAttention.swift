@@ -37,7 +37,7 @@ struct DocumentAttention {
 
   /// Rows of one head, or of a document's: `[rows, dimension]`, at position 0.
   struct Rows {
-    var base: UnsafeMutablePointer<Float>
+    let base: UnsafeMutablePointer<Float>
     let stride: Int
 
     init(_ matrix: Matrix, row: Int, column: Int) {
@@ -54,12 +54,13 @@ struct DocumentAttention {
     let gradients: UnsafeMutablePointer<Float>
     /// Maximum and sum of each head and query.
     let statistics: UnsafeMutablePointer<Float>
-    /// Packed keys, values, queries and outputs' gradients.
-    let packed:
-      (
-        UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>,
-        UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>
-      )
+    /// Packed rows of a block. For scores and their gradients rows become columns of the right operand.
+    let keyColumns: UnsafeMutablePointer<Float>
+    let valueColumns: UnsafeMutablePointer<Float>
+    let keys: UnsafeMutablePointer<Float>
+    let values: UnsafeMutablePointer<Float>
+    let queries: UnsafeMutablePointer<Float>
+    let outGradients: UnsafeMutablePointer<Float>
     let product: UnsafeMutablePointer<Float>
 
     private static let block = queriesPerTask * scoreStride
@@ -74,20 +75,25 @@ struct DocumentAttention {
       scores = memory.base
       gradients = scores + Self.block
       statistics = gradients + Self.block
-      let first = statistics + Self.statisticsCount
       let panel = Self.panelFloats(dimension)
-      packed = (first, first + panel, first + 2 * panel, first + 3 * panel, first + 4 * panel)
+      keyColumns = statistics + Self.statisticsCount
+      keys = keyColumns + panel
+      queries = keys + panel
+      valueColumns = queries + panel
+      // The forward pass packs values, the backward pass outputs' gradients.
+      values = valueColumns + panel
+      outGradients = values
       self.product = product.base
     }
   }
 
   /// Key blocks that any of some queries sees.
-  func keyBlocks(_ queries: Range<Int>) -> Range<Int> {
+  private func keyBlocks(_ queries: Range<Int>) -> Range<Int> {
     firstVisible(queries.lowerBound) / Self.keyBlock..<(queries.upperBound - 1) / Self.keyBlock + 1
   }
 
   @inline(__always)
-  func firstVisible(_ position: Int) -> Int { window.map { max(0, position - $0 + 1) } ?? 0 }
+  private func firstVisible(_ position: Int) -> Int { window.map { max(0, position - $0 + 1) } ?? 0 }
 
   /// The keys of a block that any of some queries sees, from the block's start.
   private func keys(_ block: Int, _ queries: Range<Int>) -> Range<Int> {
@@ -131,15 +137,15 @@ struct DocumentAttention {
       for block in blocks {
         let seeing = seeing(block, queries)
         let keys = keys(block, seeing)
-        pack(rows: key, keys, into: scratch.packed.0)
-        pack(columns: value, keys, into: scratch.packed.1)
+        pack(rows: key, keys, into: scratch.keyColumns)
+        pack(columns: value, keys, into: scratch.values)
         for head in some {
           let row = seeing.lowerBound - queries.lowerBound
           let place = (head - firstHead) * Self.queriesPerTask + row
           let output = out[row] + head * dimension
           scores(
             query[row] + head * dimension, query.stride, seeing.count, keys.count,
-            diagonal: seeing.lowerBound - keys.lowerBound, scratch.packed.0, scratch.scores, scratch)
+            diagonal: seeing.lowerBound - keys.lowerBound, scratch.keyColumns, scratch.scores, scratch)
           for (index, position) in seeing.enumerated() {
             let low = max(firstVisible(position) - keys.lowerBound, 0)
             let high = min(position + 1 - keys.lowerBound, keys.count)
@@ -152,7 +158,7 @@ struct DocumentAttention {
           }
           product(
             rows: seeing.count, columns: dimension, inner: keys.count, a: scratch.scores, Self.scoreStride, 1,
-            b: scratch.packed.1, panel: PackedMatrix.panel * keys.count, c: output, out.stride, accumulate: true,
+            b: scratch.values, panel: PackedMatrix.panel * keys.count, c: output, out.stride, accumulate: true,
             (CK_OPERAND_BELOW, seeing.lowerBound - keys.lowerBound), scratch)
         }
       }
@@ -189,9 +195,9 @@ struct DocumentAttention {
     }
     for block in 0..<(count + Self.keyBlock - 1) / Self.keyBlock {
       let all = keys(block, 0..<count)
-      pack(rows: key, all, into: scratch.packed.0)
-      pack(rows: value, all, into: scratch.packed.1)
-      pack(columns: key, all, into: scratch.packed.2)
+      pack(rows: key, all, into: scratch.keyColumns)
+      pack(rows: value, all, into: scratch.valueColumns)
+      pack(columns: key, all, into: scratch.keys)
       let panel = PackedMatrix.panel * all.count
       for head in 0..<group {
         let column = head * dimension
@@ -201,14 +207,14 @@ struct DocumentAttention {
           let keys = keys(block, queries)
           let row = queries.lowerBound
           let diagonal = row - keys.lowerBound
-          pack(columns: query, queries, offset: column, into: scratch.packed.3)
-          pack(columns: outGradient, queries, offset: column, into: scratch.packed.4)
+          pack(columns: query, queries, offset: column, into: scratch.queries)
+          pack(columns: outGradient, queries, offset: column, into: scratch.outGradients)
           scores(
-            query[row] + column, query.stride, queries.count, keys.count, diagonal: diagonal, scratch.packed.0,
+            query[row] + column, query.stride, queries.count, keys.count, diagonal: diagonal, scratch.keyColumns,
             scratch.scores, scratch)
           scores(
             outGradient[row] + column, outGradient.stride, queries.count, keys.count, diagonal: diagonal,
-            scratch.packed.1, scratch.gradients, scratch)
+            scratch.valueColumns, scratch.gradients, scratch)
           for (index, position) in queries.enumerated() {
             delta[index] = table.dot(Int64(dimension), outGradient[position] + column, out[position] + column)
             let low = max(firstVisible(position) - keys.lowerBound, 0)
@@ -220,15 +226,15 @@ struct DocumentAttention {
           let queryPanel = PackedMatrix.panel * queries.count
           product(
             rows: keys.count, columns: dimension, inner: queries.count, a: scratch.scores, 1, Self.scoreStride,
-            b: scratch.packed.4, panel: queryPanel, c: valueGradient[keys.lowerBound], valueGradient.stride,
+            b: scratch.outGradients, panel: queryPanel, c: valueGradient[keys.lowerBound], valueGradient.stride,
             accumulate: true, (CK_OPERAND_ABOVE, diagonal), scratch)
           product(
             rows: keys.count, columns: dimension, inner: queries.count, a: scratch.gradients, 1, Self.scoreStride,
-            b: scratch.packed.3, panel: queryPanel, c: keyGradient[keys.lowerBound], keyGradient.stride,
+            b: scratch.queries, panel: queryPanel, c: keyGradient[keys.lowerBound], keyGradient.stride,
             accumulate: true, (CK_OPERAND_ABOVE, diagonal), scratch)
           product(
             rows: queries.count, columns: dimension, inner: keys.count, a: scratch.gradients, Self.scoreStride, 1,
-            b: scratch.packed.2, panel: panel, c: queryGradient[row] + column, queryGradient.stride, accumulate: true,
+            b: scratch.keys, panel: panel, c: queryGradient[row] + column, queryGradient.stride, accumulate: true,
             (CK_OPERAND_BELOW, diagonal), scratch)
         }
       }

@@ -67,8 +67,6 @@ public enum Elementary {
     }
   }
 
-  public static func cosine(_ x: Double) -> Double { sineAndCosine(x).cosine }
-
   /// π/2, 22 bits at a time.
   private static let halfPi = [
     0x1.921F_Bp0, 0x1.5110_Bp-22, 0x1.1846_98p-44, 0x1.3198_Ap-69, 0x1.701B_8p-92,

@@ -1,5 +1,3 @@
-import CKernels
-
 /// A transposed view of a matrix, as an operand of a product; nothing is copied.
 public struct TransposedMatrix: Sendable {
   let matrix: Matrix

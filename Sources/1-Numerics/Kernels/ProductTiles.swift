@@ -25,13 +25,6 @@ public struct PackedMatrix: Sendable {
 public enum LinearWeight: Sendable {
   case plain(Matrix)
   case packed(PackedMatrix)
-
-  public var outputs: Int {
-    switch self {
-    case .plain(let weight): weight.rows
-    case .packed(let weight): weight.columns
-    }
-  }
 }
 
 /// Matrix products by our own kernels, in tiles.

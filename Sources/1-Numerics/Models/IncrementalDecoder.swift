@@ -15,7 +15,7 @@ public final class IncrementalDecoder {
   private let parameters: Arena<Float>
 
   /// - Parameters:
-  ///   - parameters: `[layout.count]`; retained.
+  ///   - parameters: `[layout.count]`; retained, and not to be changed.
   ///   - capacity: tokens of the longest sequence.
   public init(_ configuration: ModelConfiguration, parameters: Arena<Float>, capacity: Int, backend: Backend) {
     precondition(capacity >= 1)

@@ -33,9 +33,11 @@ struct CK_SENDABLE ck_adamw {
 /// The largest tile of a product.
 #define CK_ROW_TILE 768
 #define CK_COLUMN_TILE 512
+/// Rows of a tile that are packed at a time.
+#define CK_ROW_PART 192
 /// Floats of scratch memory for a tile: its sums, and over one block of positions its rows and a part of its columns.
 enum {
-  CK_PRODUCT_SCRATCH = CK_ROW_TILE * CK_COLUMN_TILE + 192 * (CK_INNER_BLOCK + 16) +
+  CK_PRODUCT_SCRATCH = CK_ROW_TILE * CK_COLUMN_TILE + CK_ROW_PART * (CK_INNER_BLOCK + 16) +
                        (CK_COLUMN_TILE / CK_PANEL) * (CK_INNER_BLOCK + 1) * CK_PANEL
 };
 
