@@ -106,13 +106,13 @@ final class InProcessJob: @unchecked Sendable {
   }
 }
 
-/// The group of an in-process communicator.
+/// The group of an in-process communicator. The job's lock guards `meetings`, all that changes, hence `@unchecked`.
 final class InProcessGroup: @unchecked Sendable {
   let job: InProcessJob
   let name: String
   /// World ranks.
   let members: [Int]
-  /// Incomplete operations by sequence number. Guarded by the job's lock.
+  /// Incomplete operations by sequence number.
   var meetings: [UInt64: Meeting] = [:]
 
   init(job: InProcessJob, name: String, members: [Int]) {
